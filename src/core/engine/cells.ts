@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Host state is a registry of small plain objects, the cells. Everything that
+// lives (a domain, a xenstore node, a thread) is one or a few of them, found by
+// type and identifier, never by object reference.
+
+/** What tells two cells of one type apart. Strings join parts with `/`. */
+export type CellId = number | string;
+
+/**
+ * What a cell may hold, at any depth: no functions, promises, class instances,
+ * Sets or references to other cells. A Map's insertion order is meaningful (it
+ * is hashed); use one only where the order is what the modelled system keeps.
+ */
+export type Plain =
+  | null
+  | undefined
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | readonly Plain[]
+  | ReadonlyMap<string | number, Plain>
+  | { readonly [field: string]: Plain };
+
+/** A cell as everybody but its current editor sees it. */
+export type DeepReadonly<T> = T extends
+  | null
+  | undefined
+  | boolean
+  | number
+  | bigint
+  | string
+  | symbol
+  | Uint8Array
+  ? T
+  : T extends ReadonlyMap<infer K, infer V>
+    ? ReadonlyMap<K, DeepReadonly<V>>
+    : T extends readonly (infer E)[]
+      ? readonly DeepReadonly<E>[]
+      : { readonly [F in keyof T]: DeepReadonly<T[F]> };
+
+/**
+ * One kind of cell: `domain`, `node`, `thread`. `T` is the shape of its content.
+ * Every field of a cell is semantic unless its name is listed here:
+ * - `provenance`: who, when, in which step; no behaviour may depend on it and it
+ *   is not part of the state's identity (its hash).
+ * - `deadlines`: an absolute time in microseconds, or `null`; compared between
+ *   states relative to the host's clock.
+ */
+export interface CellType<T extends object> {
+  readonly name: string;
+  /** A small number for table lookups; the order of declaration, not stable between versions. */
+  readonly index: number;
+  readonly provenance: ReadonlySet<string>;
+  readonly deadlines: ReadonlySet<string>;
+  /** Carries `T` for inference; never present. */
+  readonly content?: T;
+}
+
+const declared: CellType<object>[] = [];
+
+/**
+ * Declares a kind of cell. Names are unique in the program.
+ *
+ * @param provenance field names, at any depth of the cell, outside the state's identity
+ * @param deadlines top-level field names holding absolute microseconds or `null`
+ */
+export function cellType<T extends object>(
+  name: string,
+  options: { provenance?: readonly string[]; deadlines?: readonly string[] } = {},
+): CellType<T> {
+  if (declared.some((type) => type.name === name)) throw new Error(`cell type ${name} declared twice`);
+  const type: CellType<T> = {
+    name,
+    index: declared.length,
+    provenance: new Set(options.provenance),
+    deadlines: new Set(options.deadlines),
+  };
+  declared.push(type);
+  return type;
+}
+
+/** Every kind of cell declared so far, in order of declaration. */
+export function cellTypes(): readonly CellType<object>[] {
+  return declared;
+}
+
+/**
+ * Access to cells. Steps read with `get` and write only through what `edit` or
+ * `add` returned in the same step; nothing of a cell is kept across steps.
+ * The engine implements it with change tracking and undo; `PlainCells` without.
+ */
+export interface Cells {
+  /** The cell, or undefined where there is none. */
+  get<T extends object>(type: CellType<T>, id: CellId): DeepReadonly<T> | undefined;
+  /** The cell for writing. Throws where there is none: a broken invariant, not an expected error. */
+  edit<T extends object>(type: CellType<T>, id: CellId): T;
+  /** Adds a cell. Throws where one exists. The object belongs to the registry from then on. */
+  add<T extends object>(type: CellType<T>, id: CellId, content: T): T;
+  /** Removes a cell. Throws where there is none. */
+  drop<T extends object>(type: CellType<T>, id: CellId): void;
+  /** Identifiers of all cells of a type, sorted (numbers by value, strings by code unit). Costs a sort: not for hot paths. */
+  ids<T extends object>(type: CellType<T>): CellId[];
+  /** How many cells of a type there are. */
+  count<T extends object>(type: CellType<T>): number;
+}
+
+/** The cell, which must exist: a missing one is a broken invariant. */
+export function must<T extends object>(cells: Cells, type: CellType<T>, id: CellId): DeepReadonly<T> {
+  const content = cells.get(type, id);
+  if (content === undefined) throw new Error(`no cell ${type.name}/${id}`);
+  return content;
+}
+
+/** Numbers by value, strings by code unit, numbers before strings. */
+export function compareIds(a: CellId, b: CellId): number {
+  if (typeof a === typeof b) return a < b ? -1 : a > b ? 1 : 0;
+  return typeof a === "number" ? -1 : 1;
+}
+
+/** Cells without tracking: for a standalone xenstored and for tests of pure parts. */
+export class PlainCells implements Cells {
+  readonly #tables: Map<CellId, object>[] = [];
+
+  #table(type: CellType<object>): Map<CellId, object> {
+    return (this.#tables[type.index] ??= new Map());
+  }
+
+  get<T extends object>(type: CellType<T>, id: CellId): DeepReadonly<T> | undefined {
+    return this.#tables[type.index]?.get(id) as DeepReadonly<T> | undefined;
+  }
+
+  edit<T extends object>(type: CellType<T>, id: CellId): T {
+    const content = this.#tables[type.index]?.get(id);
+    if (content === undefined) throw new Error(`edit of missing cell ${type.name}/${id}`);
+    return content as T;
+  }
+
+  add<T extends object>(type: CellType<T>, id: CellId, content: T): T {
+    const table = this.#table(type as CellType<object>);
+    if (table.has(id)) throw new Error(`cell ${type.name}/${id} added twice`);
+    table.set(id, content);
+    return content;
+  }
+
+  drop<T extends object>(type: CellType<T>, id: CellId): void {
+    if (!this.#tables[type.index]?.delete(id)) throw new Error(`drop of missing cell ${type.name}/${id}`);
+  }
+
+  ids<T extends object>(type: CellType<T>): CellId[] {
+    return [...(this.#tables[type.index]?.keys() ?? [])].toSorted(compareIds);
+  }
+
+  count<T extends object>(type: CellType<T>): number {
+    return this.#tables[type.index]?.size ?? 0;
+  }
+}

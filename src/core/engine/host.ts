@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a step sees of the host it acts on. The engine implements it for the
+// three ways to run; core code knows only this.
+
+import type { Cells } from "./cells.ts";
+import type { TraceEvents } from "./trace.ts";
+
+/** Contents of machine frames: simulated in cells, live in the domain's file. */
+export interface Memory {
+  /** `length` bytes of frame `mfn` from `offset`; never written bytes are zero. */
+  read(mfn: number, offset: number, length: number): Uint8Array;
+  /** Writes `bytes` into frame `mfn` at `offset`; must stay within the 4096 bytes of the frame. */
+  write(mfn: number, offset: number, bytes: Uint8Array): void;
+  /** Forgets the contents of `count` frames from `mfn`: they read as zero again. */
+  discard(mfn: number, count: number): void;
+}
+
+/** A host during a step: its cells, its clock, its memory, its trace. */
+export interface Host extends Cells {
+  /** Microseconds since the host came up. Only timers move it in simulation. */
+  readonly now: number;
+  readonly memory: Memory;
+  /** Adds an event to the trace, caused by the step being performed. */
+  emit<K extends keyof TraceEvents & string>(kind: K, data: TraceEvents[K]): void;
+}
