@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Store traffic in words that two runs share.
+
+import type { Exchange, Request } from "./connections.ts";
+import { renamePaths, renamePermission, renameValue, type Names } from "./names.ts";
+import type { Actor } from "./roles.ts";
+
+/** An exchange with its identifiers renamed, ready to compare and to print. */
+export interface Said {
+  kind: "request" | "event";
+  /** `WRITE`, …; `EVENT`. */
+  type: string;
+  /** Path and arguments. */
+  what: string;
+  /** What came back: a value, `ENOENT`, or nothing where it was just OK. */
+  answer: string;
+}
+
+/** What an actor said and heard, in order. */
+export function saidBy(names: Names, actor: Actor): Said[] {
+  const guest = /^guest (\d+)$/.exec(actor.role);
+  const owner = guest ? names.domid(guest[1]!) : "0";
+  const tokens = new Map<string, string>();
+  return actor.connection.exchanges.map((exchange) => said(names, owner, tokens, exchange));
+}
+
+/** The actor's role with its domids renamed. */
+export function renamedRole(names: Names, role: string): string {
+  return role
+    .replace(/^guest (\d+)$/, (_, domid: string) => `guest ${names.domid(domid)}`)
+    .replace(/^script ([a-z]+)\/(\d+)\//, (_, bus: string, domid: string) => `script ${bus}/${names.domid(domid)}/`);
+}
+
+function said(names: Names, owner: string, tokens: Map<string, string>, exchange: Exchange): Said {
+  if (exchange.kind === "event") {
+    const path = renamePaths(names, exchange.path);
+    return { kind: "event", type: "EVENT", what: `${path} ${renameToken(names, tokens, exchange.token, exchange.path)}`, answer: "" };
+  }
+  return { kind: "request", type: exchange.type, what: argumentsOf(names, owner, tokens, exchange), answer: answerTo(names, owner, exchange) };
+}
+
+function argumentsOf(names: Names, owner: string, tokens: Map<string, string>, request: Request): string {
+  const [path = "", ...rest] = request.body.split(" ");
+  switch (request.type) {
+    case "WRITE":
+      return `${renamePaths(names, path)} = "${renameValue(names, path, rest.join(" "), owner)}"`;
+    case "SET_PERMS":
+      return `${renamePaths(names, path)} ${words(rest).map((permission) => renamePermission(names, permission)).join(",")}`;
+    case "WATCH":
+    case "UNWATCH":
+      return `${renamePaths(names, path)} ${renameToken(names, tokens, rest[0] ?? "", path)}`;
+    case "GET_DOMAIN_PATH":
+    case "IS_DOMAIN_INTRODUCED":
+    case "RELEASE":
+    case "RESUME":
+      return names.domid(path);
+    case "INTRODUCE":
+      return `${names.domid(path)} ${names.nth(`${names.domid(path)}:frame`, rest[0] ?? "")} ${rest[1] ?? ""}`;
+    case "TRANSACTION_START":
+      return "";
+    default:
+      return renamePaths(names, request.body.trimEnd());
+  }
+}
+
+function answerTo(names: Names, owner: string, request: Request): string {
+  const { reply } = request;
+  if (!reply) return "(no reply)";
+  const body = reply.body.trimEnd();
+  const path = request.body.split(" ")[0]!;
+  if (reply.type === "ERROR") return body;
+  switch (request.type) {
+    case "READ":
+      return `"${renameValue(names, path, reply.body, owner)}"`;
+    case "GET_PERMS":
+      return words(body.split(" ")).map((permission) => renamePermission(names, permission)).join(",");
+    case "DIRECTORY":
+      return `[${words(body.split(" ")).map((name) => renameEntry(names, path, name)).join(" ")}]`;
+    case "GET_DOMAIN_PATH":
+      return renamePaths(names, body);
+    default:
+      return body === "OK" || request.type === "TRANSACTION_START" ? "" : body;
+  }
+}
+
+/** An entry of a directory whose entries are domids or UUIDs. */
+function renameEntry(names: Names, directory: string, entry: string): string {
+  const path = `${directory === "/" ? "" : directory}/${entry}`;
+  return renamePaths(names, path).split("/").at(-1)!;
+}
+
+/** A kernel's token is the address of its watch: named after the path it was first seen with. */
+function renameToken(names: Names, tokens: Map<string, string>, token: string, path: string): string {
+  if (/^[0-9A-F]{16}$/.test(token)) {
+    if (!tokens.has(token)) tokens.set(token, `*${renamePaths(names, path).split("/")[0]}`);
+    return tokens.get(token)!;
+  }
+  return token.replace(/^dom(\d+)$/, (_, domid: string) => `dom${names.domid(domid)}`);
+}
+
+function words(list: string[]): string[] {
+  return list.filter((word) => word !== "");
+}
