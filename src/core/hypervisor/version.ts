@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Xen versions differ; this table says in what. Nothing else in the model asks
+// for a version number.
+
+/** What a Xen version has, as far as the model shows it. */
+export interface XenVersion {
+  readonly name: string;
+  readonly major: number;
+  readonly minor: number;
+  /** `extraversion`, after major and minor. */
+  readonly extra: string;
+  /** DOMCTL_get_domain_state and the bitmap of changed domains behind it (4.21). */
+  readonly changedDomainBitmap: boolean;
+  /** Domains have a 64-bit `unique_id` (4.21). */
+  readonly uniqueId: boolean;
+  /** xenstored fires `@releaseDomain/<domid>` besides `@releaseDomain` (4.21). */
+  readonly releaseDomainPerDomid: boolean;
+  /**
+   * `rover`: an identifier is free once its domain has left the domain list
+   * (domctl.c, is_free_domid). `bitmap`: only in _domain_destroy (domid.c).
+   */
+  readonly domidAllocator: "rover" | "bitmap";
+  /** Fewest hexadecimal digits of `caf=` in debug key q. */
+  readonly cafDigits: 8 | 16;
+  /** How struct domain says that it is shut down: two booleans, or one enum. Only debug output shows it. */
+  readonly shutdownState: "booleans" | "enum";
+  readonly domctlInterface: number;
+  readonly sysctlInterface: number;
+}
+
+const table = {
+  "4.17": {
+    name: "4.17",
+    major: 4,
+    minor: 17,
+    extra: ".7",
+    changedDomainBitmap: false,
+    uniqueId: false,
+    releaseDomainPerDomid: false,
+    domidAllocator: "rover",
+    cafDigits: 8,
+    shutdownState: "booleans",
+    domctlInterface: 0x15,
+    sysctlInterface: 0x15,
+  },
+  "4.23": {
+    name: "4.23",
+    major: 4,
+    minor: 23,
+    extra: "-unstable",
+    changedDomainBitmap: true,
+    uniqueId: true,
+    releaseDomainPerDomid: true,
+    domidAllocator: "bitmap",
+    cafDigits: 16,
+    shutdownState: "enum",
+    domctlInterface: 0x18,
+    sysctlInterface: 0x16,
+  },
+} as const satisfies { [name: string]: XenVersion };
+
+/** A version's name. */
+export type XenVersionName = keyof typeof table;
+
+/** Every version the model knows; the first is the default. */
+export const xenVersions: readonly XenVersionName[] = ["4.17", "4.23"];
+
+/** What that version has. */
+export function xenVersion(name: XenVersionName): XenVersion {
+  return table[name];
+}
