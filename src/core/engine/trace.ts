@@ -12,9 +12,26 @@
  *
  * Data is plain JSON.
  */
-export interface TraceEvents {
-  /** A thread came into being. */
-  spawn: { thread: string; routine: string };
-  /** A thread ended, with its routine's failure where it failed. */
-  exit: { thread: string; errno: string | null };
-}
+// eslint-disable-next-line typescript/no-empty-object-type -- filled by declaration merging
+export interface TraceEvents {}
+
+/** One event of a run. */
+export type TraceRecord = {
+  [K in keyof TraceEvents & string]: {
+    /** Numbers events from 1. */
+    seq: number;
+    /** The step it happened in, numbered from 1; 0 before the first. */
+    step: number;
+    /** Microseconds since the host came up. */
+    at: number;
+    /** The thread that took the step; the input's or timer's name in parentheses. */
+    by: string;
+    /** The event that caused it; 0 for none. */
+    parent: number;
+    kind: K;
+    data: TraceEvents[K];
+  };
+}[keyof TraceEvents & string];
+
+/** Takes events as they happen. */
+export type TraceSink = (record: TraceRecord) => void;

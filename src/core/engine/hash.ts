@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The identity of a state as two 32-bit lanes. A host's hash is the sum of its
+// cells' hashes, so that a step costs what it touched; a deadline enters the
+// sum linearly, so that moving the clock costs nothing a timer.
+
+import type { CellType, Plain } from "./cells.ts";
+
+/** Two independently mixed 32-bit lanes. */
+export interface Hash {
+  a: number;
+  b: number;
+}
+
+/** The hash as text, for sets of states and for reports. */
+export function hashText({ a, b }: Hash): string {
+  return (a >>> 0).toString(16).padStart(8, "0") + (b >>> 0).toString(16).padStart(8, "0");
+}
+
+// Odd multipliers with well-spread bits (from the fractional parts of irrational numbers).
+const MIX_A = 0x9e3779b1 | 0;
+const MIX_B = 0x85ebca77 | 0;
+const STIR_A = 0xc2b2ae3d | 0;
+const STIR_B = 0x27d4eb2f | 0;
+
+// The lanes of the value being hashed: module-level so that hashing allocates nothing.
+let laneA = 0;
+let laneB = 0;
+
+function mix(word: number): void {
+  laneA = Math.imul((laneA ^ word) + 0x165667b1, MIX_A);
+  laneA ^= laneA >>> 15;
+  laneB = Math.imul((laneB + word) ^ 0x1b873593, MIX_B);
+  laneB ^= laneB >>> 13;
+}
+
+const doubles = new Float64Array(1);
+const words = new Int32Array(doubles.buffer);
+
+function mixNumber(value: number): void {
+  if ((value | 0) === value && !Object.is(value, -0)) {
+    mix(1);
+    mix(value);
+    return;
+  }
+  doubles[0] = value;
+  mix(2);
+  mix(words[0] as number);
+  mix(words[1] as number);
+}
+
+function mixString(value: string): void {
+  mix(3);
+  mix(value.length);
+  for (let at = 0; at < value.length; at++) mix(value.charCodeAt(at));
+}
+
+function mixBytes(value: Uint8Array): void {
+  mix(4);
+  mix(value.length);
+  for (const byte of value) mix(byte);
+}
+
+function mixValue(value: Plain, skip: ReadonlySet<string>): void {
+  switch (typeof value) {
+    case "number":
+      return mixNumber(value);
+    case "string":
+      return mixString(value);
+    case "boolean":
+      return mix(value ? 6 : 7);
+    case "bigint":
+      mix(8);
+      return mixString(value.toString(16));
+    case "undefined":
+      return mix(9);
+    default:
+      return value === null ? mix(10) : mixObject(value, skip);
+  }
+}
+
+function mixObject(value: Plain & object, skip: ReadonlySet<string>): void {
+  if (Array.isArray(value)) {
+    mix(11);
+    mix(value.length);
+    for (const item of value as readonly Plain[]) mixValue(item, skip);
+  } else if (value instanceof Uint8Array) mixBytes(value);
+  else if (value instanceof Map) {
+    mix(12);
+    mix(value.size);
+    for (const [key, item] of value as ReadonlyMap<string | number, Plain>) {
+      mixValue(key, skip);
+      mixValue(item, skip);
+    }
+  } else mixFields(value as { readonly [field: string]: Plain }, skip);
+}
+
+/** Fields are summed, so that their order does not matter. */
+function mixFields(value: { readonly [field: string]: Plain }, skip: ReadonlySet<string>): void {
+  const outerA = laneA;
+  const outerB = laneB;
+  let sumA = 0;
+  let sumB = 0;
+  for (const field in value) {
+    if (skip.has(field)) continue;
+    laneA = STIR_A;
+    laneB = STIR_B;
+    mixString(field);
+    mixValue(value[field], skip);
+    sumA = (sumA + laneA) | 0;
+    sumB = (sumB + laneB) | 0;
+  }
+  laneA = outerA;
+  laneB = outerB;
+  mix(13);
+  mix(sumA);
+  laneB = Math.imul(laneB ^ sumB, STIR_B);
+}
+
+function finish(out: Hash): void {
+  out.a = Math.imul(laneA ^ (laneA >>> 16), STIR_A) ^ laneA;
+  out.b = Math.imul(laneB ^ (laneB >>> 14), STIR_B) ^ laneB;
+}
+
+/** What a cell adds to its host's hash, its deadlines apart. */
+export function hashCell(type: CellType<object>, id: string | number, content: object, out: Hash): void {
+  laneA = 0x243f6a88;
+  laneB = 0x13198a2e | 0;
+  mixString(type.name);
+  mixValue(id, type.provenance);
+  const skip = type.deadlines.size === 0 ? type.provenance : skipped(type);
+  mixFields(content as { readonly [field: string]: Plain }, skip);
+  finish(out);
+}
+
+const skippedOf = new Map<CellType<object>, ReadonlySet<string>>();
+
+/** Fields outside the ordinary hash: provenance, and deadlines, which count apart. */
+export function skipped(type: CellType<object>): ReadonlySet<string> {
+  let names = skippedOf.get(type);
+  if (names === undefined) skippedOf.set(type, (names = new Set([...type.provenance, ...type.deadlines])));
+  return names;
+}
+
+/** The factor with which a deadline of that cell counts: odd, so that no bit of the time is lost. */
+export function deadlineFactor(type: CellType<object>, id: string | number, field: string, out: Hash): void {
+  laneA = 0x3707344a | 0;
+  laneB = 0x299f31d0 | 0;
+  mixString(type.name);
+  mixValue(id, type.provenance);
+  mixString(field);
+  finish(out);
+  out.a |= 1;
+  out.b |= 1;
+}

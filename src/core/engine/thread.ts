@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A thread is data: a name and a stack of frames. This file moves threads
+// through their routines; which thread moves is the scheduler's affair.
+
+import { cellType } from "./cells.ts";
+import type { Cells, Plain } from "./cells.ts";
+import { assert, isFailure } from "./errno.ts";
+import type { Errno } from "./errno.ts";
+import type { Host } from "./host.ts";
+import { routineNamed } from "./routine.ts";
+import type { AnyRoutine, Handler, Instruction, Routine } from "./routine.ts";
+
+/** Where a routine stands. `at` names the instruction that comes next, or the call that is under way. */
+export interface Frame {
+  routine: string;
+  at: string;
+  locals: object;
+  /** Open loops over lists, by name. */
+  loops: { [name: string]: { items: readonly Plain[]; index: number } };
+  /** The failure a clean-up passes on when it ends. */
+  pending: Errno | null;
+}
+
+/** What a thread is to somebody who lists them: `ps` shows kernel threads in brackets. */
+export type ThreadKind = "kthread" | "process" | "vcpu" | "xen";
+
+/** A thread. Its name is its identifier: structured, unique among those alive, as `dom0/xenwatch`. */
+export interface Thread {
+  kind: ThreadKind;
+  /** The domain it runs in; null for the hypervisor's own. */
+  domid: number | null;
+  /** Outermost frame first. Empty once it has ended and waits to be joined. */
+  stack: Frame[];
+  /** When the wait it stands at gives up, absolute microseconds, or null. */
+  deadline: number | null;
+  /** Whether that moment has come. */
+  timedOut: boolean;
+  /** Kept after its end until somebody joins it. */
+  joinable: boolean;
+  exit: { errno: Errno | null; result: Plain } | null;
+  /** Microseconds when it started. */
+  started: number;
+  /** The trace event that made it runnable, or its own last one; 0 for none. */
+  cause: number;
+}
+
+export const threadCell = cellType<Thread>("thread", {
+  provenance: ["cause", "started"],
+  deadlines: ["deadline"],
+});
+
+declare module "./trace.ts" {
+  interface TraceEvents {
+    /** A thread came into being. */
+    spawn: { thread: string; routine: string };
+    /** A thread ended, with its routine's failure where it failed. */
+    exit: { thread: string; errno: Errno | null };
+  }
+}
+
+/** How a thread is started, where it differs from a dom0 process nobody joins. */
+export interface SpawnOptions {
+  kind?: ThreadKind;
+  domid?: number | null;
+  joinable?: boolean;
+}
+
+/**
+ * Starts a thread at the first step of a routine. Throws where a thread of that
+ * name is alive: name it after what it serves.
+ */
+export function spawnThread<A>(
+  host: Host,
+  name: string,
+  routine: Routine<A, unknown>,
+  args: A,
+  options: SpawnOptions = {},
+): string {
+  const thread = host.add(threadCell, name, {
+    kind: options.kind ?? "process",
+    domid: options.domid === undefined ? 0 : options.domid,
+    stack: [],
+    deadline: null,
+    timedOut: false,
+    joinable: options.joinable ?? false,
+    exit: null,
+    started: host.now,
+    cause: 0,
+  });
+  host.emit("spawn", { thread: name, routine: routine.name });
+  enter(thread, routine as AnyRoutine, args as object);
+  settle(host, name, thread, 0);
+  return name;
+}
+
+/** The instruction a thread stands at; undefined once it has ended. */
+export function standingAt(thread: { readonly stack: readonly Readonly<{ routine: string; at: string }>[] }): Instruction | undefined {
+  const frame = thread.stack.at(-1);
+  if (frame === undefined) return undefined;
+  const { code, labels } = routineNamed(frame.routine);
+  return code[position(labels, frame)];
+}
+
+/** The stack as `/proc/PID/stack` prints it, innermost first: where it stands, then who called. */
+export function stackOf(cells: Cells, name: string): { routine: string; at: string }[] {
+  const thread = cells.get(threadCell, name);
+  return (thread?.stack ?? []).map(({ routine, at }) => ({ routine, at })).toReversed();
+}
+
+function position(labels: ReadonlyMap<string, number>, frame: { readonly routine: string; readonly at: string }): number {
+  const at = labels.get(frame.at);
+  assert(at !== undefined, `${frame.routine} has no step ${frame.at}`);
+  return at;
+}
+
+/** Whether the thread could take a step now. Reads cells with `get` only. */
+export function canStep(host: Host, thread: Readonly<Pick<Thread, "stack" | "timedOut">>): boolean {
+  const instruction = standingAt(thread);
+  if (instruction === undefined) return false;
+  if (instruction.op !== "wait" || thread.timedOut) return true;
+  return instruction.until(host, thread.stack.at(-1)?.locals as never);
+}
+
+/** How many ways the thread's next step can go: more than one at a `choose`. */
+export function choicesOf(thread: Readonly<Pick<Thread, "stack">>): number {
+  const instruction = standingAt(thread);
+  return instruction?.op === "choose" ? instruction.count(thread.stack.at(-1)?.locals as never) : 1;
+}
+
+/**
+ * Performs one atomic step of a thread that can take one: a wait that is over
+ * together with the step behind it.
+ */
+export function performStep(host: Host, name: string, choice: number): void {
+  const thread = host.edit(threadCell, name);
+  let instruction = standingAt(thread);
+  if (instruction?.op === "wait") {
+    if (!leaveWait(host, name, thread, instruction)) return;
+    instruction = standingAt(thread);
+    if (instruction?.op !== "step") return;
+  }
+  const frame = thread.stack.at(-1);
+  assert(frame !== undefined && instruction !== undefined, `${name} has ended`);
+  assert(instruction.op === "step" || instruction.op === "choose", `${name} stands at a ${instruction.op}`);
+  const outcome =
+    instruction.op === "step"
+      ? instruction.run(host, frame.locals as never)
+      : instruction.run(host, frame.locals as never, choice);
+  if (host.get(threadCell, name) !== thread || thread.exit !== null) return; // killed by its own step
+  if (isFailure(outcome)) unwind(host, name, thread, outcome.errno);
+  else settle(host, name, thread, next(frame));
+}
+
+/** Goes past a wait. False where that was all: it failed, or time is not up. */
+function leaveWait(host: Host, name: string, thread: Thread, wait: Instruction & { op: "wait" }): boolean {
+  const frame = thread.stack.at(-1) as Frame;
+  const met = wait.until(host, frame.locals as never);
+  thread.deadline = null;
+  thread.timedOut = false;
+  if (!met) {
+    if (wait.timedOut === null) {
+      unwind(host, name, thread, "ETIMEDOUT");
+      return false;
+    }
+    wait.timedOut(frame.locals as never);
+  }
+  settle(host, name, thread, next(frame));
+  return true;
+}
+
+function next(frame: Frame): number {
+  return position(routineNamed(frame.routine).labels, frame) + 1;
+}
+
+function enter(thread: Thread, routine: AnyRoutine, args: object): void {
+  thread.stack.push({ routine: routine.name, at: "", locals: routine.locals(args as never), loops: {}, pending: null });
+}
+
+/** Runs control instructions of the innermost frame from `at` until a scheduling point. */
+function settle(host: Host, name: string, thread: Thread, at: number): void {
+  let pc = at;
+  for (;;) {
+    const frame = thread.stack.at(-1) as Frame;
+    const routine = routineNamed(frame.routine);
+    const instruction = routine.code[pc] as Instruction;
+    switch (instruction.op) {
+      case "step":
+      case "choose":
+        frame.at = instruction.name;
+        return;
+      case "wait":
+        frame.at = instruction.name;
+        startWait(host, thread, frame, instruction);
+        return;
+      case "call":
+        frame.at = instruction.name;
+        enter(thread, routineNamed(instruction.routine(frame.locals as never)), instruction.args(frame.locals as never));
+        pc = 0;
+        break;
+      case "return":
+        if (!leave(host, name, thread, routine)) return;
+        pc = next(thread.stack.at(-1) as Frame);
+        break;
+      case "end cleanup":
+        if (frame.pending !== null) {
+          const errno = frame.pending;
+          frame.pending = null;
+          frame.at = nearestLabel(routine, pc);
+          unwind(host, name, thread, errno, pc);
+          return;
+        }
+        pc++;
+        break;
+      default:
+        pc = control(frame, instruction, pc);
+    }
+  }
+}
+
+/** A frame inside a clean-up's end has no label of its own: the nearest one before it serves for messages. */
+function nearestLabel(routine: AnyRoutine, pc: number): string {
+  for (let at = pc; at >= 0; at--) {
+    const instruction = routine.code[at] as Instruction;
+    if ("name" in instruction && instruction.op !== "next" && instruction.op !== "enter each") return instruction.name;
+  }
+  return "";
+}
+
+type Control = Extract<Instruction, { op: "branch" | "jump" | "enter each" | "next" }>;
+
+function control(frame: Frame, instruction: Control, pc: number): number {
+  switch (instruction.op) {
+    case "branch":
+      return instruction.unless(frame.locals as never) ? pc + 1 : instruction.to;
+    case "jump":
+      return instruction.to;
+    case "enter each":
+      frame.loops[instruction.name] = { items: [...instruction.list(frame.locals as never)], index: 0 };
+      return pc + 1;
+    case "next": {
+      const loop = frame.loops[instruction.name];
+      assert(loop !== undefined, `${frame.routine}: loop ${instruction.name} was not entered`);
+      if (loop.index >= loop.items.length) {
+        delete frame.loops[instruction.name];
+        return instruction.to;
+      }
+      instruction.bind(frame.locals as never, loop.items[loop.index++] as never);
+      return pc + 1;
+    }
+  }
+}
+
+function startWait(host: Host, thread: Thread, frame: Frame, wait: Instruction & { op: "wait" }): void {
+  const timeout = wait.timeout?.(frame.locals as never) ?? null;
+  thread.deadline = timeout === null ? null : host.now + Math.max(0, timeout);
+  thread.timedOut = false;
+}
+
+/** Returns from the innermost frame. False where that ended the thread. */
+function leave(host: Host, name: string, thread: Thread, routine: AnyRoutine): boolean {
+  const frame = thread.stack.pop() as Frame;
+  const result = routine.result(frame.locals);
+  const caller = thread.stack.at(-1);
+  if (caller === undefined) {
+    end(host, name, thread, null, (result ?? null) as Plain);
+    return false;
+  }
+  const call = standingAt(thread);
+  assert(call?.op === "call", `${caller.routine} did not call ${routine.name}`);
+  call.then?.(caller.locals as never, result as never);
+  return true;
+}
+
+/** Carries a failure to the nearest handler, outwards through the frames. */
+function unwind(host: Host, name: string, thread: Thread, errno: Errno, from?: number): void {
+  let at = from;
+  for (;;) {
+    const frame = thread.stack.at(-1);
+    if (frame === undefined) return end(host, name, thread, errno, null);
+    const routine = routineNamed(frame.routine);
+    const pc = at ?? position(routine.labels, frame);
+    const handler = handlerFor(routine.handlers, pc);
+    if (handler === undefined) {
+      thread.stack.pop();
+      at = undefined;
+      continue;
+    }
+    closeLoops(frame, routine, handler);
+    if (handler.caught === null) frame.pending = errno;
+    else handler.caught(frame.locals as never, errno);
+    return settle(host, name, thread, handler.target);
+  }
+}
+
+/** A failure leaves the loops it happened in. */
+function closeLoops(frame: Frame, routine: AnyRoutine, { from, to }: Handler): void {
+  for (const instruction of routine.code.slice(from, to)) {
+    if (instruction.op === "enter each") delete frame.loops[instruction.name];
+  }
+}
+
+/** The innermost range around an instruction: handlers are listed innermost first. */
+function handlerFor(handlers: readonly Handler[], pc: number): Handler | undefined {
+  return handlers.find(({ from, to }) => from <= pc && pc < to);
+}
+
+function end(host: Host, name: string, thread: Thread, errno: Errno | null, result: Plain): void {
+  thread.exit = { errno, result };
+  thread.deadline = null;
+  thread.timedOut = false;
+  host.emit("exit", { thread: name, errno });
+  if (!thread.joinable) host.drop(threadCell, name);
+}
+
+/** Whether a joinable thread has ended: what `waitFor` before a `joinThread` asks. */
+export function hasEnded(cells: Cells, name: string): boolean {
+  const thread = cells.get(threadCell, name);
+  return thread === undefined || thread.exit !== null;
+}
+
+/** Takes the exit of an ended, joinable thread and forgets the thread. */
+export function joinThread(cells: Cells, name: string): { errno: Errno | null; result: Plain } {
+  const exit = cells.get(threadCell, name)?.exit;
+  assert(exit !== undefined && exit !== null, `${name} has not ended`);
+  cells.drop(threadCell, name);
+  return exit as { errno: Errno | null; result: Plain };
+}
+
+/** Ends a thread where it stands, without its clean-ups: SIGKILL, or the end of its domain. */
+export function killThread(host: Host, name: string): void {
+  const thread = host.get(threadCell, name);
+  if (thread === undefined || thread.exit !== null) return;
+  host.emit("exit", { thread: name, errno: "EINTR" });
+  if (thread.joinable) {
+    const killed = host.edit(threadCell, name);
+    killed.stack = [];
+    killed.deadline = null;
+    killed.exit = { errno: "EINTR", result: null };
+  } else host.drop(threadCell, name);
+}
