@@ -22,12 +22,15 @@ export function parseCalls(fileName: string, text: string): Process {
   return process;
 }
 
+/** Calls of which the tracer knows no sub-operation and prints the first argument. */
+const SECOND_WORD_IS_AN_ADDRESS = new Set(["xen_version", "xsm_op", "mmuext_op"]);
+
 /** Parses `TIME [mc] FAMILY OP name=value … = RESULT [errno=N (text)] [=> out] N.NNms`. */
 export function parseCall(line: string): Call | null {
   const m = /^ *([\d.]+) (?:\[mc\] )?(.*?) = (-?\d+)(?: errno=(\d+) \([^)]*\))?(?: => (.*?))? [\d.]+ms$/.exec(line);
   if (!m) return null;
   const words = m[2]!.split(" ");
-  const name = words.slice(0, 2).filter((word) => !word.includes("=")).join(" ");
+  const name = words.slice(0, SECOND_WORD_IS_AN_ADDRESS.has(words[0]!) ? 1 : 2).join(" ");
   const args: Record<string, string> = {};
   const plain: string[] = [];
   for (const word of words.slice(name.split(" ").length)) {
