@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Unix sockets between processes of dom0, as data. Either end may also be a
+// real process outside: then the rim moves the bytes, in the same cells.
+
+import { cellType, must } from "../engine/cells.ts";
+import type { Cells } from "../engine/cells.ts";
+import { hasMessage, mailboxCell, post } from "../engine/mailbox.ts";
+
+/** The bytes of one direction that were sent and not yet taken. */
+interface Stream {
+  bytes: Uint8Array;
+  /** The sender closed its end: nothing follows these bytes. */
+  closed: boolean;
+}
+
+/** From the client to the server, by socket name. */
+export const toServerCell = cellType<Stream>("socket-to-server");
+/** From the server to the client, by socket name. */
+export const toClientCell = cellType<Stream>("socket-to-client");
+/** A socket's server, by socket name: both ends' bytes live while either end is open. */
+export const socketCell = cellType<{ server: string; outside: "client" | "server" | "none" }>("socket");
+
+/** The mailbox in which a server finds the names of sockets with something new. */
+export function readyMailbox(server: string): string {
+  return `${server}/ready`;
+}
+
+/** The mailbox in which the rim finds the names of sockets with something for the outside. */
+export const OUTSIDE_MAILBOX = "outside/sockets";
+
+/**
+ * Opens a connection. Its name must be unique among open sockets: the process's,
+ * with a number where it holds several. The server learns of it with its first bytes.
+ */
+export function connectSocket(
+  cells: Cells,
+  name: string,
+  server: string,
+  outside: "client" | "server" | "none" = "none",
+): string {
+  cells.add(socketCell, name, { server, outside });
+  cells.add(toServerCell, name, { bytes: new Uint8Array(0), closed: false });
+  cells.add(toClientCell, name, { bytes: new Uint8Array(0), closed: false });
+  return name;
+}
+
+/** Sends bytes to the server. Nothing happens where the server closed. */
+export function sendToServer(cells: Cells, name: string, bytes: Uint8Array): void {
+  if (must(cells, toClientCell, name).closed) return;
+  append(cells, toServerCell, name, bytes);
+  tellServer(cells, name);
+}
+
+/** Sends bytes to the client. Nothing happens where the client has closed. */
+export function sendToClient(cells: Cells, name: string, bytes: Uint8Array): void {
+  if (must(cells, toServerCell, name).closed) return;
+  append(cells, toClientCell, name, bytes);
+  tellClient(cells, name);
+}
+
+/** What the client can read: undefined bytes never; empty and closed is the end. */
+export function clientReceives(cells: Cells, name: string): { bytes: Uint8Array; closed: boolean } {
+  return must(cells, toClientCell, name);
+}
+
+/** What the server can read. */
+export function serverReceives(cells: Cells, name: string): { bytes: Uint8Array; closed: boolean } {
+  return must(cells, toServerCell, name);
+}
+
+/** The client takes the first `count` bytes. */
+export function clientTakes(cells: Cells, name: string, count: number): void {
+  const stream = cells.edit(toClientCell, name);
+  stream.bytes = stream.bytes.slice(count);
+}
+
+/** The server takes the first `count` bytes. */
+export function serverTakes(cells: Cells, name: string, count: number): void {
+  const stream = cells.edit(toServerCell, name);
+  stream.bytes = stream.bytes.slice(count);
+}
+
+/** The client closes its end. */
+export function closeByClient(cells: Cells, name: string): void {
+  cells.edit(toServerCell, name).closed = true;
+  if (must(cells, toClientCell, name).closed) forget(cells, name);
+  else tellServer(cells, name);
+}
+
+/** The server closes its end. */
+export function closeByServer(cells: Cells, name: string): void {
+  cells.edit(toClientCell, name).closed = true;
+  if (must(cells, toServerCell, name).closed) forget(cells, name);
+  else tellClient(cells, name);
+}
+
+/** Whether a socket of that name is open at either end. */
+export function isOpen(cells: Cells, name: string): boolean {
+  return cells.get(socketCell, name) !== undefined;
+}
+
+function forget(cells: Cells, name: string): void {
+  // The rim must still learn that its end is gone.
+  if (must(cells, socketCell, name).outside !== "none") announce(cells, OUTSIDE_MAILBOX, name);
+  cells.drop(socketCell, name);
+  cells.drop(toServerCell, name);
+  cells.drop(toClientCell, name);
+}
+
+function append(cells: Cells, type: typeof toServerCell, name: string, bytes: Uint8Array): void {
+  const stream = cells.edit(type, name);
+  const joined = new Uint8Array(stream.bytes.length + bytes.length);
+  joined.set(stream.bytes);
+  joined.set(bytes, stream.bytes.length);
+  stream.bytes = joined;
+}
+
+function tellServer(cells: Cells, name: string): void {
+  const { server, outside } = must(cells, socketCell, name);
+  announce(cells, outside === "server" ? OUTSIDE_MAILBOX : readyMailbox(server), name);
+}
+
+function tellClient(cells: Cells, name: string): void {
+  if (must(cells, socketCell, name).outside === "client") announce(cells, OUTSIDE_MAILBOX, name);
+}
+
+/** Each socket stands in a mailbox once, however much waits on it. */
+function announce(cells: Cells, mailbox: string, name: string): void {
+  const waiting = hasMessage(cells, mailbox) && must(cells, mailboxCell, mailbox).messages.includes(name);
+  if (!waiting) post(cells, mailbox, name);
+}
