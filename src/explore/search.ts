@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Breadth-first search through every order of steps, with a cache of states.
+// Only hashes are kept. To get a state back the host walks the search tree,
+// giving steps back and taking them again; states of one level are visited in
+// the order of the tree, so that neighbours share most of their way.
+
+import { assert } from "../core/engine/errno.ts";
+import { hashText } from "../core/engine/hash.ts";
+import type { Undo } from "../core/engine/registry.ts";
+import type { Action, World } from "../core/engine/world.ts";
+import { firstViolation } from "./property.ts";
+import type { Properties, Violation } from "./property.ts";
+
+/** Where a search stops, and when timers may fire. */
+export interface Bounds {
+  /** Levels of the search; without it, until nothing new is found. */
+  depthMax?: number;
+  /** Distinct states; reaching it makes the search inexhaustive. */
+  statesMax?: number;
+  /** `eager`: a timer may fire at any time, in the order of deadlines. `lazy`: only when nothing else can happen. */
+  timers?: "eager" | "lazy";
+}
+
+/** What a search found. */
+export interface SearchResult {
+  /** Distinct states, the first included. */
+  states: number;
+  /** Steps tried. */
+  transitions: number;
+  /** The longest shortest way to a state. */
+  depth: number;
+  /** States in which nothing is left to do. */
+  ends: number;
+  /** Every state within the bounds was visited. False for a search that a bound cut. */
+  exhaustive: boolean;
+  timers: "eager" | "lazy";
+  /** Names of `sometimes` properties that no state showed. */
+  unreached: string[];
+  /** The first violation in order of depth, and a shortest way to it. */
+  violation: (Violation & { steps: Action[] }) | null;
+}
+
+/** Told now and then how far the search is. */
+export type Progress = (soFar: { states: number; transitions: number; depth: number; frontier: number }) => void;
+
+/** A state in the search tree: how it was first reached. */
+interface Visit {
+  parent: Visit | null;
+  action: Action | null;
+  depth: number;
+}
+
+/** The host, moved from state to state of the search tree. */
+class Walker {
+  readonly #world: World;
+  readonly #undos: Undo[] = [];
+  #at: Visit;
+
+  constructor(world: World, root: Visit) {
+    this.#world = world;
+    this.#at = root;
+  }
+
+  /** Takes a step into a state not yet in the tree; `back` gives it back. */
+  try(action: Action): void {
+    this.#undos.push(this.#perform(action));
+  }
+
+  back(): void {
+    this.#world.unperform(this.#undos.pop() as Undo);
+  }
+
+  moveTo(goal: Visit): void {
+    const down: Visit[] = [];
+    let target = goal;
+    while (target.depth > this.#at.depth) {
+      down.push(target);
+      target = target.parent as Visit;
+    }
+    while (this.#at !== target) {
+      if (target.depth === this.#at.depth) {
+        down.push(target);
+        target = target.parent as Visit;
+      }
+      this.back();
+      this.#at = this.#at.parent as Visit;
+    }
+    for (const visit of down.toReversed()) this.try(visit.action as Action);
+    this.#at = goal;
+  }
+
+  #perform(action: Action): Undo {
+    const undo = this.#world.perform(action);
+    assert(undo !== null, "exploration needs a host that keeps pre-images");
+    return undo;
+  }
+}
+
+/**
+ * Visits every state that some order of steps reaches from the world's present
+ * one. The world must track undo and hash; it is left in some visited state.
+ *
+ * Cost: one step and one hash a transition, and for each level the steps of the
+ * tree between its states. Memory: one small record a state, and its hash.
+ */
+export function search(world: World, properties: Properties, bounds: Bounds = {}, progress?: Progress): SearchResult {
+  return new Search(world, properties, bounds, progress).run();
+}
+
+class Search {
+  readonly #world: World;
+  readonly #properties: Properties;
+  readonly #bounds: Bounds;
+  readonly #progress: Progress | undefined;
+  readonly #seen = new Set<string>();
+  readonly #unreached: Set<string>;
+  readonly #timers: "eager" | "lazy";
+  #transitions = 0;
+  #ends = 0;
+  #cut = false;
+  #violation: SearchResult["violation"] = null;
+
+  constructor(world: World, properties: Properties, bounds: Bounds, progress: Progress | undefined) {
+    this.#world = world;
+    this.#properties = properties;
+    this.#bounds = bounds;
+    this.#progress = progress;
+    this.#timers = bounds.timers ?? "lazy";
+    this.#unreached = new Set(Object.keys(properties.sometimes ?? {}));
+  }
+
+  run(): SearchResult {
+    const root: Visit = { parent: null, action: null, depth: 0 };
+    const walker = new Walker(this.#world, root);
+    this.#arrive(root);
+    let level: Visit[] = [root];
+    let depth = 0;
+    while (level.length > 0 && this.#violation === null) {
+      depth = (level[0] as Visit).depth;
+      if (depth >= (this.#bounds.depthMax ?? Infinity)) {
+        this.#cut = true;
+        break;
+      }
+      this.#progress?.({ states: this.#seen.size, transitions: this.#transitions, depth, frontier: level.length });
+      level = this.#expandLevel(walker, level);
+    }
+    return {
+      states: this.#seen.size,
+      transitions: this.#transitions,
+      depth,
+      ends: this.#ends,
+      exhaustive: !this.#cut && this.#violation === null,
+      timers: this.#timers,
+      unreached: [...this.#unreached],
+      violation: this.#violation,
+    };
+  }
+
+  #expandLevel(walker: Walker, level: readonly Visit[]): Visit[] {
+    const found: Visit[] = [];
+    for (const visit of level) {
+      walker.moveTo(visit);
+      const actions = this.#world.actions(this.#timers);
+      if (actions.length === 0) this.#end(visit);
+      for (const action of actions) {
+        if (this.#violation !== null) return found;
+        const reached = { parent: visit, action, depth: visit.depth + 1 };
+        if (this.#step(walker, reached)) found.push(reached);
+      }
+    }
+    return found;
+  }
+
+  /** Takes a step and gives it back. Whether it led to a new state to go on from. */
+  #step(walker: Walker, reached: Visit): boolean {
+    this.#transitions++;
+    try {
+      walker.try(reached.action as Action);
+    } catch (error) {
+      this.#fail(reached, { kind: "assertion", property: "no assertion fails", found: String((error as Error).message) });
+      return false;
+    }
+    const isNew = this.#arrive(reached);
+    walker.back();
+    return isNew;
+  }
+
+  #arrive(visit: Visit): boolean {
+    const hash = hashText(this.#world.hashAt(this.#world.now));
+    if (this.#seen.has(hash)) return false;
+    if (this.#seen.size >= (this.#bounds.statesMax ?? Infinity)) {
+      this.#cut = true;
+      return false;
+    }
+    this.#seen.add(hash);
+    const violation = firstViolation(this.#world, "always", this.#properties.always);
+    if (violation !== null) this.#fail(visit, violation);
+    for (const name of this.#unreached) {
+      if (this.#properties.sometimes?.[name]?.(this.#world)) this.#unreached.delete(name);
+    }
+    return true;
+  }
+
+  #end(visit: Visit): void {
+    this.#ends++;
+    const violation = firstViolation(this.#world, "finally", this.#properties.finally);
+    if (violation !== null) this.#fail(visit, violation);
+  }
+
+  #fail(visit: Visit, violation: Violation): void {
+    if (this.#violation !== null) return;
+    const steps: Action[] = [];
+    for (let at: Visit = visit; at.parent !== null; at = at.parent) steps.push(at.action as Action);
+    this.#violation = { ...violation, steps: steps.toReversed() };
+  }
+}
