@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The house's order: each folder of src imports only from folders above it in
+// this list, and the pure ones use nothing that could differ between two runs.
+
+import { posix } from "node:path";
+import ts from "typescript";
+import { expect, test } from "vitest";
+import { codeFiles, textOf } from "./source-files.ts";
+
+const order = [
+  "src/abi",
+  "src/core/engine",
+  "src/core/xenstore",
+  "src/core/hypervisor",
+  "src/core/daemons",
+  "src/core/xenbus",
+  "src/core/drivers",
+  "src/core/guest",
+  "src/core/toolstack",
+  "src/core/host.ts",
+  "src/explore",
+  "src/doctor",
+  "src/export",
+  "src/live",
+  "src/campaign",
+  "src/server",
+  "src/cli",
+];
+const pureUntil = order.indexOf("src/export");
+
+/** Names that bring in time, chance, waiting or a locale. What Node and browsers add, tsconfig.pure.json leaves out. */
+const impure = new Set([
+  "Date",
+  "Promise",
+  "Intl",
+  "Atomics",
+  "SharedArrayBuffer",
+  "WeakRef",
+  "FinalizationRegistry",
+  "globalThis",
+]);
+const impureMembers = new Set(["localeCompare", "toLocaleString", "toLocaleLowerCase", "toLocaleUpperCase"]);
+
+function rankOf(path: string): number {
+  return order.findIndex((folder) => path === folder || path.startsWith(`${folder}/`));
+}
+
+/** What is wrong with the imports of a file, as lines `path:line: what`. */
+function badImports(path: string, text: string): string[] {
+  const problems: string[] = [];
+  const rank = rankOf(path);
+  const isTest = path.endsWith(".test.ts");
+  for (const { fileName, pos } of ts.preProcessFile(text, true, true).importedFiles) {
+    const at = `${path}:${text.slice(0, pos).split("\n").length}`;
+    if (!fileName.startsWith(".")) {
+      if (rank <= pureUntil && !isTest) problems.push(`${at}: a pure folder imports ${fileName}`);
+      continue;
+    }
+    const target = posix.join(posix.dirname(path), fileName);
+    const targetRank = rankOf(target);
+    if (!target.startsWith("src/") && !isTest) problems.push(`${at}: ${fileName} is outside src`);
+    else if (targetRank > rank) problems.push(`${at}: ${order[targetRank]} is below ${order[rank]}`);
+  }
+  return problems;
+}
+
+/** Uses of what pure code may not use, as lines `path:line: what`. */
+function impurities(path: string, text: string): string[] {
+  const file = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
+  const problems: string[] = [];
+  const report = (node: ts.Node, what: string) =>
+    void problems.push(`${path}:${file.getLineAndCharacterOfPosition(node.getStart()).line + 1}: ${what}`);
+  const visit = (node: ts.Node): void => {
+    if (ts.isIdentifier(node) && impure.has(node.text) && isReference(node)) report(node, node.text);
+    if (ts.isPropertyAccessExpression(node)) {
+      if (node.getText() === "Math.random") report(node, "Math.random");
+      if (impureMembers.has(node.name.text)) report(node, node.name.text);
+    }
+    if (node.kind === ts.SyntaxKind.AsyncKeyword || ts.isAwaitExpression(node)) report(node, "async");
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  return problems;
+}
+
+/** Whether the name stands for a variable, not for a field or a key. */
+function isReference(node: ts.Identifier): boolean {
+  const { parent } = node;
+  if (ts.isPropertyAccessExpression(parent)) return parent.expression === node;
+  if (ts.isPropertyAssignment(parent) || ts.isPropertySignature(parent)) return parent.name !== node;
+  return !ts.isMethodDeclaration(parent) && !ts.isQualifiedName(parent);
+}
+
+const sources = codeFiles().filter((path) => path.startsWith("src/") && !path.endsWith(".d.ts"));
+
+test("every source file is in a folder that has its place in the order", () => {
+  expect(sources.length).toBeGreaterThan(0);
+  expect(sources.filter((path) => rankOf(path) < 0)).toEqual([]);
+});
+
+test("folders import only from folders above them", () => {
+  expect(sources.flatMap((path) => badImports(path, textOf(path)))).toEqual([]);
+});
+
+test("pure folders use no clock, chance, promise or locale", () => {
+  const pure = sources.filter((path) => rankOf(path) <= pureUntil && !path.endsWith(".test.ts"));
+  expect(pure.length).toBeGreaterThan(0);
+  expect(pure.flatMap((path) => impurities(path, textOf(path)))).toEqual([]);
+});
+
+test("the boundary check notices what it is there for", () => {
+  expect(badImports("src/core/xenstore/store.ts", 'import { a } from "../hypervisor/domain.ts";')).toEqual([
+    "src/core/xenstore/store.ts:1: src/core/hypervisor is below src/core/xenstore",
+  ]);
+  expect(badImports("src/core/host.ts", '\nimport type { a } from "node:fs";')).toEqual([
+    "src/core/host.ts:2: a pure folder imports node:fs",
+  ]);
+  expect(badImports("src/live/up.ts", 'import { a } from "../../test/a.ts";')).toEqual([
+    "src/live/up.ts:1: ../../test/a.ts is outside src",
+  ]);
+  expect(
+    badImports("src/cli/main.ts", 'import { a } from "node:fs"; import { b } from "../abi/b.ts";'),
+  ).toEqual([]);
+  const text =
+    "const t = Date.now();\nawait f(Math.random());\nconst ok = { Date: x.Date };\nlet p: Promise<void>;";
+  expect(impurities("a.ts", text)).toEqual([
+    "a.ts:1: Date",
+    "a.ts:2: async",
+    "a.ts:2: Math.random",
+    "a.ts:4: Promise",
+  ]);
+});
