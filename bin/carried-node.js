@@ -10,8 +10,8 @@ import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 
-/** First Node release whose type stripping is stable: major, minor. */
-const floor = [24, 12];
+/** First Node release whose type stripping is stable. */
+const floor = { major: 24, minor: 12 };
 
 /**
  * Whether this very process can run the sources.
@@ -19,8 +19,8 @@ const floor = [24, 12];
  * @param {string} version as in `process.versions.node`
  */
 export function isRecentEnough(version = process.versions.node) {
-  const [major, minor] = version.split(".").map(Number);
-  return major > floor[0] || (major === floor[0] && minor >= floor[1]);
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > floor.major || (major === floor.major && minor >= floor.minor);
 }
 
 /** Path of a Node that can run the sources: this one, or the carried one; null where there is neither. */
@@ -39,7 +39,7 @@ export function findNode() {
 /** What to tell somebody whose Node is too old and who has no carried one. */
 export function nodeMissing() {
   return (
-    `xenolith: needs Node ${floor.join(".")} or newer, this is ${process.versions.node}, and no Node is\n` +
+    `xenolith: needs Node ${floor.major}.${floor.minor} or newer, this is ${process.versions.node}, and no Node is\n` +
     `carried along for ${process.platform}-${process.arch}. Install a newer one: https://nodejs.org/\n`
   );
 }
@@ -54,7 +54,7 @@ export function nodeMissing() {
  */
 export function runNode(node, args, environment = {}) {
   const child = spawn(node, args, { stdio: "inherit", env: { ...process.env, ...environment } });
-  for (const signal of ["SIGTERM", "SIGHUP", "SIGINT"]) {
+  for (const signal of /** @type {const} */ (["SIGTERM", "SIGHUP", "SIGINT"])) {
     process.on(signal, () => {
       // A terminal's Ctrl-C has reached the child already; twice would read as "stop at once".
       if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
@@ -65,6 +65,6 @@ export function runNode(node, args, environment = {}) {
     process.exitCode = 1;
   });
   child.on("exit", (code, signal) => {
-    process.exitCode = code ?? 128 + constants.signals[signal];
+    process.exitCode = signal === null ? (code ?? 1) : 128 + constants.signals[signal];
   });
 }

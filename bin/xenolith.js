@@ -11,8 +11,8 @@ import { findNode, isRecentEnough, nodeMissing, runNode } from "./carried-node.j
 
 // Set only for the process that was changed over to, so that commands started
 // from there may do the same with whatever Node they find.
-const changedOver = process.env.XENOLITH_CHANGED_OVER !== undefined;
-delete process.env.XENOLITH_CHANGED_OVER;
+const changedOver = process.env["XENOLITH_CHANGED_OVER"] !== undefined;
+delete process.env["XENOLITH_CHANGED_OVER"];
 
 const setupFile = new URL("../scripts/setup.js", import.meta.url);
 if (!changedOver && existsSync(setupFile)) {

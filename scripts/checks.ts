@@ -15,7 +15,10 @@ export interface Check {
 export const checks: readonly Check[] = [
   { name: "types", command: ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"] },
   { name: "types-pure", command: ["node_modules/typescript/bin/tsc", "-p", "tsconfig.pure.json"] },
-  { name: "lint", command: ["node_modules/oxlint/bin/oxlint", "--type-aware", "--deny-warnings"] },
+  {
+    name: "lint",
+    command: ["node_modules/oxlint/bin/oxlint", "--type-aware", "--deny-warnings", "-f", "unix"],
+  },
   { name: "format", command: ["node_modules/oxfmt/bin/oxfmt", "--check"] },
   { name: "dead-code", command: ["node_modules/knip/bin/knip.js", "--no-progress"] },
 ];

@@ -45,8 +45,8 @@ function install() {
   const args = ["ci", "--include=dev", "--include=optional", "--loglevel=error"];
   // Under npm, use that very npm; its path is a JavaScript file for its own Node.
   const { npm_execpath: npm, npm_node_execpath: node } = process.env;
-  const command = npm !== undefined && node !== undefined ? [node, npm] : ["npm"];
-  const result = spawnSync(command[0], [...command.slice(1), ...args], {
+  const underNpm = npm !== undefined && node !== undefined;
+  const result = spawnSync(underNpm ? node : "npm", underNpm ? [npm, ...args] : args, {
     cwd: root,
     stdio: ["ignore", 2, 2],
   });
@@ -67,7 +67,7 @@ function takeTurn() {
       writeFileSync(busy, String(process.pid), { flag: "wx" });
       return;
     } catch (error) {
-      if (error.code !== "EEXIST") throw error;
+      if (codeOf(error) !== "EEXIST") throw error;
     }
     Atomics.wait(nap, 0, 0, 200); // also gives the owner time to write its pid
     if (!ownerLives()) rmSync(busy, { force: true });
@@ -79,6 +79,11 @@ function ownerLives() {
     process.kill(Number(readFileSync(busy, "utf8")), 0);
     return true;
   } catch (error) {
-    return error.code !== "ESRCH"; // ENOENT: it has just finished
+    return codeOf(error) !== "ESRCH"; // ENOENT: it has just finished
   }
+}
+
+/** @param {unknown} error */
+function codeOf(error) {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // npm test [-- PATTERN...]: every check and every test, in order, at most ten
-// minutes. Patterns choose checks by name and test files by path. The last line
-// is the count alone. XENOLITH_REQUIRE_ALL=1: nothing may be skipped.
+// minutes. A pattern chooses the checks with that in their name, or else the test
+// files with that in their path. The last line is the count alone.
+// XENOLITH_REQUIRE_ALL=1: nothing may be skipped.
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { capabilities, howToEnable, type Capability } from "./capabilities.ts";
-import { checks, runCheck } from "./checks.ts";
+import { checks, runCheck, type Check } from "./checks.ts";
 import { countTests, skippedFor, type Counts, type VitestReport } from "./vitest-report.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -22,8 +22,8 @@ function msLeft(): number {
 }
 
 function runVitest(patterns: readonly string[], counts: Counts): void {
-  const folder = mkdtempSync(join(tmpdir(), "xenolith-test-"));
-  const reportFile = join(folder, "report.json");
+  const reportFile = join(root, "build/test-report.json");
+  rmSync(reportFile, { force: true });
   const vitest = join(root, "node_modules/vitest/vitest.mjs");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
   const result = spawnSync(process.execPath, [vitest, "run", ...reporters, ...patterns], {
@@ -32,7 +32,6 @@ function runVitest(patterns: readonly string[], counts: Counts): void {
     timeout: msLeft(),
   });
   const report = readReport(reportFile);
-  rmSync(folder, { recursive: true });
   const tests = countTests(report);
   // An error outside all tests, no report, out of time: nothing may make a failed run look like a passed one.
   if (result.status !== 0 && tests.failed === 0) {
@@ -64,11 +63,11 @@ function printSkipped(skipped: ReadonlyMap<string, number>): void {
 
 function main(patterns: readonly string[]): void {
   const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-  const chosen = checks.filter(
-    ({ name }) => patterns.length === 0 || patterns.some((pattern) => name.includes(pattern)),
-  );
+  const isFor = (check: Check) => (pattern: string) => check.name.includes(pattern);
+  const chosen = patterns.length === 0 ? checks : checks.filter((check) => patterns.some(isFor(check)));
   for (const check of chosen) counts[runCheck(check, root, msLeft()) ? "passed" : "failed"] += 1;
-  if (patterns.length === 0 || chosen.length === 0) runVitest(patterns, counts);
+  const rest = patterns.filter((pattern) => !checks.some((check) => isFor(check)(pattern)));
+  if (patterns.length === 0 || rest.length > 0) runVitest(rest, counts);
 
   if (requireAll && counts.skipped > 0) console.log("XENOLITH_REQUIRE_ALL=1: a skipped test is a failure.");
   console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
