@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libxendev: lets unmodified Xen programs run on a Xenolith host. It stands in
+ * for Xen's device files: what a program asks of them travels to the host over
+ * a Unix socket, and the host reads and writes the program's memory itself. No
+ * structure of Xen's is known here; only paths, and which ioctl numbers are
+ * Xen's.
+ */
+#ifndef XENDEV_H
+#define XENDEV_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* ---- The protocol; src/live/bridge/protocol.ts is the other side. ---- */
+
+#define XENDEV_PROTOCOL 1
+
+enum xendev_request_type {
+    XENDEV_HELLO = 1, /* first on every connection */
+    XENDEV_IOCTL = 2,
+    XENDEV_MMAP = 3,
+    XENDEV_UNMAP = 4,
+};
+
+/* Followed by `payload` bytes. */
+struct xendev_request {
+    uint32_t type;
+    uint32_t seq;
+    uint64_t descriptor; /* inode of the socket behind the descriptor, 0 for none */
+    uint64_t args[4];
+    uint32_t payload;
+    uint32_t protocol;
+};
+
+/* Followed by `runs` times struct xendev_run. */
+struct xendev_reply {
+    uint32_t seq;
+    uint32_t runs;
+    int64_t result;   /* negative: an errno */
+    uint64_t mapping; /* names what the runs map, for XENDEV_UNMAP; 0 for nothing */
+    uint64_t base;    /* address of page 0 of the mapping */
+};
+
+/* Consecutive pages of one memory file, to be placed at an address. */
+struct xendev_run {
+    uint64_t address;
+    uint32_t file;
+    uint32_t page;
+    uint32_t pages;
+    uint32_t writable;
+};
+
+/* Payload of XENDEV_UNMAP: an array of these. */
+struct xendev_unmapped {
+    uint64_t mapping;
+    uint32_t first;
+    uint32_t pages;
+};
+
+#define XENDEV_PAGE 4096u
+
+/* ---- host.c: where the host is ---- */
+
+/* Directory of the host's device bridge: $XENOLITH_BRIDGE or /run/xenolith. */
+const char *host_dir(void);
+/* Says once per process why the host cannot be used; keeps errno. */
+void host_complain(const char *why);
+
+/* ---- paths.c ---- */
+
+/* Whether opening this path makes a connection instead of opening a file. */
+int path_is_device(const char *path);
+/* The file that stands for `path`, in `buffer`, or `path` itself. */
+const char *path_redirect(const char *path, char *buffer, size_t size);
+
+/* ---- connection.c ---- */
+
+/*
+ * A new connection for a device path ("" for calls), or -1 with errno. `session`
+ * is the one the process has, 0 for a new one, which `granted` then receives.
+ */
+int connection_open(const char *device, int flags, uint64_t session, uint64_t *granted);
+/* Whether a descriptor is a connection to our host's bridge. Keeps errno. */
+int connection_is_ours(int fd);
+/* Inode of the socket behind a descriptor, 0 where there is none. Keeps errno. */
+uint64_t connection_inode(int fd);
+
+/* ---- calls.c ---- */
+
+struct call {
+    struct xendev_request request;
+    const void *payload; /* in the program's memory, possibly nowhere */
+    struct xendev_reply reply;
+    struct xendev_run *runs; /* call_release() gives it back */
+    size_t room;
+};
+
+/* Performs a call; 0, or -1 with errno when it could not be carried. */
+int call_perform(struct call *call);
+void call_release(struct call *call);
+/* Whether the descriptor is one of ours that the program must not close. */
+int call_is_hidden(int fd);
+/* The lowest hidden descriptor >= fd, or -1. */
+int call_next_hidden(int fd);
+/* Forgets the parent's connections in a forked child. */
+void call_after_fork(void);
+/* The session this process has with the host; 0 before the first call. */
+uint64_t call_session(void);
+
+/* ---- regions.c: what of the address space is ours ---- */
+
+/* Nonzero once anything is mapped; a cheap test for the common case. */
+extern volatile int regions_exist;
+
+void regions_lock(void);
+void regions_unlock(void);
+/* The following need the lock. */
+int regions_add(uintptr_t address, size_t length, int prot);
+/* Protection of the region that holds all of a range, or -1. */
+int regions_protection(uintptr_t address, size_t length);
+/* Notes that a range of a region now shows pages of a mapping; what it showed before goes to `out`. */
+struct unmapped_list;
+int regions_name(uintptr_t address, size_t length, uint64_t mapping, uint64_t base,
+                 struct unmapped_list *out);
+/* Takes a range out; what it mapped is appended to `out`. */
+int regions_remove(uintptr_t address, size_t length, struct unmapped_list *out);
+int regions_overlap(uintptr_t address, size_t length);
+void regions_fork_prepare(void);
+void regions_fork_parent(void);
+void regions_fork_child(void);
+
+struct unmapped_list {
+    struct xendev_unmapped *items;
+    size_t count, room;
+};
+void unmapped_free(struct unmapped_list *list);
+
+/* ---- raw.c: memory and files without the symbols we interpose ---- */
+
+void *raw_map(void *address, size_t length, int prot, int flags, int fd, off_t offset);
+int raw_unmap(void *address, size_t length);
+int raw_open(int dir, const char *path, int flags, mode_t mode);
+int raw_close(int fd);
+/* An array that grows, from whole pages of its own: usable inside munmap(). */
+void *raw_grow(void *array, size_t *room, size_t wanted, size_t item);
+void raw_free(void *array, size_t room, size_t item);
+
+/* ---- device.c: what a program does to a device ---- */
+
+int device_ioctl(int fd, unsigned long number, void *argument);
+void *device_map(void *address, size_t length, int prot, int flags, int fd, off_t offset);
+/* munmap() of any range, ours or not. */
+int device_unmap(void *address, size_t length);
+/* A MAP_FIXED of something else over a range: what was ours there is gone. */
+void device_replaced(void *address, size_t length);
+
+#endif
