@@ -7,6 +7,7 @@ import { cellType } from "./cells.ts";
 import type { Cells, Plain } from "./cells.ts";
 import { assert, isFailure } from "./errno.ts";
 import type { Errno } from "./errno.ts";
+import { mayRun } from "./gate.ts";
 import type { Host } from "./host.ts";
 import { routineNamed } from "./routine.ts";
 import type { AnyRoutine, Handler, Instruction, Routine } from "./routine.ts";
@@ -114,8 +115,13 @@ function position(labels: ReadonlyMap<string, number>, frame: { readonly routine
   return at;
 }
 
-/** Whether the thread could take a step now. Reads cells with `get` only. */
-export function canStep(host: Host, thread: Readonly<Pick<Thread, "stack" | "timedOut">>): boolean {
+/** Whether the thread could take a step now: never while its domain is paused. Reads cells with `get` only. */
+export function canStep(host: Host, thread: Readonly<Pick<Thread, "stack" | "timedOut" | "domid">>): boolean {
+  return mayRun(host, thread.domid) && isReady(host, thread);
+}
+
+/** Whether the thread waits for nothing, or what it waits for has come; its domain may be paused. */
+export function isReady(host: Host, thread: Readonly<Pick<Thread, "stack" | "timedOut">>): boolean {
   const instruction = standingAt(thread);
   if (instruction === undefined) return false;
   if (instruction.op !== "wait" || thread.timedOut) return true;
