@@ -29,6 +29,7 @@ function runVitest(patterns: readonly string[], counts: Counts): void {
   const result = spawnSync(process.execPath, [vitest, "run", ...reporters, ...patterns], {
     cwd: root,
     stdio: "inherit",
+    env: process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: "1" },
     timeout: msLeft(),
   });
   const report = readReport(reportFile);

@@ -5,7 +5,7 @@
 import { expect, test } from "vitest";
 import { isRecentEnough } from "../bin/carried-node.js";
 import { capabilities } from "../scripts/capabilities.ts";
-import { textOf } from "./source-files.ts";
+import { projectFiles, textOf } from "./source-files.ts";
 
 interface Locked {
   readonly version?: string;
@@ -50,10 +50,11 @@ test(".ci/run installs what the capabilities need, no more and no less", () => {
   expect(installed).toEqual(needed.toSorted());
 });
 
-test("the README's commands exist", () => {
-  const readme = textOf("README.md");
-  expect(readme).toMatch(/^npm start$/m);
-  expect(readme).toMatch(/^npm test$/m);
-  const mentioned = [...readme.matchAll(/npm run ([a-z-]+)/g)].map((match) => match[1] ?? "");
-  expect(mentioned.filter((script) => manifest["scripts"]?.[script] === undefined)).toEqual([]);
+test("the README has the two commands, and every script that a page names exists", () => {
+  expect(textOf("README.md")).toMatch(/^npm start$/m);
+  expect(textOf("README.md")).toMatch(/^npm test$/m);
+  const pages = projectFiles().filter((path) => path.endsWith(".md"));
+  const mentioned = pages.flatMap((page) => [...textOf(page).matchAll(/npm run ([a-z-]+)/g)]);
+  const unknown = mentioned.filter(([, script]) => manifest["scripts"]?.[script ?? ""] === undefined);
+  expect(unknown.map(([text]) => text)).toEqual([]);
 });
