@@ -47,7 +47,7 @@ function localLinks(markdown: string): string[] {
 }
 
 test("every source file names its licence in the first two lines", () => {
-  const sources = files.filter((path) => /\.(ts|tsx|js|c|h|S|py|sh|css)$/.test(path) || path === ".ci/run");
+  const sources = files.filter((path) => /\.(ts|tsx|js|c|h|S|py|sh|css)$|(^|\/)Makefile$|^\.ci\//.test(path));
   const header = "SPDX-License-Identifier: Apache-2.0";
   const without = sources.filter((path) => !textOf(path).split("\n", 2).join("\n").includes(header));
   expect(sources.length).toBeGreaterThan(0);
