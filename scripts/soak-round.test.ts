@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { runRound } from "./soak-round.ts";
+import { nextRound, runRound, type Round } from "./soak-round.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "xenolith-soak-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -31,4 +31,11 @@ test("a round that throws is a failure with its reason", () => {
 
 test("a round that the end of the run cuts short is no result", () => {
   expect(runRound(job("for (;;);"), { job: "a", seed: 1 }, 500)).toBe("out of time");
+});
+
+test("jobs take turns, and a run that was interrupted goes on with the next seeds", () => {
+  const done = (name: string, seed: number): Round => ({ job: name, seed, ms: 1, error: null, figures: {} });
+  expect(nextRound(["a", "b"], [], 7)).toEqual({ job: "a", seed: 7 });
+  expect(nextRound(["a", "b"], [done("a", 7)], 7)).toEqual({ job: "b", seed: 7 });
+  expect(nextRound(["a", "b"], [done("a", 7), done("b", 7)], 7)).toEqual({ job: "a", seed: 8 });
 });

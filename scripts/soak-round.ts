@@ -24,6 +24,18 @@ export interface Round {
 
 const roundMsMax = 5 * 60_000;
 
+/** The job with the fewest rounds so far, and its next seed. */
+export function nextRound(
+  jobs: readonly string[],
+  rounds: readonly Round[],
+  firstSeed: number,
+): Pick<Round, "job" | "seed"> {
+  const doneOf = (job: string) => rounds.filter((round) => round.job === job);
+  const job = jobs.toSorted((a, b) => doneOf(a).length - doneOf(b).length)[0]!;
+  const seed = doneOf(job).reduce((next, round) => Math.max(next, round.seed + 1), firstSeed);
+  return { job, seed };
+}
+
 /**
  * Runs a job's round.
  *

@@ -11,7 +11,7 @@ import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, globSync, mkdirSync, readFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { runRound, type Round } from "./soak-round.ts";
+import { nextRound, runRound, type Round } from "./soak-round.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -50,18 +50,6 @@ function readRounds(file: string): Round[] {
   if (!existsSync(file)) return [];
   const lines = readFileSync(file, "utf8").split("\n");
   return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as Round);
-}
-
-/** The job with the fewest rounds so far, and its next seed. */
-function nextRound(
-  jobs: readonly string[],
-  rounds: readonly Round[],
-  firstSeed: number,
-): Pick<Round, "job" | "seed"> {
-  const doneOf = (job: string) => rounds.filter((round) => round.job === job);
-  const job = jobs.toSorted((a, b) => doneOf(a).length - doneOf(b).length)[0]!;
-  const seed = doneOf(job).reduce((next, round) => Math.max(next, round.seed + 1), firstSeed);
-  return { job, seed };
 }
 
 function printSummary(jobs: readonly string[], rounds: readonly Round[]): void {
