@@ -3,20 +3,23 @@
 // xenstored's trace, sorted into connections and each connection into
 // exchanges: a request with its reply, or an event.
 
-import type { StoreLine, Time } from "./recording.ts";
+import type { StoreLine, StoreMessage, Time } from "./recording.ts";
 
 export interface Request {
   kind: "request";
   time: Time;
+  /** Where it stands in the trace. */
+  line: StoreLine;
   type: string;
   body: string;
-  /** Null where the recording ended, or the connection died, first. */
-  reply: { type: string; body: string } | null;
+  /** The line of the reply; null where the recording ended, or the connection died, first. */
+  reply: StoreMessage<"reply"> | null;
 }
 
 export interface StoreEvent {
   kind: "event";
   time: Time;
+  line: StoreLine;
   path: string;
   token: string;
 }
@@ -57,16 +60,16 @@ export function connectionsOf(store: StoreLine[]): Connection[] {
       connection.died = line.time;
       live.delete(line.connection);
     } else if (line.kind === "request") {
-      const request: Request = { kind: "request", time: line.time, type: line.type, body: line.body, reply: null };
+      const request: Request = { kind: "request", time: line.time, line, type: line.type, body: line.body, reply: null };
       connection.exchanges.push(request);
       unanswered.get(connection)!.push(request);
       introducing = line.type === "INTRODUCE" ? Number(line.body.split(" ")[0]) : null;
     } else if (line.type === "WATCH_EVENT") {
       const [path, token] = line.body.split(" ");
-      connection.exchanges.push({ kind: "event", time: line.time, path: path ?? "", token: token ?? "" });
+      connection.exchanges.push({ kind: "event", time: line.time, line, path: path ?? "", token: token ?? "" });
     } else {
       const request = unanswered.get(connection)!.shift();
-      if (request) request.reply = { type: line.type, body: line.body };
+      if (request) request.reply = line;
     }
   }
   return all;
@@ -76,10 +79,3 @@ export function connectionsOf(store: StoreLine[]): Connection[] {
 export function pathOf(request: Request): string {
   return request.body.split(" ")[0] ?? "";
 }
-
-/** Whether a request can change the store, a transaction, or what events the connection gets. */
-export function changes(request: Request): boolean {
-  return !READS.has(request.type);
-}
-
-const READS = new Set(["READ", "DIRECTORY", "DIRECTORY_PART", "GET_PERMS", "GET_DOMAIN_PATH", "IS_DOMAIN_INTRODUCED"]);

@@ -102,3 +102,10 @@ function renameToken(names: Names, tokens: Map<string, string>, token: string, p
 function words(list: string[]): string[] {
   return list.filter((word) => word !== "");
 }
+
+const READS = new Set(["READ", "DIRECTORY", "DIRECTORY_PART", "GET_PERMS", "GET_DOMAIN_PATH", "IS_DOMAIN_INTRODUCED"]);
+
+/** Whether a request can change the store, a transaction, or which events the connection gets. */
+export function changesStore(said: Said): boolean {
+  return said.kind === "request" && !READS.has(said.type);
+}

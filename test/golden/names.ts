@@ -74,15 +74,15 @@ export function renamePermission(names: Names, permission: string): string {
  * `owner` is the domain that a relative path is relative to.
  */
 export function renameValue(names: Names, path: string, value: string, owner: string): string {
-  if (value === "") return value;
   const leaf = path.split("/").at(-1)!;
   const domain = /\/local\/domain\/([^/]+)/.exec(renamePaths(names, path))?.[1] ?? owner;
   if (leaf === "domid" || leaf === "frontend-id" || leaf === "backend-id") return names.domid(value);
-  if (/\/(store|console)\/ring-ref$/.test(path)) return names.nth(`${domain}:frame`, value);
-  if (/(^|\/)device\/.*ring-ref\d*$/.test(path)) return names.nth(`${domain}:ref`, value);
-  if (/(^|\/)device\/.*\/event-channel(-[tr]x)?$/.test(path)) return names.nth(`${domain}:port`, value);
-  if (leaf === "start_time") return "TIME";
+  const number = /^\d+$/.test(value);
+  if (number && /\/(store|console)\/ring-ref$/.test(path)) return names.nth(`${domain}:frame`, value);
+  if (number && /(^|\/)device\/.*ring-ref\d*$/.test(path)) return names.nth(`${domain}:ref`, value);
+  if (number && /(^|\/)device\/.*\/event-channel(-[tr]x)?$/.test(path)) return names.nth(`${domain}:port`, value);
+  if (leaf === "start_time") return value.replace(/^\d+\.\d\d$/, "TIME");
   if (leaf === "tty") return value.replace(/^\/dev\/pts\/(\d+)$/, (_, pts: string) => `/dev/pts/${names.nth("pts", pts)}`);
-  if (domain === "0" && /(^|\/)memory\/(target|static-max)$/.test(path)) return "MACHINE";
+  if (domain === "0" && /(^|\/)memory\/(target|static-max)$/.test(path)) return value.replace(/^\d+$/, "MACHINE");
   return renamePaths(names, value);
 }

@@ -38,15 +38,18 @@ export interface DomainRow {
 /** What xenstored traced: requests and replies by connection, and the connections' coming and going. */
 export type StoreLine =
   | { time: Time; kind: "connect" | "disconnect"; connection: string }
-  | {
-      time: Time;
-      kind: "request" | "reply";
-      connection: string;
-      /** `XS_WRITE` without its prefix; a failed request's reply is `ERROR`. */
-      type: string;
-      /** The payload with every NUL printed as a space. */
-      body: string;
-    };
+  | StoreMessage<"request">
+  | StoreMessage<"reply">;
+
+export interface StoreMessage<Kind> {
+  time: Time;
+  kind: Kind;
+  connection: string;
+  /** `XS_WRITE` without its prefix; a failed request's reply is `ERROR`; events are replies of type `WATCH_EVENT`. */
+  type: string;
+  /** The payload with every NUL printed as a space. */
+  body: string;
+}
 
 /** What the watcher process printed: a registration or an event. */
 export interface WatchLine {

@@ -16,13 +16,8 @@ export function parseStoreTrace(text: string): StoreLine[] {
     if (life) {
       found.push({ time: Number(life[1]), kind: life[2] === "CREATE" ? "connect" : "disconnect", connection: life[3]! });
     } else if (message) {
-      found.push({
-        time: Number(message[1]),
-        kind: message[2] === "IN" ? "request" : "reply",
-        connection: message[3]!,
-        type: message[4]!,
-        body: message[5]!,
-      });
+      const [time, connection, type, body] = [Number(message[1]), message[3]!, message[4]!, message[5]!];
+      found.push(message[2] === "IN" ? { time, kind: "request", connection, type, body } : { time, kind: "reply", connection, type, body });
     }
   }
   return found;

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { saidBy } from "../exchanges.ts";
+import { namesOf } from "../names.ts";
+import type { Recording } from "../recording.ts";
+import { actorsOf } from "../roles.ts";
+import { readExceptions, readOrders, type Exception } from "../tables.ts";
+import { domainFlags } from "./domain-flags.ts";
+import { differences, type Comparator, type Difference, type Facts, type Subject } from "./facts.ts";
+import { hypercalls } from "./hypercalls.ts";
+import { ordersComparator } from "./orders.ts";
+import { snapshots } from "./snapshots.ts";
+import { storeConnections } from "./store-connections.ts";
+import { words } from "./words.ts";
+
+/** The six comparators, in the order in which reports name them. */
+export const COMPARATORS: Comparator[] = [domainFlags, storeConnections, ordersComparator(readOrders()), hypercalls, snapshots, words];
+
+const EXCEPTIONS = readExceptions();
+
+/** Prepares a recording. Names are given in a fixed order first, so that all comparators call one thing the same. */
+export function subjectOf(recording: Recording): Subject {
+  const subject: Subject = { recording, actors: actorsOf(recording), names: namesOf(recording) };
+  for (const row of recording.domains) if (row.fields["handle"]) subject.names.uuid(row.fields["handle"]);
+  for (const actor of subject.actors) saidBy(subject.names, actor);
+  return subject;
+}
+
+/** What a comparator sees of a recording, exceptions left out. */
+export function factsOf(comparator: Comparator, subject: Subject): Facts {
+  const rules = EXCEPTIONS.filter((rule) => rule.comparator === comparator.name && rule.scenario.test(subject.recording.scenario));
+  const facts = comparator.facts(subject);
+  if (rules.length === 0) return facts;
+  const kept: Facts = new Map();
+  for (const [list, lines] of facts) {
+    const here = rules.filter((rule) => rule.list.test(list));
+    const left = lines.filter((fact) => !here.some((rule) => excepts(rule, fact.text)));
+    if (left.length > 0) kept.set(list, left);
+  }
+  return kept;
+}
+
+function excepts(rule: Exception, text: string): boolean {
+  return rule.line.test(text);
+}
+
+/** Every list in which two recordings of one scenario differ, by comparator. */
+export function compare(expected: Recording, actual: Recording, comparators: Comparator[] = COMPARATORS): Difference[] {
+  const want = subjectOf(expected);
+  const got = subjectOf(actual);
+  return comparators.flatMap((comparator) => differences(comparator.name, factsOf(comparator, want), factsOf(comparator, got)));
+}

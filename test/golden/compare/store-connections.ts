@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { changesStore, saidBy, renamedRole, type Said } from "../exchanges.ts";
+import { add, type Comparator, type Facts } from "./facts.ts";
+
+/**
+ * (2) What each actor wrote, in which transactions, with which answer, and
+ * which events it got, each in exact order. An event may lie one request
+ * earlier or later: xenstored sends it when the connection's buffer has room,
+ * which is a race with the client's next request.
+ */
+export const storeConnections: Comparator = {
+  name: "store-connections",
+  facts({ actors, names }) {
+    const facts: Facts = new Map();
+    for (const actor of actors) {
+      const role = renamedRole(names, actor.role);
+      const said = saidBy(names, actor);
+      const bystander = role.startsWith("bystander");
+      let requests = 0;
+      for (const one of role.startsWith("guest") ? withoutAborted(said) : said) {
+        if (one.kind === "event") {
+          if (!bystander) add(facts, `${role}: events`, { text: one.what, after: requests });
+        } else if (changesStore(one)) {
+          requests++;
+          add(facts, `${role}: requests`, `${one.type} ${one.what}${one.answer === "" ? "" : ` → ${one.answer}`}`);
+        }
+      }
+    }
+    return facts;
+  },
+};
+
+/**
+ * Without transactions that end in "F": they changed nothing. Only guests have
+ * them; how many depends on whether the domain lived long enough to look again
+ * at a node it had just answered. What stands between the two ends came from
+ * the kernel's other threads and stays.
+ */
+function withoutAborted(said: Said[]): Said[] {
+  const dropped = new Set<Said>();
+  let start: Said | null = null;
+  for (const one of said) {
+    if (one.type === "TRANSACTION_START") start = one;
+    if (one.type === "TRANSACTION_END" && start) {
+      if (one.what === "F") dropped.add(one).add(start);
+      start = null;
+    }
+  }
+  if (start) dropped.add(start);
+  return said.filter((one) => !dropped.has(one));
+}

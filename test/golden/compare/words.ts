@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { renamePaths, type Names } from "../names.ts";
+import type { Command } from "../recording.ts";
+import { add, type Comparator, type Facts } from "./facts.ts";
+
+/** (6) What xl said, on which stream, with which exit code; and what the process it left behind logged. */
+export const words: Comparator = {
+  name: "words",
+  facts({ recording, names }) {
+    const facts: Facts = new Map();
+    let count = 0;
+    for (const entry of recording.commands) {
+      if (entry.kind === "note") {
+        add(facts, "session", `# ${renameWords(names, entry.text)}`);
+        continue;
+      }
+      const line = renameCommand(names, entry.line);
+      const list = `[${++count}] ${line}`;
+      add(facts, "session", `$ ${line} → exit code ${entry.exitCode}`);
+      const local = new Map<string, string>();
+      for (const text of entry.stdout) add(facts, list, `out| ${output(names, local, entry, text)}`);
+      for (const text of entry.stderr) add(facts, list, `err| ${output(names, local, entry, text)}`);
+    }
+    for (const log of recording.monitorLogs) {
+      const local = new Map<string, string>();
+      for (const text of log.lines) add(facts, `log ${log.name}`, renamePointers(local, renameWords(names, text)));
+    }
+    return facts;
+  },
+};
+
+/** The command line: a domid can only be the first word after the verb. */
+function renameCommand(names: Names, line: string): string {
+  return line.replace(/^(xl (?:-\S+ )*[a-z-]+ (?:-\S+ )*)(\d+)\b/, (_, before: string, domid: string) => before + names.domid(domid));
+}
+
+function output(names: Names, local: Map<string, string>, command: Command, text: string): string {
+  const verb = command.line.split(" ").slice(1).find((word) => !word.startsWith("-"));
+  if (/^(Domain-0|\(null\)|\S+) +\d/.test(text)) {
+    if (verb === "list") return renameListRow(names, text);
+    if (verb === "vcpu-list") return renameVcpuRow(names, text);
+  }
+  if (verb === "domid" && /^\d+$/.test(text)) return names.domid(text);
+  if (/domid-history$/.test(command.line)) return text.replace(/^\d+ (\d+)$/, (_, domid: string) => `TIME ${names.domid(domid)}`);
+  return renamePointers(local, renameWords(names, text.replace(/^\s+\d+\.\d{3} /, "TIME ")));
+}
+
+/** Domids, UUIDs and machine sizes in running text; a C file and line are no words. */
+function renameWords(names: Names, text: string): string {
+  const domid = (_: string, before: string, id: string): string => before + names.domid(id);
+  return renamePaths(names, text)
+    .replace(/\b\w+\.c:\d+:/g, "")
+    .replace(/(\b[Dd]omain '?|\bdomid[ =]|"domid": |\bdom[ =]|\bdomid_out=|domain\(domid=|destroydomain\(|domain id ')(\d+)\b/g, domid)
+    .replace(/(domid \S+ -> |consecutive domids: \S+ )(\d+)/, domid)
+    .replace(/(consecutive domids: )(\d+)/, domid)
+    .replace(/\bpid (\d+)/g, "pid N")
+    .replace(/("(?:max|target)_memkb": )(13107(?:20|19))/, "$1MACHINE");
+}
+
+/** Addresses, by first use within one output. */
+function renamePointers(local: Map<string, string>, text: string): string {
+  return text.replace(/\b0x[0-9a-f]{8,}\b/g, (pointer) => {
+    if (!local.has(pointer)) local.set(pointer, `POINTER${local.size + 1}`);
+    return local.get(pointer)!;
+  });
+}
+
+/** `xl list`: name, domid, memory, vCPUs, state, CPU seconds. Dom0's size is the machine's, `r` and `b` are sampled. */
+function renameListRow(names: Names, text: string): string {
+  return renamePaths(names, text).replace(
+    /^(.{40})( +\d+)( +\d+)( +\d+)( +)([rbpscd-]{6})( +[\d.]+)/,
+    (_, name: string, domid: string, memory: string, vcpus: string, gap: string, state: string, time: string) => {
+      const machine = name.trim() === "Domain-0";
+      const size = machine ? aligned(memory, "M") + aligned(vcpus, "N") : memory + vcpus;
+      return name + aligned(domid, names.domid(domid.trim())) + size + gap + state.replaceAll(/[rb]/g, "-") + aligned(time, "TIME");
+    },
+  );
+}
+
+/** `xl vcpu-list`: name, domid, vCPU, CPU, state, CPU seconds. */
+function renameVcpuRow(names: Names, text: string): string {
+  return text.replace(
+    /^(.{32})( +\d+)( +\d+)( +[\d-]+)( +)([rbp-]{3})( +[\d.]+)/,
+    (_, name: string, domid: string, vcpu: string, cpu: string, gap: string, state: string, time: string) =>
+      name + aligned(domid, names.domid(domid.trim())) + vcpu + aligned(cpu, "CPU") + gap + state.replaceAll(/[rb]/g, "-") + aligned(time, "TIME"),
+  );
+}
+
+/** `name` in a column as wide as `cell` was. */
+function aligned(cell: string, name: string): string {
+  return name.padStart(cell.length);
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { COMPARATORS, compare, factsOf, subjectOf } from "./compare/index.ts";
+import { differences } from "./compare/facts.ts";
+import { mutationsFor, type Mutation } from "./mutate.ts";
+import { readRecording } from "./parse/folder.ts";
+
+const folder = join(import.meta.dirname, "recordings");
+const first = readdirSync(folder).filter((name) => name !== "_repeat");
+const repeated = readdirSync(join(folder, "_repeat"));
+const all = [...first, ...repeated.map((name) => `_repeat/${name}`)];
+
+/** At most this many mutations are tried a comparator and recording, spread over all there are. */
+const TRIED = 24;
+
+describe("two recordings of one scenario agree", () => {
+  for (const name of repeated) {
+    test(name, () => {
+      expect(compare(readRecording(join(folder, name)), readRecording(join(folder, "_repeat", name)))).toEqual([]);
+    });
+  }
+});
+
+describe("every listed order holds in every recording", () => {
+  for (const name of all) {
+    test(name, () => {
+      const facts = factsOf(COMPARATORS.find((comparator) => comparator.name === "orders")!, subjectOf(readRecording(join(folder, name))));
+      const verdicts = [...facts.values()].flat().map((fact) => fact.text);
+      expect(verdicts.length).toBeGreaterThan(0);
+      expect(verdicts.filter((text) => !text.endsWith(": holds"))).toEqual([]);
+    });
+  }
+});
+
+for (const comparator of COMPARATORS) {
+  describe(`${comparator.name} rejects damaged copies`, () => {
+    for (const name of all) {
+      test(name, () => {
+        const recording = readRecording(join(folder, name));
+        const expected = factsOf(comparator, subjectOf(recording));
+        const tried = spread(mutationsFor(comparator, recording), TRIED);
+        expect(tried.length).toBeGreaterThanOrEqual(10);
+        const missed: string[] = [];
+        for (const mutation of tried) {
+          const repair = mutation.apply();
+          if (differences(comparator.name, expected, factsOf(comparator, subjectOf(recording))).length === 0) missed.push(mutation.what);
+          repair();
+        }
+        expect(missed).toEqual([]);
+        expect(differences(comparator.name, expected, factsOf(comparator, subjectOf(recording)))).toEqual([]);
+      });
+    }
+  });
+}
+
+function spread(mutations: Mutation[], count: number): Mutation[] {
+  const step = Math.max(1, mutations.length / count);
+  return Array.from({ length: Math.min(count, mutations.length) }, (_, at) => mutations[Math.floor(at * step)]!);
+}
