@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the host's device files have in common.
+
+import type { Errno, Failure } from "../../core/engine/errno.ts";
+import type { FileMemory } from "../guest-memory.ts";
+import { placeOf } from "../guest-memory.ts";
+import type { CallerProcess } from "./caller-process.ts";
+import type { Mappings } from "./mappings.ts";
+import type { MappingReply, Run } from "./protocol.ts";
+
+/** A process as devices see it. */
+export interface Session {
+  readonly id: number;
+  readonly process: CallerProcess;
+  readonly mappings: Mappings;
+}
+
+/** Answers a call: its result or its error, and what the caller is to map. May be called later. */
+export type Answer = (result: number | Failure, mapping?: MappingReply) => void;
+
+/** An open device. */
+export interface Device {
+  /** @param inline the argument's bytes where the library sent them along, as the ioctl's number says */
+  ioctl(session: Session, number: number, argument: number, inline: Buffer, answer: Answer): void;
+  /** mmap(2): a place for later mappings, or pages at once. Lengths are whole pages. */
+  mmap(session: Session, address: number, length: number, offset: number, answer: Answer): void;
+  /** What was written to the descriptor. */
+  written?(bytes: Buffer): void;
+  /** The last descriptor was closed. */
+  close(): void;
+}
+
+/** What an open descriptor's other end can be sent. */
+export type Send = (bytes: Uint8Array) => void;
+
+/** Opens a device for a process. */
+export type OpenDevice = (process: CallerProcess, send: Send) => Device | Failure;
+
+/** Linux's error numbers of those the host uses. */
+const errnos: { readonly [name in Errno]: number } = {
+  EPERM: 1,
+  ENOENT: 2,
+  ESRCH: 3,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  E2BIG: 7,
+  EBADF: 9,
+  ECHILD: 10,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EFAULT: 14,
+  EBUSY: 16,
+  EEXIST: 17,
+  EXDEV: 18,
+  ENODEV: 19,
+  ENOTDIR: 20,
+  EISDIR: 21,
+  EINVAL: 22,
+  ENFILE: 23,
+  EMFILE: 24,
+  ENOTTY: 25,
+  ENOSPC: 28,
+  EROFS: 30,
+  ERANGE: 34,
+  EDEADLK: 35,
+  ENOSYS: 38,
+  ENOTEMPTY: 39,
+  ENODATA: 61,
+  ETIME: 62,
+  EBADMSG: 74,
+  EOVERFLOW: 75,
+  EILSEQ: 84,
+  ERESTART: 85,
+  ENOTSOCK: 88,
+  EMSGSIZE: 90,
+  EOPNOTSUPP: 95,
+  EADDRINUSE: 98,
+  EADDRNOTAVAIL: 99,
+  ENOBUFS: 105,
+  EISCONN: 106,
+  ENOTCONN: 107,
+  ETIMEDOUT: 110,
+  ECONNREFUSED: 111,
+};
+
+/** A failure as a system call returns it: negative. Xen's numbers are Linux's. */
+export function negative({ errno }: Failure): number {
+  return -errnos[errno];
+}
+
+/**
+ * Notes what a process maps and makes the reply that lets it; ENOMEM (null)
+ * where the frames' files could run out of space.
+ *
+ * @param frames machine frames by page, -1 for pages that stay empty
+ * @param release gives back what pages, by index, hold
+ */
+export function mapFrames(
+  memory: FileMemory,
+  session: Session,
+  base: number,
+  frames: readonly number[],
+  writable: boolean,
+  release: (pages: readonly number[]) => void,
+): MappingReply | null {
+  if (!memory.prepareToMap(frames.filter((mfn) => mfn >= 0))) return null;
+  const id = session.mappings.add(frames, release);
+  return { id, base, runs: runsOf(base, frames, writable) };
+}
+
+function runsOf(base: number, frames: readonly number[], writable: boolean): Run[] {
+  const runs: Run[] = [];
+  let last: Run | undefined;
+  let next = -1;
+  for (const [page, mfn] of frames.entries()) {
+    if (mfn < 0) {
+      next = -1;
+      continue;
+    }
+    const place = placeOf(mfn);
+    if (last !== undefined && mfn === next && place.page !== 0) last.pages++;
+    else runs.push((last = { address: base + page * 4096, ...place, pages: 1, writable }));
+    next = mfn + 1;
+  }
+  return runs;
+}

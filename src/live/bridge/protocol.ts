@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The messages between libxendev and the host; native/xendev/xendev.h is the
+// other side. Numbers are in the machine's order, which is little-endian.
+
+/** Version of the messages; both sides refuse another. */
+export const PROTOCOL = 1;
+
+export const requestTypes = { hello: 1, ioctl: 2, mmap: 3, unmap: 4 } as const;
+
+/** sizeof(struct xendev_request) */
+const REQUEST_BYTES = 56;
+/** sizeof(struct xendev_reply) */
+const REPLY_BYTES = 32;
+/** sizeof(struct xendev_run) */
+const RUN_BYTES = 24;
+/** sizeof(struct xendev_unmapped) */
+const UNMAPPED_BYTES = 16;
+/** No request is larger: a path, an ioctl's argument, or a batch of unmappings. */
+const PAYLOAD_BYTES_MAX = 8192;
+
+/** A request as it came; addresses and offsets are numbers below 2^53 where they are valid. */
+export interface Request {
+  readonly type: number;
+  readonly seq: number;
+  readonly protocol: number;
+  /** Inode of the descriptor's socket. */
+  readonly descriptor: number;
+  readonly args: readonly [number, number, number, number];
+  readonly payload: Buffer;
+}
+
+/** Consecutive pages of one file of frames, for an address in the caller. */
+export interface Run {
+  readonly address: number;
+  readonly file: number;
+  readonly page: number;
+  pages: number;
+  readonly writable: boolean;
+}
+
+/** What the caller is to map: runs in ascending order of address. */
+export interface MappingReply {
+  readonly id: number;
+  readonly base: number;
+  readonly runs: readonly Run[];
+}
+
+/** Pages of a mapping that the caller no longer maps. */
+export interface Unmapped {
+  readonly mapping: number;
+  readonly first: number;
+  readonly pages: number;
+}
+
+/** Cuts a stream of bytes into requests. */
+export class RequestParser {
+  #rest: Buffer = Buffer.alloc(0);
+
+  /** The requests that are whole now; null where the peer does not speak the protocol. */
+  push(bytes: Buffer): Request[] | null {
+    const data = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
+    const found: Request[] = [];
+    let at = 0;
+    while (data.length - at >= REQUEST_BYTES) {
+      const payload = data.readUInt32LE(at + 48);
+      if (payload > PAYLOAD_BYTES_MAX) return null;
+      if (data.length - at < REQUEST_BYTES + payload) break;
+      found.push(readRequest(data.subarray(at, at + REQUEST_BYTES + payload)));
+      at += REQUEST_BYTES + payload;
+    }
+    this.#rest = at < data.length ? Buffer.from(data.subarray(at)) : Buffer.alloc(0);
+    return found;
+  }
+}
+
+function readRequest(data: Buffer): Request {
+  const word = (at: number): number => Number(data.readBigUInt64LE(at));
+  return {
+    type: data.readUInt32LE(0),
+    seq: data.readUInt32LE(4),
+    descriptor: word(8),
+    args: [word(16), word(24), word(32), word(40)],
+    protocol: data.readUInt32LE(52),
+    payload: data.subarray(REQUEST_BYTES),
+  };
+}
+
+/** A reply: the result, or a negative errno, and what to map. */
+export function encodeReply(seq: number, result: number, mapping: MappingReply | null): Buffer {
+  const runs = mapping?.runs ?? [];
+  const data = Buffer.alloc(REPLY_BYTES + runs.length * RUN_BYTES);
+  data.writeUInt32LE(seq, 0);
+  data.writeUInt32LE(runs.length, 4);
+  data.writeBigInt64LE(BigInt(result), 8);
+  data.writeBigUInt64LE(BigInt(mapping?.id ?? 0), 16);
+  data.writeBigUInt64LE(BigInt(mapping?.base ?? 0), 24);
+  let at = REPLY_BYTES;
+  for (const run of runs) {
+    data.writeBigUInt64LE(BigInt(run.address), at);
+    data.writeUInt32LE(run.file, at + 8);
+    data.writeUInt32LE(run.page, at + 12);
+    data.writeUInt32LE(run.pages, at + 16);
+    data.writeUInt32LE(run.writable ? 1 : 0, at + 20);
+    at += RUN_BYTES;
+  }
+  return data;
+}
+
+/** The payload of an unmap request. */
+export function readUnmapped(payload: Buffer): Unmapped[] {
+  const found: Unmapped[] = [];
+  for (let at = 0; at + UNMAPPED_BYTES <= payload.length; at += UNMAPPED_BYTES) {
+    found.push({
+      mapping: Number(payload.readBigUInt64LE(at)),
+      first: payload.readUInt32LE(at + 8),
+      pages: payload.readUInt32LE(at + 12),
+    });
+  }
+  return found;
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The server libxendev talks to. An open device is a connection; calls come on
+// other connections and name the device by its socket's inode, so that a
+// descriptor may be duplicated, inherited and passed on.
+
+import { randomInt } from "node:crypto";
+import * as net from "node:net";
+import { fail, isFailure } from "../../core/engine/errno.ts";
+import type { Failure } from "../../core/engine/errno.ts";
+import { CallerProcess } from "./caller-process.ts";
+import { negative } from "./device.ts";
+import type { Answer, Device, OpenDevice } from "./device.ts";
+import { Mappings } from "./mappings.ts";
+import { PROTOCOL, RequestParser, encodeReply, readUnmapped, requestTypes } from "./protocol.ts";
+import type { Request } from "./protocol.ts";
+
+const NONCE_BYTES = 16;
+/** How often a process is looked at that has closed our connections but maps our memory. */
+const AUDIT_MS = 500;
+const ESTALE = -116;
+const EPROTO = -71;
+
+/** A process with its connections; they end together, when it exits or executes another program. */
+interface ServedSession {
+  readonly id: number;
+  readonly process: CallerProcess;
+  readonly mappings: Mappings;
+  readonly connections: Set<net.Socket>;
+}
+
+/** One connection: nothing said yet, for calls, or an open device. */
+interface Connection {
+  readonly socket: net.Socket;
+  readonly parser: RequestParser;
+  session: ServedSession | null;
+  device: Device | null;
+  inode: number;
+}
+
+export interface BridgeOptions {
+  /** Devices by path. */
+  readonly devices: ReadonlyMap<string, OpenDevice>;
+  /** The folder of the files of frames: whoever maps one holds something. */
+  readonly memoryFolder: string;
+}
+
+/** Serves libxendev on a Unix socket. */
+export class BridgeServer {
+  readonly #options: BridgeOptions;
+  readonly #server: net.Server;
+  readonly #sessions = new Map<number, ServedSession>();
+  readonly #devices = new Map<number, Device>();
+  readonly #sockets = new Set<net.Socket>();
+  readonly #lingering = new Set<ServedSession>();
+  #audit: NodeJS.Timeout | null = null;
+
+  constructor(options: BridgeOptions) {
+    this.#options = options;
+    this.#server = net.createServer((socket) => this.#accept(socket));
+  }
+
+  /** Takes connections at a path. */
+  listen(path: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(path, () => resolve());
+    });
+  }
+
+  /** Ends all connections and stops. */
+  async close(): Promise<void> {
+    if (this.#audit !== null) clearInterval(this.#audit);
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  /** Processes that have called, and the pages each maps. */
+  processes(): { pid: number; name: string; pages: number }[] {
+    const all = [...this.#sessions.values()];
+    return all.map(({ process, mappings }) => ({
+      pid: process.pid,
+      name: process.name,
+      pages: mappings.pages,
+    }));
+  }
+
+  #accept(socket: net.Socket): void {
+    const connection: Connection = {
+      socket,
+      parser: new RequestParser(),
+      session: null,
+      device: null,
+      inode: 0,
+    };
+    this.#sockets.add(socket);
+    socket.on("data", (bytes) => this.#received(connection, bytes));
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#closed(connection));
+  }
+
+  #received(connection: Connection, bytes: Buffer): void {
+    if (connection.device !== null) {
+      connection.device.written?.(bytes);
+      return;
+    }
+    const requests = connection.parser.push(bytes);
+    if (requests === null) return void connection.socket.destroy();
+    for (const request of requests) this.#serve(connection, request);
+  }
+
+  #serve(connection: Connection, request: Request): void {
+    if (request.type === requestTypes.hello) return this.#hello(connection, request);
+    const { session, socket } = connection;
+    if (session === null) return void socket.destroy();
+    const answer: Answer = (result, mapping) => {
+      if (socket.destroyed) {
+        // Nobody will map it: what it holds goes back.
+        if (mapping !== undefined) session.mappings.unmap({ mapping: mapping.id, first: 0, pages: Infinity });
+        return;
+      }
+      socket.write(encodeReply(request.seq, isFailure(result) ? negative(result) : result, mapping ?? null));
+    };
+    if (request.type === requestTypes.unmap) {
+      for (const unmapped of readUnmapped(request.payload)) session.mappings.unmap(unmapped);
+      return answer(0);
+    }
+    const device = this.#devices.get(request.descriptor);
+    const [first, second, third] = request.args;
+    if (request.type === requestTypes.ioctl) {
+      if (device === undefined) return answer(fail("ENOTTY"));
+      return device.ioctl(session, first, second, request.payload, answer);
+    }
+    if (request.type === requestTypes.mmap && device !== undefined) {
+      return device.mmap(session, first, second, third, answer);
+    }
+    answer(fail("ENODEV"));
+  }
+
+  #hello(connection: Connection, request: Request): void {
+    const result = this.#greet(connection, request);
+    connection.socket.write(encodeReply(request.seq, isFailure(result) ? negative(result) : result, null));
+  }
+
+  #greet(connection: Connection, { args, payload, protocol, descriptor }: Request): number | Failure {
+    const [pid, , nonceAddress, sessionId] = args;
+    const path = payload.subarray(NONCE_BYTES).toString();
+    if (protocol !== PROTOCOL) return EPROTO;
+    if (connection.session !== null || connection.device !== null) return fail("EINVAL");
+    if (path === "" && sessionId !== 0) return this.#joinSession(connection, sessionId);
+    const process = CallerProcess.open(pid);
+    if (isFailure(process)) return fail("EPERM");
+    const nonce = process.read(nonceAddress, NONCE_BYTES);
+    if (isFailure(nonce) || !payload.subarray(0, NONCE_BYTES).equals(nonce)) {
+      process.close();
+      return fail("EPERM");
+    }
+    if (path === "") return this.#newSession(connection, process);
+    const open = this.#options.devices.get(path);
+    const device =
+      open === undefined ? fail("ENOENT") : open(process, (bytes) => void connection.socket.write(bytes));
+    process.close();
+    if (isFailure(device)) return device;
+    connection.device = device;
+    connection.inode = descriptor;
+    this.#devices.set(descriptor, device);
+    return 0;
+  }
+
+  #newSession(connection: Connection, process: CallerProcess): number {
+    // Random, so that a process of a host before this one does not meet another's.
+    const id = randomInt(1, 2 ** 47);
+    const session = { id, process, mappings: new Mappings(), connections: new Set([connection.socket]) };
+    this.#sessions.set(id, session);
+    connection.session = session;
+    return id;
+  }
+
+  #joinSession(connection: Connection, id: number): number {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return ESTALE;
+    session.connections.add(connection.socket);
+    this.#lingering.delete(session);
+    connection.session = session;
+    return id;
+  }
+
+  #closed({ socket, session, device, inode }: Connection): void {
+    this.#sockets.delete(socket);
+    if (device !== null) {
+      this.#devices.delete(inode);
+      device.close();
+    }
+    if (session === null) return;
+    session.connections.delete(socket);
+    if (session.connections.size === 0) this.#maybeGone(session);
+  }
+
+  /**
+   * Without a connection a process is gone, has become another program, or has
+   * closed descriptors it does not know; the kernel says whether it still maps.
+   */
+  #maybeGone(session: ServedSession): void {
+    if (session.mappings.pages > 0 && session.process.maps(this.#options.memoryFolder)) {
+      this.#lingering.add(session);
+      this.#audit ??= setInterval(() => this.#auditLingering(), AUDIT_MS).unref();
+      return;
+    }
+    this.#lingering.delete(session);
+    this.#sessions.delete(session.id);
+    session.process.close();
+    session.mappings.unmapAll();
+  }
+
+  #auditLingering(): void {
+    for (const session of this.#lingering) this.#maybeGone(session);
+    if (this.#lingering.size > 0 || this.#audit === null) return;
+    clearInterval(this.#audit);
+    this.#audit = null;
+  }
+}

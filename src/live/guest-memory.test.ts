@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, expect, test } from "vitest";
+import { PlainCells } from "../core/engine/cells.ts";
+import { CellMemory } from "../core/engine/memory.ts";
+import { FILE_FRAMES, FileMemory, fileName, placeOf } from "./guest-memory.ts";
+
+const open: FileMemory[] = [];
+
+function memory(): FileMemory {
+  const made = new FileMemory(join(fs.mkdtempSync(join(tmpdir(), "xenolith-memory-")), "memory"));
+  open.push(made);
+  return made;
+}
+
+afterEach(() => {
+  for (const made of open.splice(0)) {
+    made.close();
+    fs.rmSync(join(made.folder, ".."), { recursive: true });
+  }
+});
+
+/** Frames at the edges of files, so that runs cross them. */
+const frame = fc.integer({ min: FILE_FRAMES - 4, max: FILE_FRAMES + 4 }).map((mfn) => mfn + 7 * FILE_FRAMES);
+
+test("behaves as frames kept in cells do", () => {
+  const change = fc.oneof(
+    fc.record({ mfn: frame, offset: fc.nat(4080), byte: fc.integer({ min: 1, max: 255 }) }),
+    fc.record({ mfn: frame, count: fc.integer({ min: 1, max: 9 }) }),
+  );
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 30 }), (changes) => {
+      const files = memory();
+      const cells = new CellMemory(new PlainCells());
+      for (const one of changes) {
+        for (const target of [files, cells]) {
+          if ("byte" in one) target.write(one.mfn, one.offset, new Uint8Array(16).fill(one.byte));
+          else target.discard(one.mfn, one.count);
+        }
+      }
+      for (let mfn = 8 * FILE_FRAMES - 4; mfn < 8 * FILE_FRAMES + 14; mfn++) {
+        expect(files.read(mfn, 0, 4096)).toEqual(cells.read(mfn, 0, 4096));
+      }
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test("gives back the space of what is discarded", () => {
+  const files = memory();
+  for (let mfn = 0; mfn < 2 * FILE_FRAMES; mfn++) files.write(mfn, 0, Uint8Array.of(1));
+  expect(files.bytesUsed()).toBeGreaterThanOrEqual(2 * FILE_FRAMES * 4096);
+  files.discard(0, FILE_FRAMES);
+  files.discard(FILE_FRAMES, FILE_FRAMES);
+  expect(files.bytesUsed()).toBe(0);
+  expect(fs.readdirSync(files.folder)).toEqual([]);
+});
+
+test("what a process writes through a mapping is read, and survives a neighbour's discard", () => {
+  const files = memory();
+  const [kept, gone] = [5, 6];
+  expect(files.prepareToMap([kept, gone])).toBe(true);
+  const fd = fs.openSync(join(files.folder, fileName(placeOf(kept).file)), "r+");
+  fs.writeSync(fd, "kept", placeOf(kept).page * 4096);
+  fs.writeSync(fd, "gone", placeOf(gone).page * 4096);
+  fs.closeSync(fd);
+  files.discard(gone, 1);
+  expect(Buffer.from(files.read(kept, 0, 4)).toString()).toBe("kept");
+  expect([...files.read(gone, 0, 4)]).toEqual([0, 0, 0, 0]);
+});
+
+test("more files than may be open at once", () => {
+  const files = memory();
+  const frames = Array.from({ length: 300 }, (_, file) => file * FILE_FRAMES + 3);
+  for (const [i, mfn] of frames.entries()) files.write(mfn, 8, Uint8Array.of(i & 255));
+  for (const [i, mfn] of frames.entries()) expect(files.read(mfn, 8, 1)[0]).toBe(i & 255);
+  expect(fs.readdirSync("/proc/self/fd").length).toBeLessThan(250);
+});
+
+test("knows what the file system cannot hold", () => {
+  const files = memory();
+  const { bavail, bsize } = fs.statfsSync(files.folder);
+  expect(files.hasRoomFor(1)).toBe(true);
+  expect(files.hasRoomFor(Math.ceil((bavail * bsize) / 4096))).toBe(false);
+});

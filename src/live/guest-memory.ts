@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Contents of machine frames in sparse files that real processes map: a file for
+// every 1024 frames (4 MiB), page n of it at n << 12. Frames nobody touched take
+// no space, and what is given up is given back: a file none of whose frames is
+// in use is removed. Node cannot punch holes in files; small files are the way.
+
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { assert } from "../core/engine/errno.ts";
+import type { Memory } from "../core/engine/host.ts";
+
+const PAGE_BYTES = 4096;
+/** Frames of one file. */
+export const FILE_FRAMES = 1024;
+/** Files kept open, of those used last. */
+const OPEN_MAX = 128;
+/** What mapping leaves free on the file system, for our own writes. */
+const SPARE_BYTES = 16 << 20;
+
+const ZEROS = new Uint8Array(PAGE_BYTES);
+
+interface MemoryFile {
+  readonly name: string;
+  /** Open descriptor, or -1. */
+  fd: number;
+  /** Frames that were written or mapped since they were last discarded. */
+  readonly touched: Uint8Array;
+  touchedCount: number;
+}
+
+/** Where a frame is: the file's number, as in its name, and the page in it. */
+export interface FramePlace {
+  readonly file: number;
+  readonly page: number;
+}
+
+/** The place of a frame. Consecutive frames of one file are consecutive pages. */
+export function placeOf(mfn: number): FramePlace {
+  return { file: Math.floor(mfn / FILE_FRAMES), page: mfn % FILE_FRAMES };
+}
+
+/** The name of a file of frames in its folder; libxendev makes the same. */
+export function fileName(file: number): string {
+  return file.toString(16).padStart(8, "0");
+}
+
+/** Frame contents in files of a folder that is this host's alone. */
+export class FileMemory implements Memory {
+  readonly folder: string;
+  readonly #files = new Map<number, MemoryFile>();
+  /** Numbers of open files, the one used last at the end. */
+  readonly #open = new Set<number>();
+
+  /** Makes the folder, or empties it: contents do not outlive their host. */
+  constructor(folder: string) {
+    this.folder = folder;
+    fs.rmSync(folder, { recursive: true, force: true });
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  }
+
+  read(mfn: number, offset: number, length: number): Uint8Array {
+    assert(offset >= 0 && length >= 0 && offset + length <= PAGE_BYTES, "a read leaves its frame");
+    const bytes = new Uint8Array(length);
+    const { file, page } = placeOf(mfn);
+    const found = this.#files.get(file);
+    if (found === undefined || found.touched[page] === 0) return bytes;
+    fs.readSync(this.#fd(file, found), bytes, 0, length, page * PAGE_BYTES + offset);
+    return bytes;
+  }
+
+  write(mfn: number, offset: number, bytes: Uint8Array): void {
+    assert(offset >= 0 && offset + bytes.length <= PAGE_BYTES, "a write leaves its frame");
+    const { file, page } = placeOf(mfn);
+    const target = this.#touch(file, page);
+    fs.writeSync(this.#fd(file, target), bytes, 0, bytes.length, page * PAGE_BYTES + offset);
+  }
+
+  discard(mfn: number, count: number): void {
+    for (let at = mfn; at < mfn + count;) {
+      const { file, page } = placeOf(at);
+      const frames = Math.min(FILE_FRAMES - page, mfn + count - at);
+      const found = this.#files.get(file);
+      if (found !== undefined) this.#discardIn(file, found, page, frames);
+      at += frames;
+    }
+  }
+
+  /**
+   * Makes frames ready to be mapped by a process: from here on they may hold
+   * anything. False where the file system could run out of space under them,
+   * which the process would learn by SIGBUS.
+   */
+  prepareToMap(frames: readonly number[]): boolean {
+    const fresh = frames.filter((mfn) => {
+      const { file, page } = placeOf(mfn);
+      return this.#files.get(file)?.touched[page] !== 1;
+    });
+    if (fresh.length > 0 && !this.hasRoomFor(fresh.length)) return false;
+    for (const mfn of fresh) {
+      const { file, page } = placeOf(mfn);
+      this.#touch(file, page);
+    }
+    return true;
+  }
+
+  /** Whether the file system can hold that many frames more, and some for our own writes. */
+  hasRoomFor(frames: number): boolean {
+    const { bavail, bsize } = fs.statfsSync(this.folder);
+    return bavail * bsize >= frames * PAGE_BYTES + SPARE_BYTES;
+  }
+
+  /** Bytes the files take up on their file system. */
+  bytesUsed(): number {
+    return [...this.#files.values()].reduce((sum, { name }) => sum + fs.statSync(name).blocks * 512, 0);
+  }
+
+  /** Gives everything back. */
+  close(): void {
+    for (const { fd } of this.#files.values()) if (fd >= 0) fs.closeSync(fd);
+    this.#files.clear();
+    this.#open.clear();
+    fs.rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #touch(file: number, page: number): MemoryFile {
+    let target = this.#files.get(file);
+    if (target === undefined) {
+      const name = path.join(this.folder, fileName(file));
+      target = { name, fd: -1, touched: new Uint8Array(FILE_FRAMES), touchedCount: 0 };
+      this.#files.set(file, target);
+      fs.ftruncateSync(this.#fd(file, target), FILE_FRAMES * PAGE_BYTES);
+    }
+    if (target.touched[page] === 0) {
+      target.touched[page] = 1;
+      target.touchedCount++;
+    }
+    return target;
+  }
+
+  #discardIn(file: number, found: MemoryFile, first: number, frames: number): void {
+    const gone: number[] = [];
+    for (let page = first; page < first + frames; page++) if (found.touched[page] === 1) gone.push(page);
+    if (gone.length === found.touchedCount) return this.#remove(file, found);
+    const fd = gone.length > 0 ? this.#fd(file, found) : -1;
+    for (const page of gone) {
+      fs.writeSync(fd, ZEROS, 0, PAGE_BYTES, page * PAGE_BYTES);
+      found.touched[page] = 0;
+    }
+    found.touchedCount -= gone.length;
+  }
+
+  #remove(file: number, found: MemoryFile): void {
+    if (found.fd >= 0) fs.closeSync(found.fd);
+    this.#open.delete(file);
+    this.#files.delete(file);
+    fs.rmSync(found.name, { force: true });
+  }
+
+  #fd(file: number, target: MemoryFile): number {
+    this.#open.delete(file);
+    this.#open.add(file);
+    if (target.fd >= 0) return target.fd;
+    if (this.#open.size > OPEN_MAX) this.#closeOldest();
+    target.fd = fs.openSync(target.name, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+    return target.fd;
+  }
+
+  #closeOldest(): void {
+    const [oldest] = this.#open;
+    const file = oldest === undefined ? undefined : this.#files.get(oldest);
+    if (oldest === undefined || file === undefined) return;
+    this.#open.delete(oldest);
+    if (file.fd >= 0) fs.closeSync(file.fd);
+    file.fd = -1;
+  }
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A program that uses Xen's devices in every way libxendev must bear; xendev.test.ts is its host. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct pair { uint64_t a, b; };
+struct map { uint64_t address, pages, first; };
+
+#define ADD _IOC(_IOC_NONE, 'P', 200, sizeof(struct pair))      /* returns a + b */
+#define SWAP _IOC(_IOC_NONE, 'P', 201, sizeof(struct pair))     /* swaps them in memory */
+#define SLOW _IOC(_IOC_NONE, 'P', 202, sizeof(struct pair))     /* answers after b ms */
+#define MAP _IOC(_IOC_NONE, 'P', 203, sizeof(struct map))
+
+#define CHECK(condition)                                                                     \
+    do {                                                                                     \
+        if (!(condition)) {                                                                  \
+            fprintf(stderr, "line %d: %s (errno %d)\n", __LINE__, #condition, errno);        \
+            exit(1);                                                                         \
+        }                                                                                    \
+    } while (0)
+
+static int device(void)
+{
+    int fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
+    CHECK(fd >= 0);
+    return fd;
+}
+
+static int add(int fd, uint64_t a, uint64_t b)
+{
+    struct pair pair = { a, b };
+    return ioctl(fd, ADD, &pair);
+}
+
+static void test_calls(void)
+{
+    struct pair pair = { 3, 4 };
+    int fd = device();
+
+    CHECK(add(fd, 20, 22) == 42);
+    CHECK(ioctl(fd, SWAP, &pair) == 0 && pair.a == 4 && pair.b == 3);
+    errno = 0;
+    CHECK(ioctl(fd, ADD, (void *)16) == -1 && errno == EFAULT);
+    CHECK(add(fd, 1, 1) == 2);
+    CHECK(ioctl(fd, _IOC(_IOC_NONE, 'P', 255, 0), 0) == -1 && errno == ENOTTY);
+    CHECK(open("/dev/xen/nothing", O_RDWR) == -1 && errno == ENOENT);
+    CHECK(close(fd) == 0 && close(fd) == -1);
+}
+
+static void test_files(void)
+{
+    char line[64];
+    struct stat status;
+    FILE *file = fopen("/proc/xen/capabilities", "r");
+
+    CHECK(file && fgets(line, sizeof(line), file) && !strcmp(line, "control_d\n"));
+    CHECK(!access("/proc/xen", F_OK) && !stat("/dev/xen/privcmd", &status));
+    CHECK(access("/proc/xenon", F_OK) == -1);
+}
+
+static void test_descriptors(const char *self)
+{
+    char number[16];
+    int fd = device(), copy = dup(fd), status;
+    pid_t child;
+
+    close(fd);
+    CHECK(add(copy, 1, 2) == 3);
+    child = fork();
+    if (!child)
+        _exit(add(copy, 5, 6));
+    CHECK(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 11);
+    snprintf(number, sizeof(number), "%d", copy);
+    child = fork();
+    if (!child) {
+        fcntl(copy, F_SETFD, 0);
+        execl(self, self, "inherited", number, (char *)NULL);
+        _exit(127);
+    }
+    CHECK(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 77);
+    CHECK(add(copy, 7, 8) == 15);
+}
+
+static void test_closed_behind(void)
+{
+    int fd = device(), i;
+
+    CHECK(add(fd, 1, 2) == 3);
+    for (i = fd + 1; i < 1024; i++)
+        close(i);
+    CHECK(add(fd, 2, 3) == 5);
+    close_range((unsigned)fd + 1, ~0u, 0);
+    CHECK(add(fd, 3, 4) == 7);
+    closefrom(fd + 1);
+    CHECK(add(fd, 4, 5) == 9);
+}
+
+static int shared;
+
+static void *add_often(void *arg)
+{
+    for (int i = 0; i < 300; i++)
+        CHECK(add(shared, (uint64_t)i, (uint64_t)(uintptr_t)arg) == i + (int)(uintptr_t)arg);
+    return NULL;
+}
+
+static void *slow(void *arg)
+{
+    struct pair pair = { 9, 400 };
+    (void)arg;
+    CHECK(ioctl(shared, SLOW, &pair) == 9);
+    return NULL;
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void test_threads(void)
+{
+    pthread_t threads[24], sleeper;
+    double start;
+
+    shared = device();
+    pthread_create(&sleeper, NULL, slow, NULL);
+    usleep(50000);
+    start = seconds();
+    CHECK(add(shared, 1, 1) == 2);
+    CHECK(seconds() - start < 0.3);
+    for (uintptr_t i = 0; i < 24; i++)
+        pthread_create(&threads[i], NULL, add_often, (void *)i);
+    for (int i = 0; i < 24; i++)
+        pthread_join(threads[i], NULL);
+    pthread_join(sleeper, NULL);
+}
+
+static volatile int rang;
+
+static void on_alarm(int signal)
+{
+    int saved = errno;
+    (void)signal;
+    CHECK(add(shared, 40, 2) == 42);
+    rang++;
+    errno = saved;
+}
+
+static void test_signals(void)
+{
+    struct itimerval timer = { { 0, 700 }, { 0, 700 } }, off = { { 0, 0 }, { 0, 0 } };
+    struct map map;
+
+    shared = device();
+    signal(SIGALRM, on_alarm);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    for (int i = 0; i < 1500 || rang < 20; i++) {
+        void *place;
+        CHECK(add(shared, (uint64_t)i, 1) == i + 1);
+        if (i % 10)
+            continue;
+        place = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
+        CHECK(place != MAP_FAILED);
+        map = (struct map){ (uint64_t)(uintptr_t)place, 1, 3 };
+        CHECK(ioctl(shared, MAP, &map) == 0);
+        CHECK(munmap(place, 4096) == 0);
+    }
+    setitimer(ITIMER_REAL, &off, NULL);
+}
+
+static unsigned char *map_pages(int fd, uint64_t pages, uint64_t first)
+{
+    unsigned char *place = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct map map = { (uint64_t)(uintptr_t)place, pages, first };
+
+    CHECK(place != MAP_FAILED);
+    CHECK(ioctl(fd, MAP, &map) == 0);
+    return place;
+}
+
+static void test_mappings(void)
+{
+    int fd = device(), status;
+    unsigned char *place = map_pages(fd, 8, 100);
+    unsigned char *again = map_pages(fd, 8, 100);
+    struct map nowhere = { (uint64_t)(uintptr_t)&fd & ~4095ull, 1, 0 };
+    pid_t child;
+
+    for (int i = 0; i < 8; i++)
+        place[i * 4096] = (unsigned char)(i + 1);
+    for (int i = 0; i < 8; i++)
+        CHECK(again[i * 4096] == i + 1);
+    CHECK(munmap(again, 8 * 4096) == 0);
+    CHECK(munmap(place + 2 * 4096, 2 * 4096) == 0);
+    CHECK(mmap(place + 5 * 4096, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
+    CHECK(mremap(place, 4096, 8192, MREMAP_MAYMOVE) == MAP_FAILED);
+    CHECK(ioctl(fd, MAP, &nowhere) == -1 && errno == EINVAL);
+    child = fork();
+    if (!child) {
+        signal(SIGSEGV, SIG_DFL);
+        _exit(place[0]);
+    }
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    CHECK(place[4 * 4096] == 5);
+}
+
+static void test_events(void)
+{
+    int fd = open("/dev/xen/evtchn", O_RDWR | O_NONBLOCK);
+    struct pollfd poll_fd = { fd, POLLIN, 0 };
+    uint32_t ports[4], port = 17;
+
+    CHECK(fd >= 0);
+    CHECK(read(fd, ports, sizeof(ports)) == -1 && errno == EAGAIN);
+    CHECK(write(fd, &port, 4) == 4);
+    CHECK(poll(&poll_fd, 1, 2000) == 1);
+    CHECK(read(fd, ports, sizeof(ports)) == 4 && ports[0] == 18);
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+
+    if (!strcmp(what, "inherited"))
+        return add(atoi(argv[2]), 70, 7);
+    if (!strcmp(what, "calls"))
+        test_calls();
+    else if (!strcmp(what, "files"))
+        test_files();
+    else if (!strcmp(what, "descriptors"))
+        test_descriptors(argv[0]);
+    else if (!strcmp(what, "closed-behind"))
+        test_closed_behind();
+    else if (!strcmp(what, "threads"))
+        test_threads();
+    else if (!strcmp(what, "signals"))
+        test_signals();
+    else if (!strcmp(what, "mappings"))
+        test_mappings();
+    else if (!strcmp(what, "events"))
+        test_events();
+    else if (!strcmp(what, "hold")) {
+        map_pages(device(), 4, 50);
+        puts("held");
+        fflush(stdout);
+        syscall(SYS_close_range, 3, ~0u, 0); /* not even the library knows */
+        pause();
+    } else if (!strcmp(what, "open"))
+        return open("/dev/xen/privcmd", O_RDWR) < 0 ? errno : 0;
+    else
+        return 2;
+    return 0;
+}

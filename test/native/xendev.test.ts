@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// libxendev against a host that only adds numbers: descriptors, threads,
+// signals, fork and exec, and that every page mapped is given back once.
+
+import { execFileSync, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { buildXendev } from "../../scripts/build-native.ts";
+import { fail } from "../../src/core/engine/errno.ts";
+import { mapFrames } from "../../src/live/bridge/device.ts";
+import type { Device, Send } from "../../src/live/bridge/device.ts";
+import { BridgeServer } from "../../src/live/bridge/server.ts";
+import { FileMemory } from "../../src/live/guest-memory.ts";
+import { requires } from "../capabilities.ts";
+
+/** References on frames, as a hypervisor would count them. */
+const held = new Map<number, number>();
+let folder: string;
+let memory: FileMemory;
+let server: BridgeServer;
+let library: string;
+let client: string;
+
+function hold(mfn: number, by: number): void {
+  held.set(mfn, (held.get(mfn) ?? 0) + by);
+  if (held.get(mfn) === 0) held.delete(mfn);
+}
+
+function privcmd(): Device {
+  return {
+    ioctl(session, number, argument, inline, answer) {
+      const word = (at: number): number => Number(inline.readBigUInt64LE(at * 8));
+      switch (number & 255) {
+        case 200:
+          return answer(word(0) + word(1));
+        case 201:
+          session.process.write(argument, Buffer.concat([inline.subarray(8, 16), inline.subarray(0, 8)]));
+          return answer(0);
+        case 202:
+          return void setTimeout(() => answer(word(0)), word(1));
+        case 203: {
+          const frames = Array.from({ length: word(1) }, (_, page) => word(2) + page);
+          for (const mfn of frames) hold(mfn, 1);
+          const release = (pages: readonly number[]): void => {
+            for (const page of pages) hold(frames[page] as number, -1);
+          };
+          return answer(0, mapFrames(memory, session, word(0), frames, true, release) ?? undefined);
+        }
+        default:
+          return answer(fail("ENOTTY"));
+      }
+    },
+    mmap: (_session, _address, _length, _offset, answer) => answer(0),
+    close: () => {},
+  };
+}
+
+function evtchn(send: Send): Device {
+  return {
+    ioctl: (_session, _number, _argument, _inline, answer) => answer(fail("ENOTTY")),
+    mmap: (_session, _address, _length, _offset, answer) => answer(fail("ENODEV")),
+    written: (bytes) => send(Uint8Array.of((bytes[0] as number) + 1, 0, 0, 0)),
+    close: () => {},
+  };
+}
+
+function start(what: string): ChildProcess {
+  return spawn(client, [what], {
+    env: { ...process.env, LD_PRELOAD: library, XENOLITH_BRIDGE: folder },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+async function run(what: string): Promise<{ code: number | null; stderr: string }> {
+  const child = start(what);
+  let stderr = "";
+  child.stderr?.on("data", (text: Buffer) => (stderr += text.toString()));
+  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  return { code, stderr };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 5_000;
+  while (!condition() && performance.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(condition()).toBe(true);
+}
+
+requires("c-compiler")("libxendev", () => {
+  const build = fs.mkdtempSync(join(tmpdir(), "xenolith-client-"));
+
+  beforeAll(() => {
+    const built = buildXendev();
+    if (typeof built !== "string") throw new Error(built.reason);
+    library = built;
+    client = join(build, "client");
+    execFileSync("gcc", ["-Wall", "-o", client, join(import.meta.dirname, "client.c"), "-lpthread"]);
+  });
+  afterAll(() => fs.rmSync(build, { recursive: true }));
+
+  beforeEach(async () => {
+    folder = fs.mkdtempSync(join(tmpdir(), "xenolith-bridge-"));
+    fs.mkdirSync(join(folder, "files/proc/xen"), { recursive: true });
+    fs.mkdirSync(join(folder, "files/dev/xen"), { recursive: true });
+    fs.writeFileSync(join(folder, "files/proc/xen/capabilities"), "control_d\n");
+    fs.writeFileSync(join(folder, "files/dev/xen/privcmd"), "");
+    memory = new FileMemory(join(folder, "memory"));
+    server = new BridgeServer({
+      devices: new Map([
+        ["/dev/xen/privcmd", () => privcmd()],
+        ["/dev/xen/evtchn", (_process, send) => evtchn(send)],
+      ]),
+      memoryFolder: memory.folder,
+    });
+    await server.listen(join(folder, "socket"));
+    held.clear();
+  });
+  afterEach(async () => {
+    await server.close();
+    fs.rmSync(folder, { recursive: true });
+  });
+
+  test.each(["calls", "files", "descriptors", "closed-behind", "threads", "signals", "mappings", "events"])(
+    "%s",
+    async (what) => {
+      expect(await run(what)).toEqual({ code: 0, stderr: "" });
+      await until(() => server.processes().length === 0);
+      expect([...held]).toEqual([]);
+    },
+  );
+
+  test("a page is held until it is unmapped, or its process is killed, whatever it closed", async () => {
+    const child = start("hold");
+    await new Promise((resolve) => child.stdout?.once("data", resolve));
+    expect([...held.keys()]).toEqual([50, 51, 52, 53]);
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    expect(held.size).toBe(4);
+    child.kill("SIGKILL");
+    await until(() => held.size === 0);
+  });
+
+  test("without a host it says so, once, and the device does not exist", async () => {
+    await server.close();
+    const { code, stderr } = await run("open");
+    expect(code).toBe(19);
+    expect(stderr).toMatch(
+      /^xenolith: no host is running here; start one with: xenolith up \(bridge .*\)\n$/,
+    );
+    await server.listen(join(folder, "socket"));
+  });
+});
