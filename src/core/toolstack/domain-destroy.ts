@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Destroying a domain from dom0's side: pause it, take its devices away, forget
+// it in xenstore, and only then, in a process of its own, ask Xen to kill it
+// (tools/libs/light/libxl_domain.c, libxl_domain_destroy).
+
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Errno } from "../engine/errno.ts";
+import { routine } from "../engine/routine.ts";
+import { destroydomain, pausedomain } from "../hypervisor/domctl.ts";
+import { devicesDestroy } from "./devices-destroy.ts";
+import { domainInfo, domainType, stubdomId } from "./dominfo.ts";
+import { markDomidRecent } from "./domid-history.ts";
+import { dom0 } from "./libxl-ctx.ts";
+import { complaining, libxlError, reported } from "./log.ts";
+import { exitProcess, hasExited, reap, spawnProcess } from "./process.ts";
+import { ERROR_DOMAIN_NOTFOUND, ERROR_FAIL } from "./rc.ts";
+import { strerror } from "./strerror.ts";
+import { userdataDestroyAll } from "./userdata.ts";
+import { rmRequest, xsGetDomainPath, xsRead, xsRm, xsScript } from "./xs.ts";
+
+/** A domain and the process that acts on it, with room for the failure under way. */
+const ofDomain = (a: { process: string; domid: number }): { process: string; domid: number; errno: Errno } => ({
+  ...a,
+  errno: "EIO",
+});
+
+const pciDevices = routine(
+  "libxl__device_pci_destroy_all",
+  (a: { process: string; domid: number }) => ({ ...a, home: "" }),
+  ({ call }) => [
+    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process }) => ({ process, domid: 0 }), (l, home) => {
+      l.home = home;
+    }),
+    // Passed-through devices are not modelled: no node, no device.
+    call("num_devs", xsRead, ({ process, home, domid }) => ({ process, path: `${home}/backend/pci/${domid}/0/num_devs` })),
+  ],
+);
+
+/** Looks for a device model (libxl__dm_active) and for what else a stub domain would leave (libxl_is_stubdom). */
+const deviceModel = routine(
+  "libxl__dm_active",
+  (a: { process: string; domid: number }) => ({ ...a, active: false, home: "" }),
+  ({ call, when }) => [
+    call("pid", xsRead, ({ process, domid }) => ({ process, path: `/local/domain/${domid}/image/device-model-pid` }), (l, pid) => {
+      l.active = pid !== null;
+    }),
+    when("no pid", (l) => !l.active, [
+      call("domid", xsRead, ({ process, domid }) => ({ process, path: `/local/domain/${domid}/image/device-model-domid` }), (l, domid) => {
+        l.active = domid !== null;
+      }),
+    ]),
+    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
+      l.home = home;
+    }),
+    call("target", xsRead, ({ process, home }) => ({ process, path: `${home}/target` })),
+  ],
+  (l) => l.active,
+);
+
+/** Removes what xenstore knows of a domain beside its devices. */
+const forgetInXenstore = routine(
+  "devices_destroy_cb",
+  (a: { process: string; domid: number }) => ({ ...ofDomain(a), home: "", vm: null as string | null }),
+  (words) => {
+    const { call, when, attempt } = words;
+    const complain = complaining(words);
+    return [
+      call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
+        l.home = home;
+      }),
+      call("vm path", xsRead, ({ process, home }) => ({ process, path: `${home}/vm` }), (l, vm) => void (l.vm = vm)),
+      when("has a vm path", (l) => l.vm !== null, [
+        attempt([
+          complain(
+            { where: "libxl_domain.c:1537:devices_destroy_cb", text: (l) => `xs_rm failed for ${l.vm}: ${strerror(l.errno)}` },
+            [call("rm vm", xsRm, ({ process, vm }) => ({ process, path: vm as string }))],
+          ),
+        ]).onError(() => {}, []),
+      ]),
+      attempt([
+        complain(
+          { where: "libxl_domain.c:1540:devices_destroy_cb", text: (l) => `xs_rm failed for ${l.home}: ${strerror(l.errno)}` },
+          [call("rm home", xsRm, ({ process, home }) => ({ process, path: home }))],
+        ),
+      ]).onError(() => {}, []),
+      call("rm libxl and hvmloader", xsScript, ({ process, domid }) => ({
+        process,
+        requests: [rmRequest(`/libxl/${domid}`), rmRequest(`/local/domain/${domid}/hvmloader`)],
+      })),
+    ];
+  },
+);
+
+/** The forked child: its exit status is the error number, as far as one fits. */
+const destroyer = routine(
+  "xc_domain_destroy child",
+  (a: { process: string; domid: number }) => ({ ...a, status: 0 }),
+  ({ attempt, step, call }) => [
+    attempt([
+      step("libxl__mark_domid_recent", (host, l) => markDomidRecent(host, l.domid)),
+      call("destroydomain", destroydomain, ({ process, domid }) => ({ caller: dom0(process), domid })),
+    ]).onError((l) => void (l.status = 1), []),
+    step("_exit", (host, l) => exitProcess(host, l.process, l.status)),
+  ],
+);
+
+/** Forks a child that asks Xen to destroy the domain, and waits for it. */
+const destroyInChild = routine(
+  "domain_destroy_domid_cb",
+  (a: { process: string; domid: number }) => ({ ...a, child: "" }),
+  ({ step, waitFor }) => [
+    step("fork", (host, l) => {
+      l.child = `${l.process}/destroy-${l.domid}`;
+      spawnProcess(host, l.child, ["xl"], destroyer, { domid: l.domid }, { awaited: true });
+    }),
+    waitFor("SIGCHLD", (host, l) => hasExited(host, l.child)),
+    step("waitpid", (host, l) => {
+      if (reap(host, l.child) === 0) return;
+      libxlError(host, l.process, "libxl_domain.c:1616:domain_destroy_domid_cb", "xc_domain_destroy failed", l.domid);
+      return fail(ERROR_FAIL);
+    }),
+  ],
+);
+
+/** Destroys one domain (libxl__destroy_domid). */
+const destroyDomid = routine("libxl__destroy_domid", ofDomain, (words) => {
+  const { step, call, attempt } = words;
+  const complain = complaining(words);
+  return [
+    step("libxl_domain_info", (host, l) => {
+      const info = domainInfo(host, l.process, l.domid);
+      if (isFailure(info) && info.errno === ERROR_DOMAIN_NOTFOUND) {
+        libxlError(host, l.process, "libxl_domain.c:1183:libxl__destroy_domid", "Non-existant domain", l.domid);
+      }
+      return isFailure(info) ? info : undefined;
+    }),
+    call("PCI devices", pciDevices, ({ process, domid }) => ({ process, domid })),
+    step("xc_domain_pause", (host, l) => {
+      const paused = pausedomain(host, dom0(l.process), { domid: l.domid });
+      if (isFailure(paused)) reported(host, l.process, "libxl_domain.c:1218:destroy_domid_pci_done", "xc_domain_pause failed", paused, l.domid);
+    }),
+    call("domain type", domainType, ({ process, domid }) => ({ process, domid })),
+    call("device model", deviceModel, ({ process, domid }) => ({ process, domid })),
+    attempt([
+      complain({ where: "libxl_domain.c:1533:devices_destroy_cb", text: "libxl__devices_destroy failed" }, [
+        call("devices", devicesDestroy, ({ process, domid }) => ({ process, domid })),
+      ]),
+    ]).onError(() => {}, []),
+    call("forget in xenstore", forgetInXenstore, ({ process, domid }) => ({ process, domid })),
+    step("forget in files", (host, l) => userdataDestroyAll(host, l.process, l.domid)),
+    call("destroy", destroyInChild, ({ process, domid }) => ({ process, domid })),
+  ];
+});
+
+/**
+ * Destroys a domain, with the stub domain that serves it (libxl__domain_destroy).
+ * Fails with ERROR_DOMAIN_NOTFOUND where there is none. When this returns the
+ * domain is dead; whether it is gone is another matter.
+ */
+export const domainDestroyState = routine(
+  "libxl__domain_destroy",
+  (a: { process: string; domid: number }) => ({ ...ofDomain(a), stubdom: 0 }),
+  (words) => [
+    words.call("stub domain", stubdomId, ({ process, domid }) => ({ process, domid }), (l, domid) => void (l.stubdom = domid)),
+    words.when("has a stub domain", (l) => l.stubdom !== 0, [
+      words.call("destroy it", destroyDomid, ({ process, stubdom }) => ({ process, domid: stubdom })),
+    ]),
+    complaining(words)({ where: "libxl_domain.c:1137:domain_destroy_callback", text: "Unable to destroy guest" }, [
+      words.call("destroy", destroyDomid, ({ process, domid }) => ({ process, domid })),
+    ]),
+  ],
+);
+
+/** `libxl_domain_destroy`: what xl calls. */
+export const domainDestroy = routine("libxl_domain_destroy", ofDomain, (words) => [
+  complaining(words)({ where: "libxl_domain.c:1064:domain_destroy_cb", text: "Destruction of domain failed" }, [
+    words.call("destroy", domainDestroyState, ({ process, domid }) => ({ process, domid })),
+  ]),
+]);

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Making an empty domain: Xen's createdomain, then its nodes in xenstore, in one
+// transaction (tools/libs/light/libxl_create.c, libxl__domain_make).
+
+import { isFailure } from "../engine/errno.ts";
+import type { Errno } from "../engine/errno.ts";
+import { routine } from "../engine/routine.ts";
+import { createdomain, destroydomain } from "../hypervisor/domctl.ts";
+import type { CreatedomainArgs } from "../hypervisor/domctl.ts";
+import { isDomidRecent } from "./domid-history.ts";
+import { dom0 } from "./libxl-ctx.ts";
+import { libxlError, reported } from "./log.ts";
+import { domainRename } from "./rename.ts";
+import { ERROR_FAIL } from "./rc.ts";
+import { transaction } from "./transaction.ts";
+import type { DomainConfig } from "./xlcfg/domain-config.ts";
+import { mknodRequests, rmRequest, writeRequest, xsGetDomainPath, xsScript } from "./xs.ts";
+import type { XsRequest } from "./xs.ts";
+
+/** What of a configuration decides how an empty domain looks. */
+export type MakeConfig = {
+  create: CreatedomainArgs;
+  type: "hvm" | "pv" | "pvh";
+  name: string;
+  uuid: string;
+  /** The guest makes its event channel for suspension itself, as under xend. */
+  suspendEvtchnCompat: boolean;
+  driverDomain: boolean;
+};
+
+/** A domid that Xen takes as "choose one". */
+const ANY_DOMID = 0xffff;
+
+/** Flags of XEN_DOMCTL_createdomain (public/domctl.h). */
+const CDF_HVM = 1 << 0;
+const CDF_HAP = 1 << 1;
+const CDF_OOS_OFF = 1 << 3;
+const CDF_IOMMU = 1 << 5;
+const CDF_NESTED_VIRT = 1 << 6;
+const CDF_VPMU = 1 << 7;
+
+/** The parts of a configuration, whose defaults are set, that libxl__domain_make looks at. */
+export function makeConfig({ c_info: c, b_info: b }: DomainConfig): MakeConfig {
+  const hvm = c.type !== "pv";
+  let flags = 0;
+  if (hvm) flags |= CDF_HVM;
+  if (hvm && c.hap === true) flags |= CDF_HAP;
+  if (hvm && c.oos !== true) flags |= CDF_OOS_OFF;
+  if (hvm && b.nested_hvm === true) flags |= CDF_NESTED_VIRT;
+  if (b.vpmu === true) flags |= CDF_VPMU;
+  if (c.passthrough !== "disabled") flags |= CDF_IOMMU;
+  return {
+    create: {
+      domid: c.domid,
+      flags,
+      maxVcpus: b.max_vcpus,
+      maxEvtchnPort: b.event_channels,
+      maxGrantFrames: b.max_grant_frames ?? -1,
+      maxMaptrackFrames: b.max_maptrack_frames ?? -1,
+      grantVersion: b.max_grant_version ?? 2,
+      ssidref: c.ssidref,
+      cpupoolId: c.poolid,
+      handle: c.uuid as string,
+    },
+    type: c.type as MakeConfig["type"],
+    name: c.name as string,
+    uuid: c.uuid as string,
+    suspendEvtchnCompat: c.xend_suspend_evtchn_compat === true,
+    driverDomain: c.driver_domain === true,
+  };
+}
+
+/** The domain's own nodes up to its name, and what is known of its virtual machine. */
+function firstNodes(domid: number, config: MakeConfig): XsRequest[] {
+  const home = `/local/domain/${domid}`;
+  const vm = `/vm/${config.uuid}`;
+  const libxl = `/libxl/${domid}`;
+  const readable = ["n0", `r${domid}`];
+  const hidden = ["n0"];
+  return [
+    rmRequest(home),
+    ...mknodRequests(home, readable),
+    rmRequest(vm),
+    ...mknodRequests(vm, readable),
+    rmRequest(libxl),
+    ...mknodRequests(libxl, hidden),
+    ...mknodRequests(`${libxl}/device`, hidden),
+    writeRequest(`${home}/vm`, vm),
+  ];
+}
+
+/** What follows once the domain has its name: directories it reads, nodes it owns. */
+function furtherNodes(domid: number, config: MakeConfig): XsRequest[] {
+  const home = `/local/domain/${domid}`;
+  const vm = `/vm/${config.uuid}`;
+  const readable = (name: string): XsRequest[] => mknodRequests(`${home}/${name}`, ["n0", `r${domid}`]);
+  const owned = (name: string): XsRequest[] => mknodRequests(`${home}/${name}`, [`n${domid}`]);
+  const hvm = config.type === "hvm";
+  return [
+    ...readable("cpu"),
+    ...readable("memory"),
+    ...(config.suspendEvtchnCompat ? owned("device") : [...readable("device"), ...owned("device/suspend/event-channel")]),
+    ...readable("control"),
+    ...(hvm ? readable("hvmloader") : []),
+    ...owned("control/shutdown"),
+    ...["poweroff", "reboot", "suspend", ...(hvm ? ["s3", "s4"] : [])].flatMap((name) => owned(`control/feature-${name}`)),
+    ...owned("control/sysrq"),
+    ...["data", "drivers", "feature", "attr", "error"].flatMap(owned),
+    ...(config.driverDomain ? ["libxl", "device-model"].flatMap(owned) : []),
+    writeRequest(`${vm}/uuid`, config.uuid),
+    writeRequest(`${vm}/name`, config.name),
+    writeRequest(`${home}/control/platform-feature-multiprocessor-suspend`, "1"),
+    writeRequest(`${home}/control/platform-feature-xs_reset_watches`, "1"),
+    writeRequest(`/libxl/${domid}/type`, config.type),
+  ];
+}
+
+/**
+ * Has Xen make a domain, again and again until it has a domid that nobody had
+ * lately. One that was asked for by number is not replaced by another.
+ */
+const createFreshDomain = routine(
+  "xc_domain_create",
+  (a: { process: string; create: CreatedomainArgs }) => ({ ...a, domid: -1, recent: false }),
+  ({ repeatUntil, step, when, call, failWith }) => [
+    repeatUntil("fresh domid", (l) => !l.recent, [
+      step("createdomain", (host, l) => {
+        const made = createdomain(host, dom0(l.process), l.create);
+        if (isFailure(made)) {
+          return reported(host, l.process, "libxl_create.c:703:libxl__domain_make", "domain creation fail", made, l.create.domid);
+        }
+        l.domid = made.domid;
+        l.recent = isDomidRecent(host, made.domid);
+        return;
+      }),
+      when("was destroyed lately", (l) => l.recent, [
+        when("asked for by number", (l) => l.create.domid < ANY_DOMID, [
+          step("complain", (host, l) => {
+            libxlError(host, l.process, "libxl_create.c:723:libxl__domain_make", "domain id recently used", l.domid);
+          }),
+          failWith("no other will do", ERROR_FAIL),
+        ]),
+        call("destroydomain", destroydomain, ({ process, domid }) => ({ caller: dom0(process), domid })),
+      ]),
+    ]),
+  ],
+  (l) => l.domid,
+);
+
+/**
+ * Makes an empty domain, paused, and its nodes. `made` is its domid, also when
+ * the nodes could not be written and `errno` says why: then it is the caller's
+ * to destroy.
+ *
+ * @param domid an existing domain on a soft reset: only the nodes are made anew
+ */
+export const domainMake = routine(
+  "libxl__domain_make",
+  (a: { process: string; config: MakeConfig; domid: number | null }) => ({
+    process: a.process,
+    config: a.config,
+    domid: a.domid ?? -1,
+    errno: null as Errno | null,
+    t: 0,
+  }),
+  (words) => {
+    const { attempt, when, call } = words;
+    return [
+      attempt([
+        when("not a soft reset", (l) => l.domid < 0, [
+          call("create", createFreshDomain, ({ process, config }) => ({ process, create: config.create }), (l, domid) => {
+            l.domid = domid;
+          }),
+        ]),
+        call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid })),
+        transaction(words, [
+          call("first nodes", xsScript, ({ process, t, domid, config }) => ({ process, t, requests: firstNodes(domid, config) })),
+          call("libxl__domain_rename", domainRename, ({ process, t, domid, config }) => ({
+            process,
+            t,
+            domid,
+            oldName: null,
+            newName: config.name,
+          })),
+          call("further nodes", xsScript, ({ process, t, domid, config }) => ({ process, t, requests: furtherNodes(domid, config) })),
+        ]),
+      ]).onError((l, errno) => void (l.errno = errno), []),
+    ];
+  },
+  ({ domid, errno }) => ({ made: domid, errno }),
+);

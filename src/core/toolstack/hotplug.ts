@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Running hotplug scripts for a device whose backend has come up or gone away
+// (tools/libs/light/libxl_device.c device_hotplug, libxl_linux.c).
+
+import type { Errno } from "../engine/errno.ts";
+import { routine } from "../engine/routine.ts";
+import { hotplugEnded, hotplugPid, killHotplug, reapHotplug, startHotplug } from "../drivers/hotplug.ts";
+import { backendDir, backendPath, deviceName, ownDomid } from "./device.ts";
+import type { Device } from "./device.ts";
+import { stubdomId } from "./dominfo.ts";
+import { contextLock } from "./libxl-ctx.ts";
+import { libxlError } from "./log.ts";
+import { ERROR_FAIL, ERROR_TIMEDOUT } from "./rc.ts";
+import { xsRead } from "./xs.ts";
+
+/** Microseconds a script may take (LIBXL_HOTPLUG_TIMEOUT). */
+const HOTPLUG_TIMEOUT = 40_000_000;
+
+export type DeviceAction = "add" | "remove";
+
+/** One execution of a script: what it is called with. */
+export type ScriptRun = { script: string; args: string[]; env: { [name: string]: string } };
+
+/** A node of the backend's directory, or null: libxl asks for the backend's home anew each time. */
+const backendNode = routine(
+  "libxl__xs_read(be_path)",
+  (a: { process: string; device: Device; node: string }) => ({ ...a, back: "", value: null as string | null }),
+  ({ call }) => [
+    call("backend path", backendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.back = path)),
+    call("read", xsRead, ({ process, back, node }) => ({ process, path: `${back}/${node}` }), (l, value) => {
+      l.value = value;
+    }),
+  ],
+  (l) => l.value,
+);
+
+const scriptEnv = (script: string, device: Device): ScriptRun["env"] => ({
+  script,
+  XENBUS_TYPE: device.backendKind,
+  XENBUS_PATH: backendDir(device),
+  XENBUS_BASE_PATH: "backend",
+});
+
+/** How a disk's script is called (libxl__hotplug_disk); it runs once. */
+const hotplugDisk = routine(
+  "libxl__hotplug_disk",
+  (a: { process: string; device: Device; action: DeviceAction }) => ({ ...a, script: "", back: "" }),
+  ({ call }) => [
+    call("script", backendNode, ({ process, device }) => ({ process, device, node: "script" }), (l, script) => {
+      l.script = script ?? "";
+    }),
+    call("get_hotplug_env", backendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.back = path)),
+  ],
+  ({ script, action, device }): ScriptRun => ({ script, args: [action], env: scriptEnv(script, device) }),
+);
+
+/** How a network interface's script is called (libxl__hotplug_nic); an emulated one has a tap device, too. */
+const hotplugNic = routine(
+  "libxl__hotplug_nic",
+  (a: { process: string; device: Device; action: DeviceAction; runs: number }) => ({
+    ...a,
+    script: "",
+    type: "vif" as string | null,
+    gatewaydev: null as string | null,
+    again: false,
+  }),
+  ({ call, when }) => [
+    call("script", backendNode, ({ process, device }) => ({ process, device, node: "script" }), (l, script) => {
+      l.script = script ?? "";
+    }),
+    call("libxl__nic_type", backendNode, ({ process, device }) => ({ process, device, node: "type" }), (l, type) => {
+      l.type = type;
+      l.again = l.runs > 0 && type === "vif";
+    }),
+    when("another run", (l) => !l.again, [
+      call("gatewaydev", backendNode, ({ process, device }) => ({ process, device, node: "gatewaydev" }), (l, dev) => {
+        l.gatewaydev = dev;
+      }),
+      call("type for the environment", backendNode, ({ process, device }) => ({ process, device, node: "type" })),
+    ]),
+  ],
+  (l): ScriptRun | null => (l.again ? null : nicRun(l)),
+);
+
+function nicRun(l: {
+  device: Device;
+  action: DeviceAction;
+  runs: number;
+  script: string;
+  type: string | null;
+  gatewaydev: string | null;
+}): ScriptRun {
+  const { domid, devid } = l.device;
+  const vif = `vif${domid}.${devid}`;
+  const env = { ...scriptEnv(l.script, l.device), netdev: l.gatewaydev ?? "", vif };
+  const tap = l.type === "vif_ioemu";
+  return {
+    script: l.script,
+    args:
+      tap && l.runs > 0
+        ? [l.action, "type_if=tap"]
+        : [l.action === "add" ? "online" : "offline", "type_if=vif"],
+    env: tap ? { ...env, INTERFACE: `${vif}-emu` } : env,
+  };
+}
+
+/** What is to be run next for a device, or null for nothing more (libxl__get_hotplug_script_info). */
+const scriptInfo = routine(
+  "libxl__get_hotplug_script_info",
+  (a: { process: string; device: Device; action: DeviceAction; runs: number }) => ({
+    ...a,
+    stubdom: 0,
+    run: null as ScriptRun | null,
+  }),
+  ({ when, call }) => [
+    when("disk", (l) => l.device.backendKind === "vbd" && l.runs === 0, [
+      call("disk script", hotplugDisk, ({ process, device, action }) => ({ process, device, action }), (l, run) => {
+        l.run = run;
+      }),
+    ]),
+    when("nic", (l) => l.device.backendKind === "vif" && l.runs <= 1, [
+      call("stubdom", stubdomId, ({ process, device }) => ({ process, domid: device.domid }), (l, domid) => {
+        l.stubdom = domid;
+      }),
+      when("not served by a stubdom", (l) => l.stubdom === 0 || l.runs === 0, [
+        call("nic script", hotplugNic, ({ process, device, action, runs }) => ({ process, device, action, runs }), (l, run) => {
+          l.run = run;
+        }),
+      ]),
+    ]),
+  ],
+  (l) => l.run,
+);
+
+/** Runs a script and waits for its end, or kills it when its time is up (libxl__async_exec). */
+const asyncExec = routine(
+  "libxl__async_exec",
+  (a: { process: string; name: string; run: ScriptRun }) => ({ ...a, script: "", timedOut: false, status: 0, pid: 0 }),
+  ({ step, waitFor, when, failWith }) => [
+    step("fork and exec", (host, l) => {
+      l.script = startHotplug(host, `${l.process}/${l.name}`, l.run);
+      l.pid = hotplugPid(host, l.script);
+    }),
+    waitFor("SIGCHLD", (host, l) => hotplugEnded(host, l.script), {
+      timeout: () => HOTPLUG_TIMEOUT,
+      timedOut: (l) => void (l.timedOut = true),
+    }),
+    when("too slow", (l) => l.timedOut, [
+      step("SIGKILL", (host, l) => {
+        libxlError(host, l.process, "libxl_aoutils.c:542:async_exec_timeout", `killing execution of ${what(l.run)} because of timeout`);
+        killHotplug(host, l.script);
+      }),
+      failWith("timed out", ERROR_TIMEDOUT),
+    ]),
+    step("waitpid", (host, l) => {
+      l.status = reapHotplug(host, l.script);
+      if (l.status === 0) return;
+      const line = `${what(l.run)} [${l.pid}] exited with error status ${l.status}`;
+      libxlError(host, l.process, "libxl_exec.c:117:libxl_report_child_exitstatus", line);
+    }),
+  ],
+  (l) => l.status,
+);
+
+const what = (run: ScriptRun): string => `${run.script} ${run.args[0]}`;
+
+/**
+ * Runs a device's scripts one after another (device_hotplug). A device that is
+ * being added fails with its first script; one that goes away gets all of them
+ * run, and fails at the end.
+ */
+export const deviceHotplug = routine(
+  "device_hotplug",
+  (a: { process: string; device: Device; action: DeviceAction }) => ({
+    ...a,
+    back: "",
+    runs: 0,
+    run: null as ScriptRun | null,
+    status: 0,
+    error: null as string | null,
+    errno: null as Errno | null,
+  }),
+  ({ repeatUntil, locked, call, when, attempt, step, failWith }) => [
+    repeatUntil("no more scripts", (l) => l.run === null, [
+      locked("device_hotplug", (l) => contextLock(l.process), [
+        call("backend path", backendPath, ({ process, device }) => ({ process, device })),
+        call("own domid", ownDomid, ({ process }) => ({ process })),
+        call("script info", scriptInfo, ({ process, device, action, runs }) => ({ process, device, action, runs }), (l, run) => {
+          l.run = run;
+        }),
+      ]),
+      when("a script", (l) => l.run !== null, [
+        attempt([
+          call(
+            "exec",
+            asyncExec,
+            ({ process, device, action, runs, run }) => ({
+              process,
+              name: `${deviceName(device)}-${action}${runs === 0 ? "" : runs}`,
+              run: run as ScriptRun,
+            }),
+            (l, status) => void (l.status = status),
+          ),
+        ]).onError((l, errno) => void (l.errno = errno), []),
+        locked("device_hotplug_child_death_cb", (l) => contextLock(l.process), [
+          call("backend path again", backendPath, ({ process, device }) => ({ process, device }), (l, path) => {
+            l.back = path;
+          }),
+          when("script failed", (l) => l.status !== 0, [
+            call("hotplug-error", xsRead, ({ process, back }) => ({ process, path: `${back}/hotplug-error` }), (l, error) => {
+              l.error = error;
+              l.errno = ERROR_FAIL;
+            }),
+            step("say why", (host, l) => {
+              if (l.error === null) return;
+              libxlError(host, l.process, "libxl_device.c:1337:device_hotplug_child_death_cb", `script: ${l.error}`);
+            }),
+          ]),
+          when("cannot be added", (l) => l.errno !== null && l.action === "add", [
+            failWith("not added", (l) => l.errno as Errno),
+          ]),
+          step("num_exec++", (_host, l) => {
+            l.runs++;
+            l.status = 0;
+          }),
+        ]),
+      ]),
+    ]),
+    when("a script failed", (l) => l.errno !== null, [failWith("aodev->rc", (l) => l.errno as Errno)]),
+  ],
+);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A process's libxl context: a connection to xenstored and the right to make
+// hypercalls (libxl_ctx_alloc).
+
+import type { Host } from "../engine/host.ts";
+import type { Caller } from "../hypervisor/caller.ts";
+import { xsClose, xsOpen } from "./xs-client.ts";
+
+/** A dom0 process as the hypervisor sees it: `dom0/xl.166` is process `xl.166`. */
+export function dom0(process: string): Caller {
+  return { domid: 0, process: process.slice(process.indexOf("/") + 1) };
+}
+
+/** Opens a process's context. */
+export function openContext(host: Host, process: string): void {
+  xsOpen(host, process);
+}
+
+/** Closes it. */
+export function closeContext(host: Host, process: string): void {
+  xsClose(host, process);
+}
+
+/** The lock that a context's callbacks run under, one at a time (CTX_LOCK). */
+export const contextLock = (process: string): string => `${process}/ctx`;

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Names of domains: nodes in xenstore, found by asking for every domain's
+// (tools/libs/light/libxl_utils.c; xl_utils.c, find_domain).
+
+import { isFailure } from "../engine/errno.ts";
+import { routine } from "../engine/routine.ts";
+import { getdomaininfolist } from "../hypervisor/sysctl.ts";
+import { dom0 } from "./libxl-ctx.ts";
+import { stderr } from "./process.ts";
+import { ERROR_INVAL, rcOf } from "./rc.ts";
+import { xsRead } from "./xs.ts";
+
+/** A domain's name (libxl_domid_to_name), or null where it has none. */
+export const domidToName = routine(
+  "libxl_domid_to_name",
+  (a: { process: string; domid: number }) => ({ ...a, name: null as string | null }),
+  ({ call }) => [
+    call(
+      "xs_read",
+      xsRead,
+      (l) => ({ process: l.process, path: `/local/domain/${l.domid}/name` }),
+      (l, name) => void (l.name = name),
+    ),
+  ],
+  (l) => l.name,
+);
+
+/** The domain of a name (libxl_name_to_domid). ERROR_INVAL where nobody has it. */
+export const nameToDomid = routine(
+  "libxl_name_to_domid",
+  (a: { process: string; name: string }) => ({ ...a, domids: [] as number[], domid: -1, found: null as number | null }),
+  ({ step, each, when, call, failWith }) => [
+    step("libxl_list_domain", (host, l) => {
+      const infos = getdomaininfolist(host, dom0(l.process), { firstDomain: 0, maxDomains: 1024 });
+      if (isFailure(infos)) return infos;
+      l.domids = infos.map((info) => info.domid);
+      return;
+    }),
+    each("domain", (l) => l.domids, (l, domid) => void (l.domid = domid), [
+      when("not found yet", (l) => l.found === null, [
+        call("libxl_domid_to_name", domidToName, (l) => ({ process: l.process, domid: l.domid }), (l, name) => {
+          if (name === l.name) l.found = l.domid;
+        }),
+      ]),
+    ]),
+    when("no such name", (l) => l.found === null, [failWith("ERROR_INVAL", ERROR_INVAL)]),
+  ],
+  (l) => l.found as number,
+);
+
+/**
+ * The domain a user named by number or name, and its name if it has one. A
+ * number is taken as it is, whether or not there is such a domain. Says why and
+ * fails where a name is nobody's: xl then exits with 1.
+ */
+export const findDomain = routine(
+  "find_domain",
+  (a: { process: string; domain: string }) => ({
+    ...a,
+    domid: /^\d*$/.test(a.domain) ? Number(a.domain) : -1,
+    name: null as string | null,
+    rc: 0,
+  }),
+  ({ when, attempt, call, step, failWith }) => [
+    when("by name", (l) => l.domid < 0, [
+      attempt([
+        call(
+          "libxl_name_to_domid",
+          nameToDomid,
+          (l) => ({ process: l.process, name: l.domain }),
+          (l, domid) => void (l.domid = domid),
+        ),
+      ]).onError(
+        (l, errno) => void (l.rc = rcOf(errno)),
+        [
+          step("complain", (host, l) =>
+            stderr(host, l.process, `${l.domain} is an invalid domain identifier (rc=${l.rc})\n`),
+          ),
+          failWith("no such domain", ERROR_INVAL),
+        ],
+      ),
+    ]),
+    call(
+      "common_domname",
+      domidToName,
+      (l) => ({ process: l.process, domid: l.domid }),
+      (l, name) => void (l.name = name),
+    ),
+  ],
+  (l) => ({ domid: l.domid, name: l.name }),
+);
