@@ -60,13 +60,26 @@ export function connectionsOf(store: StoreLine[]): Connection[] {
       connection.died = line.time;
       live.delete(line.connection);
     } else if (line.kind === "request") {
-      const request: Request = { kind: "request", time: line.time, line, type: line.type, body: line.body, reply: null };
+      const request: Request = {
+        kind: "request",
+        time: line.time,
+        line,
+        type: line.type,
+        body: line.body,
+        reply: null,
+      };
       connection.exchanges.push(request);
       unanswered.get(connection)!.push(request);
       introducing = line.type === "INTRODUCE" ? Number(line.body.split(" ")[0]) : null;
     } else if (line.type === "WATCH_EVENT") {
       const [path, token] = line.body.split(" ");
-      connection.exchanges.push({ kind: "event", time: line.time, line, path: path ?? "", token: token ?? "" });
+      connection.exchanges.push({
+        kind: "event",
+        time: line.time,
+        line,
+        path: path ?? "",
+        token: token ?? "",
+      });
     } else {
       const request = unanswered.get(connection)!.shift();
       if (request) request.reply = line;

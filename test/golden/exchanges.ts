@@ -29,15 +29,28 @@ export function saidBy(names: Names, actor: Actor): Said[] {
 export function renamedRole(names: Names, role: string): string {
   return role
     .replace(/^guest (\d+)$/, (_, domid: string) => `guest ${names.domid(domid)}`)
-    .replace(/^script ([a-z]+)\/(\d+)\//, (_, bus: string, domid: string) => `script ${bus}/${names.domid(domid)}/`);
+    .replace(
+      /^script ([a-z]+)\/(\d+)\//,
+      (_, bus: string, domid: string) => `script ${bus}/${names.domid(domid)}/`,
+    );
 }
 
 function said(names: Names, owner: string, tokens: Map<string, string>, exchange: Exchange): Said {
   if (exchange.kind === "event") {
     const path = renamePaths(names, exchange.path);
-    return { kind: "event", type: "EVENT", what: `${path} ${renameToken(names, tokens, exchange.token, exchange.path)}`, answer: "" };
+    return {
+      kind: "event",
+      type: "EVENT",
+      what: `${path} ${renameToken(names, tokens, exchange.token, exchange.path)}`,
+      answer: "",
+    };
   }
-  return { kind: "request", type: exchange.type, what: argumentsOf(names, owner, tokens, exchange), answer: answerTo(names, owner, exchange) };
+  return {
+    kind: "request",
+    type: exchange.type,
+    what: argumentsOf(names, owner, tokens, exchange),
+    answer: answerTo(names, owner, exchange),
+  };
 }
 
 function argumentsOf(names: Names, owner: string, tokens: Map<string, string>, request: Request): string {
@@ -46,7 +59,9 @@ function argumentsOf(names: Names, owner: string, tokens: Map<string, string>, r
     case "WRITE":
       return `${renamePaths(names, path)} = "${renameValue(names, path, rest.join(" "), owner)}"`;
     case "SET_PERMS":
-      return `${renamePaths(names, path)} ${words(rest).map((permission) => renamePermission(names, permission)).join(",")}`;
+      return `${renamePaths(names, path)} ${words(rest)
+        .map((permission) => renamePermission(names, permission))
+        .join(",")}`;
     case "WATCH":
     case "UNWATCH":
       return `${renamePaths(names, path)} ${renameToken(names, tokens, rest[0] ?? "", path)}`;
@@ -74,9 +89,13 @@ function answerTo(names: Names, owner: string, request: Request): string {
     case "READ":
       return `"${renameValue(names, path, reply.body, owner)}"`;
     case "GET_PERMS":
-      return words(body.split(" ")).map((permission) => renamePermission(names, permission)).join(",");
+      return words(body.split(" "))
+        .map((permission) => renamePermission(names, permission))
+        .join(",");
     case "DIRECTORY":
-      return `[${words(body.split(" ")).map((name) => renameEntry(names, path, name)).join(" ")}]`;
+      return `[${words(body.split(" "))
+        .map((name) => renameEntry(names, path, name))
+        .join(" ")}]`;
     case "GET_DOMAIN_PATH":
       return renamePaths(names, body);
     default:
@@ -103,7 +122,14 @@ function words(list: string[]): string[] {
   return list.filter((word) => word !== "");
 }
 
-const READS = new Set(["READ", "DIRECTORY", "DIRECTORY_PART", "GET_PERMS", "GET_DOMAIN_PATH", "IS_DOMAIN_INTRODUCED"]);
+const READS = new Set([
+  "READ",
+  "DIRECTORY",
+  "DIRECTORY_PART",
+  "GET_PERMS",
+  "GET_DOMAIN_PATH",
+  "IS_DOMAIN_INTRODUCED",
+]);
 
 /** Whether a request can change the store, a transaction, or which events the connection gets. */
 export function changesStore(said: Said): boolean {

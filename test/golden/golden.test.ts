@@ -19,7 +19,9 @@ const TRIED = 24;
 describe("two recordings of one scenario agree", () => {
   for (const name of repeated) {
     test(name, () => {
-      expect(compare(readRecording(join(folder, name)), readRecording(join(folder, "_repeat", name)))).toEqual([]);
+      expect(
+        compare(readRecording(join(folder, name)), readRecording(join(folder, "_repeat", name))),
+      ).toEqual([]);
     });
   }
 });
@@ -27,7 +29,10 @@ describe("two recordings of one scenario agree", () => {
 describe("every listed order holds in every recording", () => {
   for (const name of all) {
     test(name, () => {
-      const facts = factsOf(COMPARATORS.find((comparator) => comparator.name === "orders")!, subjectOf(readRecording(join(folder, name))));
+      const facts = factsOf(
+        COMPARATORS.find((comparator) => comparator.name === "orders")!,
+        subjectOf(readRecording(join(folder, name))),
+      );
       const verdicts = [...facts.values()].flat().map((fact) => fact.text);
       expect(verdicts.length).toBeGreaterThan(0);
       expect(verdicts.filter((text) => !text.endsWith(": holds"))).toEqual([]);
@@ -46,7 +51,8 @@ for (const comparator of COMPARATORS) {
         const missed: string[] = [];
         for (const mutation of tried) {
           const repair = mutation.apply();
-          if (differences(comparator.name, expected, factsOf(comparator, subjectOf(recording))).length === 0) missed.push(mutation.what);
+          if (differences(comparator.name, expected, factsOf(comparator, subjectOf(recording))).length === 0)
+            missed.push(mutation.what);
           repair();
         }
         expect(missed).toEqual([]);
@@ -58,5 +64,8 @@ for (const comparator of COMPARATORS) {
 
 function spread(mutations: Mutation[], count: number): Mutation[] {
   const step = Math.max(1, mutations.length / count);
-  return Array.from({ length: Math.min(count, mutations.length) }, (_, at) => mutations[Math.floor(at * step)]!);
+  return Array.from(
+    { length: Math.min(count, mutations.length) },
+    (_, at) => mutations[Math.floor(at * step)]!,
+  );
 }

@@ -46,9 +46,18 @@ function ofDomains(recording: Recording): Mutation[] {
       if (rows[0]!.fields["flags"]?.endsWith("d")) return;
       found.push({ what: `${what} dropped`, apply: () => remove(recording.domains, rows) });
       const next = states[at + 1];
-      if (rows[0]!.change === "CHG" && next && !next[0]!.fields["flags"]?.endsWith("d")) found.push({ what: `${what} and the next swapped`, apply: () => swapRows(recording.domains, rows, next) });
+      if (rows[0]!.change === "CHG" && next && !next[0]!.fields["flags"]?.endsWith("d"))
+        found.push({
+          what: `${what} and the next swapped`,
+          apply: () => swapRows(recording.domains, rows, next),
+        });
       if (rows[0]!.change === "GONE") return;
-      for (const [name, value] of [["flags", "--p-d-"], ["code", "7"], ["vcpus", "9"], ["maxvcpuid", "9"]] as const) {
+      for (const [name, value] of [
+        ["flags", "--p-d-"],
+        ["code", "7"],
+        ["vcpus", "9"],
+        ["maxvcpuid", "9"],
+      ] as const) {
         found.push({ what: `${name} of ${what} changed`, apply: () => setField(rows, name, value) });
       }
     });
@@ -58,7 +67,8 @@ function ofDomains(recording: Recording): Mutation[] {
 
 function statesOf(rows: DomainRow[]): DomainRow[][] {
   const states: DomainRow[][] = [];
-  const key = (row: DomainRow): string => `${row.change === "GONE"} ${row.fields["flags"]?.replaceAll(/[rb]/g, "-")} ${row.fields["code"]} ${row.fields["vcpus"]} ${row.fields["maxvcpuid"]}`;
+  const key = (row: DomainRow): string =>
+    `${row.change === "GONE"} ${row.fields["flags"]?.replaceAll(/[rb]/g, "-")} ${row.fields["code"]} ${row.fields["vcpus"]} ${row.fields["maxvcpuid"]}`;
   for (const row of rows) {
     const last = states.at(-1);
     if (last && key(last[0]!) === key(row)) last.push(row);
@@ -82,42 +92,95 @@ function swapRows(list: DomainRow[], first: DomainRow[], second: DomainRow[]): (
   return () => list.splice(0, list.length, ...before);
 }
 
-const STORE_CHANGES = new Set(["WRITE", "RM", "MKDIR", "SET_PERMS", "INTRODUCE", "WATCH", "UNWATCH", "TRANSACTION_END"]);
+const STORE_CHANGES = new Set([
+  "WRITE",
+  "RM",
+  "MKDIR",
+  "SET_PERMS",
+  "INTRODUCE",
+  "WATCH",
+  "UNWATCH",
+  "TRANSACTION_END",
+]);
 
 function ofStore(recording: Recording): Mutation[] {
   const found: Mutation[] = [];
   for (const actor of subjectOf(recording).actors) {
     if (actor.role.startsWith("bystander")) continue;
-    const requests = actor.connection.exchanges.filter((one): one is Request => one.kind === "request" && STORE_CHANGES.has(one.type) && one.body !== "F ");
+    const requests = actor.connection.exchanges.filter(
+      (one): one is Request => one.kind === "request" && STORE_CHANGES.has(one.type) && one.body !== "F ",
+    );
     const events = actor.connection.exchanges.filter((one): one is StoreEvent => one.kind === "event");
-    requests.forEach((request, at) => found.push(...ofRequest(recording, actor.role, request, requests[at + 1])));
+    requests.forEach((request, at) =>
+      found.push(...ofRequest(recording, actor.role, request, requests[at + 1])),
+    );
     events.forEach((event, at) => found.push(...ofEvent(recording, actor.role, event, events[at + 1])));
   }
   return found;
 }
 
-function ofRequest(recording: Recording, role: string, request: Request, next: Request | undefined): Mutation[] {
+function ofRequest(
+  recording: Recording,
+  role: string,
+  request: Request,
+  next: Request | undefined,
+): Mutation[] {
   const what = `${role}: ${request.type} ${request.body}`;
   const line = request.line as StoreMessage<"request">;
   const found: Mutation[] = [];
   // The connection is told by what it asks first.
-  if (role !== "watchers") found.push({ what: `${what}: dropped`, apply: () => remove<StoreLine>(recording.store, request.reply ? [line, request.reply] : [line]) });
-  if (next && next.type === request.type && next.body !== request.body) found.push({ what: `${what}: swapped with the next`, apply: () => swap(line, next.line as StoreMessage<"request">, "body") });
-  if (request.type === "WRITE") found.push({ what: `${what}: value changed`, apply: () => set(line, "body", `${line.body}x`) });
-  if (request.type === "SET_PERMS") found.push({ what: `${what}: permission changed`, apply: () => set(line, "body", line.body.replace(/ ([nrwb])(\d+) $/, (_, mode: string, domid: string) => ` ${mode === "b" ? "w" : "b"}${domid} `)) });
-  if (request.type === "RM") found.push({ what: `${what}: path changed`, apply: () => set(line, "body", line.body.replace(/ $/, "x ")) });
-  if (request.type === "TRANSACTION_END") found.push({ what: `${what}: aborted`, apply: () => set(line, "body", "F ") });
+  if (role !== "watchers")
+    found.push({
+      what: `${what}: dropped`,
+      apply: () => remove<StoreLine>(recording.store, request.reply ? [line, request.reply] : [line]),
+    });
+  if (next && next.type === request.type && next.body !== request.body)
+    found.push({
+      what: `${what}: swapped with the next`,
+      apply: () => swap(line, next.line as StoreMessage<"request">, "body"),
+    });
+  if (request.type === "WRITE")
+    found.push({ what: `${what}: value changed`, apply: () => set(line, "body", `${line.body}x`) });
+  if (request.type === "SET_PERMS")
+    found.push({
+      what: `${what}: permission changed`,
+      apply: () =>
+        set(
+          line,
+          "body",
+          line.body.replace(
+            / ([nrwb])(\d+) $/,
+            (_, mode: string, domid: string) => ` ${mode === "b" ? "w" : "b"}${domid} `,
+          ),
+        ),
+    });
+  if (request.type === "RM")
+    found.push({
+      what: `${what}: path changed`,
+      apply: () => set(line, "body", line.body.replace(/ $/, "x ")),
+    });
+  if (request.type === "TRANSACTION_END")
+    found.push({ what: `${what}: aborted`, apply: () => set(line, "body", "F ") });
   return found;
 }
 
-function ofEvent(recording: Recording, role: string, event: StoreEvent, next: StoreEvent | undefined): Mutation[] {
+function ofEvent(
+  recording: Recording,
+  role: string,
+  event: StoreEvent,
+  next: StoreEvent | undefined,
+): Mutation[] {
   const what = `${role}: event ${event.path} ${event.token}`;
   const line = event.line as StoreMessage<"reply">;
   const found: Mutation[] = [
     { what: `${what}: dropped`, apply: () => remove<StoreLine>(recording.store, [line]) },
     { what: `${what}: path changed`, apply: () => set(line, "body", `${event.path}x ${event.token} `) },
   ];
-  if (next && (next.path !== event.path || next.token !== event.token)) found.push({ what: `${what}: swapped with the next`, apply: () => swap(line, next.line as StoreMessage<"reply">, "body") });
+  if (next && (next.path !== event.path || next.token !== event.token))
+    found.push({
+      what: `${what}: swapped with the next`,
+      apply: () => swap(line, next.line as StoreMessage<"reply">, "body"),
+    });
   return found;
 }
 
@@ -141,11 +204,18 @@ function ofCalls(recording: Recording): Mutation[] {
       found.push({ what: `${what}: dropped`, apply: () => remove(process.calls, [call]) });
       found.push({ what: `${what}: result changed`, apply: () => set(call, "result", call.result + 77) });
       const next = calls[at + 1];
-      if (next && next.name !== call.name) found.push({ what: `${what}: swapped with the next`, apply: () => swapCalls(process.calls, call, next) });
-      for (const [name, value] of Object.entries(call.args)) found.push({ what: `${what}: ${name} changed`, apply: () => set(call.args, name, `${value}9`) });
+      if (next && next.name !== call.name)
+        found.push({
+          what: `${what}: swapped with the next`,
+          apply: () => swapCalls(process.calls, call, next),
+        });
+      for (const [name, value] of Object.entries(call.args))
+        found.push({ what: `${what}: ${name} changed`, apply: () => set(call.args, name, `${value}9`) });
     });
   }
-  return found.filter((mutation) => !mutation.what.includes("BIND_INTERDOMAIN") || !mutation.what.endsWith("result changed"));
+  return found.filter(
+    (mutation) => !mutation.what.includes("BIND_INTERDOMAIN") || !mutation.what.endsWith("result changed"),
+  );
 }
 
 function swapCalls(list: Call[], first: Call, second: Call): () => void {
@@ -162,10 +232,18 @@ function ofSnapshots(recording: Recording): Mutation[] {
       found.push({ what: `${what}: dropped`, apply: () => remove(snapshot.nodes, [node]) });
       found.push({ what: `${what}: value changed`, apply: () => set(node, "value", `${node.value}x`) });
       const [first = ""] = node.permissions;
-      found.push({ what: `${what}: permission changed`, apply: () => set(node.permissions, 0, (first.startsWith("n") ? "r" : "n") + first.slice(1)) });
+      found.push({
+        what: `${what}: permission changed`,
+        apply: () => set(node.permissions, 0, (first.startsWith("n") ? "r" : "n") + first.slice(1)),
+      });
       found.push({ what: `${what}: reader added`, apply: () => append(node.permissions, "r77") });
       const next = snapshot.nodes[at + 1];
-      if (next) found.push({ what: `${what}: value swapped with the next`, apply: () => (next.value === node.value ? set(node, "path", `${node.path}x`) : swap(node, next, "value")) });
+      if (next)
+        found.push({
+          what: `${what}: value swapped with the next`,
+          apply: () =>
+            next.value === node.value ? set(node, "path", `${node.path}x`) : swap(node, next, "value"),
+        });
     });
   }
   return found;
@@ -177,12 +255,18 @@ function ofWords(comparator: Comparator, recording: Recording): Mutation[] {
   for (const entry of recording.commands) {
     if (entry.kind === "note") continue;
     found.push({ what: `${entry.line}: exit code`, apply: () => set(entry, "exitCode", entry.exitCode + 1) });
-    found.push({ what: `${entry.line}: dropped`, apply: () => remove<Recording["commands"][number]>(recording.commands, [entry]) });
+    found.push({
+      what: `${entry.line}: dropped`,
+      apply: () => remove<Recording["commands"][number]>(recording.commands, [entry]),
+    });
     found.push({ what: `${entry.line}: unexpected word`, apply: () => append(entry.stderr, "unexpected") });
     for (const lines of [entry.stdout, entry.stderr]) {
       lines.forEach((line, at) => {
         if (line.trim() === "" || /: (?:debug|detail): |^xencall:/.test(line)) return;
-        found.push({ what: `${entry.line}: "${line}" changed`, apply: () => set(lines, at, `${line.slice(0, 1)}x${line.slice(1)}`) });
+        found.push({
+          what: `${entry.line}: "${line}" changed`,
+          apply: () => set(lines, at, `${line.slice(0, 1)}x${line.slice(1)}`),
+        });
         found.push({ what: `${entry.line}: "${line}" dropped`, apply: () => removeAt(lines, at) });
       });
     }

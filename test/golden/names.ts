@@ -34,7 +34,8 @@ export function namesOf(recording: Recording): Names {
     return name;
   };
   return {
-    domid: (domid) => (chosen.has(Number(domid)) ? `D${((Number(domid) - first + DOMIDS) % DOMIDS) + 1}` : String(domid)),
+    domid: (domid) =>
+      chosen.has(Number(domid)) ? `D${((Number(domid) - first + DOMIDS) % DOMIDS) + 1}` : String(domid),
     uuid: (uuid) => (/^[0-]*$/.test(uuid) ? uuid : nth("UUID", uuid.replaceAll("-", ""))),
     nth,
   };
@@ -61,7 +62,10 @@ const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g
 export function renamePaths(names: Names, text: string): string {
   return text
     .replace(UUID, (uuid) => names.uuid(uuid))
-    .replace(/(\/local\/domain\/|\/libxl\/|\bbackend\/[a-z0-9_]+\/)(\d+)\b/g, (_, before: string, domid: string) => before + names.domid(domid));
+    .replace(
+      /(\/local\/domain\/|\/libxl\/|\bbackend\/[a-z0-9_]+\/)(\d+)\b/g,
+      (_, before: string, domid: string) => before + names.domid(domid),
+    );
 }
 
 /** `n0`, `r2`, … with their domids renamed. */
@@ -80,9 +84,12 @@ export function renameValue(names: Names, path: string, value: string, owner: st
   const number = /^\d+$/.test(value);
   if (number && /\/(store|console)\/ring-ref$/.test(path)) return names.nth(`${domain}:frame`, value);
   if (number && /(^|\/)device\/.*ring-ref\d*$/.test(path)) return names.nth(`${domain}:ref`, value);
-  if (number && /(^|\/)device\/.*\/event-channel(-[tr]x)?$/.test(path)) return names.nth(`${domain}:port`, value);
+  if (number && /(^|\/)device\/.*\/event-channel(-[tr]x)?$/.test(path))
+    return names.nth(`${domain}:port`, value);
   if (leaf === "start_time") return value.replace(/^\d+\.\d\d$/, "TIME");
-  if (leaf === "tty") return value.replace(/^\/dev\/pts\/(\d+)$/, (_, pts: string) => `/dev/pts/${names.nth("pts", pts)}`);
-  if (domain === "0" && /(^|\/)memory\/(target|static-max)$/.test(path)) return value.replace(/^\d+$/, "MACHINE");
+  if (leaf === "tty")
+    return value.replace(/^\/dev\/pts\/(\d+)$/, (_, pts: string) => `/dev/pts/${names.nth("pts", pts)}`);
+  if (domain === "0" && /(^|\/)memory\/(target|static-max)$/.test(path))
+    return value.replace(/^\d+$/, "MACHINE");
   return renamePaths(names, value);
 }

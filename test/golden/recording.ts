@@ -37,7 +37,8 @@ export interface DomainRow {
 
 /** What xenstored traced: requests and replies by connection, and the connections' coming and going. */
 export type StoreLine =
-  | { time: Time; kind: "connect" | "disconnect"; connection: string }
+  | { time: Time; kind: "connect"; connection: string }
+  | { time: Time; kind: "disconnect"; connection: string }
   | StoreMessage<"request">
   | StoreMessage<"reply">;
 

@@ -37,7 +37,12 @@ export function actorsOf(recording: Recording): Actor[] {
   return actors;
 }
 
-function roleOf(connection: Connection, command: Command | null, commands: Command[], taken: Set<Command>): string | null {
+function roleOf(
+  connection: Connection,
+  command: Command | null,
+  commands: Command[],
+  taken: Set<Command>,
+): string | null {
   if (connection.born === null) return residentRole(connection);
   if (connection.introduced !== null) return `guest ${connection.introduced}`;
   const first = firstRequest(connection);
@@ -54,7 +59,12 @@ function roleOf(connection: Connection, command: Command | null, commands: Comma
 /** A connection older than the recording: the kernel uses relative paths and pointers as tokens, xenconsoled names its watches. */
 function residentRole(connection: Connection): string | null {
   for (const exchange of connection.exchanges) {
-    const token = exchange.kind === "event" ? exchange.token : exchange.type === "WATCH" ? exchange.body.split(" ")[1] : null;
+    const token =
+      exchange.kind === "event"
+        ? exchange.token
+        : exchange.type === "WATCH"
+          ? exchange.body.split(" ")[1]
+          : null;
     if (!token) continue;
     if (/^dom(list|\d+)$/.test(token)) return "xenconsoled";
     if (/^[0-9A-F]{16}$/.test(token)) return "dom0 kernel";
@@ -74,7 +84,9 @@ function isToolstack(line: string): boolean {
 /** `xl -vvv create -p /tmp/x.cfg` is `xl create`. */
 export function verb(line: string): string {
   const words = line.split(" ");
-  return [words[0], words.slice(1).find((word) => !word.startsWith("-"))].filter((word) => word !== undefined).join(" ");
+  return [words[0], words.slice(1).find((word) => !word.startsWith("-"))]
+    .filter((word) => word !== undefined)
+    .join(" ");
 }
 
 function firstRequest(connection: Connection): Request | undefined {
@@ -106,9 +118,16 @@ function scriptDevice(connection: Connection, underWay: Actor | null): string | 
   return requests.length === 1 && (vm || mtu) ? current : null;
 }
 
-function scriptActor(actors: Actor[], counts: Map<string, number>, device: string, connection: Connection, command: Command | null): Actor {
+function scriptActor(
+  actors: Actor[],
+  counts: Map<string, number>,
+  device: string,
+  connection: Connection,
+  command: Command | null,
+): Actor {
   const previous = actors.findLast((actor) => actor.role.startsWith(`script ${device} `));
-  const opens = pathOf(firstRequest(connection)!) === `backend/${device}/${SCRIPT_OPENS[device.split("/")[0]!]}`;
+  const opens =
+    pathOf(firstRequest(connection)!) === `backend/${device}/${SCRIPT_OPENS[device.split("/")[0]!]}`;
   if (previous && !opens) {
     previous.connection.exchanges.push(...connection.exchanges);
     previous.connection.died = connection.died;

@@ -42,19 +42,32 @@ function section(recording: Recording): string[] {
   const names = namesOf(recording);
   const guests = guestNames(recording);
   const out = [`# ${recording.scenario}`, "", "```"];
-  for (const entry of recording.commands) out.push(entry.kind === "note" ? `# ${entry.text}` : `$ ${entry.line}   → ${entry.exitCode}`);
+  for (const entry of recording.commands)
+    out.push(entry.kind === "note" ? `# ${entry.text}` : `$ ${entry.line}   → ${entry.exitCode}`);
   out.push("```", "");
   out.push(...list("domain states", `${recording.scenario}, domain states`, states(names, recording)));
   for (const actor of actorsOf(recording)) {
     if (actor.role.startsWith("bystander")) continue;
     const role = renamedRole(names, actor.role);
     const title = actor.command ? `${role}: \`${actor.command.line}\`` : role;
-    out.push(...list(`xenstore: ${title}`, `${recording.scenario}, ${role}`, folded(told(saidBy(names, actor)).map((line) => anonymous(guests, line)))));
+    out.push(
+      ...list(
+        `xenstore: ${title}`,
+        `${recording.scenario}, ${role}`,
+        folded(told(saidBy(names, actor)).map((line) => anonymous(guests, line))),
+      ),
+    );
   }
   for (const process of recording.processes) {
     if (process.calls.length === 0) continue;
     const title = process.commandLine ? `${process.program}: \`${process.commandLine}\`` : process.program;
-    out.push(...list(`hypercalls: ${title}`, `${recording.scenario}, calls of ${process.program}`, called(names, process)));
+    out.push(
+      ...list(
+        `hypercalls: ${title}`,
+        `${recording.scenario}, calls of ${process.program}`,
+        called(names, process),
+      ),
+    );
   }
   return out;
 }
@@ -76,7 +89,11 @@ function told(said: Said[]): string[] {
     if (one.type === "TRANSACTION_END") inside = false;
     const indent = inside ? "    " : "";
     const answer = one.answer === "" ? "" : `  → ${one.answer}`;
-    out.push(one.kind === "event" ? `${indent}        ⇐ ${one.what}` : `${indent}${one.type} ${one.what}${answer}`.trimEnd());
+    out.push(
+      one.kind === "event"
+        ? `${indent}        ⇐ ${one.what}`
+        : `${indent}${one.type} ${one.what}${answer}`.trimEnd(),
+    );
     if (one.type === "TRANSACTION_START") inside = true;
   }
   return out;
@@ -86,7 +103,10 @@ function states(names: Names, recording: Recording): string[] {
   const out: string[] = [];
   for (const row of recording.domains) {
     const { flags = "", code = "", vcpus = "", tot = "", max = "", outst = "" } = row.fields;
-    const line = row.change === "GONE" ? `GONE ${names.domid(row.domid)}` : `${row.change} ${names.domid(row.domid)} ${flags} code=${code} vcpus=${vcpus} tot=${tot} max=${max} outst=${outst}`;
+    const line =
+      row.change === "GONE"
+        ? `GONE ${names.domid(row.domid)}`
+        : `${row.change} ${names.domid(row.domid)} ${flags} code=${code} vcpus=${vcpus} tot=${tot} max=${max} outst=${outst}`;
     if (line !== out.at(-1)) out.push(line);
   }
   return out;
@@ -96,7 +116,10 @@ function states(names: Names, recording: Recording): string[] {
 function guestNames(recording: Recording): string[] {
   const found = new Set<string>();
   for (const line of recording.store) {
-    const m = line.kind === "request" && line.type === "WRITE" ? /^\/local\/domain\/\d+\/name (.+)$/.exec(line.body) : null;
+    const m =
+      line.kind === "request" && line.type === "WRITE"
+        ? /^\/local\/domain\/\d+\/name (.+)$/.exec(line.body)
+        : null;
     if (m) found.add(m[1]!);
   }
   return [...found];
@@ -111,10 +134,13 @@ function anonymous(guests: string[], line: string): string {
 /** Blocks of up to eight lines that repeat at once are printed once, with how often they came again. */
 function folded(all: string[]): string[] {
   const out: string[] = [];
-  for (let at = 0; at < all.length; ) {
+  for (let at = 0; at < all.length;) {
     const best = longestRepeat(all, at);
     if (best) {
-      out.push(...all.slice(at, at + best.size), `... ${best.size === 1 ? "this line" : `these ${best.size} lines`} ${best.times} more times`);
+      out.push(
+        ...all.slice(at, at + best.size),
+        `... ${best.size === 1 ? "this line" : `these ${best.size} lines`} ${best.times} more times`,
+      );
       at += best.size * (best.times + 1);
     } else out.push(all[at++]!);
   }
@@ -136,7 +162,9 @@ function called(names: Names, process: Process): string[] {
   const out: string[] = [];
   for (const call of process.calls) {
     if (OPENING.test(call.name) || call.name === "evtchn NOTIFY") continue;
-    const args = Object.entries(call.args).map(([name, value]) => `${name}=${name === "dom" ? names.domid(value) : value}`);
+    const args = Object.entries(call.args).map(
+      ([name, value]) => `${name}=${name === "dom" ? names.domid(value) : value}`,
+    );
     const plain = call.plain.map((word) => (/^0x[0-9a-f]{8,}$/.test(word) ? "ADDRESS" : word));
     const result = call.errno === null ? `${call.result}` : `${call.result} errno=${call.errno}`;
     const given = call.out === "" ? "" : ` => ${renamedOut(names, call.out)}`;
@@ -147,7 +175,10 @@ function called(names: Names, process: Process): string[] {
 
 function renamedOut(names: Names, out: string): string {
   return renamePaths(names, out)
-    .replace(/\bdom(id)?=(\d+)/g, (_, id: string | undefined, domid: string) => `dom${id ?? ""}=${names.domid(domid)}`)
+    .replace(
+      /\bdom(id)?=(\d+)/g,
+      (_, id: string | undefined, domid: string) => `dom${id ?? ""}=${names.domid(domid)}`,
+    )
     .replace(/\[(\d+):/g, (_, domid: string) => `[${names.domid(domid)}:`);
 }
 
@@ -170,5 +201,12 @@ Order is exact within one list and says nothing between two lists.
 
 const docs = join(folder, "../../docs/internals/recorded-sequences");
 mkdirSync(docs, { recursive: true });
-for (const scenario of SCENARIOS) writeFileSync(join(docs, `${scenario}.md`), section(readRecording(join(folder, "recordings", scenario))).join("\n"));
-writeFileSync(join(docs, "README.md"), HEAD + SCENARIOS.map((scenario) => `- [${scenario}](${scenario}.md)\n`).join(""));
+for (const scenario of SCENARIOS)
+  writeFileSync(
+    join(docs, `${scenario}.md`),
+    section(readRecording(join(folder, "recordings", scenario))).join("\n"),
+  );
+writeFileSync(
+  join(docs, "README.md"),
+  HEAD + SCENARIOS.map((scenario) => `- [${scenario}](${scenario}.md)\n`).join(""),
+);

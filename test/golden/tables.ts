@@ -24,7 +24,12 @@ export interface Exception {
 }
 
 export function readOrders(): Order[] {
-  return rows("orders.md", 4).map(([name, before, after, reason]) => ({ name: name!, before: pattern(before!), after: pattern(after!), reason: reason! }));
+  return rows("orders.md", 4).map(([name, before, after, reason]) => ({
+    name: name!,
+    before: pattern(before!),
+    after: pattern(after!),
+    reason: reason!,
+  }));
 }
 
 export function readExceptions(): Exception[] {
@@ -42,8 +47,12 @@ function rows(file: string, columns: number): string[][] {
   const found: string[][] = [];
   for (const line of readFileSync(join(import.meta.dirname, file), "utf8").split("\n")) {
     if (!line.startsWith("| ")) continue;
-    const cells = line.slice(1, line.lastIndexOf("|")).split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
-    if (cells.length !== columns) throw new Error(`${file}: ${cells.length} columns instead of ${columns}: ${line}`);
+    const cells = line
+      .slice(1, line.lastIndexOf("|"))
+      .split(/(?<!\\)\|/)
+      .map((cell) => cell.trim().replaceAll("\\|", "|"));
+    if (cells.length !== columns)
+      throw new Error(`${file}: ${cells.length} columns instead of ${columns}: ${line}`);
     if (cells.at(-1) === "") throw new Error(`${file}: no reason given: ${line}`);
     found.push(cells);
   }

@@ -14,12 +14,15 @@ export const domainFlags: Comparator = {
   facts({ recording, names }) {
     const facts: Facts = new Map();
     const last = new Map<string, string>();
-    const withVcpus = new Set(recording.domains.filter((row) => Number(row.fields["maxvcpuid"] ?? -1) >= 0).map((row) => row.domid));
+    const withVcpus = new Set(
+      recording.domains.filter((row) => Number(row.fields["maxvcpuid"] ?? -1) >= 0).map((row) => row.domid),
+    );
     for (const row of recording.domains) {
       const domain = `domain ${names.domid(row.domid)}`;
       const text = row.change === "GONE" ? "GONE" : stateOf(row.fields);
       const brief = !withVcpus.has(row.domid) || isDead(row.fields);
-      if (row.change === "NEW") add(facts, domain, { text: `NEW ${names.uuid(row.fields["handle"] ?? "")}`, brief });
+      if (row.change === "NEW")
+        add(facts, domain, { text: `NEW ${names.uuid(row.fields["handle"] ?? "")}`, brief });
       if (row.change === "CHG" && last.get(domain) === text) continue;
       add(facts, domain, { text, brief });
       last.set(domain, text);

@@ -54,7 +54,12 @@ export function differences(comparator: string, expected: Facts, actual: Facts):
     const want = expected.get(list) ?? [];
     const got = actual.get(list) ?? [];
     const at = firstDifference(want, got);
-    if (at !== null) found.push({ comparator, list, detail: detail(want.slice(0, at[0]), want.slice(at[0]), got.slice(at[1])) });
+    if (at !== null)
+      found.push({
+        comparator,
+        list,
+        detail: detail(want.slice(0, at[0]), want.slice(at[0]), got.slice(at[1])),
+      });
   }
   return found;
 }

@@ -20,17 +20,52 @@ export const hypercalls: Comparator = {
       if (lines.length === 0) continue;
       const owner = ownerOf(recording, process);
       counts.set(owner, (counts.get(owner) ?? 0) + 1);
-      for (const line of lines) add(facts, process.commandLine ? `${owner}, process ${counts.get(owner)}` : owner, line);
+      for (const line of lines)
+        add(facts, process.commandLine ? `${owner}, process ${counts.get(owner)}` : owner, line);
     }
     return facts;
   },
 };
 
 const CHANGING = new Set([
-  ...["createdomain", "destroydomain", "pausedomain", "unpausedomain", "resumedomain", "max_vcpus", "max_mem", "setvcpuaffinity", "setnodeaffinity"].map(domctl),
-  ...["setdomainhandle", "settscinfo", "set_cpu_policy", "set_address_size", "setvcpucontext", "set_ext_vcpucontext", "setvcpuextstate", "set_vcpu_msrs"].map(domctl),
-  ...["scheduler_op", "sendtrigger", "soft_reset", "set_max_evtchn", "iomem_permission", "ioport_permission", "irq_permission"].map(domctl),
-  ...["claim_pages", "populate_physmap", "decrease_reservation", "increase_reservation", "set_memory_map", "exchange"].map((name) => `memory_op ${name}`),
+  ...[
+    "createdomain",
+    "destroydomain",
+    "pausedomain",
+    "unpausedomain",
+    "resumedomain",
+    "max_vcpus",
+    "max_mem",
+    "setvcpuaffinity",
+    "setnodeaffinity",
+  ].map(domctl),
+  ...[
+    "setdomainhandle",
+    "settscinfo",
+    "set_cpu_policy",
+    "set_address_size",
+    "setvcpucontext",
+    "set_ext_vcpucontext",
+    "setvcpuextstate",
+    "set_vcpu_msrs",
+  ].map(domctl),
+  ...[
+    "scheduler_op",
+    "sendtrigger",
+    "soft_reset",
+    "set_max_evtchn",
+    "iomem_permission",
+    "ioport_permission",
+    "irq_permission",
+  ].map(domctl),
+  ...[
+    "claim_pages",
+    "populate_physmap",
+    "decrease_reservation",
+    "increase_reservation",
+    "set_memory_map",
+    "exchange",
+  ].map((name) => `memory_op ${name}`),
   ...["alloc_unbound", "bind_interdomain", "close", "reset"].map((name) => `evtchn_op ${name}`),
   ...["BIND_VIRQ", "BIND_INTERDOMAIN", "BIND_UNBOUND_PORT", "UNBIND"].map((name) => `evtchn ${name}`),
   "gntdev MAP_GRANT_REF",
@@ -53,7 +88,10 @@ function changing(names: Names, process: Process): string[] {
   const lines: string[] = [];
   let batch: { dom: string; flags: string; asked: number; got: number } | null = null;
   const flush = (): void => {
-    if (batch) lines.push(`memory_op populate_physmap dom=${batch.dom} order=0 flags=${batch.flags}, ${batch.asked} pages in all = ${batch.got} in all`);
+    if (batch)
+      lines.push(
+        `memory_op populate_physmap dom=${batch.dom} order=0 flags=${batch.flags}, ${batch.asked} pages in all = ${batch.got} in all`,
+      );
     batch = null;
   };
   for (const call of process.calls) {
@@ -92,7 +130,14 @@ function described(names: Names, ports: Map<string, string>, call: Call): string
   }
   const out = call.name === "domctl createdomain" || call.name === "evtchn_op alloc_unbound" ? call.out : "";
   const given = out.replace(/domid=(\d+)/, (_, domid: string) => `domid=${names.domid(domid)}`);
-  return [call.name, ...args, "=", result, ...(call.errno === null ? [] : [`errno=${call.errno}`]), ...(given ? ["=>", given] : [])].join(" ");
+  return [
+    call.name,
+    ...args,
+    "=",
+    result,
+    ...(call.errno === null ? [] : [`errno=${call.errno}`]),
+    ...(given ? ["=>", given] : []),
+  ].join(" ");
 }
 
 /** `xl create [1]` for a process of that command or one that it left behind; a daemon's name. */
@@ -101,6 +146,10 @@ function ownerOf(recording: Recording, process: Process): string {
   const commands = recording.commands.filter((entry): entry is Command => entry.kind === "command");
   const began = process.calls[0]?.time ?? 0;
   const helper = process.program.startsWith("libxl-save");
-  const index = commands.findLastIndex((command) => command.start <= began && (helper || command.line === process.commandLine));
-  return index < 0 ? process.commandLine : `${verb(commands[index]!.line)} [${index + 1}]${helper ? " helper" : ""}`;
+  const index = commands.findLastIndex(
+    (command) => command.start <= began && (helper || command.line === process.commandLine),
+  );
+  return index < 0
+    ? process.commandLine
+    : `${verb(commands[index]!.line)} [${index + 1}]${helper ? " helper" : ""}`;
 }

@@ -14,7 +14,14 @@ import { storeConnections } from "./store-connections.ts";
 import { words } from "./words.ts";
 
 /** The six comparators, in the order in which reports name them. */
-export const COMPARATORS: Comparator[] = [domainFlags, storeConnections, ordersComparator(readOrders()), hypercalls, snapshots, words];
+export const COMPARATORS: Comparator[] = [
+  domainFlags,
+  storeConnections,
+  ordersComparator(readOrders()),
+  hypercalls,
+  snapshots,
+  words,
+];
 
 const EXCEPTIONS = readExceptions();
 
@@ -28,7 +35,9 @@ export function subjectOf(recording: Recording): Subject {
 
 /** What a comparator sees of a recording, exceptions left out. */
 export function factsOf(comparator: Comparator, subject: Subject): Facts {
-  const rules = EXCEPTIONS.filter((rule) => rule.comparator === comparator.name && rule.scenario.test(subject.recording.scenario));
+  const rules = EXCEPTIONS.filter(
+    (rule) => rule.comparator === comparator.name && rule.scenario.test(subject.recording.scenario),
+  );
   const facts = comparator.facts(subject);
   if (rules.length === 0) return facts;
   const kept: Facts = new Map();
@@ -45,8 +54,14 @@ function excepts(rule: Exception, text: string): boolean {
 }
 
 /** Every list in which two recordings of one scenario differ, by comparator. */
-export function compare(expected: Recording, actual: Recording, comparators: Comparator[] = COMPARATORS): Difference[] {
+export function compare(
+  expected: Recording,
+  actual: Recording,
+  comparators: Comparator[] = COMPARATORS,
+): Difference[] {
   const want = subjectOf(expected);
   const got = subjectOf(actual);
-  return comparators.flatMap((comparator) => differences(comparator.name, factsOf(comparator, want), factsOf(comparator, got)));
+  return comparators.flatMap((comparator) =>
+    differences(comparator.name, factsOf(comparator, want), factsOf(comparator, got)),
+  );
 }

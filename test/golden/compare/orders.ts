@@ -29,7 +29,8 @@ export function ordersComparator(orders: Order[]): Comparator {
       const facts: Facts = new Map();
       const all = happenings(subject);
       for (const order of orders) {
-        for (const [thing, verdict] of judge(order, all)) add(facts, `order ${order.name}`, `${thing}: ${verdict}`);
+        for (const [thing, verdict] of judge(order, all))
+          add(facts, `order ${order.name}`, `${thing}: ${verdict}`);
       }
       return facts;
     },
@@ -40,7 +41,10 @@ export function ordersComparator(orders: Order[]): Comparator {
 function judge(order: Order, all: Happening[]): [string, string][] {
   return pairs(order, all).map(([thing, first, second]) => {
     const slack = first.source === second.source ? 0 : SLACK_MS;
-    return [thing, first.time <= second.time + slack ? "holds" : `"${second.text}" came before "${first.text}"`];
+    return [
+      thing,
+      first.time <= second.time + slack ? "holds" : `"${second.text}" came before "${first.text}"`,
+    ];
   });
 }
 
@@ -61,7 +65,10 @@ function occurrences(pattern: RegExp, all: Happening[]): Map<string, Happening> 
   for (const one of all) {
     const groups = pattern.exec(one.text)?.groups;
     if (!groups) continue;
-    const thing = Object.keys(groups).sort().map((name) => groups[name]).join(" ");
+    const thing = Object.keys(groups)
+      .sort()
+      .map((name) => groups[name])
+      .join(" ");
     if (!found.has(thing)) found.set(thing, one);
   }
   return found;
@@ -74,16 +81,33 @@ export function happenings({ recording, actors, names }: Subject): Happening[] {
     const role = renamedRole(names, actor.role);
     const said = saidBy(names, actor);
     actor.connection.exchanges.forEach((exchange, at) => {
-      all.push({ time: exchange.time, from: exchange.line, source: "store", text: `${role}: ${said[at]!.type} ${said[at]!.what}` });
+      all.push({
+        time: exchange.time,
+        from: exchange.line,
+        source: "store",
+        text: `${role}: ${said[at]!.type} ${said[at]!.what}`,
+      });
     });
   }
   for (const process of recording.processes) {
-    for (const call of process.calls) all.push({ time: call.time, from: call, source: "calls", text: `${process.program} calls ${callText(names, call.name, call.args, call.out)}` });
+    for (const call of process.calls)
+      all.push({
+        time: call.time,
+        from: call,
+        source: "calls",
+        text: `${process.program} calls ${callText(names, call.name, call.args, call.out)}`,
+      });
   }
   const state = new Map<number, string>();
   for (const row of recording.domains) {
     const text = row.change === "GONE" ? "GONE" : (row.fields["flags"] ?? "").replaceAll(/[rb]/g, "-");
-    if (state.get(row.domid) !== text) all.push({ time: row.time, from: row, source: "states", text: `domain ${names.domid(row.domid)} is ${row.change === "NEW" ? "NEW " : ""}${text}` });
+    if (state.get(row.domid) !== text)
+      all.push({
+        time: row.time,
+        from: row,
+        source: "states",
+        text: `domain ${names.domid(row.domid)} is ${row.change === "NEW" ? "NEW " : ""}${text}`,
+      });
     state.set(row.domid, text);
   }
   return all.sort((a, b) => a.time - b.time);

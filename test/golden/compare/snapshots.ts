@@ -19,8 +19,14 @@ export const snapshots: Comparator = {
       }
       for (const node of snapshot.nodes) {
         const value = renameValue(names, node.path, node.value, "0");
-        const permissions = node.permissions.map((permission) => renamePermission(names, permission)).join(",");
-        add(facts, `snapshot ${snapshot.name}`, `${renamePaths(names, node.path)} = "${value}" (${permissions})`);
+        const permissions = node.permissions
+          .map((permission) => renamePermission(names, permission))
+          .join(",");
+        add(
+          facts,
+          `snapshot ${snapshot.name}`,
+          `${renamePaths(names, node.path)} = "${value}" (${permissions})`,
+        );
       }
     }
     return facts;

@@ -23,7 +23,11 @@ export const storeConnections: Comparator = {
           if (!bystander) add(facts, `${role}: events`, { text: one.what, after: requests });
         } else if (changesStore(one)) {
           requests++;
-          add(facts, `${role}: requests`, `${one.type} ${one.what}${one.answer === "" ? "" : ` → ${one.answer}`}`);
+          add(
+            facts,
+            `${role}: requests`,
+            `${one.type} ${one.what}${one.answer === "" ? "" : ` → ${one.answer}`}`,
+          );
         }
       }
     }

@@ -24,7 +24,8 @@ export const words: Comparator = {
     }
     for (const log of recording.monitorLogs) {
       const local = new Map<string, string>();
-      for (const text of log.lines) add(facts, `log ${log.name}`, renamePointers(local, renameWords(names, text)));
+      for (const text of log.lines)
+        add(facts, `log ${log.name}`, renamePointers(local, renameWords(names, text)));
     }
     return facts;
   },
@@ -32,17 +33,24 @@ export const words: Comparator = {
 
 /** The command line: a domid can only be the first word after the verb. */
 function renameCommand(names: Names, line: string): string {
-  return line.replace(/^(xl (?:-\S+ )*[a-z-]+ (?:-\S+ )*)(\d+)\b/, (_, before: string, domid: string) => before + names.domid(domid));
+  return line.replace(
+    /^(xl (?:-\S+ )*[a-z-]+ (?:-\S+ )*)(\d+)\b/,
+    (_, before: string, domid: string) => before + names.domid(domid),
+  );
 }
 
 function output(names: Names, local: Map<string, string>, command: Command, text: string): string {
-  const verb = command.line.split(" ").slice(1).find((word) => !word.startsWith("-"));
+  const verb = command.line
+    .split(" ")
+    .slice(1)
+    .find((word) => !word.startsWith("-"));
   if (/^(Domain-0|\(null\)|\S+) +\d/.test(text)) {
     if (verb === "list") return renameListRow(names, text);
     if (verb === "vcpu-list") return renameVcpuRow(names, text);
   }
   if (verb === "domid" && /^\d+$/.test(text)) return names.domid(text);
-  if (/domid-history$/.test(command.line)) return text.replace(/^\d+ (\d+)$/, (_, domid: string) => `TIME ${names.domid(domid)}`);
+  if (command.line.endsWith("domid-history"))
+    return text.replace(/^\d+ (\d+)$/, (_, domid: string) => `TIME ${names.domid(domid)}`);
   return renamePointers(local, renameWords(names, text.replace(/^\s+\d+\.\d{3} /, "TIME ")));
 }
 
@@ -51,7 +59,10 @@ function renameWords(names: Names, text: string): string {
   const domid = (_: string, before: string, id: string): string => before + names.domid(id);
   return renamePaths(names, text)
     .replace(/\b\w+\.c:\d+:/g, "")
-    .replace(/(\b[Dd]omain '?|\bdomid[ =]|"domid": |\bdom[ =]|\bdomid_out=|domain\(domid=|destroydomain\(|domain id ')(\d+)\b/g, domid)
+    .replace(
+      /(\b[Dd]omain '?|\bdomid[ =]|"domid": |\bdom[ =]|\bdomid_out=|domain\(domid=|destroydomain\(|domain id ')(\d+)\b/g,
+      domid,
+    )
     .replace(/(domid \S+ -> |consecutive domids: \S+ )(\d+)/, domid)
     .replace(/(consecutive domids: )(\d+)/, domid)
     .replace(/\bpid (\d+)/g, "pid N")
@@ -70,10 +81,26 @@ function renamePointers(local: Map<string, string>, text: string): string {
 function renameListRow(names: Names, text: string): string {
   return renamePaths(names, text).replace(
     /^(.{40})( +\d+)( +\d+)( +\d+)( +)([rbpscd-]{6})( +[\d.]+)/,
-    (_, name: string, domid: string, memory: string, vcpus: string, gap: string, state: string, time: string) => {
+    (
+      _,
+      name: string,
+      domid: string,
+      memory: string,
+      vcpus: string,
+      gap: string,
+      state: string,
+      time: string,
+    ) => {
       const machine = name.trim() === "Domain-0";
       const size = machine ? aligned(memory, "M") + aligned(vcpus, "N") : memory + vcpus;
-      return name + aligned(domid, names.domid(domid.trim())) + size + gap + state.replaceAll(/[rb]/g, "-") + aligned(time, "TIME");
+      return (
+        name +
+        aligned(domid, names.domid(domid.trim())) +
+        size +
+        gap +
+        state.replaceAll(/[rb]/g, "-") +
+        aligned(time, "TIME")
+      );
     },
   );
 }
@@ -83,7 +110,13 @@ function renameVcpuRow(names: Names, text: string): string {
   return text.replace(
     /^(.{32})( +\d+)( +\d+)( +[\d-]+)( +)([rbp-]{3})( +[\d.]+)/,
     (_, name: string, domid: string, vcpu: string, cpu: string, gap: string, state: string, time: string) =>
-      name + aligned(domid, names.domid(domid.trim())) + vcpu + aligned(cpu, "CPU") + gap + state.replaceAll(/[rb]/g, "-") + aligned(time, "TIME"),
+      name +
+      aligned(domid, names.domid(domid.trim())) +
+      vcpu +
+      aligned(cpu, "CPU") +
+      gap +
+      state.replaceAll(/[rb]/g, "-") +
+      aligned(time, "TIME"),
   );
 }
 

@@ -15,7 +15,15 @@ export function parseCommands(text: string, readFile: (name: string) => string):
     const note = /^# ([\d.]+) (.*)$/.exec(line);
     const said = /^ {2}(out|err)\| (.*)$/s.exec(line);
     if (started) {
-      current = { kind: "command", start: Number(started[1]), end: 0, line: started[2]!, stdout: [], stderr: [], exitCode: -1 };
+      current = {
+        kind: "command",
+        start: Number(started[1]),
+        end: 0,
+        line: started[2]!,
+        stdout: [],
+        stderr: [],
+        exitCode: -1,
+      };
       entries.push(current);
     } else if (ended && current) {
       current.end = Number(ended[1]);

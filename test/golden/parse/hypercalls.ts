@@ -27,7 +27,9 @@ const SECOND_WORD_IS_AN_ADDRESS = new Set(["xen_version", "xsm_op", "mmuext_op"]
 
 /** Parses `TIME [mc] FAMILY OP name=value … = RESULT [errno=N (text)] [=> out] N.NNms`. */
 export function parseCall(line: string): Call | null {
-  const m = /^ *([\d.]+) (?:\[mc\] )?(.*?) = (-?\d+)(?: errno=(\d+) \([^)]*\))?(?: => (.*?))? [\d.]+ms$/.exec(line);
+  const m = /^ *([\d.]+) (?:\[mc\] )?(.*?) = (-?\d+)(?: errno=(\d+) \([^)]*\))?(?: => (.*?))? [\d.]+ms$/.exec(
+    line,
+  );
   if (!m) return null;
   const words = m[2]!.split(" ");
   const name = words.slice(0, SECOND_WORD_IS_AN_ADDRESS.has(words[0]!) ? 1 : 2).join(" ");
