@@ -1,8 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where bin/xenolith.js hands over.
+// Where bin/xenolith.js hands over: finds the command and runs it.
 
-const usage = "Usage: xenolith COMMAND [OPTION...]\n";
+import { runCommand } from "./command.ts";
+import { commands } from "./table.ts";
+
+function overview(): string {
+  const rows = commands.map(({ name, summary }) => `  ${name.padEnd(12)} ${summary}`);
+  return [
+    "Usage: xenolith COMMAND [OPTION...]",
+    "",
+    "Xen's control plane, without Xen.",
+    "",
+    ...rows,
+    "",
+    "xenolith COMMAND --help says more. To begin: xenolith start",
+    "",
+  ].join("\n");
+}
+
+/** How many letters must change to make one word of the other (Levenshtein). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (const [j, other] of [...b].entries()) {
+      next.push(Math.min((row[j + 1] as number) + 1, (next[j] as number) + 1, (row[j] as number) + Number(letter !== other)));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}
+
+function unknown(name: string): number {
+  const near = commands.map((command) => command.name).toSorted((a, b) => distance(name, a) - distance(name, b))[0] as string;
+  const hint = distance(name, near) <= 2 ? `Did you mean: xenolith ${near}` : "Try: xenolith --help";
+  process.stderr.write(`xenolith: no command ${name}\n${hint}\n`);
+  return 2;
+}
 
 /**
  * Runs one command.
@@ -11,10 +46,13 @@ const usage = "Usage: xenolith COMMAND [OPTION...]\n";
  * @returns the exit code: 0 ok, 1 the thing asked about is bad, 2 usage
  */
 export async function main(args: readonly string[]): Promise<number> {
-  if (args.includes("--help")) {
-    process.stdout.write(usage);
-    return 0;
+  const [name, ...rest] = args;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    const out = name === undefined ? process.stderr : process.stdout;
+    out.write(overview());
+    return name === undefined ? 2 : 0;
   }
-  process.stderr.write(usage);
-  return 2;
+  const found = commands.find((command) => command.name === name);
+  if (found === undefined) return unknown(name);
+  return runCommand((await found.load()).command, rest);
 }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A run as text: `*.trace.jsonl`. The first line says what was run, every other
+// one is a step or an event, in the order in which they happened.
+
+import type { TraceRecord } from "../core/engine/trace.ts";
+import type { StepRecord } from "../core/engine/world.ts";
+
+/** What was run, and by which code. Enough to run it again. */
+export interface TraceHeader {
+  schema: "xenolith-trace";
+  version: 1;
+  /** The scenario's name, or null for a recording of a live host. */
+  scenario: string | null;
+  seed: number;
+  scheduler: "fifo" | "random" | "replay" | "live";
+  /** Xen's version that was modelled. */
+  xen: string;
+  /** The program's own version. */
+  code: string;
+}
+
+/** One line after the first. */
+export type TraceLine = { step: StepRecord } | { event: TraceRecord };
+
+/** A whole trace. */
+export interface Trace {
+  header: TraceHeader;
+  lines: TraceLine[];
+}
+
+/** A line as text, without its line end. */
+export function formatTraceLine(line: TraceHeader | TraceLine): string {
+  return JSON.stringify(line);
+}
+
+/** The trace a text holds, or a sentence that says which line is wrong and why. */
+export function parseTrace(text: string): Trace | string {
+  const rows = text.split("\n").filter((row) => row !== "");
+  const parsed: unknown[] = [];
+  for (const [at, row] of rows.entries()) {
+    try {
+      parsed.push(JSON.parse(row));
+    } catch {
+      return `line ${at + 1}: not JSON (a trace that was cut short ends in half a line)`;
+    }
+  }
+  const [header, ...lines] = parsed;
+  if (!isHeader(header)) return "line 1: not the header of a xenolith trace of version 1";
+  const bad = lines.findIndex((line) => !isLine(line));
+  if (bad >= 0) return `line ${bad + 2}: neither a step nor an event`;
+  return { header, lines: lines as TraceLine[] };
+}
+
+function isHeader(value: unknown): value is TraceHeader {
+  if (typeof value !== "object" || value === null) return false;
+  const { schema, version, seed } = value as Partial<TraceHeader>;
+  return schema === "xenolith-trace" && version === 1 && typeof seed === "number";
+}
+
+function isLine(value: unknown): value is TraceLine {
+  return typeof value === "object" && value !== null && ("step" in value || "event" in value);
+}
+
+/** The events of a trace, in order. */
+export function eventsOf(trace: Trace): TraceRecord[] {
+  return trace.lines.flatMap((line) => ("event" in line ? [line.event] : []));
+}
+
+/** The steps of a trace, in order. */
+export function stepsOf(trace: Trace): StepRecord[] {
+  return trace.lines.flatMap((line) => ("step" in line ? [line.step] : []));
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runs a host against the real clock: takes steps while there are any, sleeps
+// until the next timer, and lets inputs in between.
+
+import type { Plain } from "../core/engine/cells.ts";
+import type { Input } from "../core/engine/input.ts";
+import { fifo } from "../core/engine/scheduler.ts";
+import type { World } from "../core/engine/world.ts";
+
+/** Steps taken before others get the process: keeps replies of one client from waiting on another's work. */
+const STEPS_A_TURN = 2_000;
+/** A timer further away than this is waited for in parts: setTimeout knows 31 bits. */
+const SLEEP_MS_MAX = 1_000_000;
+
+/** A host that lives in real time. */
+export class Driver {
+  readonly world: World;
+  readonly #afterTurn: (() => void)[] = [];
+  readonly #failed: (error: unknown) => void;
+  readonly #origin: number;
+  #scheduled: NodeJS.Immediate | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #stopped = false;
+
+  /** @param failed told of a broken invariant; the host has stopped then */
+  constructor(world: World, failed: (error: unknown) => void) {
+    this.world = world;
+    this.#failed = failed;
+    this.#origin = performance.now() * 1_000 - world.now;
+  }
+
+  /** Called after every turn of steps, before the process waits: where output leaves. */
+  afterTurn(call: () => void): void {
+    this.#afterTurn.push(call);
+  }
+
+  /** Gives an input and sees to it that what it wakes is run. */
+  give<D extends Plain>(input: Input<D>, data: D): void {
+    if (this.#stopped) return;
+    this.#setClock();
+    this.world.give(input, data);
+    this.wake();
+  }
+
+  /** Runs what can run, soon. */
+  wake(): void {
+    if (this.#scheduled === null && !this.#stopped) this.#scheduled = setImmediate(() => this.#turn());
+  }
+
+  /** Stops for good. */
+  stop(): void {
+    this.#stopped = true;
+    if (this.#scheduled !== null) clearImmediate(this.#scheduled);
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  #turn(): void {
+    this.#scheduled = null;
+    try {
+      this.#setClock();
+      this.#fireDue();
+      for (let steps = 0; steps < STEPS_A_TURN && this.world.runnable.length > 0; steps++) {
+        const action = fifo(this.world);
+        if (action !== null) this.world.perform(action);
+      }
+      for (const call of this.#afterTurn) call();
+    } catch (error) {
+      this.stop();
+      this.#failed(error);
+      return;
+    }
+    this.#sleep();
+  }
+
+  #fireDue(): void {
+    for (;;) {
+      const timer = this.world.nextTimer();
+      if (timer === undefined || timer.deadline > this.world.now) return;
+      this.world.perform({ timer: timer.thread });
+    }
+  }
+
+  #sleep(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.world.runnable.length > 0) return this.wake();
+    const timer = this.world.nextTimer();
+    if (timer === undefined) return;
+    const wait = Math.min(SLEEP_MS_MAX, Math.max(0, (timer.deadline - this.#microseconds()) / 1_000));
+    this.#timer = setTimeout(() => this.wake(), wait);
+  }
+
+  #microseconds(): number {
+    return Math.floor(performance.now() * 1_000 - this.#origin);
+  }
+
+  #setClock(): void {
+    const now = this.#microseconds();
+    if (now > this.world.now) this.world.perform({ clock: now });
+  }
+}
