@@ -5,6 +5,7 @@
 // Field names, their order and their defaults are libxl's.
 
 import {
+  alwaysPrinted,
   array,
   bitmap,
   bool,
@@ -209,6 +210,16 @@ const cpuidLeaf = struct({
   edx: string,
 });
 
+/** CPUID and MSR policies; a policy is one character a bit, the highest first. */
+const cpuidPolicyStruct = struct({
+  cpuid: alwaysPrinted(array(cpuidLeaf)),
+  msr: alwaysPrinted(array(struct({ index: integer(), policy: string }))),
+});
+const cpuidPolicy: typeof cpuidPolicyStruct = {
+  ...cpuidPolicyStruct,
+  isDefault: ({ cpuid, msr }) => cpuid.length === 0 && msr.length === 0,
+};
+
 const buildInfo = struct({
   max_vcpus: integer(),
   avail_vcpus: bitmap,
@@ -228,7 +239,7 @@ const buildInfo = struct({
   exec_ssid_label: string,
   localtime: defbool,
   disable_migrate: defbool,
-  cpuid: array(cpuidLeaf),
+  cpuid: cpuidPolicy,
   blkdev_start: string,
   vnuma_nodes: array(vnodeInfo),
   max_grant_frames: optionalInteger,

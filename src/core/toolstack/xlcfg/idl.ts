@@ -116,6 +116,9 @@ export function array<T>(element: Type<T>): Type<T[]> {
   };
 }
 
+/** The same type, printed even while it is the default. */
+export const alwaysPrinted = <T>(type: Type<T>): Type<T> => ({ ...type, isDefault: () => false });
+
 type Fields = Record<string, Type<unknown>>;
 type StructOf<F extends Fields> = { -readonly [K in keyof F]: ValueOf<F[K]> };
 
