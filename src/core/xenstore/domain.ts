@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Domains as xenstored knows them: introduced ones, which have a connection, and
+// others that own or may access nodes. What becomes of them when they shut down,
+// die, or are released.
+
+import { type Cells, cellType, must } from "../engine/cells.ts";
+import { fail, type Failure, isFailure } from "../engine/errno.ts";
+import { connectionType, connectRing, dropConnection, resetBuffers } from "./connection.ts";
+import { listItems } from "./list.ts";
+import { childrenList, nodeType } from "./node.ts";
+import { ownedNodes } from "./owned.ts";
+import { childPath, parentOf } from "./path.ts";
+import { DOMID_ANY, incarnationOf, incarnationType, ownerOf } from "./perms.ts";
+import type { Store } from "./ports.ts";
+import { closeAccount, traitsOf } from "./quota.ts";
+import { forgetInSpecials, INTRODUCE_DOMAIN, RELEASE_DOMAIN } from "./special.ts";
+import { dropAllTransactions } from "./transaction.ts";
+import { fireWatches, removeAllWatches } from "./watch.ts";
+import { removeTree } from "./requests-node.ts";
+
+/** Values of the `error` field of the ring page (io/xs_wire.h). */
+export const XENSTORE_ERROR_COMM = 1;
+export const XENSTORE_ERROR_RINGIDX = 2;
+export const XENSTORE_ERROR_PROTO = 3;
+
+/** A domain xenstored knows; identified by its domid. */
+interface KnownDomain {
+  /** INTRODUCE was called for it: it has a connection, and its end is announced. */
+  introduced: boolean;
+  /** Its shutdown has been announced. */
+  shutdown: boolean;
+}
+const knownDomainType = cellType<KnownDomain>("xenstore-domain");
+
+/** Domids of all known domains, the latest first: the order in which they are looked at. */
+interface KnownDomains {
+  latestFirst: number[];
+}
+const knownDomainsType = cellType<KnownDomains>("xenstore-domains");
+
+/** Puts the empty list of domains in place. */
+export function addDomains(cells: Cells): void {
+  cells.add(knownDomainsType, 0, { latestFirst: [] });
+}
+
+/** Domids of all known domains, the latest first. */
+export function knownDomains(cells: Cells): readonly number[] {
+  return must(cells, knownDomainsType, 0).latestFirst;
+}
+
+/** Whether a domain is introduced. */
+export function isIntroduced(cells: Cells, domid: number): boolean {
+  return cells.get(knownDomainType, domid)?.introduced ?? false;
+}
+
+/** Makes a domain known and starts its incarnation. */
+function addDomain(cells: Cells, domid: number): void {
+  cells.add(knownDomainType, domid, { introduced: false, shutdown: false });
+  cells.edit(knownDomainsType, 0).latestFirst.unshift(domid);
+  if (cells.get(incarnationType, domid) === undefined) cells.add(incarnationType, domid, { number: 0, alive: false });
+  const incarnation = cells.edit(incarnationType, domid);
+  incarnation.number++;
+  incarnation.alive = true;
+}
+
+/**
+ * The incarnation to store in a permission entry: of the domain if it is known
+ * or at least exists, else 0 (domain_alloc_permrefs in xenstored_domain.c).
+ */
+export function knowDomain(store: Store, domid: number): number {
+  const { cells } = store;
+  if (domid === DOMID_ANY && traitsOf(cells).domidAny) return 1;
+  if (cells.get(knownDomainType, domid) === undefined) {
+    if (store.domains.info(domid) === undefined) return 0;
+    addDomain(cells, domid);
+  }
+  return incarnationOf(cells, domid);
+}
+
+/** The domain xenstored serves first: it needs no hypervisor to tell of it, and nobody is told. */
+export function introduceDomain0(store: Store): void {
+  addDomain(store.cells, 0);
+  connectRing(store, 0);
+  store.cells.edit(knownDomainType, 0).introduced = true;
+}
+
+/**
+ * INTRODUCE: a domain gets a connection, or, where it has one, that starts
+ * afresh (do_introduce in xenstored_domain.c). Errors are the ring's.
+ */
+export function introduceDomain(store: Store, domid: number, gfn: number, port: number): Failure | undefined {
+  const { cells, domains } = store;
+  if (isIntroduced(cells, domid)) domains.rebind(domid, port);
+  else {
+    if (cells.get(knownDomainType, domid) === undefined) addDomain(cells, domid);
+    const failure = domains.introduce(domid, gfn, port);
+    if (isFailure(failure)) return failure;
+    connectRing(store, domid);
+    const known = cells.edit(knownDomainType, domid);
+    known.introduced = true;
+    known.shutdown = false;
+    announce(store, INTRODUCE_DOMAIN, domid);
+  }
+  removeAllWatches(cells, domid);
+  dropAllTransactions(cells, domid);
+  resetBuffers(store, domid);
+  domains.resetRing(domid);
+  return undefined;
+}
+
+/** Fires a special watch, and its form for one domain where the version has that. */
+function announce(store: Store, path: string, domid: number | null): void {
+  if (domid !== null && traitsOf(store.cells).watchDepth) fireWatches(store, `${path}/${domid}`, true, null);
+  fireWatches(store, path, true, null);
+}
+
+/** A domain with a connection. ENOENT where it is not introduced. */
+export function connectedDomain(cells: Cells, domid: number): Failure | undefined {
+  return isIntroduced(cells, domid) ? undefined : fail("ENOENT");
+}
+
+/** RESUME: the next shutdown of the domain is announced again. */
+export function resumeDomain(cells: Cells, domid: number): void {
+  if (must(cells, knownDomainType, domid).shutdown) cells.edit(knownDomainType, domid).shutdown = false;
+}
+
+/**
+ * A domain is gone, or was released: its connection, watches, transactions and
+ * all nodes it owns go, and its end is announced (destroy_domain in xenstored_domain.c).
+ */
+export function forgetDomain(store: Store, domid: number): void {
+  const { cells } = store;
+  const { introduced } = must(cells, knownDomainType, domid);
+  if (introduced) {
+    removeAllWatches(cells, domid);
+    dropAllTransactions(cells, domid);
+    dropConnection(store, domid);
+    forgetAsTarget(cells, domid);
+  }
+  for (const root of treesOf(cells, domid)) removeTree(store, root);
+  forgetInSpecials(cells, domid);
+  cells.edit(incarnationType, domid).alive = false;
+  cells.drop(knownDomainType, domid);
+  const { latestFirst } = cells.edit(knownDomainsType, 0);
+  latestFirst.splice(latestFirst.indexOf(domid), 1);
+  closeAccount(cells, domid);
+  if (!introduced) return;
+  store.domains.release(domid);
+  announce(store, RELEASE_DOMAIN, domid);
+}
+
+/** No connection acts for a domain that is gone. */
+function forgetAsTarget(cells: Cells, domid: number): void {
+  for (const other of knownDomains(cells)) {
+    if (cells.get(connectionType, other)?.target === domid) cells.edit(connectionType, other).target = null;
+  }
+}
+
+/**
+ * The topmost nodes a domain owns, in the order in which a walk over the tree
+ * finds them; what is below goes with them, whoever owns it.
+ */
+function treesOf(cells: Cells, domid: number): string[] {
+  const owned = new Set(ownedNodes(cells, domid));
+  if (owned.size === 0) return [];
+  const below = new Map<string, Set<string>>();
+  for (const path of owned) {
+    for (let at = path; at !== "/"; at = parentOf(at)) {
+      const siblings = below.get(parentOf(at));
+      if (siblings?.has(at) === true) break;
+      if (siblings === undefined) below.set(parentOf(at), new Set([at]));
+      else siblings.add(at);
+    }
+  }
+  const trees: string[] = [];
+  const waiting = ["/"];
+  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+    const node = must(cells, nodeType, at);
+    if (ownerOf(node.perms) === domid && at !== "/") trees.push(at);
+    else waiting.push(...inOrder(cells, at, below.get(at) ?? new Set()).toReversed());
+  }
+  return trees;
+}
+
+/** Some children of a node in the order of all of them. */
+function inOrder(cells: Cells, path: string, some: ReadonlySet<string>): string[] {
+  if (some.size <= 1) return [...some];
+  return listItems(cells, childrenList, path)
+    .map((name) => childPath(path, name))
+    .filter((child) => some.has(child));
+}
+
+/**
+ * VIRQ_DOM_EXC: some domain may have shut down, died or vanished, so all known
+ * ones are looked at (check_domains in xenstored_domain.c). Each death is
+ * announced; shutdowns together once, unless a death that was found after them
+ * says it already.
+ */
+export function domainsChanged(store: Store): void {
+  const { cells, domains } = store;
+  let announceShutdown = false;
+  for (const domid of [...knownDomains(cells)]) {
+    const known = cells.get(knownDomainType, domid);
+    if (known === undefined) continue;
+    const info = domains.info(domid);
+    if (!known.introduced) {
+      if (info === undefined) forgetDomain(store, domid);
+      continue;
+    }
+    if (info !== undefined) {
+      if (info.shutdown && !known.shutdown) {
+        cells.edit(knownDomainType, domid).shutdown = true;
+        announceShutdown = true;
+      }
+      if (!info.dying) continue;
+    }
+    forgetDomain(store, domid);
+    announceShutdown = false;
+  }
+  if (announceShutdown) announce(store, RELEASE_DOMAIN, null);
+}
+
+/**
+ * A domain broke the protocol: its connection stays, so that its end can be
+ * announced, but is neither read nor written any more (ignore_connection in
+ * xenstored_domain.c).
+ */
+export function ignoreConnection(store: Store, domid: number, error: number): void {
+  const { cells } = store;
+  cells.edit(connectionType, domid).ignored = true;
+  removeAllWatches(cells, domid);
+  dropAllTransactions(cells, domid);
+  resetBuffers(store, domid);
+  store.domains.ignored(domid, error);
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ordered lists of strings in cells, in order of arrival, for lists that may be
+// long (children of a node, watches of a connection, nodes of a transaction).
+// They are cut into chunks so that a change touches a small cell, however long
+// the list is; whoever is in a list remembers the number of its chunk.
+
+import { type CellType, type Cells, cellType, must } from "../engine/cells.ts";
+
+/** Items of a chunk at most. */
+const CHUNK_ITEMS_MAX = 64;
+
+/** The list as a whole; there is no cell for an empty list. */
+export interface ListHead {
+  first: number;
+  last: number;
+  count: number;
+  /** Bytes of all items, a NUL after each included. */
+  bytes: number;
+  /** Two halves of a number that differs between lists that differ; see `listDigest`. */
+  digestLow: number;
+  digestHigh: number;
+}
+
+/** A run of items. `previous` and `next` are chunk numbers, -1 at the ends. */
+export interface ListChunk {
+  previous: number;
+  next: number;
+  items: string[];
+}
+
+/** The two cell types of one kind of list. */
+export interface ListType {
+  readonly head: CellType<ListHead>;
+  readonly chunk: CellType<ListChunk>;
+}
+
+/** Declares a kind of list. */
+export function listType(name: string): ListType {
+  return { head: cellType<ListHead>(name), chunk: cellType<ListChunk>(`${name}-chunk`) };
+}
+
+function chunkId(list: string, number: number): string {
+  return number === 0 ? list : `${list}\0${number}`;
+}
+
+/** How many items the list has. */
+export function listCount(cells: Cells, type: ListType, list: string): number {
+  return cells.get(type.head, list)?.count ?? 0;
+}
+
+/** Bytes of all items, each with its NUL. */
+export function listBytes(cells: Cells, type: ListType, list: string): number {
+  return cells.get(type.head, list)?.bytes ?? 0;
+}
+
+/** Appends an item; returns the number of its chunk. */
+export function listAppend(cells: Cells, type: ListType, list: string, item: string): number {
+  if (cells.get(type.head, list) === undefined) {
+    cells.add(type.head, list, { first: 0, last: 0, count: 0, bytes: 0, digestLow: 0, digestHigh: 0 });
+    cells.add(type.chunk, chunkId(list, 0), { previous: -1, next: -1, items: [] });
+  }
+  const head = cells.edit(type.head, list);
+  let chunk = cells.edit(type.chunk, chunkId(list, head.last));
+  const before = chunk.items.at(-1) ?? "";
+  if (chunk.items.length >= CHUNK_ITEMS_MAX) {
+    chunk.next = head.last + 1;
+    chunk = cells.add(type.chunk, chunkId(list, head.last + 1), { previous: head.last, next: -1, items: [] });
+    head.last++;
+  }
+  chunk.items.push(item);
+  head.count++;
+  head.bytes += item.length + 1;
+  addPair(head, before, item, 1);
+  return head.last;
+}
+
+/** Removes an item that is in the chunk of that number. */
+export function listRemove(cells: Cells, type: ListType, list: string, number: number, item: string): void {
+  const head = cells.edit(type.head, list);
+  if (head.count === 1) {
+    cells.drop(type.chunk, chunkId(list, number));
+    cells.drop(type.head, list);
+    return;
+  }
+  const chunk = cells.edit(type.chunk, chunkId(list, number));
+  const index = chunk.items.indexOf(item);
+  if (index < 0) throw new Error(`${item} is not in chunk ${number} of ${type.head.name}/${list}`);
+  const before = chunk.items[index - 1] ?? neighbour(cells, type, list, chunk.previous)?.at(-1) ?? "";
+  const after = chunk.items[index + 1] ?? neighbour(cells, type, list, chunk.next)?.[0];
+  chunk.items.splice(index, 1);
+  head.count--;
+  head.bytes -= item.length + 1;
+  addPair(head, before, item, -1);
+  if (after !== undefined) {
+    addPair(head, item, after, -1);
+    addPair(head, before, after, 1);
+  }
+  if (chunk.items.length === 0) unlinkChunk(cells, type, list, head, number, chunk);
+}
+
+function neighbour(cells: Cells, type: ListType, list: string, number: number): readonly string[] | undefined {
+  return number < 0 ? undefined : must(cells, type.chunk, chunkId(list, number)).items;
+}
+
+function unlinkChunk(
+  cells: Cells,
+  type: ListType,
+  list: string,
+  head: ListHead,
+  number: number,
+  chunk: ListChunk,
+): void {
+  if (chunk.previous < 0) head.first = chunk.next;
+  else cells.edit(type.chunk, chunkId(list, chunk.previous)).next = chunk.next;
+  if (chunk.next < 0) head.last = chunk.previous;
+  else cells.edit(type.chunk, chunkId(list, chunk.next)).previous = chunk.previous;
+  cells.drop(type.chunk, chunkId(list, number));
+}
+
+/** All items, in order, as a new array. */
+export function listItems(cells: Cells, type: ListType, list: string): string[] {
+  const head = cells.get(type.head, list);
+  if (head === undefined) return [];
+  const items: string[] = [];
+  for (let number = head.first; number >= 0; ) {
+    const chunk = must(cells, type.chunk, chunkId(list, number));
+    for (const item of chunk.items) items.push(item);
+    number = chunk.next;
+  }
+  return items;
+}
+
+/** All items, in order, each followed by a NUL. */
+export function listText(cells: Cells, type: ListType, list: string): string {
+  const head = cells.get(type.head, list);
+  if (head === undefined) return "";
+  let text = "";
+  for (let number = head.first; number >= 0; ) {
+    const chunk = must(cells, type.chunk, chunkId(list, number));
+    text += chunk.items.join("\0");
+    text += "\0";
+    number = chunk.next;
+  }
+  return text;
+}
+
+/**
+ * Items from byte `offset` of `listText` on, as many whole ones as fit into
+ * `bytesMax`, each followed by a NUL.
+ */
+export function listTextFrom(cells: Cells, type: ListType, list: string, offset: number, bytesMax: number): string {
+  const head = cells.get(type.head, list);
+  if (head === undefined) return "";
+  let text = "";
+  let skip = offset;
+  for (let number = head.first; number >= 0; ) {
+    const chunk = must(cells, type.chunk, chunkId(list, number));
+    for (const item of chunk.items) {
+      if (skip > item.length) {
+        skip -= item.length + 1;
+        continue;
+      }
+      const part = skip > 0 ? item.slice(skip) : item;
+      skip = 0;
+      if (text.length + part.length >= bytesMax) return text;
+      text += `${part}\0`;
+    }
+    number = chunk.next;
+  }
+  return text;
+}
+
+/** Which of two items of one list came first: negative, zero or positive. */
+export function listCompare(
+  cells: Cells,
+  type: ListType,
+  list: string,
+  a: { number: number; item: string },
+  b: { number: number; item: string },
+): number {
+  if (a.number !== b.number) return a.number - b.number;
+  const items = must(cells, type.chunk, chunkId(list, a.number)).items;
+  return items.indexOf(a.item) - items.indexOf(b.item);
+}
+
+/** Drops the whole list. */
+export function listDrop(cells: Cells, type: ListType, list: string): void {
+  const head = cells.get(type.head, list);
+  if (head === undefined) return;
+  for (let number = head.first; number >= 0; ) {
+    const next = must(cells, type.chunk, chunkId(list, number)).next;
+    cells.drop(type.chunk, chunkId(list, number));
+    number = next;
+  }
+  cells.drop(type.head, list);
+}
+
+/**
+ * A number of at most 52 bits that depends on the items and their order and on
+ * nothing else. It is kept up to date as a sum over neighbouring pairs.
+ */
+export function listDigest(cells: Cells, type: ListType, list: string): number {
+  const head = cells.get(type.head, list);
+  return head === undefined ? 0 : (head.digestHigh & 0xfffff) * 2 ** 32 + (head.digestLow >>> 0);
+}
+
+function addPair(head: ListHead, before: string, item: string, sign: 1 | -1): void {
+  let low = 0x811c9dc5;
+  let high = 0x9e3779b9;
+  for (let i = 0; i < before.length; i++) {
+    const c = before.charCodeAt(i);
+    low = Math.imul(low ^ c, 0x01000193);
+    high = Math.imul(high ^ c, 0x85ebca6b);
+  }
+  low = Math.imul(low ^ 0x2f, 0x01000193);
+  high = Math.imul(high ^ 0x2f, 0x85ebca6b);
+  for (let i = 0; i < item.length; i++) {
+    const c = item.charCodeAt(i);
+    low = Math.imul(low ^ c, 0x01000193);
+    high = Math.imul(high ^ c, 0x85ebca6b);
+  }
+  head.digestLow = (head.digestLow + sign * low) | 0;
+  head.digestHigh = (head.digestHigh + sign * (high ^ (high >>> 13))) | 0;
+}

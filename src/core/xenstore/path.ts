@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Node paths: which are valid, and how they are taken apart. Paths are latin1
+// strings, absolute once a request has been accepted.
+
+/** The path above; "/" is its own parent (get_parent in xenstored_core.c). */
+export function parentOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash <= 0 ? "/" : path.slice(0, slash);
+}
+
+/** The last component. Not for "/". */
+export function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+/** The path of a child. */
+export function childPath(path: string, name: string): string {
+  return path === "/" ? `/${name}` : `${path}/${name}`;
+}
+
+/** Whether the path names a special watch (`@introduceDomain`, ...). */
+export function isSpecial(path: string): boolean {
+  return path.charCodeAt(0) === AT;
+}
+
+/** The directory of a domain: what its relative paths are relative to. */
+export function domainPath(domid: number): string {
+  return `/local/domain/${domid}`;
+}
+
+const SLASH = 0x2f;
+const AT = 0x40;
+
+/** Characters a node name may have, `/` apart: letters, digits, `-` `_` `@`. */
+const nameCharacters = new Uint8Array(256);
+for (const c of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_@") {
+  nameCharacters[c.charCodeAt(0)] = 1;
+}
+
+/**
+ * Whether a path may name a node (is_valid_nodename in xenstored_core.c): it
+ * starts with `/`, has no empty component, only allowed characters, and at most
+ * `lengthMax` bytes, not counting a leading `/local/domain/<domid>/`.
+ */
+export function isValidPath(path: string, lengthMax: number): boolean {
+  if (path.charCodeAt(0) !== SLASH) return false;
+  if (path.length === 1) return true;
+  let componentEmpty = true;
+  for (let i = 1; i < path.length; i++) {
+    const c = path.charCodeAt(i);
+    if (c === SLASH) {
+      if (componentEmpty) return false;
+      componentEmpty = true;
+    } else {
+      if (nameCharacters[c] !== 1) return false;
+      componentEmpty = false;
+    }
+  }
+  if (componentEmpty) return false;
+  return path.length <= lengthMax || path.length <= lengthMax + domainPrefixLength(path);
+}
+
+/** Bytes of a leading `/local/domain/<up to five digits>/`, else 0. */
+function domainPrefixLength(path: string): number {
+  const start = "/local/domain/".length;
+  if (!path.startsWith("/local/domain/")) return 0;
+  let end = start;
+  while (end < start + 5 && path.charCodeAt(end) >= 0x30 && path.charCodeAt(end) <= 0x39) end++;
+  return end > start && path.charCodeAt(end) === SLASH ? end + 1 : 0;
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a xenstored needs from outside: cells, a clock, the hypervisor's view of
+// domains, and, where somebody wants to see it, a place for its trace.
+
+import type { Cells } from "../engine/cells.ts";
+import type { Failure } from "../engine/errno.ts";
+
+/** What getdomaininfo says about a domain that exists. */
+export interface DomainInfo {
+  /** Shut down, for whatever reason (XEN_DOMINF_shutdown). */
+  readonly shutdown: boolean;
+  /** `XEN_DOMINF_dying`: its kill is finished. */
+  readonly dying: boolean;
+}
+
+/** The hypervisor and the shared pages, as xenstored uses them. All calls are synchronous. */
+export interface Domains {
+  /** getdomaininfo of one domain; undefined where there is no such domain. */
+  info(domid: number): DomainInfo | undefined;
+  /** First INTRODUCE of a domain: map its ring page (grant 1), bind the event channel to `port`. */
+  introduce(domid: number, gfn: number, port: number): Failure | undefined;
+  /** INTRODUCE of a domain that is introduced already: bind the event channel anew. */
+  rebind(domid: number, port: number): void;
+  /** The connection starts afresh: indices of the ring to 0; see `resetRing`. */
+  resetRing(domid: number): void;
+  /** The domain is forgotten: unbind the port, unmap the page. */
+  release(domid: number): void;
+  /** The domain's connection is ignored from now on: write `error` into the ring page. */
+  ignored(domid: number, error: number): void;
+}
+
+/** One line of what xenstored's own trace file shows. */
+export interface TraceLine {
+  readonly kind: "in" | "out" | "create-connection" | "destroy-connection";
+  readonly conn: number;
+  /** Message type; -1 for lines that are not about a message. */
+  readonly type: number;
+  readonly reqId: number;
+  readonly txId: number;
+  /** Payload as a latin1 string. */
+  readonly body: string;
+}
+
+/** A xenstored during one step. Make it once where cells and ports stay the same. */
+export interface Store {
+  readonly cells: Cells;
+  /** Microseconds on a clock that never goes back. */
+  readonly now: number;
+  readonly domains: Domains;
+  /** Called when a connection that had nothing to send has something. */
+  readonly queued?: ((conn: number) => void) | undefined;
+  /** Called with each request received and each message sent. */
+  readonly observe?: ((line: TraceLine) => void) | undefined;
+  /** Called with what real xenstored tells syslog. */
+  readonly log?: ((text: string) => void) | undefined;
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bytes in, messages out: what a connection sent is cut into requests, each is
+// answered at once, and replies and events are queued.
+
+import { must } from "../engine/cells.ts";
+import { type Errno, fail, type Failure, isFailure } from "../engine/errno.ts";
+import type { Caller } from "./caller.ts";
+import { connectionType, keepPending, queueReply, withPending } from "./connection.ts";
+import { control } from "./control.ts";
+import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
+import { transactionType } from "./observation.ts";
+import type { Store } from "./ports.ts";
+import { type After, type Handler, type Request } from "./request.ts";
+import { resetWatches, transactionEnd, transactionStart, unwatch, watch } from "./requests-connection.ts";
+import {
+  getDomainPath,
+  introduce,
+  isDomainIntroduced,
+  release,
+  resume,
+  setTarget,
+} from "./requests-domain.ts";
+import { directory, directoryPart, getPerms, mkdir, read, rm, setPermsRequest, write } from "./requests-node.ts";
+import { transactionKey } from "./transaction.ts";
+import { PAYLOAD_MAX, type Packet, parse, readLatin1, XS } from "./wire.ts";
+
+interface RequestType {
+  readonly handler: Handler;
+  /** For privileged connections only. */
+  readonly privileged?: true;
+  /** The transaction identifier does not matter. */
+  readonly ignoresTransaction?: true;
+}
+
+const requestTypes: readonly (RequestType | undefined)[] = Object.assign([], {
+  [XS.CONTROL]: { handler: control, privileged: true },
+  [XS.DIRECTORY]: { handler: directory },
+  [XS.READ]: { handler: read },
+  [XS.GET_PERMS]: { handler: getPerms },
+  [XS.WATCH]: { handler: watch, ignoresTransaction: true },
+  [XS.UNWATCH]: { handler: unwatch, ignoresTransaction: true },
+  [XS.TRANSACTION_START]: { handler: transactionStart },
+  [XS.TRANSACTION_END]: { handler: transactionEnd },
+  [XS.INTRODUCE]: { handler: introduce, privileged: true },
+  [XS.RELEASE]: { handler: release, privileged: true },
+  [XS.GET_DOMAIN_PATH]: { handler: getDomainPath },
+  [XS.WRITE]: { handler: write },
+  [XS.MKDIR]: { handler: mkdir },
+  [XS.RM]: { handler: rm },
+  [XS.SET_PERMS]: { handler: setPermsRequest },
+  [XS.IS_DOMAIN_INTRODUCED]: { handler: isDomainIntroduced, privileged: true },
+  [XS.RESUME]: { handler: resume, privileged: true },
+  [XS.SET_TARGET]: { handler: setTarget, privileged: true },
+  [XS.RESET_WATCHES]: { handler: resetWatches },
+  [XS.DIRECTORY_PART]: { handler: directoryPart },
+} satisfies Record<number, RequestType>);
+
+/** Errors the wire has a name for (io/xs_wire.h); all others are told as EINVAL. */
+const wireErrors: ReadonlySet<Errno> = new Set<Errno>([
+  "EINVAL",
+  "EACCES",
+  "EEXIST",
+  "EISDIR",
+  "ENOENT",
+  "ENOMEM",
+  "ENOSPC",
+  "EIO",
+  "ENOTEMPTY",
+  "ENOSYS",
+  "EROFS",
+  "EBUSY",
+  "EAGAIN",
+  "EISCONN",
+  "E2BIG",
+  "EPERM",
+]);
+
+/**
+ * Takes bytes a connection has sent, in pieces of any size, and answers every
+ * whole request in them.
+ *
+ * @returns `failed` where the connection broke the protocol: a socket is then to
+ *   be closed once its output is taken (and `disconnect` called); a domain's
+ *   connection is ignored from now on
+ */
+export function receive(store: Store, conn: number, chunk: Uint8Array): "open" | "failed" {
+  const { cells } = store;
+  if (must(cells, connectionType, conn).ignored) return "failed";
+  const bytes = withPending(cells, conn, chunk);
+  let at = 0;
+  for (;;) {
+    const parsed = parse(bytes, at);
+    if (parsed.state === "need-more") break;
+    if (parsed.state === "failed") {
+      keepPending(cells, conn, bytes.subarray(bytes.length));
+      if (must(cells, connectionType, conn).kind === "ring") ignoreConnection(store, conn, XENSTORE_ERROR_PROTO);
+      return "failed";
+    }
+    at = parsed.end;
+    answer(store, conn, bytes, parsed);
+    // A request may have ended the connection it came on, or started it afresh.
+    if (cells.get(connectionType, conn) === undefined) return "failed";
+  }
+  if (at > 0 || bytes !== chunk || chunk.length > 0) keepPending(cells, conn, bytes.subarray(at));
+  return "open";
+}
+
+/** process_message in xenstored_core.c. */
+function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): void {
+  const { type, reqId, txId, start, end } = packet;
+  store.observe?.({ kind: "in", conn, type, reqId, txId, body: readLatin1(bytes, start, end) });
+  const after: After = { do: undefined };
+  let result = perform(store, conn, bytes, packet, after);
+  if (!isFailure(result) && result.length > PAYLOAD_MAX) result = fail("E2BIG");
+  if (store.cells.get(connectionType, conn) === undefined) return;
+  if (isFailure(result)) {
+    const { errno } = result;
+    queueReply(store, conn, XS.ERROR, reqId, txId, `${wireErrors.has(errno) ? errno : "EINVAL"}\0`);
+    return;
+  }
+  queueReply(store, conn, type, reqId, txId, result);
+  after.do?.();
+}
+
+function perform(
+  store: Store,
+  conn: number,
+  bytes: Uint8Array,
+  packet: Packet,
+  after: After,
+): string | Failure {
+  const { type, txId } = packet;
+  const known = requestTypes[type];
+  if (known === undefined) return fail("ENOSYS");
+  const connection = must(store.cells, connectionType, conn);
+  if (known.privileged === true && !connection.privileged) return fail("EACCES");
+  let transaction: string | null = null;
+  if (txId !== 0 && known.ignoresTransaction !== true) {
+    transaction = transactionKey(conn, txId);
+    if (store.cells.get(transactionType, transaction) === undefined) return fail("ENOENT");
+  }
+  const caller: Caller = {
+    conn,
+    privileged: connection.privileged,
+    domid: connection.domid,
+    target: connection.target,
+    transaction,
+  };
+  const request: Request = {
+    caller,
+    type,
+    reqId: packet.reqId,
+    txId,
+    bytes,
+    start: packet.start,
+    end: packet.end,
+  };
+  return known.handler(store, request, after);
+}
+

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A request's payload, taken apart the way real xenstored does.
+
+import type { Failure } from "../engine/errno.ts";
+import type { Caller } from "./caller.ts";
+import type { Store } from "./ports.ts";
+import { readLatin1 } from "./wire.ts";
+
+/** A request being answered: the payload is `bytes[start, end)`. */
+export interface Request {
+  readonly caller: Caller;
+  readonly type: number;
+  readonly reqId: number;
+  readonly txId: number;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Answers one type of request. The result is the reply's payload, or why not.
+ * A handler that has more to say after its reply (WATCH) leaves it in `after`.
+ */
+export type Handler = (store: Store, request: Request, after: After) => string | Failure;
+
+/** What to do once the reply is queued. */
+export interface After {
+  do: (() => void) | undefined;
+}
+
+/** The answer of requests that just succeed. */
+export const OK = "OK\0";
+
+/** The payload where it is one string with its NUL at the very end, else undefined (onearg in xenstored_core.c). */
+export function oneArg({ bytes, start, end }: Request): string | undefined {
+  return end > start && bytes.indexOf(0, start) === end - 1 ? readLatin1(bytes, start, end - 1) : undefined;
+}
+
+/** The NUL-terminated strings of the payload, at most `max`; what follows the last NUL is left out. */
+export function strings({ bytes, start, end }: Request, max = Number.POSITIVE_INFINITY): string[] {
+  const found: string[] = [];
+  for (let at = start; at < end && found.length < max; ) {
+    const nul = bytes.indexOf(0, at);
+    if (nul < 0 || nul >= end) break;
+    found.push(readLatin1(bytes, at, nul));
+    at = nul + 1;
+  }
+  return found;
+}
+
+/** How many NULs the payload has. */
+export function nulCount({ bytes, start, end }: Request): number {
+  let count = 0;
+  for (let at = bytes.indexOf(0, start); at >= 0 && at < end; at = bytes.indexOf(0, at + 1)) count++;
+  return count;
+}
+
+/** A number as C's atoi reads it: leading blanks, a sign, digits, and whatever follows; 0 where there is none. */
+export function atoi(text: string): number {
+  const digits = /^[ \t\n\v\f\r]*([+-]?\d+)/.exec(text);
+  return digits === null ? 0 : Number(digits[1]) | 0;
+}

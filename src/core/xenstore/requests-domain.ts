@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Requests about domains: INTRODUCE, RELEASE, GET_DOMAIN_PATH,
+// IS_DOMAIN_INTRODUCED, RESUME, SET_TARGET (xenstored_domain.c).
+
+import { fail, type Failure, isFailure } from "../engine/errno.ts";
+import { connectionType } from "./connection.ts";
+import { connectedDomain, forgetDomain, introduceDomain, isIntroduced, resumeDomain } from "./domain.ts";
+import { domainPath } from "./path.ts";
+import type { Store } from "./ports.ts";
+import { atoi, OK, oneArg, type Request, strings } from "./request.ts";
+
+const DOMID_SELF = 0x7ff0;
+
+export function introduce(store: Store, request: Request): string | Failure {
+  const [domid, gfn, port] = strings(request, 3);
+  if (domid === undefined || gfn === undefined || port === undefined) return fail("EINVAL");
+  if (atoi(port) <= 0) return fail("EINVAL");
+  return introduceDomain(store, atoi(domid) >>> 0, atoi(gfn), atoi(port)) ?? OK;
+}
+
+/** The domid a request with one argument names: an introduced domain other than 0. */
+function otherDomain(store: Store, request: Request): number | Failure {
+  const arg = oneArg(request);
+  const domid = arg === undefined ? 0 : atoi(arg) >>> 0;
+  if (domid === 0) return fail("EINVAL");
+  return connectedDomain(store.cells, domid) ?? domid;
+}
+
+export function release(store: Store, request: Request): string | Failure {
+  const domid = otherDomain(store, request);
+  if (isFailure(domid)) return domid;
+  forgetDomain(store, domid);
+  return OK;
+}
+
+export function resume(store: Store, request: Request): string | Failure {
+  const domid = otherDomain(store, request);
+  if (isFailure(domid)) return domid;
+  resumeDomain(store.cells, domid);
+  return OK;
+}
+
+export function getDomainPath(_store: Store, request: Request): string | Failure {
+  const arg = oneArg(request);
+  return arg === undefined ? fail("EINVAL") : `${domainPath(atoi(arg) >>> 0)}\0`;
+}
+
+export function isDomainIntroduced(store: Store, request: Request): string | Failure {
+  const arg = oneArg(request);
+  if (arg === undefined) return fail("EINVAL");
+  const domid = atoi(arg) >>> 0;
+  return domid === DOMID_SELF || isIntroduced(store.cells, domid) ? "T\0" : "F\0";
+}
+
+export function setTarget(store: Store, request: Request): string | Failure {
+  const { cells } = store;
+  const [domid, target] = strings(request, 2);
+  if (domid === undefined || target === undefined) return fail("EINVAL");
+  const failure = connectedDomain(cells, atoi(domid) >>> 0) ?? connectedDomain(cells, atoi(target) >>> 0);
+  if (failure !== undefined) return failure;
+  cells.edit(connectionType, atoi(domid)).target = atoi(target);
+  return OK;
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Requests about nodes: DIRECTORY, DIRECTORY_PART, READ, WRITE, MKDIR, RM,
+// GET_PERMS, SET_PERMS (xenstored_core.c).
+
+import type { Cells } from "../engine/cells.ts";
+import { fail, type Failure, isFailure } from "../engine/errno.ts";
+import { canonical, nodeFor } from "./access.ts";
+import type { Caller } from "./caller.ts";
+import { createMissing } from "./create.ts";
+import { dropNode, recordSize, setPerms, setValue, storedSubtree } from "./node.ts";
+import { SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_PERMS, SEEN_VALUE, transactionType } from "./observation.ts";
+import { domainPath, isSpecial, nameOf, parentOf } from "./path.ts";
+import {
+  accessOf,
+  formatPerms,
+  ownerOf,
+  parsePerms,
+  PERM_OWNER,
+  PERM_READ,
+  PERM_WRITE,
+  permsToWire,
+  withOwner,
+} from "./perms.ts";
+import type { Store } from "./ports.ts";
+import { accountOf, isFull, isUnprivilegedDomid, settingsOf, traitsOf } from "./quota.ts";
+import { knowDomain } from "./domain.ts";
+import { atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts";
+import { setSpecialPerms, specialPerms } from "./special.ts";
+import {
+  createInTransaction,
+  removeInTransaction,
+  setPermsInTransaction,
+  writeInTransaction,
+} from "./transaction.ts";
+import { childBytes, childGeneration, childText, childTextFrom, lookup, type NodeView, seen } from "./view.ts";
+import { PAYLOAD_MAX, readLatin1 } from "./wire.ts";
+import { fireWatches } from "./watch.ts";
+
+function absolute(caller: Caller, path: string): string {
+  return canonical(path, domainPath(caller.domid));
+}
+
+/** The node a request with a single path names, and its path. */
+function named(store: Store, request: Request, want: number): { path: string; node: NodeView } | Failure {
+  const arg = oneArg(request);
+  if (arg === undefined) return fail("EINVAL");
+  const path = absolute(request.caller, arg);
+  const node = nodeFor(store.cells, request.caller, path, want);
+  if (!isFailure(node)) return { path, node };
+  if (node.errno === "ENOENT") seen(store.cells, request.caller, path, SEEN_EXISTENCE);
+  return node;
+}
+
+export function directory(store: Store, request: Request): string | Failure {
+  const found = named(store, request, PERM_READ);
+  if (isFailure(found)) return found;
+  seen(store.cells, request.caller, found.path, SEEN_EXISTENCE | SEEN_CHILDREN);
+  if (childBytes(store.cells, request.caller, found.path) > PAYLOAD_MAX) return fail("E2BIG");
+  return childText(store.cells, request.caller, found.path);
+}
+
+/**
+ * Names from a byte offset on, behind a number that differs where the list
+ * differs. Real xenstored uses the node's generation there, which a new value
+ * changes, too; clients only compare it between the parts of one listing.
+ */
+export function directoryPart(store: Store, request: Request): string | Failure {
+  const { cells } = store;
+  const { caller } = request;
+  const [name, offset] = strings(request, 2);
+  if (nulCount(request) !== 2 || name === undefined || offset === undefined) return fail("EINVAL");
+  const path = absolute(caller, name);
+  const node = nodeFor(cells, caller, path, PERM_READ);
+  if (isFailure(node)) {
+    if (node.errno === "ENOENT") seen(cells, caller, path, SEEN_EXISTENCE);
+    return node;
+  }
+  seen(cells, caller, path, SEEN_EXISTENCE | SEEN_CHILDREN);
+  const generation = `${childGeneration(cells, caller, path)}\0`;
+  const at = atoi(offset) >>> 0;
+  const bytes = childBytes(cells, caller, path);
+  if (at >= bytes) return `${generation}\0`;
+  const part = childTextFrom(cells, caller, path, at, PAYLOAD_MAX - generation.length - 1);
+  return at + part.length === bytes ? `${generation}${part}\0` : generation + part;
+}
+
+export function read(store: Store, request: Request): string | Failure {
+  const found = named(store, request, PERM_READ);
+  if (isFailure(found)) return found;
+  seen(store.cells, request.caller, found.path, SEEN_EXISTENCE | SEEN_VALUE);
+  return found.node.value.length > PAYLOAD_MAX ? fail("E2BIG") : found.node.value;
+}
+
+export function write(store: Store, request: Request): string | Failure {
+  const { cells } = store;
+  const { caller, bytes, start, end } = request;
+  const nul = bytes.indexOf(0, start);
+  if (nul < 0 || nul >= end) return fail("EINVAL");
+  const path = absolute(caller, readLatin1(bytes, start, nul));
+  const value = readLatin1(bytes, nul + 1, end);
+  const node = nodeFor(cells, caller, path, PERM_WRITE);
+  if (isFailure(node)) {
+    if (node.errno !== "ENOENT") return node;
+    const failure = create(store, caller, path, value);
+    return failure ?? OK;
+  }
+  noteForUnprivileged(cells, caller, path);
+  if (tooLarge(cells, caller, node.perms, value.length, caller.privileged ? 0 : childBytes(cells, caller, path))) {
+    return poisoned(cells, caller, "ENOSPC");
+  }
+  if (caller.transaction !== null) writeInTransaction(cells, caller, path, value);
+  else {
+    setValue(cells, path, value);
+    fireWatches(store, path, false, null);
+  }
+  return OK;
+}
+
+export function mkdir(store: Store, request: Request): string | Failure {
+  const arg = oneArg(request);
+  if (arg === undefined) return fail("EINVAL");
+  const path = absolute(request.caller, arg);
+  const node = nodeFor(store.cells, request.caller, path, PERM_WRITE);
+  if (!isFailure(node)) {
+    noteForUnprivileged(store.cells, request.caller, path);
+    return OK;
+  }
+  if (node.errno !== "ENOENT") return node;
+  return create(store, request.caller, path, "") ?? OK;
+}
+
+/** What an unprivileged connection may do depends on permissions; a privileged write depends on nothing. */
+function noteForUnprivileged(cells: Cells, caller: Caller, path: string): void {
+  if (!caller.privileged) seen(cells, caller, path, SEEN_EXISTENCE);
+}
+
+/** An operation failed half-way in real xenstored's eyes: the transaction cannot be committed (fail_transaction). */
+function poisoned(cells: Cells, caller: Caller, errno: "ENOSPC" | "ENOMEM"): Failure {
+  if (caller.transaction !== null) cells.edit(transactionType, caller.transaction).failed = true;
+  return fail(errno);
+}
+
+function tooLarge(cells: Cells, caller: Caller, perms: string, valueBytes: number, childrenBytes: number): boolean {
+  if (caller.privileged) return false;
+  return recordSize(perms, valueBytes, childrenBytes) >= settingsOf(cells).limits["node-size"];
+}
+
+/** Creates a node and what is missing above it (create_node in xenstored_core.c). */
+function create(store: Store, caller: Caller, path: string, value: string): Failure | undefined {
+  const { cells } = store;
+  noteForUnprivileged(cells, caller, path);
+  const missing = [path];
+  let above = parentOf(path);
+  let parent = lookup(cells, caller, above);
+  while (parent === undefined) {
+    missing.push(above);
+    above = parentOf(above);
+    parent = lookup(cells, caller, above);
+  }
+  if (!caller.privileged) {
+    const failure = checkCreation(cells, caller, missing, above, parent.perms, value);
+    if (failure !== undefined) return failure;
+  }
+  if (caller.transaction === null) {
+    createMissing(cells, caller, path, value, null);
+    fireWatches(store, path, false, null);
+    return undefined;
+  }
+  const perms = caller.privileged ? parent.perms : withOwner(parent.perms, caller.domid);
+  for (const at of missing.toReversed()) {
+    createInTransaction(cells, caller, at, at === path ? value : "", perms, at === path);
+  }
+  return undefined;
+}
+
+/** The limits on a creation by an unprivileged domain: number of nodes, size of each, size of the parent. */
+function checkCreation(
+  cells: Cells,
+  caller: Caller,
+  missing: readonly string[],
+  above: string,
+  parentPerms: string,
+  value: string,
+): Failure | undefined {
+  const { limits } = settingsOf(cells);
+  const afterLast = accountOf(cells, caller.domid).nodes + missing.length - (traitsOf(cells).quotaEdgesUniform ? 0 : 1);
+  if (isFull(limits.nodes, afterLast)) return poisoned(cells, caller, "ENOSPC");
+  for (const [index, path] of missing.entries()) {
+    const childrenBytes = index === 0 ? 0 : nameOf(missing[index - 1] as string).length + 1;
+    if (tooLarge(cells, caller, parentPerms, index === 0 ? value.length : 0, childrenBytes)) {
+      return poisoned(cells, caller, "ENOSPC");
+    }
+    if (index < missing.length - 1) continue;
+    const node = lookup(cells, caller, above) as NodeView;
+    const bytes = childBytes(cells, caller, above) + nameOf(path).length + 1;
+    if (tooLarge(cells, caller, node.perms, node.value.length, bytes)) return poisoned(cells, caller, "ENOSPC");
+  }
+  const bytes = missing.reduce((sum, path) => sum + path.length + recordSize(parentPerms, 0, 0), value.length);
+  return exceedsMemory(cells, caller.domid, bytes) ? poisoned(cells, caller, "ENOMEM") : undefined;
+}
+
+function exceedsMemory(cells: Cells, domid: number, more: number): boolean {
+  if (!isUnprivilegedDomid(cells, domid)) return false;
+  const limit = settingsOf(cells).limits.memory;
+  return limit !== 0 && accountOf(cells, domid).memory + more >= limit;
+}
+
+export function rm(store: Store, request: Request): string | Failure {
+  const { cells } = store;
+  const { caller } = request;
+  const arg = oneArg(request);
+  if (arg === undefined) return fail("EINVAL");
+  const path = absolute(caller, arg);
+  const node = nodeFor(cells, caller, path, PERM_WRITE);
+  if (isFailure(node)) {
+    if (node.errno !== "ENOENT") return node;
+    // Nothing to remove is fine where there is a place it could have been.
+    const parentExists = lookup(cells, caller, parentOf(path)) !== undefined;
+    noteForUnprivileged(cells, caller, path);
+    seen(cells, caller, parentOf(path), SEEN_EXISTENCE);
+    return parentExists ? OK : fail("ENOENT");
+  }
+  if (path === "/") return fail("EINVAL");
+  noteForUnprivileged(cells, caller, path);
+  if (caller.transaction !== null) {
+    lookup(cells, caller, parentOf(path));
+    seen(cells, caller, parentOf(path), SEEN_EXISTENCE);
+    removeInTransaction(cells, caller, path);
+  } else removeTree(store, path);
+  return OK;
+}
+
+/** Removes a tree from the store; an event for each node, children before their parents (rm_node in xenstored_core.c). */
+export function removeTree(store: Store, root: string): void {
+  for (const path of storedSubtree(store.cells, root)) {
+    fireWatches(store, path, path !== root, null);
+    dropNode(store.cells, path);
+  }
+}
+
+export function getPerms(store: Store, request: Request): string | Failure {
+  const arg = oneArg(request);
+  if (arg !== undefined && isSpecial(arg) && traitsOf(store.cells).specialPermsReadable) {
+    const perms = specialPerms(store.cells, arg);
+    if (perms === undefined) return fail("EINVAL");
+    return (accessOf(store.cells, perms, request.caller) & PERM_READ) !== 0 ? permsToWire(perms) : fail("EACCES");
+  }
+  const found = named(store, request, PERM_READ);
+  if (isFailure(found)) return found;
+  seen(store.cells, request.caller, found.path, SEEN_EXISTENCE | SEEN_PERMS);
+  return permsToWire(found.node.perms);
+}
+
+export function setPermsRequest(store: Store, request: Request): string | Failure {
+  const { cells } = store;
+  const { caller } = request;
+  const count = nulCount(request) - 1;
+  if (count < 1) return fail("EINVAL");
+  const { limits } = settingsOf(cells);
+  const limit = traitsOf(cells).quotaEdgesUniform ? limits.permissions - 1 : limits.permissions;
+  if (!caller.privileged && count > limit) return fail("ENOSPC");
+  const name = strings(request, 1)[0] as string;
+  const entries = parsePerms(readLatin1(request.bytes, request.start + name.length + 1, request.end));
+  if (isFailure(entries)) return entries;
+  const incarnations = new Map(entries.map(({ domid }) => [domid, knowDomain(store, domid)]));
+  if (incarnations.get(entries[0]?.domid as number) === 0) return fail("ENOENT");
+  const perms = formatPerms(entries, (domid) => incarnations.get(domid) ?? 0);
+  if (isSpecial(name)) return setPermsSpecial(store, caller, name, perms);
+  const path = absolute(caller, name);
+  const node = nodeFor(cells, caller, path, PERM_WRITE | PERM_OWNER);
+  if (isFailure(node)) {
+    if (node.errno === "ENOENT") seen(cells, caller, path, SEEN_EXISTENCE);
+    return node;
+  }
+  seen(cells, caller, path, SEEN_EXISTENCE);
+  if (!caller.privileged && ownerOf(perms) !== ownerOf(node.perms)) return fail("EPERM");
+  if (tooLarge(cells, caller, perms, node.value.length, caller.privileged ? 0 : childBytes(cells, caller, path))) {
+    return poisoned(cells, caller, "ENOSPC");
+  }
+  if (caller.transaction !== null) setPermsInTransaction(cells, caller, path, perms);
+  else {
+    const before = node.perms;
+    setPerms(cells, path, perms);
+    fireWatches(store, path, false, before);
+  }
+  return OK;
+}
+
+/** set_perms_special in xenstored_domain.c. */
+function setPermsSpecial(store: Store, caller: Caller, name: string, perms: string): string | Failure {
+  const before = name.includes("/") ? undefined : specialPerms(store.cells, name);
+  if (before === undefined) return fail("EINVAL");
+  const want = PERM_WRITE | PERM_OWNER;
+  if ((accessOf(store.cells, before, caller) & want) !== want) return fail("EACCES");
+  setSpecialPerms(store.cells, name, perms);
+  return OK;
+}

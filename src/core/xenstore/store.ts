@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A xenstored: its start, and all of what others use of it.
+//
+// A `Store` is not state: it is the cells a xenstored's state is in, and the
+// ports it needs (ports.ts), put together for a step or for a process.
+//
+//   startStore(store, options)            the state of a xenstored that has just started, with domain 0 introduced
+//   connectSocket(store) -> conn          a client on a socket
+//   receive(store, conn, bytes)           what it sent, in pieces of any size -> "open" or "failed" (close it)
+//   outputLength(cells, conn)             bytes waiting for it; `store.queued(conn)` tells when there are some
+//   takeOutput(store, conn, into, at, n)  takes up to n of them -> how many
+//   disconnect(store, conn)               it is gone, or to be gone
+//   conn of an introduced domain = its domid, from INTRODUCE (a request, or introduceDomain) to its end
+//   mayRead(cells, conn)                  whether xenstored reads from it now: quotas stop it
+//   domainsChanged(store)                 VIRQ_DOM_EXC
+//   forgetDomain(store, domid)            what RELEASE does
+//   expireEvents(store, conn)             an event deadline has passed (cells of outputType have it)
+//   ring.ts                               both ends of the shared page
+//
+// Requests are answered within `receive`; replies and events are then queued in
+// the order in which real xenstored 4.17 sends them on each connection.
+
+import type { Cells } from "../engine/cells.ts";
+import { connectionType, connectSocket, dropConnection, expireEvents, outputLength, takeOutput } from "./connection.ts";
+import {
+  addDomains,
+  domainsChanged,
+  forgetDomain,
+  ignoreConnection,
+  introduceDomain,
+  introduceDomain0,
+  isIntroduced,
+} from "./domain.ts";
+import { addNode, addRoot } from "./node.ts";
+import type { Store } from "./ports.ts";
+import { accountOf, addSettings, defaultLimits, type Limits, settingsOf } from "./quota.ts";
+import { receive } from "./receive.ts";
+import { addSpecials } from "./special.ts";
+import { dropAllTransactions } from "./transaction.ts";
+import { type ConflictRule, versionTraits, type XenstoreVersion } from "./version.ts";
+import { removeAllWatches } from "./watch.ts";
+
+export type { DomainInfo, Domains, Store, TraceLine } from "./ports.ts";
+export type { ConflictRule, Limits, XenstoreVersion };
+export {
+  connectSocket,
+  domainsChanged,
+  expireEvents,
+  forgetDomain,
+  ignoreConnection,
+  introduceDomain,
+  isIntroduced,
+  outputLength,
+  receive,
+  takeOutput,
+};
+
+/** How a xenstored is started; everything has the default of real xenstored. */
+export interface StoreOptions {
+  readonly version?: XenstoreVersion | undefined;
+  /** Default `observed`. */
+  readonly conflicts?: ConflictRule | undefined;
+  readonly privDomid?: number | undefined;
+  readonly limits?: Partial<Limits> | undefined;
+  /** Microseconds an event waits for an unprivileged domain to take it; default 20 s, 0 for ever. */
+  readonly eventTimeout?: number | undefined;
+}
+
+/**
+ * The state of a xenstored that has just started (setup_structure in
+ * xenstored_core.c, dom0_init in xenstored_domain.c): three nodes of domain 0,
+ * and domain 0 introduced, with connection 0 for its ring.
+ */
+export function startStore(store: Store, options: StoreOptions = {}): void {
+  const { cells } = store;
+  const version = options.version ?? "4.17";
+  addSettings(cells, {
+    version,
+    conflicts: options.conflicts ?? "observed",
+    privDomid: options.privDomid ?? 0,
+    eventTimeout: options.eventTimeout ?? 20_000_000,
+    limits: { ...defaultLimits(), ...options.limits },
+  });
+  addSpecials(cells, "n0", versionTraits(version).releaseDomainPerms);
+  addDomains(cells);
+  introduceDomain0(store);
+  addRoot(cells, "n0");
+  addNode(cells, "/tool", "", "n0");
+  addNode(cells, "/tool/xenstored", "", "n0");
+}
+
+/** A socket connection ends: its watches and transactions go. */
+export function disconnect(store: Store, conn: number): void {
+  removeAllWatches(store.cells, conn);
+  dropAllTransactions(store.cells, conn);
+  dropConnection(store, conn);
+}
+
+/**
+ * Whether xenstored reads from a connection now. It leaves alone what broke the
+ * protocol, and lets an unprivileged domain wait that has too many replies to
+ * take or holds too much memory (domain_can_read in xenstored_domain.c).
+ */
+export function mayRead(cells: Cells, conn: number): boolean {
+  const connection = cells.get(connectionType, conn);
+  if (connection === undefined || connection.ignored) return false;
+  if (connection.privileged) return true;
+  const { limits } = settingsOf(cells);
+  const { outstanding, memory } = accountOf(cells, conn);
+  return outstanding < limits.outstanding && (limits.memory === 0 || memory < limits.memory);
+}

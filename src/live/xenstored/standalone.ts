@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A xenstored by itself, without a hypervisor: every domid might be a domain,
+// and INTRODUCE makes a domain known without a ring.
+
+import { PlainCells } from "../../core/engine/cells.ts";
+import { type Domains, startStore, type Store, type StoreOptions } from "../../core/xenstore/store.ts";
+
+/** Domids from here on are reserved (DOMID_FIRST_RESERVED). */
+const DOMID_FIRST_RESERVED = 0x7ff0;
+
+/** The hypervisor for a xenstored that has none. */
+export function noHypervisor(): Domains {
+  return {
+    info: (domid) => (domid >= 0 && domid < DOMID_FIRST_RESERVED ? { shutdown: false, dying: false } : undefined),
+    introduce: () => undefined,
+    rebind: () => undefined,
+    resetRing: () => undefined,
+    release: () => undefined,
+    ignored: () => undefined,
+  };
+}
+
+/** A started store in plain cells, on the machine's clock. */
+export function standaloneStore(
+  options: StoreOptions & { readonly domains?: Domains | undefined; readonly log?: Store["log"]; readonly observe?: Store["observe"] },
+  queued: (conn: number) => void,
+): Store {
+  const store: Store = {
+    cells: new PlainCells(),
+    get now() {
+      return Math.round(performance.now() * 1000);
+    },
+    domains: options.domains ?? noHypervisor(),
+    queued,
+    observe: options.observe,
+    log: options.log,
+  };
+  startStore(store, options);
+  return store;
+}
