@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// libxenstore in a process of dom0: requests go out as bytes on a socket, the
+// caller parks until the reply, watch events that come in between are kept in
+// a queue (tools/libs/store/xs.c). Which xenstored answers is not known here.
+
+import { cellType, must } from "../engine/cells.ts";
+import type { Cells } from "../engine/cells.ts";
+import { clientReceives, clientTakes, closeByClient, connectSocket, sendToServer } from "./unix-socket.ts";
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Errno, Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { routine } from "../engine/routine.ts";
+import { encode, parse, readLatin1, XS } from "../xenstore/wire.ts";
+
+/** A request's type, by its name. */
+export type XsOp = keyof typeof XS;
+
+/** A process's connection to xenstored, by the process's name. */
+export interface XsHandle {
+  /** The socket it holds. */
+  socket: string;
+  lastRequest: number;
+  /** Watch events not yet taken, oldest first. */
+  events: { path: string; token: string }[];
+  /** libxl's watch slots: the free ones, the one used next last. */
+  freeSlots: number[];
+  slots: number;
+  /** How many watches were ever registered: the second half of a token. */
+  watchCounter: number;
+}
+
+/** The name xenstored listens under. */
+const XENSTORED = "dom0/xenstored";
+
+export const xsHandleCell = cellType<XsHandle>("xs-handle");
+
+/** Opens a process's connection (xs_open). */
+export function xsOpen(host: Host, process: string): void {
+  host.add(xsHandleCell, process, {
+    socket: connectSocket(host, `${process}/xs`, XENSTORED),
+    lastRequest: 0,
+    events: [],
+    freeSlots: [],
+    slots: 0,
+    watchCounter: 0,
+  });
+}
+
+/** Closes it, with what it still held: watches, transactions. */
+export function xsClose(host: Host, process: string): void {
+  closeByClient(host, must(host, xsHandleCell, process).socket);
+  host.drop(xsHandleCell, process);
+}
+
+/** A whole message at a place in what was received. */
+interface Message {
+  type: number;
+  body: string;
+  end: number;
+}
+
+function messageAt(bytes: Uint8Array, at: number): Message | undefined {
+  const parsed = parse(bytes, at);
+  if (parsed.state !== "packet") return undefined;
+  return { type: parsed.type, body: readLatin1(bytes, parsed.start, parsed.end), end: parsed.end };
+}
+
+/** Whether something other than watch events waits on the socket, or nothing ever will. */
+function replyPending(cells: Cells, process: string): boolean {
+  const { bytes, closed } = clientReceives(cells, must(cells, xsHandleCell, process).socket);
+  for (let at = 0; ; ) {
+    const message = messageAt(bytes, at);
+    if (message === undefined) return closed;
+    if (message.type !== XS.WATCH_EVENT) return true;
+    at = message.end;
+  }
+}
+
+/** Moves the watch events at the head of the socket into the queue. */
+function queueEvents(host: Host, handle: XsHandle): void {
+  for (;;) {
+    const message = messageAt(clientReceives(host, handle.socket).bytes, 0);
+    if (message?.type !== XS.WATCH_EVENT) return;
+    clientTakes(host, handle.socket, message.end);
+    const [path = "", token = ""] = message.body.split("\0");
+    handle.events.push({ path, token });
+  }
+}
+
+function takeReply(host: Host, process: string): string | Failure {
+  const handle = host.edit(xsHandleCell, process);
+  queueEvents(host, handle);
+  const reply = messageAt(clientReceives(host, handle.socket).bytes, 0);
+  if (reply === undefined) return fail("EIO");
+  clientTakes(host, handle.socket, reply.end);
+  return reply.type === XS.ERROR ? fail(reply.body.split("\0")[0] as Errno) : reply.body;
+}
+
+/**
+ * One request and its reply (xs_talkv). The result is the reply's payload; an
+ * error reply is a failure with xenstored's errno, a lost connection EIO.
+ */
+export const xsTalk = routine(
+  "xs_talkv",
+  (a: { process: string; t: number; op: XsOp; payload: string }) => ({ ...a, reply: "" }),
+  ({ step, waitFor }) => [
+    step("write_all", (host, l) => {
+      const handle = host.edit(xsHandleCell, l.process);
+      sendToServer(host, handle.socket, encode(XS[l.op], ++handle.lastRequest, l.t, l.payload));
+    }),
+    waitFor("read_reply", (host, l) => replyPending(host, l.process)),
+    step("got reply", (host, l) => {
+      const reply = takeReply(host, l.process);
+      if (isFailure(reply)) return reply;
+      l.reply = reply;
+      return;
+    }),
+  ],
+  (l) => l.reply,
+);
+
+/** Whether an event of this watch has come: what a `waitFor` before `xsTakeEvent` asks. */
+export function xsEventPending(cells: Cells, process: string, token: string): boolean {
+  const handle = must(cells, xsHandleCell, process);
+  if (handle.events.some((event) => event.token === token)) return true;
+  const { bytes, closed } = clientReceives(cells, handle.socket);
+  for (let at = 0; ; ) {
+    const message = messageAt(bytes, at);
+    if (message?.type !== XS.WATCH_EVENT) return closed;
+    if (message.body.split("\0")[1] === token) return true;
+    at = message.end;
+  }
+}
+
+/** Takes the oldest event of a watch; its path. Fails with EIO where xenstored is gone. */
+export function xsTakeEvent(host: Host, process: string, token: string): string | Failure {
+  const handle = host.edit(xsHandleCell, process);
+  queueEvents(host, handle);
+  const at = handle.events.findIndex((event) => event.token === token);
+  const [event] = at < 0 ? [] : handle.events.splice(at, 1);
+  return event === undefined ? fail("EIO") : event.path;
+}
+
+/** A token as libxl makes them, `slot/counter` (libxl__ev_xswatch_register). */
+export function takeWatchSlot(host: Host, process: string): { slot: number; token: string } {
+  const handle = host.edit(xsHandleCell, process);
+  if (handle.freeSlots.length === 0) {
+    const slots = (handle.slots + 1) << 2;
+    for (let slot = handle.slots; slot < slots; slot++) handle.freeSlots.push(slot);
+    handle.slots = slots;
+  }
+  const slot = handle.freeSlots.pop() as number;
+  return { slot, token: `${slot}/${(handle.watchCounter++).toString(16)}` };
+}
+
+/** Gives a watch's slot back; its events that are still on the way are of no interest any more. */
+export function freeWatchSlot(host: Host, process: string, slot: number, token: string): void {
+  const handle = host.edit(xsHandleCell, process);
+  handle.events = handle.events.filter((event) => event.token !== token);
+  handle.freeSlots.push(slot);
+}
