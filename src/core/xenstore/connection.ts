@@ -344,7 +344,7 @@ export function dropOutput(store: Store, conn: number): void {
   cells.drop(outputType, conn);
 }
 
-/** Forgets all a connection has sent and not taken: its ring starts afresh (domain_conn_reset in xenstored_domain.c). */
+/** Forgets all a connection has sent or has to take: it starts afresh (domain_conn_reset in xenstored_domain.c). */
 export function resetBuffers(store: Store, conn: number): void {
   dropOutput(store, conn);
   dropInput(store.cells, conn);

@@ -127,11 +127,9 @@ export function nodeChanging(
     const node = must(cells, transactionNodeType, transaction + path);
     if (node.kept !== null) continue;
     const { conn } = must(cells, transactionType, transaction);
-    const affected =
-      strict ||
-      (node.seen & change) !== 0 ||
-      ((node.seen & SEEN_ACCESS) !== 0 && permsAfter !== null && accessDiffers(cells, conn, before().perms, permsAfter));
-    if (!affected) continue;
+    const accessSeen = (node.seen & SEEN_ACCESS) !== 0 && permsAfter !== null;
+    const accessChanges = accessSeen && accessDiffers(cells, conn, before().perms, permsAfter);
+    if (!strict && (node.seen & change) === 0 && !accessChanges) continue;
     cells.edit(transactionNodeType, transaction + path).kept = before();
     cells.edit(transactionType, transaction).conflict = true;
   }

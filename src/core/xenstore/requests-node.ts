@@ -231,7 +231,7 @@ export function rm(store: Store, request: Request): string | Failure {
   return OK;
 }
 
-/** Removes a tree from the store; an event for each node, children before their parents (rm_node in xenstored_core.c). */
+/** Removes a tree from the store, with an event for each node, children first (rm_node in xenstored_core.c). */
 export function removeTree(store: Store, root: string): void {
   for (const path of storedSubtree(store.cells, root)) {
     fireWatches(store, path, path !== root, null);

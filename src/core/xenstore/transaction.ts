@@ -59,7 +59,8 @@ export function dropTransaction(cells: Cells, transaction: string): void {
 
 /** Drops all transactions of a connection. */
 export function dropAllTransactions(cells: Cells, conn: number): void {
-  for (const id of [...must(cells, connectionType, conn).transactions]) dropTransaction(cells, transactionKey(conn, id));
+  const { transactions } = must(cells, connectionType, conn);
+  for (const id of [...transactions]) dropTransaction(cells, transactionKey(conn, id));
 }
 
 function editOwn(cells: Cells, caller: Caller, path: string): TransactionNode {

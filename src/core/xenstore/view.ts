@@ -50,7 +50,9 @@ export function access(cells: Cells, caller: Caller, path: string): DeepReadonly
   const known = cells.get(transactionNodeType, transaction + path);
   if (known !== undefined) return known;
   const limit = settingsOf(cells).limits["transaction-nodes"];
-  if (!caller.privileged && accessedCount(cells, transaction) >= limit) cells.edit(transactionType, transaction).failed = true;
+  if (!caller.privileged && accessedCount(cells, transaction) >= limit) {
+    cells.edit(transactionType, transaction).failed = true;
+  }
   const hidden = isHidden(cells, transaction, path);
   cells.add(transactionNodeType, transaction + path, {
     seen: 0,

@@ -84,7 +84,9 @@ async function makeRoom(socketPath: string): Promise<void> {
   const there = lstatSync(socketPath, { throwIfNoEntry: false });
   if (there === undefined) return;
   if (!there.isSocket()) throw new SocketError("SOCKET_NOT_A_SOCKET", `not a socket, and in the way: ${socketPath}`);
-  if (await answers(socketPath)) throw new SocketError("SOCKET_IN_USE", `somebody serves this socket already: ${socketPath}`);
+  if (await answers(socketPath)) {
+    throw new SocketError("SOCKET_IN_USE", `somebody serves this socket already: ${socketPath}`);
+  }
   unlinkSync(socketPath);
 }
 

@@ -21,11 +21,16 @@ export function noHypervisor(): Domains {
   };
 }
 
+/** How a xenstored is started, and where it tells what it does. */
+export interface StandaloneOptions extends StoreOptions {
+  /** Default: no hypervisor. */
+  readonly domains?: Domains | undefined;
+  readonly log?: Store["log"];
+  readonly observe?: Store["observe"];
+}
+
 /** A started store in plain cells, on the machine's clock. */
-export function standaloneStore(
-  options: StoreOptions & { readonly domains?: Domains | undefined; readonly log?: Store["log"]; readonly observe?: Store["observe"] },
-  queued: (conn: number) => void,
-): Store {
+export function standaloneStore(options: StandaloneOptions, queued: (conn: number) => void): Store {
   const store: Store = {
     cells: new PlainCells(),
     get now() {
