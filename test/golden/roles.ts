@@ -20,18 +20,18 @@ export interface Actor {
 export function actorsOf(recording: Recording): Actor[] {
   const actors: Actor[] = [];
   const commands = recording.commands.filter((entry) => entry.kind === "command");
-  const taken = new Set<Command>();
+  const connections = connectionsOf(recording.store).filter((connection) => connection.exchanges.length > 0);
+  const own = ownConnections(connections, commands);
   const counts = new Map<string, number>();
   let script: Actor | null = null;
-  for (const connection of connectionsOf(recording.store)) {
-    if (connection.exchanges.length === 0) continue;
+  for (const connection of connections) {
     const command = commandAt(commands, connection.born);
     const device = scriptDevice(connection, script);
     if (device !== null) {
       script = scriptActor(actors, counts, device, connection, command);
       continue;
     }
-    const role = roleOf(connection, command, commands, taken);
+    const role = roleOf(connection, command, commands, own);
     actors.push({ role: role ?? numbered(counts, "bystander"), command, connection });
   }
   return actors;
@@ -41,7 +41,7 @@ function roleOf(
   connection: Connection,
   command: Command | null,
   commands: Command[],
-  taken: Set<Command>,
+  own: Map<Command, Connection>,
 ): string | null {
   if (connection.born === null) return residentRole(connection);
   if (connection.introduced !== null) return `guest ${connection.introduced}`;
@@ -51,9 +51,40 @@ function roleOf(
   if (!command || !isToolstack(command.line)) return null;
   const number = `[${commands.indexOf(command) + 1}]`;
   if (first?.type === "WATCH" && first.body.startsWith("@releaseDomain")) return `monitor ${number}`;
-  if (taken.has(command)) return `${verb(command.line)} helper ${number}`;
-  taken.add(command);
-  return `${verb(command.line)} ${number}`;
+  if (own.get(command) === connection) return `${verb(command.line)} ${number}`;
+  return isLookup(connection) ? null : `${verb(command.line)} helper ${number}`;
+}
+
+/**
+ * The connection of the command itself: the first made while it ran, but not
+ * one that just looks names up if there is another: a lister may run beside it.
+ */
+function ownConnections(connections: Connection[], commands: Command[]): Map<Command, Connection> {
+  const own = new Map<Command, Connection>();
+  for (const connection of connections) {
+    const command = commandAt(commands, connection.born);
+    if (
+      !command ||
+      connection.introduced !== null ||
+      firstRequest(connection)?.body.startsWith("@releaseDomain ")
+    )
+      continue;
+    const first = own.get(command);
+    if (!first || (isLookup(first) && !isLookup(connection) && !scriptPath(connection)))
+      own.set(command, connection);
+  }
+  return own;
+}
+
+/** Whether all a connection does is to read domains' names, as `xl list` and `xl domid` do. */
+function isLookup(connection: Connection): boolean {
+  return connection.exchanges.every(
+    (one) => one.kind === "request" && /^\/local\/domain\/\d+\/name $/.test(one.body),
+  );
+}
+
+function scriptPath(connection: Connection): boolean {
+  return connection.exchanges.some((one) => one.kind === "request" && one.body.startsWith("backend/"));
 }
 
 /** A connection older than the recording: the kernel uses relative paths and pointers as tokens, xenconsoled names its watches. */

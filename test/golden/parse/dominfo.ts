@@ -7,9 +7,10 @@ import { lines } from "./commands.ts";
 export function parseDominfo(text: string): DomainRow[] {
   const rows: DomainRow[] = [];
   for (const line of lines(text)) {
-    const m = /^ *([\d.]+) (NEW|CHG|GONE) dom=(\d+)(.*)$/.exec(line);
+    const m = /^ *([\d.]+) (NEWHANDLE|NEW|CHG|GONE) dom=(\d+)(.*)$/.exec(line);
     if (!m) continue;
-    const change = m[2] as DomainRow["change"];
+    // The same domid with another handle is another domain.
+    const change = (m[2] === "NEWHANDLE" ? "NEW" : m[2]) as DomainRow["change"];
     const fields: Record<string, string> = {};
     if (change !== "GONE") {
       for (const word of m[4]!.trim().split(" ")) {

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Process, Recording } from "../recording.ts";
+import type { Setting } from "../scenarios/steps.ts";
 import { lines, parseCommands } from "./commands.ts";
 import { parseDominfo } from "./dominfo.ts";
 import { parseCalls } from "./hypercalls.ts";
@@ -24,6 +25,14 @@ export function readRecording(folder: string): Recording {
     snapshots: snapshots.map((name) => parseSnapshot(name.slice("xs-".length, -".txt".length), read(name))),
     monitorLogs: logsIn(join(folder, "xl-logs")),
   };
+}
+
+/** Reads `meta.txt`: how the scenario was set. */
+export function readSetting(folder: string): Setting {
+  const text = readFileSync(join(folder, "meta.txt"), "utf8");
+  const type = /\bgtype=(\w+)/.exec(text)?.[1] ?? "pv";
+  if (type !== "pv" && type !== "pvh") throw new Error(`${folder}: guests of type ${type}`);
+  return { type, listing: /\blist=1\b/.test(text) };
 }
 
 /** Processes in the order in which they first called Xen. */

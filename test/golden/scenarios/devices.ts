@@ -22,11 +22,11 @@ function nic(last: string): string {
   return `vif = [ "mac=00:16:3e:00:00:${last},bridge=xenbr0" ]`;
 }
 
-export const diskAndNetwork: Scenario = (type) => [
+export const diskAndNetwork: Scenario = (setting) => [
   { do: "block-device", path: "/dev/loop0", bytes: 16 * 1024 * 1024 },
   { do: "block-device", path: "/dev/loop1", bytes: 8 * 1024 * 1024 },
   { do: "bridge", name: "xenbr0" },
-  config(type, "gv", "mode=idle dev=1", DISK, nic("01")),
+  config(setting, "gv", "mode=idle dev=1", DISK, nic("01")),
   create("gv", "-p"),
   snapshot("paused"),
   command("xl unpause gv"),
@@ -54,7 +54,7 @@ export const diskAndNetwork: Scenario = (type) => [
   gone(),
   snapshot("gone"),
   command("xl list"),
-  config(type, "gv2", "mode=idle dev=1", DISK, nic("03")),
+  config(setting, "gv2", "mode=idle dev=1", DISK, nic("03")),
   ...start("gv2"),
   sleep(3),
   note("now xl destroy with live devices"),

@@ -8,14 +8,14 @@ import {
   configText,
   create,
   sleep,
-  type GuestType,
+  type Setting,
   type Scenario,
   type Step,
 } from "./steps.ts";
 
 /** /tmp/gy.cfg: the good configuration with one thing wrong. */
-function spoilt(type: GuestType, change: (text: string) => string): Step {
-  const good = configText(type, "gx", "mode=idle");
+function spoilt(setting: Setting, change: (text: string) => string): Step {
+  const good = configText(setting, "gx", "mode=idle");
   return { do: "config", name: "gy", text: change(good.replace('name = "gx"', 'name = "gy"')) };
 }
 
@@ -71,32 +71,32 @@ const REST = [
   ...["shutdown -a -w", "list", "destroy gx"],
 ];
 
-export const xlErrors: Scenario = (type) => [
-  config(type, "gx", "mode=idle"),
+export const xlErrors: Scenario = (setting) => [
+  config(setting, "gx", "mode=idle"),
   create("gx", "-p"),
   { do: "domid", name: "gx" },
-  { do: "config", name: "gx2", text: configText(type, "gx", "mode=idle") },
+  { do: "config", name: "gx2", text: configText(setting, "gx", "mode=idle") },
   command("xl create /tmp/gx2.cfg"),
   command("xl create /tmp/nosuch.cfg"),
-  spoilt(type, (text) => text.replace("/guest/vmlinuz", "/guest/nosuch")),
+  spoilt(setting, (text) => text.replace("/guest/vmlinuz", "/guest/nosuch")),
   command("xl create /tmp/gy.cfg"),
-  spoilt(type, (text) => text.replace("memory = 96", "memory = 999999")),
-  command("xl create /tmp/gy.cfg"),
-  command("xl list"),
-  spoilt(type, (text) => text.replace("memory = 96", "memory = 8")),
+  spoilt(setting, (text) => text.replace("memory = 96", "memory = 999999")),
   command("xl create /tmp/gy.cfg"),
   command("xl list"),
-  spoilt(type, (text) => text.replace(/^name.*\n/, "")),
+  spoilt(setting, (text) => text.replace("memory = 96", "memory = 8")),
   command("xl create /tmp/gy.cfg"),
-  spoilt(type, () => "garbage(((\n"),
+  command("xl list"),
+  spoilt(setting, (text) => text.replace(/^name.*\n/, "")),
   command("xl create /tmp/gy.cfg"),
-  spoilt(type, (text) => `${text}on_crash = "bogus"\n`),
+  spoilt(setting, () => "garbage(((\n"),
   command("xl create /tmp/gy.cfg"),
-  spoilt(type, (text) => `${text}disk = [ "phy:/dev/nosuch,xvda,w" ]\n`),
+  spoilt(setting, (text) => `${text}on_crash = "bogus"\n`),
+  command("xl create /tmp/gy.cfg"),
+  spoilt(setting, (text) => `${text}disk = [ "phy:/dev/nosuch,xvda,w" ]\n`),
   ...["xl create -p /tmp/gy.cfg", "xl list", "xl destroy gy"].map(command),
-  spoilt(type, (text) => `${text}vif = [ "bridge=nosuchbr" ]\n`),
+  spoilt(setting, (text) => `${text}vif = [ "bridge=nosuchbr" ]\n`),
   ...["xl create -p /tmp/gy.cfg", "xl list", "xl destroy gy"].map(command),
-  spoilt(type, (text) => `${text}kernel = "/etc/passwd"\n`),
+  spoilt(setting, (text) => `${text}kernel = "/etc/passwd"\n`),
   command("xl create -p /tmp/gy.cfg"),
   command("xl list"),
   ...VERBS.flatMap((verb) => [`xl ${verb}`, `xl ${verb} nosuch`, `xl ${verb} 99`]).map(command),

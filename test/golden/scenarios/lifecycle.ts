@@ -17,8 +17,8 @@ import {
   type Scenario,
 } from "./steps.ts";
 
-export const createPausedUnpause: Scenario = (type) => [
-  config(type, "ga", "mode=idle"),
+export const createPausedUnpause: Scenario = (setting) => [
+  config(setting, "ga", "mode=idle"),
   create("ga", "-p"),
   snapshot("paused"),
   ...lists,
@@ -35,8 +35,8 @@ export const createPausedUnpause: Scenario = (type) => [
   command("xl list"),
 ];
 
-export const orderlyShutdown: Scenario = (type) => [
-  config(type, "gb", "mode=idle"),
+export const orderlyShutdown: Scenario = (setting) => [
+  config(setting, "gb", "mode=idle"),
   ...start("gb"),
   snapshot("up"),
   command("xl shutdown -w gb"),
@@ -45,16 +45,16 @@ export const orderlyShutdown: Scenario = (type) => [
   snapshot("gone"),
 ];
 
-export const guestPoweroff: Scenario = (type) => [
-  config(type, "gc", "mode=poweroff delay=2"),
+export const guestPoweroff: Scenario = (setting) => [
+  config(setting, "gc", "mode=poweroff delay=2"),
   ...start("gc"),
   snapshot("up"),
   gone(),
   command("xl list"),
 ];
 
-export const guestRebootRestart: Scenario = (type) => [
-  config(type, "gd", "mode=reboot delay=12", 'on_reboot = "restart"'),
+export const guestRebootRestart: Scenario = (setting) => [
+  config(setting, "gd", "mode=reboot delay=12", 'on_reboot = "restart"'),
   ...start("gd"),
   snapshot("up1"),
   gone(),
@@ -67,8 +67,8 @@ export const guestRebootRestart: Scenario = (type) => [
   gone(2),
 ];
 
-export const xlReboot: Scenario = (type) => [
-  config(type, "gd2", "mode=idle", 'on_reboot = "restart"'),
+export const xlReboot: Scenario = (setting) => [
+  config(setting, "gd2", "mode=idle", 'on_reboot = "restart"'),
   ...start("gd2"),
   command("xl reboot -w gd2"),
   gone(),
@@ -80,15 +80,15 @@ export const xlReboot: Scenario = (type) => [
   gone(2),
 ];
 
-export const crashDestroy: Scenario = (type) => [
-  config(type, "ge1", "mode=crash delay=2", 'on_crash = "destroy"'),
+export const crashDestroy: Scenario = (setting) => [
+  config(setting, "ge1", "mode=crash delay=2", 'on_crash = "destroy"'),
   ...start("ge1"),
   gone(),
   command("xl list"),
 ];
 
-export const crashPreserve: Scenario = (type) => [
-  config(type, "ge2", "mode=crash delay=2", 'on_crash = "preserve"'),
+export const crashPreserve: Scenario = (setting) => [
+  config(setting, "ge2", "mode=crash delay=2", 'on_crash = "preserve"'),
   ...start("ge2"),
   { do: "flags", domain: 1, pattern: "...sc." },
   sleep(1),
@@ -100,8 +100,8 @@ export const crashPreserve: Scenario = (type) => [
   command("xl list"),
 ];
 
-export const destroyRunning: Scenario = (type) => [
-  config(type, "gf", "mode=spin"),
+export const destroyRunning: Scenario = (setting) => [
+  config(setting, "gf", "mode=spin"),
   ...start("gf"),
   sleep(0.5),
   ...lists,
@@ -111,8 +111,8 @@ export const destroyRunning: Scenario = (type) => [
   command("xl list"),
 ];
 
-export const pauseUnpause: Scenario = (type) => [
-  config(type, "gg", "mode=tick"),
+export const pauseUnpause: Scenario = (setting) => [
+  config(setting, "gg", "mode=tick"),
   ...start("gg"),
   command("xl pause gg"),
   snapshot("paused"),
@@ -128,8 +128,8 @@ export const pauseUnpause: Scenario = (type) => [
   gone(),
 ];
 
-export const rename: Scenario = (type) => [
-  config(type, "gh", "mode=idle"),
+export const rename: Scenario = (setting) => [
+  config(setting, "gh", "mode=idle"),
   ...start("gh"),
   snapshot("before"),
   command("xl rename gh gh-renamed"),
@@ -140,9 +140,9 @@ export const rename: Scenario = (type) => [
   gone(),
 ];
 
-export const twoDomains: Scenario = (type) => [
-  config(type, "gj1", "mode=poweroff delay=3"),
-  config(type, "gj2", "mode=idle"),
+export const twoDomains: Scenario = (setting) => [
+  config(setting, "gj1", "mode=poweroff delay=3"),
+  config(setting, "gj2", "mode=idle"),
   { do: "together", lines: ["xl -vvv create /tmp/gj1.cfg", "xl -vvv create /tmp/gj2.cfg"] },
   command("xl list"),
   { do: "domid", name: "gj1" },

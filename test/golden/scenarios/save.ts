@@ -4,8 +4,8 @@
 
 import { command, config, gone, lists, note, sleep, snapshot, start, type Scenario } from "./steps.ts";
 
-export const saveRestore: Scenario = (type) => [
-  config(type, "gi", "mode=tick"),
+export const saveRestore: Scenario = (setting) => [
+  config(setting, "gi", "mode=tick"),
   ...start("gi"),
   snapshot("before"),
   command("xl -vvv save gi /mnt/gi.save"),
@@ -23,8 +23,8 @@ export const saveRestore: Scenario = (type) => [
   gone(2),
 ];
 
-export const saveCheckpoint: Scenario = (type) => [
-  config(type, "gi2", "mode=tick"),
+export const saveCheckpoint: Scenario = (setting) => [
+  config(setting, "gi2", "mode=tick"),
   ...start("gi2"),
   snapshot("before"),
   command("xl -vvv save -c gi2 /mnt/gi2.save"),

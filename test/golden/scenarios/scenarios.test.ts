@@ -4,7 +4,7 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Recording } from "../recording.ts";
-import { readRecording } from "../parse/folder.ts";
+import { readRecording, readSetting } from "../parse/folder.ts";
 import { SCENARIOS } from "./index.ts";
 import type { Step } from "./steps.ts";
 
@@ -41,12 +41,14 @@ for (const [name, scenario] of [...SCENARIOS].filter(([name]) => existsSync(join
     const entries = recording.commands.map((entry) =>
       entry.kind === "note" ? `# ${entry.text}` : `$ ${entry.line.trim()}`,
     );
-    expect(shown(scenario("pv"), domidsOf(recording, entries))).toEqual(entries);
+    expect(shown(scenario(readSetting(join(folder, name))), domidsOf(recording, entries))).toEqual(entries);
   });
 
   test(`${name} writes the recording's configuration`, () => {
     const last = new Map(
-      scenario("pv").flatMap((step) => (step.do === "config" ? [[step.name, step.text] as const] : [])),
+      scenario(readSetting(join(folder, name))).flatMap((step) =>
+        step.do === "config" ? [[step.name, step.text] as const] : [],
+      ),
     );
     const recorded = readdirSync(join(folder, name)).filter((file) => file.endsWith(".cfg"));
     expect(recorded.length + Number(name.startsWith("k"))).toBeGreaterThan(0);

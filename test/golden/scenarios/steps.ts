@@ -2,8 +2,12 @@
 //
 // What the driver of a recording did, as data.
 
-/** `pv` or `pvh`: the recordings exist for either. */
-export type GuestType = "pv" | "pvh";
+/** What a recording's driver was told, from `meta.txt`. */
+export interface Setting {
+  type: "pv" | "pvh";
+  /** `xl list` ran back to back beside the scenario. */
+  listing: boolean;
+}
 
 export type Step =
   /** Writes /tmp/NAME.cfg. */
@@ -35,20 +39,20 @@ export type Step =
   | { do: "together"; lines: [string, string] };
 
 /** The steps of a scenario. */
-export type Scenario = (type: GuestType) => Step[];
+export type Scenario = (setting: Setting) => Step[];
 
 /** A guest's configuration file as all scenarios write it. */
-export function config(type: GuestType, name: string, extra: string, ...more: string[]): Step {
-  return { do: "config", name, text: configText(type, name, extra, ...more) };
+export function config(setting: Setting, name: string, extra: string, ...more: string[]): Step {
+  return { do: "config", name, text: configText(setting, name, extra, ...more) };
 }
 
-export function configText(type: GuestType, name: string, extra: string, ...more: string[]): string {
+export function configText(setting: Setting, name: string, extra: string, ...more: string[]): string {
   const lines = [
     `name = "${name}"`,
-    `type = "${type}"`,
+    `type = "${setting.type}"`,
     `kernel = "/guest/vmlinuz"`,
     `ramdisk = "/guest/initrd.gz"`,
-    "memory = 96",
+    `memory = ${setting.type === "pvh" ? 160 : 96}`,
     "vcpus = 1",
     `extra = "console=hvc0 loglevel=4 ${extra}"`,
     ...more,

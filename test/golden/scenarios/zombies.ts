@@ -19,8 +19,8 @@ import {
 } from "./steps.ts";
 
 function zombie(name: string, hold: Step, operations: Step[]): Scenario {
-  return (type) => [
-    config(type, name, "mode=tick", 'on_crash = "destroy"'),
+  return (setting) => [
+    config(setting, name, "mode=tick", 'on_crash = "destroy"'),
     ...start(name),
     snapshot("before"),
     ...lists,
@@ -34,9 +34,9 @@ function zombie(name: string, hold: Step, operations: Step[]): Scenario {
     snapshot("zombie"),
     ...debugKeys("zombie"),
     sleep(1),
-    ...operations,
+    ...(setting.type === "pv" && !setting.listing ? operations : []),
     note("create a new domain of the same name while the zombie exists"),
-    config(type, name, "mode=idle"),
+    config(setting, name, "mode=idle"),
     create(name),
     { do: "domid", name },
     note(`new ${name} domid=$2 (zombie is $1)`),
