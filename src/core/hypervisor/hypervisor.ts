@@ -9,26 +9,27 @@
 // "kernel". Results are values, failures are `fail("EPERM")`; whatever changes
 // state leaves a trace event `hypercall`, named as Xen names the operation.
 //
-//   machine.ts        startHypervisor(host, config): frames, CPUs, version, dom0 (domid 0, running)
+//   setup.ts          startHypervisor(host, config): frames, CPUs, version, dom0 (domid 0, running)
+//   machine.ts        MachineConfig, defaultMachine, machineOf, versionOf
 //   caller.ts         Caller, isPrivileged
 //   domid.ts          DOMID_SELF …; domid allocator        version.ts  what each Xen version has
 //   domain.ts         domainCell, domainRefsCell, domainPagesCell; domainById, forEachDomain
-//   dominfo.ts        getdomaininfo → DomainInfo; flagString (`--p---`); reasonString (xl's column 5)
+//   dominfo.ts        getdomaininfo → DomainInfo; flagString (`--p---`); stateString (as xl list)
 //   vcpu.ts           vcpuCell; vcpuBlock / vcpuUnblock (what a guest kernel does when idle)
 //   shutdown.ts       domainShutdown, domainCrash, tripleFault, hltWithInterruptsOff, shutdown deferral
-//   event-channel.ts  portCell { pending, masked }; consumeEvent(host, domid, port) in a handler;
+//   port.ts           portCell { pending, masked }; consumeEvent(host, domid, port) in a handler;
 //                     a kernel thread waits with waitFor(host => eventPending(host, domid, port))
-//   page.ts           page references with their ledger: getPage putPage …; ledger.ts checkLedger(host, domid)
+//   page.ts           page references with their ledger; check-ledger.ts checkLedger(host, domid)
 //
 //   domctl.ts         createdomain({domid?, flags, maxVcpus, …}) → { domid }, maxVcpus, maxMem, pausedomain,
 //                     unpausedomain, getdomaininfo, resumedomain, setvcpucontext, getvcpuinfo, …
 //                     and the routines destroydomain, softReset
 //   sysctl.ts         getdomaininfolist, readconsole, debugKeys, physinfo, cpupoolInfo, numainfo, …
 //   memory-op.ts      populatePhysmap({domid, gpfns, order}) → { done, mfns }, decreaseReservation, claimPages,
-//                     mapForeign / unmapForeign, acquireResource, addToPhysmap, …
+//                     mapForeign / unmapForeign, mapSharedFrames, acquireGrantFrames, addToPhysmap, …
 //   event-channel-op.ts  allocUnbound({domid, remoteDomid}) → { port }, bindInterdomain({remoteDomid, remotePort}),
 //                     bindVirq, bindIpi, send, close, status, unmask, bindVcpu, reset (routine)
 //   grant-table-op.ts mapGrantRef({domid, ref, flags}) → { status, handle, mfn }, unmapGrantRef({handle}), copy,
 //                     setupTable, querySize; grantAccess / endAccess write v1 entries as a guest kernel does
-//   sched-op.ts       SCHEDOP_shutdown, block, remote_shutdown    hvm-op.ts  set_param get_param, DMOP_remote_shutdown
+//   sched-op.ts       schedopShutdown, schedopBlock, remoteShutdown, dmopRemoteShutdown, vcpuopUp/Down
 //   debug-keys.ts     the text of q, g and e    console-ring.ts  printk, the hypervisor's console

@@ -21,8 +21,6 @@ export interface XenVersion {
    * (domctl.c, is_free_domid). `bitmap`: only in _domain_destroy (domid.c).
    */
   readonly domidAllocator: "rover" | "bitmap";
-  /** Fewest hexadecimal digits of `caf=` in debug key q. */
-  readonly cafDigits: 8 | 16;
   /** How struct domain says that it is shut down: two booleans, or one enum. Only debug output shows it. */
   readonly shutdownState: "booleans" | "enum";
   readonly domctlInterface: number;
@@ -39,7 +37,6 @@ const table = {
     uniqueId: false,
     releaseDomainPerDomid: false,
     domidAllocator: "rover",
-    cafDigits: 8,
     shutdownState: "booleans",
     domctlInterface: 0x15,
     sysctlInterface: 0x15,
@@ -53,7 +50,6 @@ const table = {
     uniqueId: true,
     releaseDomainPerDomid: true,
     domidAllocator: "bitmap",
-    cafDigits: 16,
     shutdownState: "enum",
     domctlInterface: 0x18,
     sysctlInterface: 0x16,

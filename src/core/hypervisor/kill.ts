@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// domain_kill: what a domain has is taken away in Xen's order, a bounded part a
+// call. What it maps of others is released; what others map of it is theirs to
+// give back, and until they do the domain stays on the list, dead.
+
+import { must } from "../engine/cells.ts";
+import { assert } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { domainChangedState } from "./changed-domains.ts";
+import { domainCell, domainPagesCell, killPhases } from "./domain.ts";
+import type { KillPhase } from "./domain.ts";
+import { evtchnDestroy } from "./event-channel.ts";
+import { freeOwnedFrames, ownedFrames, setOutstandingPages } from "./frames.ts";
+import { putDomain } from "./free.ts";
+import { gnttabReleaseMappings } from "./grant-table.ts";
+import { machineOf } from "./machine.ts";
+import { dropMappings } from "./mapping.ts";
+import { physmapDestroy } from "./p2m.ts";
+import { nextPage, pageCell, pageOf, putPageAllocRef, putPageAndType, setPinned } from "./page.ts";
+import { domainPause } from "./pause.ts";
+import { runFrom } from "./runs.ts";
+import { unmapVcpuInfo, vcpuDestroyPagetables } from "./vcpu-pages.ts";
+import { vcpusOf } from "./vcpu.ts";
+import { sendGlobalVirq, VIRQ_DOM_EXC } from "./virq.ts";
+
+/** Cells a restartable operation touches before it looks whether somebody waits. */
+const CELLS_PER_SLICE = 64;
+
+type Progress = "done" | "ERESTART";
+
+/**
+ * Kills a domain as far as one slice gets: ERESTART means "call me again". The
+ * first call pauses it for good; with the last it is dead, loses the reference
+ * it was created with, and VIRQ_DOM_EXC is raised. A dead domain is done.
+ */
+export function domainKill(host: Host, domid: number): Progress {
+  const { isDying } = must(host, domainCell, domid);
+  if (isDying === "dead") return "done";
+  if (isDying === "alive") {
+    domainPause(host, domid);
+    host.edit(domainCell, domid).isDying = "dying";
+    host.emit("domain", { domid, state: "dying" });
+    setOutstandingPages(host, domid, 0);
+  }
+  for (;;) {
+    const { killPhase } = must(host, domainCell, domid);
+    if (killPhase === "done") break;
+    if (phases[killPhase](host, domid) === "ERESTART") return "ERESTART";
+    const next = killPhases[killPhases.indexOf(killPhase) + 1];
+    assert(next !== undefined, "the last phase is done");
+    host.edit(domainCell, domid).killPhase = next;
+  }
+  finishKill(host, domid);
+  return "done";
+}
+
+function finishKill(host: Host, domid: number): void {
+  for (const [vcpu] of vcpusOf(host, must(host, domainCell, domid))) unmapVcpuInfo(host, domid, vcpu);
+  host.edit(domainCell, domid).isDying = "dead";
+  host.emit("domain", { domid, state: "dead" });
+  domainChangedState(host, domid);
+  putDomain(host, domid, "xen", "created");
+  sendGlobalVirq(host, VIRQ_DOM_EXC, `d${domid} is dead`);
+}
+
+/** domain_teardown, evtchn_destroy, then the steps of domain_relinquish_resources that the model has. */
+const phases: { readonly [phase in Exclude<KillPhase, "done">]: (host: Host, domid: number) => Progress } = {
+  gnttab_mappings: gnttabReleaseMappings,
+  evtchn_destroy: evtchnDestroy,
+  paging: (host, domid) => (physmapDestroy(host, domid, CELLS_PER_SLICE) === "done" ? "done" : "ERESTART"),
+  vcpu_pagetables: (host, domid) => {
+    for (const [vcpu] of vcpusOf(host, must(host, domainCell, domid))) vcpuDestroyPagetables(host, domid, vcpu);
+    return "done";
+  },
+  xen: (host, domid) => {
+    for (const mfn of must(host, domainPagesCell, domid).xenpages) putPageAllocRef(host, mfn);
+    return "done";
+  },
+  // The page tables go, and with them what they map: other domains' frames, the hypervisor's.
+  l4: (host, domid) => (dropMappings(host, domid, CELLS_PER_SLICE) === "done" ? "done" : "ERESTART"),
+  memory: relinquishMemory,
+};
+
+/**
+ * Gives up a domain's memory from the cursor on, as many pages as the machine
+ * allows a slice. Runs of plain pages are freed as runs; a page somebody else
+ * holds stays, no longer allocated.
+ */
+function relinquishMemory(host: Host, domid: number): Progress {
+  let budget = machineOf(host).preemptPages;
+  let cells = CELLS_PER_SLICE;
+  for (;;) {
+    const { killCursor } = must(host, domainCell, domid);
+    const run = runFrom(host, ownedFrames(domid), killCursor);
+    if (run === undefined) return "done";
+    if (budget === 0 || cells === 0) return "ERESTART";
+    const start = Math.max(run.start, killCursor);
+    const page = nextPage(host, start);
+    const held = page === start;
+    const plain = page < 0 ? run.start + run.count - start : page - start;
+    const count = held ? 1 : Math.min(plain, run.start + run.count - start, budget);
+    if (held) relinquishPage(host, start);
+    else freeOwnedFrames(host, domid, start, count);
+    host.edit(domainCell, domid).killCursor = start + count;
+    budget -= count;
+    cells--;
+  }
+}
+
+/** Drops what the domain itself holds of a page of its own: the pin, the allocation. */
+function relinquishPage(host: Host, mfn: number): void {
+  const page = must(host, pageCell, mfn);
+  if (page.pinned) {
+    setPinned(host, mfn, false);
+    putPageAndType(host, mfn, `d${page.owner}`, "pinned");
+  }
+  if (pageOf(host, mfn) !== undefined) putPageAllocRef(host, mfn);
+}

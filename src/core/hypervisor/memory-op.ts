@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// XENMEM: memory as hypercalls (xen/common/memory.c), and the mappings that a
+// PV kernel makes through its page tables (mmu_update).
+
+import { must } from "../engine/cells.ts";
+import type { Cells, DeepReadonly } from "../engine/cells.ts";
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { controlled, isPrivileged, targeted, traced } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import { domainPagesCell, pagingModeTranslate } from "./domain.ts";
+import type { Domain } from "./domain.ts";
+import { assignPages, frameOwner, ownedFrames, setM2p, setOutstandingPages } from "./frames.ts";
+import { allocHeapPages, freeHeapPages, MAX_ORDER, unclaimedPages } from "./heap.ts";
+import { grantTableCell } from "./grant-cells.ts";
+import { growTable } from "./grant-table.ts";
+import { mapFrame, unmapFrame } from "./mapping.ts";
+import { gfnToMfn, maximumGpfn, p2mType, physmapAdd, physmapRemove } from "./p2m.ts";
+import { pageOf, putPageAllocRef } from "./page.ts";
+import { NO_FRAME, runFind, runsOf } from "./runs.ts";
+
+/** Largest extent a domain may ask for: control domains 16 MiB, others 2 MiB. */
+const CTLDOM_MAX_ORDER = 12;
+const DOMU_MAX_ORDER = 9;
+
+/**
+ * Gives a domain memory at guest frames, 2^order each (XENMEM_populate_physmap).
+ * Stops at the first extent it cannot allocate: the maximum is reached, or the
+ * host has no such block.
+ *
+ * @param gpfns the guest frame each extent begins at; a PV domain's m2p gets it
+ * @param addressBits how many bits the machine addresses may have; 0 for any
+ * @returns how many were done, and the machine frames they begin at; ESRCH, EPERM
+ */
+export function populatePhysmap(
+  host: Host,
+  caller: Caller,
+  args: { domid: number; gpfns: readonly number[]; order: number; addressBits?: number },
+): { done: number; mfns: number[] } | Failure {
+  const { gpfns, order, addressBits = 0 } = args;
+  const d = targeted(host, caller, args.domid);
+  const shown = { nr: gpfns.length, order, flags: addressBits };
+  const name = "memory_op populate_physmap";
+  if (isFailure(d)) return traced(host, caller, name, args.domid, shown, d);
+  const mfns: number[] = [];
+  const allowed = order <= (isPrivileged(host, caller) ? CTLDOM_MAX_ORDER : DOMU_MAX_ORDER) && order <= MAX_ORDER;
+  for (const gpfn of allowed ? gpfns : []) {
+    const mfn = populate(host, d, gpfn, order, addressBits);
+    if (mfn === NO_FRAME) break;
+    mfns.push(mfn);
+  }
+  traced(host, caller, name, d.domid, shown, mfns.length);
+  return { done: mfns.length, mfns };
+}
+
+function populate(host: Host, d: DeepReadonly<Domain>, gpfn: number, order: number, addressBits: number): number {
+  // The allocator knows two zones: below 4 GiB and all there is.
+  const limit = addressBits > 0 && addressBits <= 32 ? 1 << 20 : Infinity;
+  const mfn = claimedOrFree(host, d.domid, order) ? allocHeapPages(host, order, limit) : NO_FRAME;
+  if (mfn === NO_FRAME) return NO_FRAME;
+  const count = 2 ** order;
+  if (isFailure(assignPages(host, d.domid, mfn, count, gpfn))) {
+    freeHeapPages(host, mfn, count);
+    return NO_FRAME;
+  }
+  if (pagingModeTranslate(d)) physmapAdd(host, d.domid, gpfn, mfn, count, "ram");
+  return mfn;
+}
+
+/** Whether the host has those pages beside what others have claimed (alloc_heap_pages). */
+function claimedOrFree(cells: Cells, domid: number, order: number): boolean {
+  const { outstandingPages } = must(cells, domainPagesCell, domid);
+  return unclaimedPages(cells) + outstandingPages >= 2 ** order;
+}
+
+/** Takes guest frames from a domain (XENMEM_decrease_reservation); pages somebody maps stay its until then. Stops at a frame that is not there. */
+export function decreaseReservation(
+  host: Host,
+  caller: Caller,
+  { domid, gmfns, order = 0 }: { domid: number; gmfns: readonly number[]; order?: number },
+): { done: number } | Failure {
+  const d = targeted(host, caller, domid);
+  const shown = { nr: gmfns.length, order };
+  if (isFailure(d)) return traced(host, caller, "memory_op decrease_reservation", domid, shown, d);
+  let done = 0;
+  for (const gmfn of gmfns) {
+    let removed = 0;
+    while (removed < 2 ** order && guestRemovePage(host, d, gmfn + removed)) removed++;
+    if (removed < 2 ** order) break;
+    done++;
+  }
+  traced(host, caller, "memory_op decrease_reservation", d.domid, shown, done);
+  return { done };
+}
+
+function guestRemovePage(host: Host, d: DeepReadonly<Domain>, gmfn: number): boolean {
+  const mfn = gfnToMfn(host, d, gmfn);
+  if (mfn === NO_FRAME || frameOwner(host, mfn) !== d.domid) return false;
+  if (pagingModeTranslate(d)) {
+    if (p2mType(host, d.domid, gmfn) !== "ram") return false;
+    physmapRemove(host, d.domid, gmfn, 1);
+  }
+  setM2p(host, d.domid, mfn, 1, NO_FRAME);
+  putPageAllocRef(host, mfn);
+  return true;
+}
+
+/** Promises a domain that it will be able to have that many pages; 0 ends the promise (XENMEM_claim_pages): EINVAL, ENOMEM. */
+export function claimPages(host: Host, caller: Caller, { domid, nr }: { domid: number; nr: number }): 0 | Failure {
+  const d = controlled(host, caller, domid);
+  const result = isFailure(d) ? d : d.isDying === "alive" ? setOutstandingPages(host, domid, nr) : fail("EINVAL");
+  return traced(host, caller, "memory_op claim_pages", domid, { nr }, result);
+}
+
+/** The highest guest frame: a PV domain's from its m2p entries (XENMEM_maximum_gpfn). */
+export function maximumGpfnOf(host: Host, caller: Caller, domid: number): number | Failure {
+  const d = targeted(host, caller, domid);
+  if (isFailure(d)) return d;
+  if (pagingModeTranslate(d)) return Math.max(maximumGpfn(host, d.domid), 0);
+  let highest = 0;
+  for (const { value, count } of runsOf(host, ownedFrames(d.domid))) if (value !== NO_FRAME) highest = Math.max(highest, value + count - 1);
+  return highest;
+}
+
+/** What a machine frame is to its owner: the m2p table. NO_FRAME where it is nothing. */
+export function mfnToGfn(cells: Cells, mfn: number): number {
+  const owner = frameOwner(cells, mfn);
+  const run = owner === null ? undefined : runFind(cells, ownedFrames(owner), mfn);
+  return run === undefined || run.value === NO_FRAME ? NO_FRAME : run.value + (mfn - run.start);
+}
+
+/**
+ * Maps another domain's frame into the caller's: what privcmd does for a
+ * toolstack or a device model, and a stub domain for its target. The page stays
+ * until `unmapForeign`, whatever becomes of its domain.
+ *
+ * @returns the machine frame; ESRCH, EPERM, ENOENT where the guest frame is empty, EINVAL where it cannot be had
+ */
+export function mapForeign(host: Host, caller: Caller, { domid, gfn, readonly = false }: { domid: number; gfn: number; readonly?: boolean }): { mfn: number } | Failure {
+  const d = targeted(host, caller, domid);
+  if (isFailure(d)) return d;
+  const mfn = gfnToMfn(host, d, gfn);
+  const page = mfn === NO_FRAME ? undefined : pageOf(host, mfn);
+  const mapped = page === undefined ? fail("ENOENT") : mapFrame(host, caller.domid, caller.process, "foreign map", d.domid, mfn, readonly);
+  return traced(host, caller, "mmu_update map_foreign", d.domid, { gfn, readonly: Number(readonly) }, isFailure(mapped) ? mapped : { mfn }, () => ({ mfn }));
+}
+
+/** Takes a foreign frame out again; EINVAL where that process of that domain does not map it so. */
+export function unmapForeign(host: Host, caller: Caller, { mfn, readonly = false }: { mfn: number; readonly?: boolean }): 0 | Failure {
+  const dom = pageOf(host, mfn)?.owner ?? -1;
+  const result = unmapFrame(host, caller.domid, caller.process, "foreign map", mfn, readonly);
+  return traced(host, caller, "mmu_update unmap_foreign", dom, { mfn, readonly: Number(readonly) }, result);
+}
+
+/** A PV kernel maps a frame of its own domain that the hypervisor shares with it: shared_info, a grant frame. */
+export function mapOwn(host: Host, caller: Caller, { mfn }: { mfn: number }): 0 | Failure {
+  return mapFrame(host, caller.domid, caller.process, "own map", caller.domid, mfn, false);
+}
+
+/** Everything the hypervisor shares with the caller's domain, mapped once: what a PV kernel does early in its boot. */
+export function mapSharedFrames(host: Host, caller: Caller): void {
+  for (const mfn of [...must(host, domainPagesCell, caller.domid).xenpages]) mapOwn(host, caller, { mfn });
+}
+
+/** The grant frames `frame … frame + nrFrames - 1` of a domain, the table grown to have them (XENMEM_acquire_resource): ESRCH, EPERM, EINVAL, ENOMEM. */
+export function acquireGrantFrames(host: Host, caller: Caller, { domid, frame, nrFrames }: { domid: number; frame: number; nrFrames: number }): { mfns: number[] } | Failure {
+  const d = targeted(host, caller, domid);
+  if (isFailure(d)) return d;
+  const grown = growTable(host, d.domid, frame + nrFrames);
+  if (isFailure(grown)) return grown;
+  return { mfns: must(host, grantTableCell, d.domid).frames.slice(frame, frame + nrFrames) };
+}
+
+/** Puts one of the hypervisor's frames at a guest frame of a translated domain (XENMEM_add_to_physmap): EINVAL for PV or no such frame. */
+export function addToPhysmap(
+  host: Host,
+  caller: Caller,
+  { domid, space, index, gpfn }: { domid: number; space: "shared_info" | "grant_table"; index: number; gpfn: number },
+): 0 | Failure {
+  const d = targeted(host, caller, domid);
+  const result = isFailure(d) ? d : addXenFrame(host, d, space, index, gpfn);
+  return traced(host, caller, "memory_op add_to_physmap", isFailure(d) ? domid : d.domid, { space, idx: index, gpfn }, result);
+}
+
+function addXenFrame(host: Host, d: DeepReadonly<Domain>, space: "shared_info" | "grant_table", index: number, gpfn: number): 0 | Failure {
+  if (!pagingModeTranslate(d)) return fail("EINVAL");
+  if (space === "grant_table") {
+    const grown = growTable(host, d.domid, index + 1);
+    if (isFailure(grown)) return grown;
+  }
+  const frames = space === "shared_info" ? [must(host, domainPagesCell, d.domid).sharedInfo] : must(host, grantTableCell, d.domid).frames;
+  const mfn = frames[index];
+  if (mfn === undefined) return fail("EINVAL");
+  physmapAdd(host, d.domid, gpfn, mfn, 1, "xen");
+  return 0;
+}
+
+/** Takes a guest frame of a translated domain away (XENMEM_remove_from_physmap). */
+export function removeFromPhysmap(host: Host, caller: Caller, { domid, gpfn }: { domid: number; gpfn: number }): 0 | Failure {
+  const d = targeted(host, caller, domid);
+  const result = isFailure(d) ? d : pagingModeTranslate(d) && gfnToMfn(host, d, gpfn) !== NO_FRAME ? 0 : fail("ENOENT");
+  if (result === 0 && !isFailure(d)) physmapRemove(host, d.domid, gpfn, 1);
+  return traced(host, caller, "memory_op remove_from_physmap", domid, { gpfn }, result);
+}

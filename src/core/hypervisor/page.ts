@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// struct page_info of frames that are more than allocated: somebody maps them,
+// they are page tables, or the hypervisor shares them with a domain. Other pages
+// of a domain have count 1, no type and no cell.
+
+import { cellType, must } from "../engine/cells.ts";
+import type { Cells, DeepReadonly } from "../engine/cells.ts";
+import { assert } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { bitmap, clearBit, findNextBit, setBit } from "./bitmap.ts";
+import { domainCell, domainPagesCell } from "./domain.ts";
+import { frameOwner, freeOwnedFrames } from "./frames.ts";
+import { getDomain, putDomain } from "./free.ts";
+import { credit, debit } from "./ledger.ts";
+import type { Holder, LedgerEntry } from "./ledger.ts";
+
+/** What a page may be used as while its type count is not 0 (PGT_*). The index is the field in `taf`. */
+export const pageTypes = ["none", "l1", "l2", "l3", "l4", "segdesc", "shared", "writable"] as const;
+export type PageType = (typeof pageTypes)[number];
+
+/** A page; its cell's identifier is the machine frame number. */
+export interface Page {
+  owner: number;
+  /** PGC_allocated: its domain has not given it up; one of `count`. */
+  allocated: boolean;
+  xenheap: boolean;
+  count: number;
+  type: PageType;
+  typeCount: number;
+  pinned: boolean;
+  validated: boolean;
+  /** Who holds the references beside the allocation. */
+  refs: LedgerEntry[];
+}
+
+export const pageCell = cellType<Page>("page", { provenance: ["refs"] });
+
+/** Frames that have a page cell. */
+const pages = bitmap("pages", 6);
+
+/** The first frame at `from` or after it that has a page cell, or -1. */
+export function nextPage(cells: Cells, from: number): number {
+  return findNextBit(cells, pages, from);
+}
+
+/** A frame's page, as it is or as a plain one would be; undefined for a frame that is no domain's. */
+export function pageOf(cells: Cells, mfn: number): DeepReadonly<Page> | undefined {
+  const page = cells.get(pageCell, mfn);
+  if (page !== undefined) return page;
+  const owner = frameOwner(cells, mfn);
+  return owner === null ? undefined : plainPage(owner);
+}
+
+function plainPage(owner: number): Page {
+  return {
+    owner,
+    allocated: true,
+    xenheap: false,
+    count: 1,
+    type: "none",
+    typeCount: 0,
+    pinned: false,
+    validated: false,
+    refs: [],
+  };
+}
+
+function editPage(host: Host, mfn: number): Page {
+  if (host.get(pageCell, mfn) !== undefined) return host.edit(pageCell, mfn);
+  const owner = frameOwner(host, mfn);
+  assert(owner !== null, `frame ${mfn} is no domain's`);
+  setBit(host, pages, mfn);
+  return host.add(pageCell, mfn, plainPage(owner));
+}
+
+function dropPage(host: Host, mfn: number): void {
+  host.drop(pageCell, mfn);
+  clearBit(host, pages, mfn);
+}
+
+/** Takes a reference on a page of that domain; false where it is another's, or nobody's (get_page). */
+export function getPage(host: Host, mfn: number, domid: number, holder: Holder): boolean {
+  if (pageOf(host, mfn)?.owner !== domid) return false;
+  const page = editPage(host, mfn);
+  page.count++;
+  credit(host, page.refs, holder, 1, 0);
+  return true;
+}
+
+/** Takes a reference and a type reference; false also where it is in use as another type (get_page_and_type). */
+export function getPageAndType(host: Host, mfn: number, domid: number, type: PageType, holder: Holder): boolean {
+  const found = pageOf(host, mfn);
+  if (found?.owner !== domid || (found.typeCount > 0 && found.type !== type)) return false;
+  const page = editPage(host, mfn);
+  page.count++;
+  page.typeCount++;
+  page.type = type;
+  page.validated = true;
+  credit(host, page.refs, holder, 1, 1);
+  return true;
+}
+
+/** Drops a reference; a page without any is freed (put_page). */
+export function putPage(host: Host, mfn: number, holder: string, kind: string): void {
+  const page = host.edit(pageCell, mfn);
+  debit(page.refs, holder, kind, 1, 0);
+  drop(host, mfn, page);
+}
+
+/** Drops a reference and a type reference (put_page_and_type). */
+export function putPageAndType(host: Host, mfn: number, holder: string, kind: string): void {
+  const page = host.edit(pageCell, mfn);
+  debit(page.refs, holder, kind, 1, 1);
+  page.typeCount--;
+  if (page.typeCount === 0) {
+    page.type = "none";
+    page.validated = false;
+  }
+  drop(host, mfn, page);
+}
+
+/** Gives the page up for its domain: it is freed as soon as nobody else holds it (put_page_alloc_ref). */
+export function putPageAllocRef(host: Host, mfn: number): void {
+  if (pageOf(host, mfn)?.allocated !== true) return;
+  const page = editPage(host, mfn);
+  page.allocated = false;
+  drop(host, mfn, page);
+}
+
+/** Marks a page as pinned or no longer so; the references are taken and dropped by the caller. */
+export function setPinned(host: Host, mfn: number, pinned: boolean): void {
+  host.edit(pageCell, mfn).pinned = pinned;
+}
+
+function drop(host: Host, mfn: number, page: Page): void {
+  page.count--;
+  assert(page.count >= 0, `page ${mfn} has a negative count`);
+  if (page.count === 0) return freeDomheapPage(host, mfn, page);
+  if (page.allocated && page.count === 1 && !page.xenheap && page.typeCount === 0 && !page.pinned) dropPage(host, mfn);
+}
+
+/**
+ * The last reference is gone (free_domheap_page). A Xen heap page only leaves
+ * its domain; the hypervisor frees the frame with the domain's structure.
+ */
+function freeDomheapPage(host: Host, mfn: number, { owner, xenheap, typeCount }: Page): void {
+  dropPage(host, mfn);
+  if (!xenheap) {
+    assert(typeCount === 0, `page ${mfn} is freed with a type`);
+    return freeOwnedFrames(host, owner, mfn, 1);
+  }
+  const counts = host.edit(domainPagesCell, owner);
+  counts.xenheapPages--;
+  counts.xenpages = counts.xenpages.filter((other) => other !== mfn);
+  if (counts.xenheapPages === 0) putDomain(host, owner, "xen", "xenheap pages");
+}
+
+/**
+ * Lets a domain map one of the hypervisor's own frames: shared_info, a grant
+ * frame. It counts as allocated to it and is pinned as writable
+ * (share_xen_page_with_guest).
+ */
+export function shareXenPage(host: Host, domid: number, mfn: number, op: string): void {
+  const dying = must(host, domainCell, domid).isDying !== "alive";
+  assert(!dying, `a frame is shared with the dying d${domid}`);
+  setBit(host, pages, mfn);
+  const page: Page = { ...plainPage(domid), xenheap: true, type: "writable", typeCount: 1, validated: true };
+  credit(host, page.refs, { holder: "xen", kind: "shared", op }, 0, 1);
+  host.add(pageCell, mfn, page);
+  const counts = host.edit(domainPagesCell, domid);
+  counts.xenpages.push(mfn);
+  if (counts.xenheapPages++ === 0) getDomain(host, domid, { holder: "xen", kind: "xenheap pages", op });
+}
+
+/** Forgets the frames shared with a domain that was never finished; its references go with it. */
+export function discardXenPages(host: Host, domid: number): void {
+  for (const mfn of must(host, domainPagesCell, domid).xenpages) dropPage(host, mfn);
+}
+
+/** `count_info` as debug keys print it: allocated, Xen heap, the count. */
+export function countInfo(page: DeepReadonly<Page>): bigint {
+  return (page.allocated ? 1n << 63n : 0n) | (page.xenheap ? 1n << 62n : 0n) | BigInt(page.count);
+}
+
+/** `type_info` as debug keys print it. */
+export function typeInfo(page: DeepReadonly<Page>): bigint {
+  const flags = (page.pinned ? 1n << 59n : 0n) | (page.validated ? 1n << 58n : 0n);
+  return (BigInt(pageTypes.indexOf(page.type)) << 61n) | flags | BigInt(page.typeCount);
+}

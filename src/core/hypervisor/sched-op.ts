@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SCHEDOP and VCPUOP: what a guest's kernel says about its own vCPUs
+// (xen/common/sched/core.c, do_sched_op; xen/common/domain.c, common_vcpu_op).
+
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { controlled, targeted, traced } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import { domainShutdown, vcpuDown, vcpuUp } from "./shutdown.ts";
+import { domainVcpu, vcpuBlock, VPF_down } from "./vcpu.ts";
+
+/** SCHEDOP_shutdown: the caller's domain is done, with a code of `ShutdownCode`. */
+export function schedopShutdown(host: Host, caller: Caller, { reason }: { reason: number }): 0 {
+  domainShutdown(host, caller.domid, reason & 255);
+  traced(host, caller, "sched_op shutdown", caller.domid, { reason }, 0);
+  return 0;
+}
+
+/** SCHEDOP_remote_shutdown: a control domain shuts another one down. ESRCH, EPERM. */
+export function remoteShutdown(host: Host, caller: Caller, { domid, reason }: { domid: number; reason: number }): 0 | Failure {
+  const d = domid === caller.domid ? fail("EPERM") : controlled(host, caller, domid);
+  if (!isFailure(d)) domainShutdown(host, domid, reason & 255);
+  return traced(host, caller, "sched_op remote_shutdown", domid, { reason }, isFailure(d) ? d : 0);
+}
+
+/** DMOP_remote_shutdown: a domain's device model shuts it down, as the port 0xcf9 asked for. EINVAL for PV. */
+export function dmopRemoteShutdown(host: Host, caller: Caller, { domid, reason }: { domid: number; reason: number }): 0 | Failure {
+  const d = targeted(host, caller, domid);
+  const result = isFailure(d) ? d : d.type === "pv" ? fail("EINVAL") : 0;
+  if (result === 0) domainShutdown(host, domid, reason & 255);
+  return traced(host, caller, "dm_op remote_shutdown", domid, { reason }, result);
+}
+
+/** SCHEDOP_block: the vCPU waits for an event. One that is pending already ends the wait at once. */
+export function schedopBlock(host: Host, caller: Caller, { vcpu }: { vcpu: number }): 0 | Failure {
+  const v = domainVcpu(host, caller.domid, vcpu);
+  if (v === undefined) return fail("ENOENT");
+  if (!v.upcallPending) vcpuBlock(host, caller.domid, vcpu);
+  return 0;
+}
+
+/** VCPUOP_up: starts a vCPU that has a context: ENOENT, EINVAL. */
+export function vcpuopUp(host: Host, caller: Caller, { vcpu }: { vcpu: number }): 0 | Failure {
+  const known = domainVcpu(host, caller.domid, vcpu) !== undefined;
+  const result = !known ? fail("ENOENT") : vcpuUp(host, caller.domid, vcpu) ? 0 : fail("EINVAL");
+  return traced(host, caller, "vcpu_op up", caller.domid, { vcpu }, result);
+}
+
+/** VCPUOP_down: stops a vCPU; the last one powers the domain off. */
+export function vcpuopDown(host: Host, caller: Caller, { vcpu }: { vcpu: number }): 0 | Failure {
+  if (domainVcpu(host, caller.domid, vcpu) === undefined) return fail("ENOENT");
+  vcpuDown(host, caller.domid, vcpu);
+  return traced(host, caller, "vcpu_op down", caller.domid, { vcpu }, 0);
+}
+
+/** VCPUOP_is_up. */
+export function vcpuopIsUp(host: Host, caller: Caller, { vcpu }: { vcpu: number }): boolean | Failure {
+  const v = domainVcpu(host, caller.domid, vcpu);
+  return v === undefined ? fail("ENOENT") : (v.pauseFlags & VPF_down) === 0;
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SYSCTL: the host as a whole (xen/common/sysctl.c). The caller must be
+// privileged (EPERM) unless it says otherwise.
+
+import { must } from "../engine/cells.ts";
+import { fail } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { isPrivileged, traced } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import { clearConsoleRing, readConsoleRing } from "./console-ring.ts";
+import { handleKeypress } from "./debug-keys.ts";
+import { isXenstoreDomain } from "./domctl.ts";
+import { domainFrom, forEachDomain } from "./domain.ts";
+import { getdomaininfo } from "./dominfo.ts";
+import type { DomainInfoReply } from "./dominfo.ts";
+import { heapCell } from "./heap.ts";
+import { machineOf } from "./machine.ts";
+import { runningTime, vcpusOf } from "./vcpu.ts";
+
+/** Up to `maxDomains` domains from `firstDomain` on, in order; xenstore's domain may ask too. */
+export function getdomaininfolist(
+  host: Host,
+  caller: Caller,
+  { firstDomain, maxDomains }: { firstDomain: number; maxDomains: number },
+): DomainInfoReply[] | Failure {
+  if (!isPrivileged(host, caller) && !isXenstoreDomain(host, caller.domid)) return fail("EPERM");
+  const infos: DomainInfoReply[] = [];
+  for (let d = domainFrom(host, firstDomain); d !== undefined && infos.length < maxDomains; d = domainFrom(host, d.domid + 1)) {
+    infos.push(getdomaininfo(host, host.now, d));
+  }
+  return infos;
+}
+
+/** struct xen_sysctl_physinfo. */
+export interface PhysInfo {
+  threadsPerCore: number;
+  coresPerSocket: number;
+  nrCpus: number;
+  maxCpuId: number;
+  nrNodes: number;
+  maxNodeId: number;
+  cpuKhz: number;
+  /** XEN_SYSCTL_PHYSCAP_*: hvm 1, pv 2, hap 8, shadow 16, gnttab-v1 256, gnttab-v2 512. */
+  capabilities: number;
+  totalPages: number;
+  freePages: number;
+  scrubPages: number;
+  outstandingPages: number;
+  maxMfn: number;
+  /** Eight words of CPUID feature bits. */
+  hwCap: number[];
+}
+
+const PHYSCAP = 1 | 2 | 8 | 16 | 0x100 | 0x200;
+
+/** The recordings' processor (an emulated Athlon). */
+const HW_CAP = [0x1fcbf3fd, 0xc2d8220b, 0xec500800, 0x00000077, 0, 0x01884389, 0x0000020c, 0];
+
+/** The machine's processors and memory. */
+export function physinfo(host: Host, caller: Caller): PhysInfo | Failure {
+  if (!isPrivileged(host, caller)) return fail("EPERM");
+  const machine = machineOf(host);
+  const { freePages, outstandingClaims } = must(host, heapCell, 0);
+  return {
+    threadsPerCore: 1,
+    coresPerSocket: machine.nrCpus,
+    nrCpus: machine.nrCpus,
+    maxCpuId: machine.nrCpus - 1,
+    nrNodes: 1,
+    maxNodeId: 0,
+    cpuKhz: machine.cpuKhz,
+    capabilities: PHYSCAP,
+    totalPages: machine.totalPages,
+    freePages,
+    scrubPages: 0,
+    outstandingPages: outstandingClaims,
+    maxMfn: machine.totalPages > 0x7ffdc ? (1 << 20) + machine.totalPages - 0x7ffdc - 1 : machine.totalPages - 1,
+    hwCap: [...HW_CAP],
+  };
+}
+
+/** Reads the hypervisor's console from character `index` on (0 for all it keeps) and, if asked, clears it. */
+export function readconsole(
+  host: Host,
+  caller: Caller,
+  { index = 0, clear = false }: { index?: number; clear?: boolean } = {},
+): { text: string; index: number } | Failure {
+  if (!isPrivileged(host, caller)) return fail("EPERM");
+  const { text, next } = readConsoleRing(host, index);
+  if (clear) clearConsoleRing(host);
+  return { text, index: next };
+}
+
+/** Presses debug keys; each prints to the hypervisor's console. */
+export function debugKeys(host: Host, caller: Caller, { keys }: { keys: string }): 0 | Failure {
+  if (!isPrivileged(host, caller)) return traced(host, caller, "sysctl debug_keys", -1, { keys }, fail("EPERM"));
+  for (const key of keys) handleKeypress(host, key);
+  return traced(host, caller, "sysctl debug_keys", -1, { keys }, 0);
+}
+
+/** A pool of processors; there is one. */
+export interface CpupoolInfo {
+  cpupoolId: number;
+  schedId: number;
+  nDom: number;
+  cpus: number[];
+}
+
+/** XEN_SCHEDULER_CREDIT2. */
+export const SCHED_CREDIT2 = 6;
+
+/** The first pool from `cpupoolId` on; ENOENT after the last. */
+export function cpupoolInfo(host: Host, caller: Caller, { cpupoolId }: { cpupoolId: number }): CpupoolInfo | Failure {
+  if (!isPrivileged(host, caller)) return fail("EPERM");
+  if (cpupoolId > 0) return fail("ENOENT");
+  let nDom = 0;
+  for (const _ of forEachDomain(host)) nDom++;
+  return { cpupoolId: 0, schedId: SCHED_CREDIT2, nDom, cpus: Array.from({ length: machineOf(host).nrCpus }, (_, cpu) => cpu) };
+}
+
+/** Memory nodes: bytes in all and free, and their distances; there is one node. */
+export function numainfo(host: Host, caller: Caller): { meminfo: { memsize: number; memfree: number }[]; distance: number[][] } | Failure {
+  if (!isPrivileged(host, caller)) return fail("EPERM");
+  const { freePages } = must(host, heapCell, 0);
+  return { meminfo: [{ memsize: machineOf(host).totalPages * 4096, memfree: freePages * 4096 }], distance: [[10]] };
+}
+
+/** Where each processor is: all in one socket of one node. */
+export function cputopoinfo(host: Host, caller: Caller): { core: number; socket: number; node: number }[] | Failure {
+  if (!isPrivileged(host, caller)) return fail("EPERM");
+  return Array.from({ length: machineOf(host).nrCpus }, (_, core) => ({ core, socket: 0, node: 0 }));
+}
+
+/** Nanoseconds each processor was idle: those in which no vCPU placed on it ran. */
+export function getcpuinfo(host: Host, caller: Caller): { idletime: number }[] | Failure {
+  if (!isPrivileged(host, caller)) return fail("EPERM");
+  const busy = Array.from({ length: machineOf(host).nrCpus }, () => 0);
+  for (const d of forEachDomain(host)) {
+    for (const [, v] of vcpusOf(host, d)) busy[v.processor] = (busy[v.processor] ?? 0) + runningTime(host.now, v);
+  }
+  return busy.map((time) => ({ idletime: Math.max(host.now - time, 0) * 1000 }));
+}
+
+/** The scheduler's number (XEN_SYSCTL_sched_id). */
+export function schedId(host: Host, caller: Caller): number | Failure {
+  return isPrivileged(host, caller) ? SCHED_CREDIT2 : fail("EPERM");
+}
+
+/** Credit2's rate limit in microseconds (XEN_SYSCTL_scheduler_op). */
+export function schedulerParams(host: Host, caller: Caller): { ratelimitUs: number } | Failure {
+  return isPrivileged(host, caller) ? { ratelimitUs: 1000 } : fail("EPERM");
+}
