@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// xenstored's hands on the hypervisor: the rings it has mapped, the event
+// channels it has bound, and what its store sees of both.
+
+import { cellType, must } from "../engine/cells.ts";
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import type { Caller } from "../hypervisor/caller.ts";
+import { domainById } from "../hypervisor/domain.ts";
+import { DOMINF_dying, DOMINF_shutdown, getdomaininfo } from "../hypervisor/dominfo.ts";
+import * as evtchn from "../hypervisor/event-channel-op.ts";
+import { GNTMAP_host_map, GrantStatus } from "../hypervisor/grant-table.ts";
+import * as gnttab from "../hypervisor/grant-table-op.ts";
+import { portId, upcallCell } from "../hypervisor/port.ts";
+import { resetRing, setRingError } from "../xenstore/ring.ts";
+import type { RingPage } from "../xenstore/ring.ts";
+import type { Domains, Store, TraceLine } from "../xenstore/store.ts";
+import { typeName } from "../xenstore/wire.ts";
+import { clientSocketCell } from "./xenstored-clients.ts";
+import { readyMailbox } from "./unix-socket.ts";
+
+/** The server's name for clients, and the process's in hypercalls. */
+export const XENSTORED = "xenstored";
+export const XENSTORED_CALLER: Caller = { domid: 0, process: XENSTORED };
+
+/** The grant every guest makes for its xenstore page (GNTTAB_RESERVED_XENSTORE). */
+const GRANT_XENSTORE = 1;
+
+/** A domain's ring as xenstored holds it, by domid. */
+export interface MappedRing {
+  /** xenstored's own port, bound to the domain's. */
+  port: number;
+  mfn: number;
+  /** The grant mapping; null for dom0's page, which is no grant. */
+  handle: number | null;
+  /** Bytes taken from the ring that are not served yet: whole requests behind the first. */
+  input: Uint8Array;
+}
+
+export const mappedRingCell = cellType<MappedRing>("xenstored-ring");
+
+/** Whose ring a port of xenstored's is for, by port. */
+export const ringPortCell = cellType<{ domid: number }>("xenstored-port");
+
+declare module "../engine/trace.ts" {
+  interface TraceEvents {
+    /**
+     * A message as xenstored sees it, or the coming and going of a connection.
+     * `who` is the process on the other end, or `dom1 kernel`; `body` the payload as latin1.
+     */
+    xenstore: {
+      dir: "in" | "out" | "create-connection" | "destroy-connection";
+      who: string;
+      conn: number;
+      op: string;
+      reqId: number;
+      txId: number;
+      body: string;
+    };
+  }
+}
+
+/** The page of a mapped ring. */
+export function ringPage(host: Host, mfn: number): RingPage {
+  return {
+    read: (offset, length) => host.memory.read(mfn, offset, length),
+    write: (offset, bytes) => host.memory.write(mfn, offset, bytes),
+  };
+}
+
+/** Binds a domain's event channel to this process, and notes the ring that goes with it. */
+export function bindRing(
+  host: Host,
+  domid: number,
+  remotePort: number,
+  ring: Pick<MappedRing, "mfn" | "handle">,
+): Failure | undefined {
+  const bound = evtchn.bindInterdomain(host, XENSTORED_CALLER, { remoteDomid: domid, remotePort });
+  if (isFailure(bound)) return bound;
+  host.add(upcallCell, portId(0, bound.port), { mailbox: readyMailbox(XENSTORED) });
+  host.add(ringPortCell, bound.port, { domid });
+  host.add(mappedRingCell, domid, { ...ring, port: bound.port, input: new Uint8Array(0) });
+  return undefined;
+}
+
+function unbindRing(host: Host, domid: number): MappedRing {
+  const { port, mfn, handle, input } = must(host, mappedRingCell, domid);
+  host.drop(upcallCell, portId(0, port));
+  host.drop(ringPortCell, port);
+  host.drop(mappedRingCell, domid);
+  evtchn.close(host, XENSTORED_CALLER, { port });
+  return { port, mfn, handle, input };
+}
+
+function introduce(host: Host, domid: number, port: number): Failure | undefined {
+  const mapped = gnttab.mapGrantRef(host, XENSTORED_CALLER, { domid, ref: GRANT_XENSTORE, flags: GNTMAP_host_map });
+  if (isFailure(mapped) || mapped.status !== GrantStatus.okay) return fail("EINVAL");
+  const failure = bindRing(host, domid, port, { mfn: mapped.mfn, handle: mapped.handle });
+  if (failure !== undefined) gnttab.unmapGrantRef(host, XENSTORED_CALLER, { handle: mapped.handle });
+  return failure;
+}
+
+function domainsOf(host: Host): Domains {
+  const page = (domid: number): RingPage => ringPage(host, must(host, mappedRingCell, domid).mfn);
+  return {
+    info: (domid) => {
+      const domain = domainById(host, domid);
+      if (domain === undefined) return undefined;
+      const { flags } = getdomaininfo(host, host.now, domain);
+      return { shutdown: (flags & DOMINF_shutdown) !== 0, dying: (flags & DOMINF_dying) !== 0 };
+    },
+    introduce: (domid, _gfn, port) => introduce(host, domid, port),
+    rebind: (domid, port) => {
+      const { mfn, handle } = unbindRing(host, domid);
+      bindRing(host, domid, port, { mfn, handle });
+    },
+    resetRing: (domid) => {
+      if (resetRing(page(domid))) evtchn.send(host, XENSTORED_CALLER, { port: must(host, mappedRingCell, domid).port });
+    },
+    release: (domid) => {
+      const { handle } = unbindRing(host, domid);
+      if (handle !== null) gnttab.unmapGrantRef(host, XENSTORED_CALLER, { handle });
+    },
+    ignored: (domid, error) => setRingError(page(domid), error),
+  };
+}
+
+function observer(host: Host): (line: TraceLine) => void {
+  return ({ kind, conn, type, reqId, txId, body }) => {
+    const who = host.get(clientSocketCell, conn)?.socket ?? `dom${conn} kernel`;
+    host.emit("xenstore", { dir: kind, who, conn, op: typeName(type), reqId, txId, body });
+  };
+}
+
+/**
+ * The store on this host during a step.
+ *
+ * @param queued collects connections that have something to take
+ */
+export function storeOf(host: Host, queued?: Set<number>): Store {
+  return {
+    cells: host,
+    now: host.now,
+    domains: domainsOf(host),
+    observe: observer(host),
+    queued: (conn) => void queued?.add(conn),
+  };
+}

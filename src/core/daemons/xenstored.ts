@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// xenstored as a process of dom0: the store of core/xenstore, reached through
+// sockets and through the rings of the domains that were introduced to it
+// (tools/xenstore/xenstored_core.c, xenstored_domain.c).
+
+import { cellType, must } from "../engine/cells.ts";
+import { isFailure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { addMailbox, hasMessage, mailboxCell, takeMessage } from "../engine/mailbox.ts";
+import { routine } from "../engine/routine.ts";
+import { spawnThread } from "../engine/thread.ts";
+import * as evtchn from "../hypervisor/event-channel-op.ts";
+import { portId, upcallCell } from "../hypervisor/port.ts";
+import { VIRQ_DOM_EXC } from "../hypervisor/virq.ts";
+import { ignoreConnection, XENSTORE_ERROR_RINGIDX } from "../xenstore/domain.ts";
+import { serverHasRequests, serverRead, serverRoom, serverWrite } from "../xenstore/ring.ts";
+import {
+  connectSocket,
+  disconnect,
+  domainsChanged,
+  mayRead,
+  outputLength,
+  receive,
+  startStore,
+  takeOutput,
+} from "../xenstore/store.ts";
+import type { StoreOptions } from "../xenstore/store.ts";
+import { HEADER_SIZE, PAYLOAD_MAX, readU32 } from "../xenstore/wire.ts";
+import { closeByServer, isOpen, readyMailbox, sendToClient, serverReceives, serverTakes } from "./unix-socket.ts";
+import { clientCell, clientSocketCell } from "./xenstored-clients.ts";
+import { bindRing, mappedRingCell, ringPage, ringPortCell, storeOf, XENSTORED, XENSTORED_CALLER } from "./xenstored-ports.ts";
+
+export { XENSTORED } from "./xenstored-ports.ts";
+
+/** What the process holds beside its store: the port of VIRQ_DOM_EXC. */
+const processCell = cellType<{ virqPort: number }>("xenstored-process");
+
+const MAILBOX = readyMailbox(XENSTORED);
+
+/**
+ * How many of the bytes belong to the first message; 0 while it is not whole.
+ * A length that cannot be is left to the store, which ends the connection.
+ */
+function firstMessage(bytes: Uint8Array): number {
+  if (bytes.length < HEADER_SIZE) return 0;
+  const length = readU32(bytes, 12);
+  if (length > PAYLOAD_MAX) return bytes.length;
+  return bytes.length >= HEADER_SIZE + length ? HEADER_SIZE + length : 0;
+}
+
+/** Each client has its turn: what is left of one comes after the others. */
+function again(host: Host, what: string | number): void {
+  const { messages } = host.edit(mailboxCell, MAILBOX);
+  if (!messages.includes(what)) messages.push(what);
+}
+
+/** Sends what connections have to take, as far as there is room (handle_output). */
+function flush(host: Host, conns: ReadonlySet<number>): void {
+  for (const conn of conns) {
+    const waiting = outputLength(host, conn);
+    if (waiting === 0) continue;
+    const socket = host.get(clientSocketCell, conn)?.socket;
+    if (socket === undefined) {
+      flushRing(host, conn, waiting);
+      continue;
+    }
+    const bytes = new Uint8Array(waiting);
+    takeOutput(storeOf(host), conn, bytes, 0, waiting);
+    if (isOpen(host, socket)) sendToClient(host, socket, bytes);
+  }
+}
+
+function flushRing(host: Host, domid: number, waiting: number): void {
+  const ring = host.get(mappedRingCell, domid);
+  if (ring === undefined) return;
+  const page = ringPage(host, ring.mfn);
+  const room = serverRoom(page);
+  if (isFailure(room)) return ignoreConnection(storeOf(host), domid, XENSTORE_ERROR_RINGIDX);
+  const bytes = new Uint8Array(Math.min(room, waiting));
+  const count = takeOutput(storeOf(host), domid, bytes, 0, bytes.length);
+  if (count === 0) return;
+  serverWrite(page, bytes.subarray(0, count));
+  evtchn.send(host, XENSTORED_CALLER, { port: ring.port });
+}
+
+/** One request of a client on a socket, or its end (handle_input). */
+function serveSocket(host: Host, socket: string, queued: Set<number>): void {
+  if (!isOpen(host, socket)) return;
+  const conn = host.get(clientCell, socket)?.conn ?? acceptSocket(host, socket, queued);
+  const { bytes, closed } = serverReceives(host, socket);
+  const length = firstMessage(bytes);
+  if (length === 0) {
+    if (closed) dropClient(host, socket, conn, queued);
+    return;
+  }
+  const request = bytes.slice(0, length);
+  serverTakes(host, socket, length);
+  if (receive(storeOf(host, queued), conn, request) === "failed") return dropClient(host, socket, conn, queued);
+  if (bytes.length > length || closed) again(host, socket);
+}
+
+function acceptSocket(host: Host, socket: string, queued: Set<number>): number {
+  const store = storeOf(host, queued);
+  const conn = connectSocket(store);
+  host.add(clientCell, socket, { conn });
+  host.add(clientSocketCell, conn, { socket });
+  return conn;
+}
+
+function dropClient(host: Host, socket: string, conn: number, queued: Set<number>): void {
+  flush(host, new Set([conn]));
+  disconnect(storeOf(host, queued), conn);
+  queued.delete(conn);
+  host.drop(clientCell, socket);
+  host.drop(clientSocketCell, conn);
+  closeByServer(host, socket);
+}
+
+/** One request of a domain on its ring, or the room it made there. */
+function serveRing(host: Host, domid: number, queued: Set<number>): void {
+  const { port, mfn, input } = host.edit(mappedRingCell, domid);
+  queued.add(domid);
+  if (!mayRead(host, domid)) return;
+  const store = storeOf(host, queued);
+  const taken = takeRing(host, mfn, port);
+  if (taken === null) return ignoreConnection(store, domid, XENSTORE_ERROR_RINGIDX);
+  const bytes = new Uint8Array([...input, ...taken]);
+  const length = firstMessage(bytes);
+  const ring = host.edit(mappedRingCell, domid);
+  ring.input = bytes.slice(length);
+  if (length === 0) return;
+  if (ring.input.length > 0) again(host, port);
+  receive(store, domid, bytes.subarray(0, length));
+}
+
+/** What is in the request ring; null where its indices cannot be. */
+function takeRing(host: Host, mfn: number, port: number): Uint8Array | null {
+  const page = ringPage(host, mfn);
+  if (!serverHasRequests(page)) return new Uint8Array(0);
+  const bytes = serverRead(page);
+  if (isFailure(bytes)) return null;
+  if (bytes.length > 0) evtchn.send(host, XENSTORED_CALLER, { port });
+  return bytes;
+}
+
+function serve(host: Host): void {
+  const queued = new Set<number>();
+  const what = takeMessage(host, MAILBOX);
+  if (typeof what === "string") serveSocket(host, what, queued);
+  else if (what === must(host, processCell, 0).virqPort) domainsChanged(storeOf(host, queued));
+  else {
+    const domid = host.get(ringPortCell, what as number)?.domid;
+    if (domid !== undefined) serveRing(host, domid, queued);
+  }
+  flush(host, queued);
+}
+
+const xenstored = routine(
+  "xenstored",
+  (a: { dom0Port: number; dom0Mfn: number }) => ({ ...a }),
+  ({ step, forever, waitFor }) => [
+    step("domain_init", (host, l) => {
+      const virq = evtchn.bindVirq(host, XENSTORED_CALLER, { virq: VIRQ_DOM_EXC, vcpu: 0 });
+      if (isFailure(virq)) return virq;
+      host.add(processCell, 0, { virqPort: virq.port });
+      host.add(upcallCell, portId(0, virq.port), { mailbox: MAILBOX });
+      return bindRing(host, 0, l.dom0Port, { mfn: l.dom0Mfn, handle: null });
+    }),
+    forever("main", [
+      waitFor("poll", (host) => hasMessage(host, MAILBOX)),
+      step("handle_event, handle_input, handle_output", (host) => serve(host)),
+    ]),
+  ],
+);
+
+/**
+ * Starts xenstored. Clients connect to the server named `XENSTORED`.
+ *
+ * @param dom0Mfn frame of the page that dom0's kernel shares with it (/proc/xen/xsd_kva)
+ * @param dom0Port unbound port of dom0 for its ring's events (/proc/xen/xsd_port)
+ */
+export function startXenstored(host: Host, dom0Mfn: number, dom0Port: number, options: StoreOptions = {}): void {
+  addMailbox(host, MAILBOX);
+  startStore(storeOf(host), options);
+  spawnThread(host, XENSTORED, xenstored, { dom0Port, dom0Mfn });
+}
