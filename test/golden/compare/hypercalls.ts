@@ -121,7 +121,7 @@ function described(names: Names, ports: Map<string, string>, call: Call): string
   const args = Object.entries(call.args).map(([name, value]) => {
     if (name === "dom") return `dom=${names.domid(value)}`;
     if (call.name === "evtchn UNBIND" && name === "port") return `port=${ports.get(value) ?? value}`;
-    return `${name}=${value}`;
+    return `${name}=${/^0x[0-9a-f]+$/.test(value) ? Number(value) : value}`;
   });
   let result = `${call.result}`;
   if (call.name === "evtchn BIND_INTERDOMAIN" && call.result >= 0) {
