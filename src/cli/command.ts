@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a command of `xenolith` is: one table entry makes its parsing, its help
-// and the shell completion.
+// What a command of `xenolith` is: one table entry makes its parsing, its help,
+// the shell completion and the reference page.
 
 import { parseArgs } from "node:util";
+import { Problem } from "../live/problem.ts";
+import { callable } from "./self.ts";
 
 /** One option: `--name VALUE` where `value` names the value, else a switch. */
 export interface Option {
@@ -11,6 +13,8 @@ export interface Option {
   readonly short?: string;
   /** What the value is called in help; absent for a switch. */
   readonly value?: string;
+  /** The values there are, where they can be listed: checked, and completed. */
+  readonly among?: readonly string[];
   readonly help: string;
 }
 
@@ -40,13 +44,14 @@ export interface Command {
   readonly raw?: boolean;
   /** The least and the most words it takes. */
   readonly words?: readonly [least: number, most: number];
+  /** What its first word can be, where that can be listed: for completion. */
+  readonly verbs?: readonly string[];
+  /** Throws `Problem` for what the user must hear. */
   readonly run: (invocation: Invocation) => Promise<number>;
 }
 
-const COMMON: readonly Option[] = [
-  { name: "json", help: "print JSON instead of text" },
-  { name: "help", short: "h", help: "print this help" },
-];
+const JSON_OPTION: Option = { name: "json", help: "print JSON instead of text" };
+const HELP_OPTION: Option = { name: "help", short: "h", help: "print this help" };
 
 /** Option that says which host is meant. */
 export const DIR_OPTION: Option = {
@@ -55,19 +60,37 @@ export const DIR_OPTION: Option = {
   help: "the host's state directory (default: $XENOLITH_DIR, or one private to you)",
 };
 
+/** Every option of a command, the common ones included. */
+export function optionsOf(command: Command): readonly Option[] {
+  return command.raw === true
+    ? [...command.options, HELP_OPTION]
+    : [...command.options, JSON_OPTION, HELP_OPTION];
+}
+
+/** The line that shows how a command is called. */
+export function usageLine(command: Command): string {
+  return `xenolith ${command.name} ${command.operands}`.trimEnd();
+}
+
+/** An option as help shows it: `-f, --full NAME`. */
+export function optionText({ name, short, value }: Option): string {
+  return `${short === undefined ? "" : `-${short}, `}--${name}${value === undefined ? "" : ` ${value}`}`;
+}
+
 /** A command's help, as `--help` prints it. */
 export function helpText(command: Command): string {
-  const options = command.raw === true ? [...command.options] : [...command.options, ...COMMON];
-  const rows = options.map(({ name, short, value, help }) => {
-    const left = `${short === undefined ? "    " : `-${short}, `}--${name}${value === undefined ? "" : ` ${value}`}`;
-    return `  ${left.padEnd(30)} ${help}`;
+  const rows = optionsOf(command).map((option) => {
+    const left = `${option.short === undefined ? "    " : ""}${optionText(option)}`;
+    return `  ${left.padEnd(30)} ${option.help}`;
   });
   return [
-    `Usage: xenolith ${command.name} ${command.operands}`.trimEnd(),
+    `Usage: ${usageLine(command)}`,
     "",
     command.summary,
     ...(command.details === undefined ? [] : ["", command.details]),
-    ...(rows.length === 0 ? [] : ["", "Options:", ...rows]),
+    "",
+    "Options:",
+    ...rows,
     "",
     "Examples:",
     ...command.examples.map((example) => `  ${example}`),
@@ -75,60 +98,80 @@ export function helpText(command: Command): string {
   ].join("\n");
 }
 
-/** Runs a command with the words behind its name. Usage errors are printed, with what to do next. */
+/** Runs a command with the words behind its name. What is wrong is printed, with what to do next. */
 export async function runCommand(command: Command, args: readonly string[]): Promise<number> {
-  if (command.raw === true) {
-    const { own, rest } = splitRaw(command, args);
-    if (own === null) return print(helpText(command));
-    return command.run({ ...own, words: rest, json: false });
-  }
-  const parsed = parse(command, args);
-  if (typeof parsed === "string") return usageError(command, parsed);
-  if (parsed.switches.has("help")) return print(helpText(command));
-  const [least, most] = command.words ?? [0, 0];
-  if (parsed.words.length < least) return usageError(command, `${command.name} needs ${command.operands}`);
-  if (parsed.words.length > most) return usageError(command, `too many words: ${parsed.words.slice(most).join(" ")}`);
-  return command.run(parsed);
-}
-
-function print(text: string): number {
-  process.stdout.write(text);
-  return 0;
-}
-
-/** Says what is wrong with a command line, and where help is. Exit code 2. */
-export function usageError(command: Pick<Command, "name">, problem: string): number {
-  process.stderr.write(`xenolith ${command.name}: ${problem}\nTry: xenolith ${command.name} --help\n`);
-  return 2;
-}
-
-function parse(command: Command, args: readonly string[]): Invocation | string {
-  const options = [...command.options, ...COMMON];
+  let json = command.raw !== true && args.includes("--json");
   try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: Object.fromEntries(
-        options.map(({ name, short, value }) => [
-          name,
-          { type: value === undefined ? ("boolean" as const) : ("string" as const), ...(short === undefined ? {} : { short }) },
-        ]),
-      ),
-    });
-    const entries = Object.entries(values);
-    return {
-      values: Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string")),
-      switches: new Set(entries.filter(([, value]) => value === true).map(([name]) => name)),
-      words: positionals,
-      json: values["json"] === true,
-    };
+    const invocation = command.raw === true ? splitRaw(command, args) : parse(command, args);
+    json = invocation.json;
+    if (invocation.switches.has("help")) {
+      process.stdout.write(callable(helpText(command)));
+      return 0;
+    }
+    checkWords(command, invocation.words);
+    return await command.run(invocation);
   } catch (error) {
-    return (error as Error).message;
+    if (!(error instanceof Problem)) throw error;
+    return report(command, error, json);
   }
+}
+
+function checkWords(command: Command, words: readonly string[]): void {
+  const [least, most] = command.words ?? [0, command.raw === true ? Infinity : 0];
+  if (words.length < least) throw new Problem(`needs ${command.operands}`, null, 2);
+  if (words.length > most) throw new Problem(`too many words: ${words.slice(most).join(" ")}`, null, 2);
+}
+
+function report({ name }: Command, problem: Problem, json: boolean): number {
+  const words = problem.next ?? (problem.code === 2 ? `xenolith ${name} --help` : null);
+  const next = words === null ? null : callable(words);
+  if (json) process.stdout.write(`${JSON.stringify({ error: problem.message, next })}\n`);
+  else {
+    process.stderr.write(`xenolith ${name}: ${problem.message}\n`);
+    if (next !== null) process.stderr.write(`Try: ${next}\n`);
+  }
+  return problem.code;
+}
+
+function checkAmong(options: readonly Option[], values: Invocation["values"]): void {
+  for (const { name, among } of options) {
+    const value = values[name];
+    if (value === undefined || among === undefined || among.includes(value)) continue;
+    throw new Problem(`--${name} is one of ${among.join(", ")}, not ${value}`, null, 2);
+  }
+}
+
+function parse(command: Command, args: readonly string[]): Invocation {
+  const options = optionsOf(command);
+  const config = options.map(({ name, short, value }) => [
+    name,
+    {
+      type: value === undefined ? ("boolean" as const) : ("string" as const),
+      ...(short === undefined ? {} : { short }),
+    },
+  ]);
+  let parsed: { values: object; positionals: string[] };
+  try {
+    parsed = parseArgs({ args: [...args], allowPositionals: true, options: Object.fromEntries(config) });
+  } catch (error) {
+    throw new Problem(parseWords((error as Error).message), null, 2);
+  }
+  const entries = Object.entries(parsed.values);
+  const values = Object.fromEntries(
+    entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
+  checkAmong(options, values);
+  const switches = new Set(entries.filter(([, value]) => value === true).map(([name]) => name));
+  return { values, switches, words: parsed.positionals, json: switches.has("json") };
+}
+
+/** The first sentence of what Node says of a command line: its advice about `--` helps nobody here. */
+function parseWords(message: string): string {
+  return (message.split(/\. |\n/)[0] as string).replace(/^Unknown option/, "no such option:");
 }
 
 /** A raw command's own options stand before the first other word; a `--` ends them. */
-function splitRaw(command: Command, args: readonly string[]): { own: Omit<Invocation, "words" | "json"> | null; rest: string[] } {
+function splitRaw(command: Command, args: readonly string[]): Invocation {
   const values: { [name: string]: string } = {};
   const switches = new Set<string>();
   let at = 0;
@@ -138,11 +181,39 @@ function splitRaw(command: Command, args: readonly string[]): { own: Omit<Invoca
       at++;
       break;
     }
-    if (at === 0 && (word === "--help" || word === "-h")) return { own: null, rest: [] };
-    const option = command.options.find(({ name }) => word === `--${name}` || word.startsWith(`--${name}=`));
+    const option = optionsOf(command).find(
+      ({ name, short }) =>
+        word === `--${name}` || word.startsWith(`--${name}=`) || (at === 0 && word === `-${short}`),
+    );
     if (option === undefined) break;
     if (option.value === undefined) switches.add(option.name);
-    else values[option.name] = word.includes("=") ? word.slice(word.indexOf("=") + 1) : (args[++at] ?? "");
+    else if (word.includes("=")) values[option.name] = word.slice(word.indexOf("=") + 1);
+    else {
+      const value = args[++at];
+      if (value === undefined) throw new Problem(`--${option.name} needs ${option.value}`, null, 2);
+      values[option.name] = value;
+    }
   }
-  return { own: { values, switches }, rest: args.slice(at) };
+  checkAmong(command.options, values);
+  return { values, switches, words: args.slice(at), json: false };
+}
+
+/**
+ * A whole number given as an option.
+ *
+ * @param fallback where the option was not given
+ */
+export function numberOf(invocation: Invocation, name: string, fallback: number, least = 0): number {
+  const text = invocation.values[name];
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
+    throw new Problem(`--${name} takes a whole number of at least ${least}, not ${text}`, null, 2);
+  }
+  return value;
+}
+
+/** Prints a result as JSON, on one line. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
 }

@@ -3,6 +3,7 @@
 // Where bin/xenolith.js hands over: finds the command and runs it.
 
 import { runCommand } from "./command.ts";
+import { callable, version } from "./self.ts";
 import { commands } from "./table.ts";
 
 function overview(): string {
@@ -25,7 +26,8 @@ function distance(a: string, b: string): number {
   for (const [i, letter] of [...a].entries()) {
     const next = [i + 1];
     for (const [j, other] of [...b].entries()) {
-      next.push(Math.min((row[j + 1] as number) + 1, (next[j] as number) + 1, (row[j] as number) + Number(letter !== other)));
+      const swapped = (row[j] as number) + Number(letter !== other);
+      next.push(Math.min((row[j + 1] as number) + 1, (next[j] as number) + 1, swapped));
     }
     row = next;
   }
@@ -33,10 +35,19 @@ function distance(a: string, b: string): number {
 }
 
 function unknown(name: string): number {
-  const near = commands.map((command) => command.name).toSorted((a, b) => distance(name, a) - distance(name, b))[0] as string;
-  const hint = distance(name, near) <= 2 ? `Did you mean: xenolith ${near}` : "Try: xenolith --help";
-  process.stderr.write(`xenolith: no command ${name}\n${hint}\n`);
+  const names = commands.map((command) => command.name);
+  const near = names.toSorted((a, b) => distance(name, a) - distance(name, b))[0] as string;
+  const next = distance(name, near) <= 2 ? `xenolith ${near} --help` : "xenolith --help";
+  process.stderr.write(callable(`xenolith: no command ${name}\nTry: ${next}\n`));
   return 2;
+}
+
+/** Who reads our output may stop reading (`xenolith … | head`): then nothing is left to say. */
+function endWithReader(): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(141); // as SIGPIPE would end it
+  });
 }
 
 /**
@@ -46,11 +57,16 @@ function unknown(name: string): number {
  * @returns the exit code: 0 ok, 1 the thing asked about is bad, 2 usage
  */
 export async function main(args: readonly string[]): Promise<number> {
+  endWithReader();
   const [name, ...rest] = args;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     const out = name === undefined ? process.stderr : process.stdout;
-    out.write(overview());
+    out.write(callable(overview()));
     return name === undefined ? 2 : 0;
+  }
+  if (name === "--version") {
+    process.stdout.write(`xenolith ${version()}\n`);
+    return 0;
   }
   const found = commands.find((command) => command.name === name);
   if (found === undefined) return unknown(name);

@@ -12,9 +12,20 @@ interface Entry {
 }
 
 export const commands: readonly Entry[] = [
-  { name: "start", summary: "a live host with two domains, to look around in", load: () => import("./commands/start.ts") },
-  { name: "up", summary: "start a live host", load: () => import("./commands/up.ts") },
-  { name: "down", summary: "stop it", load: () => import("./commands/down.ts") },
-  { name: "status", summary: "what runs on it, and where its sockets are", load: () => import("./commands/status.ts") },
-  { name: "xl", summary: "the built-in toolstack: xl's verbs, words and exit codes", load: () => import("./commands/xl.ts") },
+  { name: "store", summary: "read, write and watch xenstore", load: () => import("./commands/store.ts") },
+  {
+    name: "xenstored",
+    summary: "only the store, on a socket of its own",
+    load: () => import("./commands/xenstored.ts"),
+  },
+  {
+    name: "completion",
+    summary: "print a shell's completion script",
+    load: () => import("./commands/completion.ts"),
+  },
 ];
+
+/** All of them, loaded: for what is made from the table. */
+export async function loadCommands(): Promise<Command[]> {
+  return Promise.all(commands.map(async ({ load }) => (await load()).command));
+}

@@ -123,7 +123,8 @@ export function ask(
     const socket = net.connect(path);
     let result: unknown;
     socket.on("connect", () => socket.write(`${JSON.stringify(request)}\n`));
-    const type = (text: Buffer): void => void socket.write(`${JSON.stringify({ input: text.toString("latin1") })}\n`);
+    const type = (text: Buffer): void =>
+      void socket.write(`${JSON.stringify({ input: text.toString("latin1") })}\n`);
     input?.on("data", type);
     const finish = (): void => {
       input?.off("data", type);

@@ -6,6 +6,7 @@ import * as fs from "node:fs";
 import * as net from "node:net";
 import * as os from "node:os";
 import * as path from "node:path";
+import { Problem, systemWords } from "./problem.ts";
 
 /** The longest path a Unix socket can have on Linux, in bytes (sun_path, less its NUL). */
 const SOCKET_PATH_BYTES_MAX = 107;
@@ -22,9 +23,6 @@ export interface Directory {
   /** What a detached host says. */
   readonly log: string;
 }
-
-/** Something about the directory that the user must hear, with what to do next. */
-export class DirectoryError extends Error {}
 
 /** The directory that is meant: an option, `$XENOLITH_DIR`, or one private to the user. */
 export function directory(option: string | undefined): Directory {
@@ -45,32 +43,60 @@ function privateDirectory(): string {
   return path.join(os.tmpdir(), `xenolith-${process.getuid?.() ?? os.userInfo().username}`);
 }
 
-/** Makes the directory and takes it for this process. Throws DirectoryError where that cannot be. */
+/** Makes the directory and takes it for this process. Throws Problem where that cannot be. */
 export async function takeDirectory(where: Directory): Promise<void> {
-  for (const socket of [where.control, where.xenstored]) {
-    if (Buffer.byteLength(socket) > SOCKET_PATH_BYTES_MAX) {
-      throw new DirectoryError(
-        `the socket's path is longer than the ${SOCKET_PATH_BYTES_MAX} bytes a Unix socket can have: ${socket}\n` +
-          "Try a shorter one: --dir /tmp/xen",
-      );
-    }
-  }
+  for (const socket of [where.control, where.xenstored]) checkSocketPath(socket);
+  const dir = shellWord(where.dir);
   if (await answers(where.control)) {
     const pid = readPid(where);
-    throw new DirectoryError(
-      `a host is running in ${where.dir}${pid === null ? "" : ` (pid ${pid})`}\n` +
-        `Try: xenolith status --dir ${where.dir}, or another --dir`,
-    );
+    const who = pid === null ? "" : ` (pid ${pid})`;
+    throw new Problem(`a host is running in ${where.dir}${who}`, `xenolith status --dir ${dir}`);
   }
   try {
     fs.mkdirSync(where.dir, { recursive: true, mode: 0o700 });
     assertPrivate(where.dir);
+    fs.accessSync(where.dir, fs.constants.W_OK | fs.constants.X_OK);
+    claim(where);
     fs.mkdirSync(path.dirname(where.xenstored), { recursive: true, mode: 0o700 });
-    for (const stale of [where.control, where.xenstored, where.pidFile]) fs.rmSync(stale, { force: true });
-    fs.writeFileSync(where.pidFile, `${process.pid}\n`, { flag: "wx", mode: 0o600 });
+    for (const stale of [where.control, where.xenstored]) fs.rmSync(stale, { force: true });
   } catch (error) {
-    if (error instanceof DirectoryError) throw error;
-    throw new DirectoryError(`cannot use ${where.dir}: ${(error as Error).message}\nTry another: --dir DIR`);
+    if (error instanceof Problem) throw error;
+    throw new Problem(`cannot use ${where.dir}: ${systemWords(error)}`, "xenolith up --dir /tmp/xen");
+  }
+}
+
+/** Throws Problem where a path is longer than a Unix socket's may be. */
+export function checkSocketPath(socket: string): void {
+  const bytes = Buffer.byteLength(socket);
+  if (bytes <= SOCKET_PATH_BYTES_MAX) return;
+  const limit = `${bytes} bytes, a Unix socket allows ${SOCKET_PATH_BYTES_MAX}`;
+  throw new Problem(`the socket's path is too long (${limit}): ${socket}`, "xenolith up --dir /tmp/xen");
+}
+
+/** Writes the pid file, which only one process can; that of a process that is gone counts for nothing. */
+function claim(where: Directory): void {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      fs.writeFileSync(where.pidFile, `${process.pid}\n`, { flag: "wx", mode: 0o600 });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST" || attempt > 0) throw error;
+    }
+    const pid = readPid(where);
+    if (pid !== null && isHost(pid)) {
+      throw new Problem(`a host is starting or stopping in ${where.dir} (pid ${pid})`, `kill ${pid}`);
+    }
+    fs.rmSync(where.pidFile, { force: true });
+  }
+}
+
+/** Whether a process is one of ours: its number may long be somebody else's. */
+function isHost(pid: number): boolean {
+  if (pid === process.pid) return false;
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("xenolith");
+  } catch {
+    return false;
   }
 }
 
@@ -79,7 +105,7 @@ function assertPrivate(dir: string): void {
   const { uid } = fs.statSync(dir);
   const mine = process.getuid?.();
   if (mine !== undefined && uid !== mine) {
-    throw new DirectoryError(`${dir} belongs to user ${uid}, not to you\nTry another: --dir DIR`);
+    throw new Problem(`${dir} belongs to user ${uid}, not to you`, "xenolith up --dir /tmp/xen");
   }
 }
 
@@ -91,7 +117,8 @@ export function releaseDirectory(where: Directory): void {
 /** The process that holds the directory; null where none says so. */
 export function readPid(where: Directory): number | null {
   try {
-    return Number.parseInt(fs.readFileSync(where.pidFile, "utf8"), 10);
+    const pid = Number.parseInt(fs.readFileSync(where.pidFile, "utf8"), 10);
+    return Number.isNaN(pid) ? null : pid;
   } catch {
     return null;
   }
@@ -107,4 +134,9 @@ export function answers(socket: string): Promise<boolean> {
     });
     probe.on("error", () => resolve(false));
   });
+}
+
+/** A path as one word of a shell's command line. */
+export function shellWord(text: string): string {
+  return /^[A-Za-z0-9_./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -6,7 +6,13 @@
 import * as net from "node:net";
 import { must } from "../core/engine/cells.ts";
 import { mailboxCell } from "../core/engine/mailbox.ts";
-import { clientConnected, outsideClosed, outsideSeen, outsideSent, outsideTook } from "../core/daemons/outside.ts";
+import {
+  clientConnected,
+  outsideClosed,
+  outsideSeen,
+  outsideSent,
+  outsideTook,
+} from "../core/daemons/outside.ts";
 import { OUTSIDE_MAILBOX, clientReceives, isOpen } from "../core/daemons/unix-socket.ts";
 import type { Driver } from "./driver.ts";
 
@@ -38,7 +44,9 @@ export class Sockets {
     const socket = `outside.${++this.#count}`;
     this.#open.set(socket, real);
     this.#driver.give(clientConnected, { socket, server });
-    real.on("data", (bytes) => this.#driver.give(outsideSent, { socket, from: "client", bytes: Uint8Array.from(bytes) }));
+    real.on("data", (bytes) =>
+      this.#driver.give(outsideSent, { socket, from: "client", bytes: Uint8Array.from(bytes) }),
+    );
     real.on("drain", () => this.#flushOne(socket));
     real.on("error", () => real.destroy());
     real.on("close", () => {
