@@ -263,4 +263,11 @@ export type ParsedCommandLine =
       /** What xl prints before it begins (deprecation warnings), usually "". */
       stderr: string;
     }
-  | { kind: "exit"; code: number; stdout: string; stderr: string };
+  | {
+      kind: "exit";
+      code: number;
+      stdout: string;
+      stderr: string;
+      /** xl looks this domain up first, and only if it finds it ends as said here. */
+      domainFirst: DomainArg | null;
+    };

@@ -399,11 +399,13 @@ export const deviceUsbctrl = struct({
 });
 export type DeviceUsbctrl = ValueOf<typeof deviceUsbctrl>;
 
+const hostdev = struct({ hostbus: integer(), hostaddr: integer() });
+
 /** libxl_device_usbdev. */
 export const deviceUsbdev = struct({
   ctrl: integer(-1),
   port: integer(),
-  u: keyedUnion("type", { hostdev: struct({ hostbus: integer(), hostaddr: integer() }) }, "hostdev"),
+  u: keyedUnion("type", { unset: hostdev, hostdev }, "unset"),
 });
 export type DeviceUsbdev = ValueOf<typeof deviceUsbdev>;
 

@@ -174,7 +174,8 @@ type UnionOf<K extends string, M extends Record<string, Type<object>>> = {
 
 /**
  * A keyed union: `{ [keyName]: member, ...fields of that member }`. In JSON it is
- * one entry of the surrounding object with the key `keyName.member`.
+ * one entry of the surrounding object with the key `keyName.member`, except for
+ * a member called "unset": C's zero where the enumeration has no name for it.
  */
 export function keyedUnion<const K extends string, M extends Record<string, Type<object>>>(
   keyName: K,
@@ -188,7 +189,7 @@ export function keyedUnion<const K extends string, M extends Record<string, Type
   return {
     initMember,
     init: () => initMember(initial),
-    isDefault: () => false,
+    isDefault: (value) => keyOf(value) === "unset",
     toJson: (value) => memberType(keyOf(value)).toJson(value),
     discriminator: (value) => `${keyName}.${keyOf(value)}`,
     fromJson: (json) => {

@@ -37,7 +37,7 @@ function hvmOf(parse: Parse): HvmInfo {
 export const parseHvmFirmware: Section = (parse) => {
   const { b_info } = parse.domain;
   const hvm = hvmOf(parse);
-  if (b_info.kernel?.split("/").findLast((part) => part !== "") === "hvmloader") {
+  if (b_info.kernel?.split("/").at(-1) === "hvmloader") {
     parse.stderr +=
       'WARNING: you seem to be using "kernel" directive to override HVM guest firmware. ' +
       'Ignore that. Use "firmware_override" instead if you really want a non-default firmware\n';

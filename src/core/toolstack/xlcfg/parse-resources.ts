@@ -40,7 +40,7 @@ function parseVcpus(parse: Parse): number | undefined {
   if (!isFailure(given)) {
     vcpus = Number(given);
     if (int32(given) < 0) {
-      return die(parse, "libxl: error: libxl_utils.c:808:libxl_cpu_bitmap_alloc: invalid number of cpus provided\nUnable to allocate cpumap\n");
+      return die(parse, "libxl: error: libxl_utils.c:809:libxl_cpu_bitmap_alloc: invalid number of cpus provided\nUnable to allocate cpumap\n");
     }
     b_info.avail_vcpus = Array.from({ length: int32(given) }, (_, vcpu) => vcpu);
   }

@@ -40,8 +40,12 @@ function parseVslot(pci: DevicePci, text: string): number {
   return digits.length;
 }
 
-/** Reads a PCI_SPEC_STRING into `pci`; false when it is malformed. */
-export function parsePciSpec(report: SpecReport, pci: DevicePci, spec: string): boolean {
+/** libxl's ERROR_FAIL and ERROR_INVAL, negated as xl exits with them. */
+const errorFail = 3;
+const errorInval = 6;
+
+/** Reads a PCI_SPEC_STRING into `pci`: 0, or the exit code with which xl refuses it in xl.cfg. */
+export function parsePciSpec(report: SpecReport, pci: DevicePci, spec: string): number {
   let rest = spec;
   const length = parseBdf(pci, rest);
   let haveBdf = length > 0;
@@ -49,49 +53,50 @@ export function parsePciSpec(report: SpecReport, pci: DevicePci, spec: string): 
     rest = rest.slice(length);
     if (rest.startsWith("@")) {
       const slot = parseVslot(pci, rest.slice(1));
-      if (slot === 0) return false;
+      if (slot === 0) return errorInval;
       rest = rest.slice(1 + slot);
     }
     if (rest.startsWith(",")) rest = rest.slice(1);
-    else if (rest !== "") return false;
+    else if (rest !== "") return errorInval;
   }
   let haveName = false;
   while (rest !== "") {
     const match = /^([^=]*)=([^,]*),?/.exec(rest);
-    if (match === null) return false;
+    if (match === null) return errorInval;
     rest = rest.slice(match[0].length);
     const [, key, value] = match as unknown as [string, string, string];
-    if (!parsePciOption(report, pci, key, value)) return false;
+    const refused = parsePciOption(report, pci, key, value);
+    if (refused !== 0) return refused;
     if (key === "bdf") haveBdf = true;
     if (key === "name") haveName = true;
   }
-  return haveBdf !== haveName;
+  return haveBdf === haveName ? errorInval : 0;
 }
 
-function parsePciOption(report: SpecReport, pci: DevicePci, key: string, value: string): boolean {
+function parsePciOption(report: SpecReport, pci: DevicePci, key: string, value: string): number {
   switch (key) {
     case "bdf":
-      return parseBdf(pci, value) > 0;
+      return parseBdf(pci, value) > 0 ? 0 : errorInval;
     case "vslot":
-      return parseVslot(pci, value) > 0;
+      return parseVslot(pci, value) > 0 ? 0 : errorInval;
     case "permissive":
     case "msitranslate":
     case "seize":
     case "power_mgmt":
       pci[key] = atoi(value) !== 0;
-      return true;
+      return 0;
     case "rdm_policy": {
       const policy = enumFromString(rdmReservePolicies, value);
       if (policy === undefined) report.stderr += `Unknown RDM policy: ${value}`;
       else pci.rdm_policy = policy;
-      return policy !== undefined;
+      return policy === undefined ? errorFail : 0;
     }
     case "name":
       pci.name = value;
-      return true;
+      return 0;
     default:
       report.stderr += `Unknown PCI_SPEC_STRING option: ${key}`;
-      return false;
+      return errorInval;
   }
 }
 

@@ -113,7 +113,7 @@ export function listItem(list: ConfigList, index: number): string | null {
   return value?.kind === "atom" ? value.text : null;
 }
 
-/** Says that a value should have been a list. xl's scanner counts no columns: always 1. */
+/** Says that a value should have been a list. xl's scanner counts no columns: always 0. */
 export function warnNotList(reader: Reader, value: ConfigValue): void {
-  reader.stderr += `${reader.source}:${value.position.line}:1: warning: value is not a list\n`;
+  reader.stderr += `${reader.source}:${value.position.line}:0: warning: value is not a list\n`;
 }
