@@ -9,7 +9,7 @@ import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { contextLock } from "./libxl-ctx.ts";
 import { ERROR_INVAL, ERROR_TIMEDOUT } from "./rc.ts";
-import { xsEventPending, xsTakeEvent } from "./xs-client.ts";
+import { xsEventPending, xsTakeEvent } from "../daemons/xs-client.ts";
 import { xsRead, xsUnwatch } from "./xs.ts";
 import type { Watch } from "./xs.ts";
 

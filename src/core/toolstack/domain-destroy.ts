@@ -13,7 +13,7 @@ import { domainInfo, domainType, stubdomId } from "./dominfo.ts";
 import { markDomidRecent } from "./domid-history.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { complaining, libxlError, reported } from "./log.ts";
-import { exitProcess, hasExited, reap, spawnProcess } from "./process.ts";
+import { exitProcess, hasExited, reap, spawnProcess } from "../daemons/process.ts";
 import { ERROR_DOMAIN_NOTFOUND, ERROR_FAIL } from "./rc.ts";
 import { strerror } from "./strerror.ts";
 import { userdataDestroyAll } from "./userdata.ts";
@@ -137,7 +137,7 @@ const destroyDomid = routine("libxl__destroy_domid", ofDomain, (words) => {
     }),
     call("PCI devices", pciDevices, ({ process, domid }) => ({ process, domid })),
     step("xc_domain_pause", (host, l) => {
-      const paused = pausedomain(host, dom0(l.process), { domid: l.domid });
+      const paused = pausedomain(host, dom0(l.process), l.domid);
       if (isFailure(paused)) reported(host, l.process, "libxl_domain.c:1218:destroy_domid_pci_done", "xc_domain_pause failed", paused, l.domid);
     }),
     call("domain type", domainType, ({ process, domid }) => ({ process, domid })),

@@ -7,7 +7,9 @@ import { isFailure } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { createdomain, destroydomain } from "../hypervisor/domctl.ts";
-import type { CreatedomainArgs } from "../hypervisor/domctl.ts";
+import { CDF_hap, CDF_hvm, CDF_iommu, CDF_nested_virt, CDF_oos_off, CDF_vpmu } from "../hypervisor/create.ts";
+import type { DomainConfig as XenDomainConfig } from "../hypervisor/create.ts";
+import { DOMID_FIRST_RESERVED } from "../hypervisor/domid.ts";
 import { isDomidRecent } from "./domid-history.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { libxlError, reported } from "./log.ts";
@@ -20,7 +22,7 @@ import type { XsRequest } from "./xs.ts";
 
 /** What of a configuration decides how an empty domain looks. */
 export type MakeConfig = {
-  create: CreatedomainArgs;
+  create: Partial<XenDomainConfig> & { domid?: number };
   type: "hvm" | "pv" | "pvh";
   name: string;
   uuid: string;
@@ -29,39 +31,35 @@ export type MakeConfig = {
   driverDomain: boolean;
 };
 
-/** A domid that Xen takes as "choose one". */
-const ANY_DOMID = 0xffff;
+/** Devices Xen emulates itself for the types of guests (XEN_X86_EMU_*, public/arch-x86/xen.h). */
+const EMULATED: { readonly [type in MakeConfig["type"]]: number } = { pv: 0, pvh: 0x001, hvm: 0x3ff };
 
-/** Flags of XEN_DOMCTL_createdomain (public/domctl.h). */
-const CDF_HVM = 1 << 0;
-const CDF_HAP = 1 << 1;
-const CDF_OOS_OFF = 1 << 3;
-const CDF_IOMMU = 1 << 5;
-const CDF_NESTED_VIRT = 1 << 6;
-const CDF_VPMU = 1 << 7;
+/** Whether a configuration asks for one domid, and no other (libxl_domid_valid_guest). */
+const byNumber = (domid: number): boolean => domid > 0 && domid < DOMID_FIRST_RESERVED;
 
 /** The parts of a configuration, whose defaults are set, that libxl__domain_make looks at. */
 export function makeConfig({ c_info: c, b_info: b }: DomainConfig): MakeConfig {
   const hvm = c.type !== "pv";
   let flags = 0;
-  if (hvm) flags |= CDF_HVM;
-  if (hvm && c.hap === true) flags |= CDF_HAP;
-  if (hvm && c.oos !== true) flags |= CDF_OOS_OFF;
-  if (hvm && b.nested_hvm === true) flags |= CDF_NESTED_VIRT;
-  if (b.vpmu === true) flags |= CDF_VPMU;
-  if (c.passthrough !== "disabled") flags |= CDF_IOMMU;
+  if (hvm) flags |= CDF_hvm;
+  if (hvm && c.hap === true) flags |= CDF_hap;
+  if (hvm && c.oos !== true) flags |= CDF_oos_off;
+  if (hvm && b.nested_hvm === true) flags |= CDF_nested_virt;
+  if (b.vpmu === true) flags |= CDF_vpmu;
+  if (c.passthrough !== "disabled") flags |= CDF_iommu;
   return {
     create: {
-      domid: c.domid,
+      ...(byNumber(c.domid) ? { domid: c.domid } : {}),
       flags,
       maxVcpus: b.max_vcpus,
       maxEvtchnPort: b.event_channels,
       maxGrantFrames: b.max_grant_frames ?? -1,
       maxMaptrackFrames: b.max_maptrack_frames ?? -1,
-      grantVersion: b.max_grant_version ?? 2,
+      grantOpts: b.max_grant_version ?? 2,
       ssidref: c.ssidref,
       cpupoolId: c.poolid,
-      handle: c.uuid as string,
+      emulationFlags: EMULATED[c.type as MakeConfig["type"]],
+      handle: (c.uuid as string).replaceAll("-", ""),
     },
     type: c.type as MakeConfig["type"],
     name: c.name as string,
@@ -122,20 +120,20 @@ function furtherNodes(domid: number, config: MakeConfig): XsRequest[] {
  */
 const createFreshDomain = routine(
   "xc_domain_create",
-  (a: { process: string; create: CreatedomainArgs }) => ({ ...a, domid: -1, recent: false }),
+  (a: { process: string; create: MakeConfig["create"] }) => ({ ...a, domid: -1, recent: false }),
   ({ repeatUntil, step, when, call, failWith }) => [
     repeatUntil("fresh domid", (l) => !l.recent, [
       step("createdomain", (host, l) => {
         const made = createdomain(host, dom0(l.process), l.create);
         if (isFailure(made)) {
-          return reported(host, l.process, "libxl_create.c:703:libxl__domain_make", "domain creation fail", made, l.create.domid);
+          return reported(host, l.process, "libxl_create.c:703:libxl__domain_make", "domain creation fail", made);
         }
         l.domid = made.domid;
         l.recent = isDomidRecent(host, made.domid);
         return;
       }),
       when("was destroyed lately", (l) => l.recent, [
-        when("asked for by number", (l) => l.create.domid < ANY_DOMID, [
+        when("asked for by number", (l) => l.create.domid !== undefined, [
           step("complain", (host, l) => {
             libxlError(host, l.process, "libxl_create.c:723:libxl__domain_make", "domain id recently used", l.domid);
           }),

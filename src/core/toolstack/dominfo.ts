@@ -6,7 +6,8 @@ import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import type { DomainInfo } from "../hypervisor/dominfo.ts";
+import { DOMINF_hvm_guest } from "../hypervisor/dominfo.ts";
+import type { DomainInfoReply } from "../hypervisor/dominfo.ts";
 import { getdomaininfolist } from "../hypervisor/sysctl.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { libxlError } from "./log.ts";
@@ -16,9 +17,22 @@ import { xsGetDomainPath, xsRead } from "./xs.ts";
 /** One hypercall's worth of domains. */
 const LIST_BATCH = 1024;
 
+/** What libxl knows of a domain; its UUID with dashes, as everybody writes it. */
+export type DomainInfo = DomainInfoReply & { uuid: string };
+
+/** 32 hexadecimal digits as a UUID. */
+export function uuidOf(handle: string): string {
+  return handle.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+function infoList(host: Host, process: string, firstDomain: number, maxDomains: number): DomainInfo[] | Failure {
+  const infos = getdomaininfolist(host, dom0(process), { firstDomain, maxDomains });
+  return isFailure(infos) ? infos : infos.map((info) => ({ ...info, uuid: uuidOf(info.handle) }));
+}
+
 /** One domain's info (libxl_domain_info). ERROR_DOMAIN_NOTFOUND where there is none of that domid. */
 export function domainInfo(host: Host, process: string, domid: number): DomainInfo | Failure {
-  const infos = getdomaininfolist(host, dom0(process), { firstDomain: domid, maxDomains: 1 });
+  const infos = infoList(host, process, domid, 1);
   if (isFailure(infos)) return fail(ERROR_FAIL);
   const [info] = infos;
   return info?.domid === domid ? info : fail(ERROR_DOMAIN_NOTFOUND);
@@ -32,7 +46,7 @@ export const listDomains = routine(
     repeatUntil("no more domains", (l) => l.done, [
       step("getdomaininfolist", (host, l) => {
         const firstDomain = (l.domains.at(-1)?.domid ?? -1) + 1;
-        const infos = getdomaininfolist(host, dom0(l.process), { firstDomain, maxDomains: LIST_BATCH });
+        const infos = infoList(host, l.process, firstDomain, LIST_BATCH);
         if (isFailure(infos)) return infos;
         l.domains.push(...infos);
         l.done = infos.length === 0;
@@ -57,7 +71,7 @@ export const domainType = routine(
         libxlError(host, l.process, "libxl_dom.c:37:libxl__domain_type", `unable to get domain type for domid=${l.domid}`);
         return fail(ERROR_FAIL);
       }
-      l.hvm = info.hvmGuest;
+      l.hvm = (info.flags & DOMINF_hvm_guest) !== 0;
       return;
     }),
     when("hvm or pvh", (l) => l.hvm, [

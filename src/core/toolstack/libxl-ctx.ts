@@ -5,7 +5,7 @@
 
 import type { Host } from "../engine/host.ts";
 import type { Caller } from "../hypervisor/caller.ts";
-import { xsClose, xsOpen } from "./xs-client.ts";
+import { xsClose, xsOpen } from "../daemons/xs-client.ts";
 
 /** A dom0 process as the hypervisor sees it: `dom0/xl.166` is process `xl.166`. */
 export function dom0(process: string): Caller {

@@ -8,7 +8,7 @@ import { fail } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import type { Node, Vocabulary } from "../engine/routine.ts";
-import { stderr } from "./process.ts";
+import { stderr } from "../daemons/process.ts";
 import { ERROR_FAIL } from "./rc.ts";
 import { strerror } from "./strerror.ts";
 

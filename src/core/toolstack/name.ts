@@ -3,11 +3,9 @@
 // Names of domains: nodes in xenstore, found by asking for every domain's
 // (tools/libs/light/libxl_utils.c; xl_utils.c, find_domain).
 
-import { isFailure } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
-import { getdomaininfolist } from "../hypervisor/sysctl.ts";
-import { dom0 } from "./libxl-ctx.ts";
-import { stderr } from "./process.ts";
+import { listDomains } from "./dominfo.ts";
+import { stderr } from "../daemons/process.ts";
 import { ERROR_INVAL, rcOf } from "./rc.ts";
 import { xsRead } from "./xs.ts";
 
@@ -30,16 +28,13 @@ export const domidToName = routine(
 export const nameToDomid = routine(
   "libxl_name_to_domid",
   (a: { process: string; name: string }) => ({ ...a, domids: [] as number[], domid: -1, found: null as number | null }),
-  ({ step, each, when, call, failWith }) => [
-    step("libxl_list_domain", (host, l) => {
-      const infos = getdomaininfolist(host, dom0(l.process), { firstDomain: 0, maxDomains: 1024 });
-      if (isFailure(infos)) return infos;
-      l.domids = infos.map((info) => info.domid);
-      return;
+  ({ each, when, call, failWith }) => [
+    call("libxl_list_domain", listDomains, ({ process }) => ({ process }), (l, domains) => {
+      l.domids = domains.map((info) => info.domid);
     }),
     each("domain", (l) => l.domids, (l, domid) => void (l.domid = domid), [
       when("not found yet", (l) => l.found === null, [
-        call("libxl_domid_to_name", domidToName, (l) => ({ process: l.process, domid: l.domid }), (l, name) => {
+        call("libxl_domid_to_name", domidToName, ({ process, domid }) => ({ process, domid }), (l, name) => {
           if (name === l.name) l.found = l.domid;
         }),
       ]),

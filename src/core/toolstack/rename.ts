@@ -79,7 +79,7 @@ const writeNames = routine(
     step("libxl_domain_info", (host, l) => {
       const info = domainInfo(host, l.process, l.domid);
       if (isFailure(info)) return info;
-      l.uuid = info.handle;
+      l.uuid = info.uuid;
       return;
     }),
     call("write vm name", xsWrite, ({ process, t, uuid, newName }) => ({

@@ -20,7 +20,7 @@ const IDS: readonly UserdataId[] = ["libxl-json", "xl"];
 /** The file of a domain's data. Fails, and says so, where there is no such domain. */
 export function userdataPath(host: Host, process: string, domid: number, id: UserdataId): string | Failure {
   const info = domainInfo(host, process, domid);
-  if (!isFailure(info)) return `/var/lib/xen/userdata-d.${domid}.${info.handle}.${id}`;
+  if (!isFailure(info)) return `/var/lib/xen/userdata-d.${domid}.${info.uuid}.${id}`;
   // errno was not set on this way: glibc's word for that is "Success".
   const text = `unable to find domain info for domain ${domid}: Success`;
   libxlError(host, process, "libxl_dom.c:1216:libxl__userdata_path", text);

@@ -6,8 +6,8 @@
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import type { Routine } from "../engine/routine.ts";
-import { freeWatchSlot, takeWatchSlot, xsTalk } from "./xs-client.ts";
-import type { XsOp } from "./xs-client.ts";
+import { freeWatchSlot, takeWatchSlot, xsTalk } from "../daemons/xs-client.ts";
+import type { XsOp } from "../daemons/xs-client.ts";
 
 /** What a request is about: who asks, in which transaction, which node. */
 export interface OfPath {

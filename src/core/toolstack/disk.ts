@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Virtual disks: where they are looked for, what serves them, how they look in
+// xenstore (tools/libs/light/libxl_disk.c; docs/man/xen-vbd-interface.7).
+
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import type { NewDevice } from "./device-add.ts";
+import { fileCell } from "./files.ts";
+import { libxlError } from "./log.ts";
+import { ERROR_FAIL, ERROR_INVAL } from "./rc.ts";
+import { strerror } from "./strerror.ts";
+import type { DeviceDisk } from "./xlcfg/domain-config.ts";
+
+const SCRIPTS = "/etc/xen/scripts";
+
+/** `a` … `z`, `aa` …: a disk's number from its letters, from 0. */
+function diskNumber(letters: string): number {
+  return [...letters].reduce((number, letter) => number * 26 + letter.charCodeAt(0) - 96, 0) - 1;
+}
+
+/**
+ * A virtual disk's device number from its name (libxl__device_disk_dev_number):
+ * `xvda` 51712, `hda` 768, `sda` 2048, `d1p2`, or a plain number. Null for any
+ * other name.
+ */
+export function diskDevid(vdev: string): number | null {
+  if (/^\d+$/.test(vdev)) return Number(vdev);
+  const [, bus, letters, part = ""] = /^(xvd|hd|sd)([a-z]{1,3})(\d*)$/.exec(vdev) ?? [];
+  const [, plainDisk, plainPart = ""] = /^d(\d+)(?:p(\d+))?$/.exec(vdev) ?? [];
+  const disk = plainDisk !== undefined ? Number(plainDisk) : letters === undefined ? -1 : diskNumber(letters);
+  const partition = Number(plainDisk !== undefined ? plainPart : part);
+  if (disk < 0) return null;
+  switch (bus ?? "xvd") {
+    case "hd":
+      return disk > 3 || partition > 63 ? null : (disk < 2 ? 3 << 8 : 22 << 8) | ((disk & 1) << 6) | partition;
+    case "sd":
+      return disk > 15 || partition > 15 ? null : (8 << 8) | (disk << 4) | partition;
+    default:
+      if (disk <= 15 && partition <= 15) return (202 << 8) | (disk << 4) | partition;
+      return disk < 1 << 20 && partition <= 255 ? (1 << 28) | (disk << 8) | partition : null;
+  }
+}
+
+/**
+ * Settles what a disk's specification leaves open (libxl__device_disk_setdefault):
+ * which backend serves it. Fails, and says so, where the target is not there.
+ */
+export function diskSetDefault(host: Host, process: string, disk: DeviceDisk): DeviceDisk | Failure {
+  const settled: DeviceDisk = {
+    ...disk,
+    discard_enable: disk.discard_enable ?? disk.readwrite === 1,
+    trusted: disk.trusted ?? true,
+    specification: disk.specification === "unknown" ? "xen" : disk.specification,
+  };
+  if (settled.backend !== "unknown") return settled;
+  const path = disk.pdev_path ?? "";
+  if (disk.format === "empty" || disk.backend_domid !== 0 || disk.script !== null) return { ...settled, backend: "phy" };
+  const file = host.get(fileCell, path);
+  if (file === undefined) {
+    const text = `Disk vdev=${disk.vdev} failed to stat: ${path}: ${strerror("ENOENT")}`;
+    libxlError(host, process, "libxl_device.c:455:libxl__device_disk_set_backend", text);
+    return fail(ERROR_INVAL);
+  }
+  const raw = disk.format === "raw" || disk.format === "unknown";
+  if (raw && (file.kind === "block" || file.kind === "regular")) return { ...settled, backend: "phy" };
+  if (file.kind !== "directory") return { ...settled, backend: "qdisk" };
+  libxlError(host, process, "libxl_device.c:466:libxl__device_disk_set_backend", `no suitable backend for disk ${disk.vdev}`);
+  return fail(ERROR_INVAL);
+}
+
+/** What is written for a disk whose defaults are set. Fails, and says so, for a name that is no disk's. */
+export function newDisk(host: Host, process: string, domid: number, disk: DeviceDisk): NewDevice | Failure {
+  const devid = diskDevid(disk.vdev ?? "");
+  if (devid === null) {
+    const text = `Invalid or unsupported virtual disk identifier ${disk.vdev}`;
+    libxlError(host, process, "libxl_disk.c:335:device_disk_add", text, domid);
+    return fail(ERROR_FAIL);
+  }
+  const backendKind = disk.backend === "qdisk" ? "qdisk" : "vbd";
+  const type = disk.is_cdrom ? "cdrom" : "disk";
+  const path = disk.pdev_path ?? "";
+  return {
+    device: { domid, devid, kind: "vbd", backendDomid: disk.backend_domid, backendKind },
+    entries: {
+      backend: [
+        ...(backendKind === "vbd"
+          ? ([["params", path], ["script", scriptPath(disk.script ?? "block")]] as const)
+          : ([["params", `${qemuFormat(disk)}:${path}`]] as const)),
+        ["frontend-id", String(domid)],
+        ["online", "1"],
+        ["removable", disk.removable ? "1" : "0"],
+        ["bootable", "1"],
+        ["state", "1"],
+        ["dev", disk.vdev as string],
+        ["type", disk.backend],
+        ["mode", disk.readwrite ? "w" : "r"],
+        ["device-type", type],
+        ...(disk.direct_io_safe ? ([["direct-io-safe", "1"]] as const) : []),
+        ["discard-enable", disk.discard_enable === true ? "1" : "0"],
+        ["specification", disk.specification],
+      ],
+      frontend: [
+        ["backend-id", String(disk.backend_domid)],
+        ["state", "1"],
+        ["virtual-device", String(devid)],
+        ["device-type", type],
+        ["trusted", disk.trusted === true ? "1" : "0"],
+        ["protocol", "x86_64-abi"],
+      ],
+      readOnly: [],
+    },
+  };
+}
+
+/** QEMU's name of an image format: raw images are its `aio`. */
+function qemuFormat({ format }: DeviceDisk): string {
+  return format === "raw" ? "aio" : format;
+}
+
+/** A hotplug script's full path (libxl__abs_path). */
+export function scriptPath(script: string): string {
+  return script.startsWith("/") ? script : `${SCRIPTS}/${script}`;
+}
+
+/** Every disk of a configuration as devices to be added. Fails with the first that cannot be one. */
+export function newDisks(host: Host, process: string, domid: number, disks: readonly DeviceDisk[]): NewDevice[] | Failure {
+  const devices: NewDevice[] = [];
+  for (const disk of disks) {
+    const device = newDisk(host, process, domid, disk);
+    if (isFailure(device)) return device;
+    devices.push(device);
+  }
+  return devices;
+}
