@@ -9,7 +9,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { setBit, testAndClearBit } from "./bitmap.ts";
 import { domainChangedState } from "./changed-domains.ts";
-import { domainCell, domainDetailsCell, domainPagesCell, domainRefsCell, domlist, SHUTDOWN_CODE_INVALID } from "./domain.ts";
+import { domainCell, domainInfoCell, domainPagesCell, domainRefsCell, domlist, SHUTDOWN_CODE_INVALID } from "./domain.ts";
 import type { DomainType } from "./domain.ts";
 import { domidFree, incarnationCell } from "./domid.ts";
 import { evtchnInit } from "./event-channel.ts";
@@ -23,6 +23,8 @@ import { discardXenPages, shareXenPage } from "./page.ts";
 import { evtchnTableCell, portCell, portId, portsInUse } from "./port.ts";
 
 /** XEN_DOMCTL_CDF_* of public/domctl.h. */
+const INT_MAX = 0x7fffffff;
+
 export const CDF_hvm = 1;
 export const CDF_hap = 2;
 export const CDF_s3_integrity = 4;
@@ -145,7 +147,7 @@ function addDomainCells(host: Host, domid: number, config: DomainConfig, isPrivi
     sharedInfo: -1,
     xenpages: [],
   });
-  host.add(domainDetailsCell, domid, {
+  host.add(domainInfoCell, domid, {
     handle: config.handle,
     options: config.flags,
     ssidref: config.ssidref,
@@ -172,7 +174,7 @@ function construct(host: Host, domid: number, config: DomainConfig): 0 | Failure
   const d = host.edit(domainCell, domid);
   d.controllerPauseCount = 1;
   d.pauseCount = 1;
-  evtchnInit(host, domid, config.maxEvtchnPort);
+  evtchnInit(host, domid, Math.min(config.maxEvtchnPort >>> 0, INT_MAX));
   const granted = grantTableInit(host, domid, config.maxGrantFrames, config.maxMaptrackFrames, config.grantOpts);
   if (isFailure(granted)) return granted;
   // cpupool 0 has all processors; no other can be made.
@@ -191,7 +193,7 @@ function unwind(host: Host, domid: number): void {
     testAndClearBit(host, portsInUse(domid), 0);
     host.drop(portCell, portId(domid, 0));
   }
-  for (const cell of [domainDetailsCell, domainPagesCell, domainRefsCell, domainCell]) host.drop<object>(cell, domid);
+  for (const cell of [domainInfoCell, domainPagesCell, domainRefsCell, domainCell]) host.drop<object>(cell, domid);
   domidFree(host, domid);
 }
 

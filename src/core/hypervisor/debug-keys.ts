@@ -9,7 +9,7 @@ import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { findNextBit } from "./bitmap.ts";
 import { printk } from "./console-ring.ts";
-import { domainDetailsCell, domainPagesCell, domainRefsCell, forEachDomain, hardwareDomid } from "./domain.ts";
+import { domainInfoCell, domainPagesCell, domainRefsCell, forEachDomain, hardwareDomid } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { ownedFrames } from "./frames.ts";
 import { grantTableCell } from "./grant-cells.ts";
@@ -63,7 +63,7 @@ function* dumpDomains(host: Host): Iterable<string> {
   for (const d of forEachDomain(host)) {
     yield* dumpDomain(host, d);
     yield* dumpPageframeInfo(host, d);
-    const { nodeAffinity } = must(host, domainDetailsCell, d.domid);
+    const { nodeAffinity } = must(host, domainInfoCell, d.domid);
     yield `NODE affinity for domain ${d.domid}: [${nodeAffinity === "all" ? "0" : ranges(nodeAffinity)}]`;
     yield `VCPU information and callbacks for domain ${d.domid}:`;
     for (const [vcpu, v] of vcpusOf(host, d)) yield* dumpVcpu(host, d, vcpu, v);
@@ -79,7 +79,7 @@ function* dumpDomains(host: Host): Iterable<string> {
 
 function* dumpDomain(cells: Cells, d: DeepReadonly<Domain>): Iterable<string> {
   const { totPages, xenheapPages, maxPages } = must(cells, domainPagesCell, d.domid);
-  const { handle, vmAssist } = must(cells, domainDetailsCell, d.domid);
+  const { handle, vmAssist } = must(cells, domainInfoCell, d.domid);
   const uuid = handle.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
   const dying = { alive: 0, dying: 1, dead: 2 }[d.isDying];
   yield `General information for domain ${d.domid}:`;

@@ -79,7 +79,7 @@ export interface DomainPages {
 export const domainPagesCell = cellType<DomainPages>("domain-pages");
 
 /** What a domain is told about and seldom asked for. */
-export interface DomainDetails {
+export interface DomainInfo {
   /** A UUID: 32 hexadecimal digits. */
   handle: string;
   /** XEN_DOMCTL_CDF_*. */
@@ -100,7 +100,7 @@ export interface DomainDetails {
   nodeAffinity: "all" | number[];
 }
 
-export const domainDetailsCell = cellType<DomainDetails>("domain-details");
+export const domainInfoCell = cellType<DomainInfo>("domain-info");
 
 /** The UUID of a domain that was given none. */
 export const NO_HANDLE = "00000000000000000000000000000000";

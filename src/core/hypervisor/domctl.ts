@@ -5,7 +5,6 @@
 // must be on the domain list (ESRCH).
 
 import { must } from "../engine/cells.ts";
-import type { DeepReadonly } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
@@ -15,8 +14,8 @@ import type { Caller } from "./caller.ts";
 import { nextChangedDomain } from "./changed-domains.ts";
 import { CDF_xs_domain, domainCreate } from "./create.ts";
 import type { DomainConfig } from "./create.ts";
-import { domainById, domainCell, domainFrom, domainDetailsCell, domainPagesCell, NO_HANDLE } from "./domain.ts";
-import type { Domain } from "./domain.ts";
+import { domainById, domainCell, domainFrom, domainInfoCell, domainPagesCell, NO_HANDLE } from "./domain.ts";
+import { another, domctl } from "./domctl-op.ts";
 import { DOMID_ANY, DOMID_FIRST_RESERVED, domidAlloc } from "./domid.ts";
 import { getdomaininfo as domainInfo } from "./dominfo.ts";
 import type { DomainInfoReply } from "./dominfo.ts";
@@ -45,25 +44,6 @@ const configDefaults: DomainConfig = {
   emulationFlags: 0,
   miscFlags: 0,
 };
-
-/** The domain, which must not be the caller's own: it could not be paused (EINVAL). */
-function another(host: Host, caller: Caller, domid: number): DeepReadonly<Domain> | Failure {
-  const d = controlled(host, caller, domid);
-  return isFailure(d) || d.domid !== caller.domid ? d : fail("EINVAL");
-}
-
-/** Runs an operation on a domain, with the trace of it. */
-function op<R>(
-  host: Host,
-  caller: Caller,
-  name: string,
-  d: DeepReadonly<Domain> | Failure,
-  domid: number,
-  args: { readonly [name: string]: number | string },
-  run: (d: DeepReadonly<Domain>) => R | Failure,
-): R | Failure {
-  return traced(host, caller, `domctl ${name}`, domid, args, isFailure(d) ? d : run(d));
-}
 
 /** What a new domain is to be; the rest as a small PV domain's. */
 export type CreatedomainArgs = Partial<DomainConfig> & { domid?: number };
@@ -102,7 +82,7 @@ export function createdomain(host: Host, caller: Caller, args: CreatedomainArgs)
 
 /** Makes the domain's vCPUs, down. `max` must be what it was created with: EINVAL. */
 export function maxVcpus(host: Host, caller: Caller, { domid, max }: { domid: number; max: number }): 0 | Failure {
-  return op(host, caller, "max_vcpus", another(host, caller, domid), domid, { max }, (d) => {
+  return domctl(host, caller, "max_vcpus", another(host, caller, domid), domid, { max }, (d) => {
     if (max !== d.maxVcpus) return fail("EINVAL");
     domainPause(host, domid);
     for (let vcpu = d.nrVcpus; vcpu < max; vcpu++) {
@@ -117,7 +97,7 @@ export function maxVcpus(host: Host, caller: Caller, { domid, max }: { domid: nu
 
 /** Sets how much memory the domain may have, in KiB; what it has above stays until it gives it back. */
 export function maxMem(host: Host, caller: Caller, { domid, maxMemkb }: { domid: number; maxMemkb: number }): 0 | Failure {
-  return op(host, caller, "max_mem", controlled(host, caller, domid), domid, { max_memkb: maxMemkb }, () => {
+  return domctl(host, caller, "max_mem", controlled(host, caller, domid), domid, { max_memkb: maxMemkb }, () => {
     host.edit(domainPagesCell, domid).maxPages = Math.min(Math.floor(maxMemkb / 4), 0xfffffffe);
     return 0;
   });
@@ -125,17 +105,17 @@ export function maxMem(host: Host, caller: Caller, { domid, maxMemkb }: { domid:
 
 /** Pauses the domain; pauses nest, at most 255 (EOVERFLOW). */
 export function pausedomain(host: Host, caller: Caller, domid: number): 0 | Failure {
-  return op(host, caller, "pausedomain", another(host, caller, domid), domid, {}, () => pauseBySystemcontroller(host, domid));
+  return domctl(host, caller, "pausedomain", another(host, caller, domid), domid, {}, () => pauseBySystemcontroller(host, domid));
 }
 
 /** Takes back one pause; EINVAL where there is none. */
 export function unpausedomain(host: Host, caller: Caller, domid: number): 0 | Failure {
-  return op(host, caller, "unpausedomain", controlled(host, caller, domid), domid, {}, () => unpauseBySystemcontroller(host, domid));
+  return domctl(host, caller, "unpausedomain", controlled(host, caller, domid), domid, {}, () => unpauseBySystemcontroller(host, domid));
 }
 
 /** Lets a domain that was shut down run on. */
 export function resumedomain(host: Host, caller: Caller, domid: number): 0 | Failure {
-  return op(host, caller, "resumedomain", another(host, caller, domid), domid, {}, () => {
+  return domctl(host, caller, "resumedomain", another(host, caller, domid), domid, {}, () => {
     domainResume(host, domid);
     return 0;
   });
@@ -155,7 +135,7 @@ export function getdomaininfo(host: Host, caller: Caller, domid: number): Domain
 
 /** Whether a domain may see all others because xenstored runs in it (XEN_DOMCTL_CDF_xs_domain). */
 export function isXenstoreDomain(host: Host, domid: number): boolean {
-  return ((host.get(domainDetailsCell, domid)?.options ?? 0) & CDF_xs_domain) !== 0;
+  return ((host.get(domainInfoCell, domid)?.options ?? 0) & CDF_xs_domain) !== 0;
 }
 
 /** Destroys a domain, slice by slice; other threads run in between. EINVAL for the caller's own domain. */
@@ -215,15 +195,15 @@ function softResetSlice(host: Host, caller: Caller, domid: number, resuming: boo
 
 /** Changes the domain's UUID: 32 hexadecimal digits. */
 export function setdomainhandle(host: Host, caller: Caller, { domid, handle }: { domid: number; handle: string }): 0 | Failure {
-  return op(host, caller, "setdomainhandle", controlled(host, caller, domid), domid, { handle }, () => {
-    host.edit(domainDetailsCell, domid).handle = handle;
+  return domctl(host, caller, "setdomainhandle", controlled(host, caller, domid), domid, { handle }, () => {
+    host.edit(domainInfoCell, domid).handle = handle;
     return 0;
   });
 }
 
 /** Names the port that is signalled, in place of VIRQ_DOM_EXC, when the domain has suspended. */
 export function subscribe(host: Host, caller: Caller, { domid, port }: { domid: number; port: number }): 0 | Failure {
-  return op(host, caller, "subscribe", controlled(host, caller, domid), domid, { port }, () => {
+  return domctl(host, caller, "subscribe", controlled(host, caller, domid), domid, { port }, () => {
     host.edit(domainCell, domid).suspendEvtchn = port;
     return 0;
   });
@@ -231,12 +211,12 @@ export function subscribe(host: Host, caller: Caller, { domid, port }: { domid: 
 
 /** Makes the domain the handler of a global VIRQ. */
 export function setVirqHandler(host: Host, caller: Caller, { domid, virq }: { domid: number; virq: number }): 0 | Failure {
-  return op(host, caller, "set_virq_handler", controlled(host, caller, domid), domid, { virq }, () => setGlobalVirqHandler(host, domid, virq));
+  return domctl(host, caller, "set_virq_handler", controlled(host, caller, domid), domid, { virq }, () => setGlobalVirqHandler(host, domid, virq));
 }
 
 /** Makes `domid` the device model's domain of an HVM domain, which it then keeps from being freed: ESRCH, EINVAL, EOPNOTSUPP. */
 export function setTarget(host: Host, caller: Caller, { domid, target }: { domid: number; target: number }): 0 | Failure {
-  return op(host, caller, "set_target", controlled(host, caller, domid), domid, { target }, (d) => {
+  return domctl(host, caller, "set_target", controlled(host, caller, domid), domid, { target }, (d) => {
     const e = domainById(host, target);
     if (e === undefined) return fail("ESRCH");
     if (target === domid || d.target !== null) return fail("EINVAL");
@@ -270,6 +250,6 @@ export function getDomainState(host: Host, caller: Caller): DomainState | Failur
     shutdown: d?.shutdown === "complete",
     dying: d?.isDying === "dying",
     dead: d?.isDying === "dead",
-    uniqueId: d === undefined ? 0n : must(host, domainDetailsCell, domid).uniqueId,
+    uniqueId: d === undefined ? 0n : must(host, domainInfoCell, domid).uniqueId,
   };
 }

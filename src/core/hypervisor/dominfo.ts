@@ -6,7 +6,7 @@
 import { must } from "../engine/cells.ts";
 import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { CDF_hap, CDF_xs_domain } from "./create.ts";
-import { domainDetailsCell, domainPagesCell, ShutdownCode } from "./domain.ts";
+import { domainInfoCell, domainPagesCell, ShutdownCode } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { runningTime, vcpuRunnable, vcpusOf, VPF_blocked, VPF_down } from "./vcpu.ts";
 
@@ -53,7 +53,7 @@ export interface DomainInfoReply {
 
 /** Everything tools ask about a domain. "dying" is said of a dead domain only; one that is being killed looks paused. */
 export function getdomaininfo(cells: Cells, now: number, d: DeepReadonly<Domain>): DomainInfoReply {
-  const info = must(cells, domainDetailsCell, d.domid);
+  const info = must(cells, domainInfoCell, d.domid);
   const pages = must(cells, domainPagesCell, d.domid);
   let activity = DOMINF_blocked;
   let cpuTime = 0;

@@ -8,9 +8,11 @@ import { assert } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { spawnThread } from "../engine/thread.ts";
+import { takeAcpiButton } from "./acpi-button.ts";
 import { bitmapEmpty, clearBit } from "./bitmap.ts";
 import { domainChangedState } from "./changed-domains.ts";
-import { domainCell, domainDetailsCell, domainPagesCell, domainRefsCell, domlist } from "./domain.ts";
+import { dropCpuPolicy } from "./cpu-policy.ts";
+import { domainCell, domainInfoCell, domainPagesCell, domainRefsCell, domlist } from "./domain.ts";
 import { domidFree, incarnationCell } from "./domid.ts";
 import { grantTableCell } from "./grant-cells.ts";
 import { freeHeapPages } from "./heap.ts";
@@ -82,9 +84,11 @@ export function dropDomain(host: Host, domid: number): void {
     if (host.get(vcpuContextCell, vcpuId(domid, vcpu)) !== undefined) host.drop(vcpuContextCell, vcpuId(domid, vcpu));
   }
   dropHvmParams(host, domid);
+  dropCpuPolicy(host, domid);
+  takeAcpiButton(host, domid);
   host.drop(grantTableCell, domid);
   host.drop(evtchnTableCell, domid);
-  host.drop(domainDetailsCell, domid);
+  host.drop(domainInfoCell, domid);
   host.drop(domainPagesCell, domid);
   host.drop(domainRefsCell, domid);
   host.drop(domainCell, domid);

@@ -21,7 +21,7 @@ import { nextPage, pageCell, pageOf, putPageAllocRef, putPageAndType, setPinned 
 import { domainPause } from "./pause.ts";
 import { runFrom } from "./runs.ts";
 import { unmapVcpuInfo, vcpuDestroyPagetables } from "./vcpu-pages.ts";
-import { vcpusOf } from "./vcpu.ts";
+import { changeVcpu, vcpusOf } from "./vcpu.ts";
 import { sendGlobalVirq, VIRQ_DOM_EXC } from "./virq.ts";
 
 /** Cells a restartable operation touches before it looks whether somebody waits. */
@@ -56,7 +56,10 @@ export function domainKill(host: Host, domid: number): Progress {
 }
 
 function finishKill(host: Host, domid: number): void {
-  for (const [vcpu] of vcpusOf(host, must(host, domainCell, domid))) unmapVcpuInfo(host, domid, vcpu);
+  for (const [vcpu] of vcpusOf(host, must(host, domainCell, domid))) {
+    unmapVcpuInfo(host, domid, vcpu);
+    changeVcpu(host, domid, vcpu, (v) => void (v.upcallMask = true));
+  }
   host.edit(domainCell, domid).isDying = "dead";
   host.emit("domain", { domid, state: "dead" });
   domainChangedState(host, domid);

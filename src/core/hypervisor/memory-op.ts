@@ -32,13 +32,13 @@ const DOMU_MAX_ORDER = 9;
  *
  * @param gpfns the guest frame each extent begins at; a PV domain's m2p gets it
  * @param addressBits how many bits the machine addresses may have; 0 for any
- * @returns how many were done, and the machine frames they begin at; ESRCH, EPERM
+ * @returns how many were done, the machine frames they begin at, and whether the domain must not learn those; ESRCH, EPERM
  */
 export function populatePhysmap(
   host: Host,
   caller: Caller,
   args: { domid: number; gpfns: readonly number[]; order: number; addressBits?: number },
-): { done: number; mfns: number[] } | Failure {
+): { done: number; mfns: number[]; translated: boolean } | Failure {
   const { gpfns, order, addressBits = 0 } = args;
   const d = targeted(host, caller, args.domid);
   const shown = { nr: gpfns.length, order, flags: addressBits };
@@ -52,7 +52,7 @@ export function populatePhysmap(
     mfns.push(mfn);
   }
   traced(host, caller, name, d.domid, shown, mfns.length);
-  return { done: mfns.length, mfns };
+  return { done: mfns.length, mfns, translated: pagingModeTranslate(d) };
 }
 
 function populate(host: Host, d: DeepReadonly<Domain>, gpfn: number, order: number, addressBits: number): number {
@@ -112,6 +112,13 @@ export function claimPages(host: Host, caller: Caller, { domid, nr }: { domid: n
   const d = controlled(host, caller, domid);
   const result = isFailure(d) ? d : d.isDying === "alive" ? setOutstandingPages(host, domid, nr) : fail("EINVAL");
   return traced(host, caller, "memory_op claim_pages", domid, { nr }, result);
+}
+
+/** Tells the hypervisor which memory map a PV domain is to see (XENMEM_set_memory_map): EPERM for others, which have firmware for it. */
+export function setMemoryMap(host: Host, caller: Caller, { domid, entries }: { domid: number; entries: number }): 0 | Failure {
+  const d = targeted(host, caller, domid);
+  const result = isFailure(d) ? d : d.type === "pv" ? 0 : fail("EPERM");
+  return traced(host, caller, "memory_op set_memory_map", domid, { entries }, result);
 }
 
 /** The highest guest frame: a PV domain's from its m2p entries (XENMEM_maximum_gpfn). */

@@ -74,9 +74,12 @@ export function consumeEvent(host: Host, domid: number, port: number): boolean {
   const chn = evtchnPort(host, domid, port);
   if (chn === undefined || !chn.pending || chn.masked) return false;
   host.edit(portCell, portId(domid, port)).pending = false;
-  if (domainVcpu(host, domid, chn.notifyVcpu)?.upcallPending === true) {
-    changeVcpu(host, domid, chn.notifyVcpu, (v) => void (v.upcallPending = false));
-  }
+  const v = domainVcpu(host, domid, chn.notifyVcpu);
+  if (v === undefined || (!v.upcallPending && !v.upcallMask)) return true;
+  changeVcpu(host, domid, chn.notifyVcpu, (w) => {
+    w.upcallPending = false;
+    w.upcallMask = false;
+  });
   return true;
 }
 
@@ -102,6 +105,12 @@ export function unmaskPort(host: Host, domid: number, port: number): void {
  * (drivers/xen/evtchn.c, evtchn_interrupt). Identifier: `domid/port`.
  */
 export const upcallCell = cellType<{ mailbox: string }>("evtchn-upcall");
+
+/** Has a port's events handed to a mailbox from now on, and the one that waits already. */
+export function setUpcall(host: Host, domid: number, port: number, mailbox: string): void {
+  host.add(upcallCell, portId(domid, port), { mailbox });
+  if (consumeEvent(host, domid, port)) post(host, mailbox, port);
+}
 
 function deliver(host: Host, domid: number, port: number, vcpu: number): void {
   notify(host, domid, vcpu);

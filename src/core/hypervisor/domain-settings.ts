@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// DOMCTL: what a toolstack sets on a domain and asks for again: where its vCPUs
+// may run, how they share processors, its clock, its address width.
+
+import { must } from "../engine/cells.ts";
+import type { DeepReadonly } from "../engine/cells.ts";
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { controlled, traced } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import { domainInfoCell } from "./domain.ts";
+import type { Domain, DomainInfo } from "./domain.ts";
+import { machineOf } from "./machine.ts";
+import { domainVcpu, vcpuCell, vcpuId } from "./vcpu.ts";
+
+/** Weights Credit2 knows; 0 in a call leaves the weight as it is. */
+const WEIGHT_MAX = 65535;
+/** TSC_MODE_DEFAULT … TSC_MODE_PVRDTSCP, of which the last is gone since 4.14. */
+const TSC_MODE_MAX = 2;
+
+/** Processors or nodes: all of the machine's, or those listed in ascending order. */
+export type Affinity = "all" | number[];
+
+/** Performs a change that only control domains may make, and records it. */
+function change(
+  host: Host,
+  caller: Caller,
+  name: string,
+  domid: number,
+  args: { readonly [name: string]: number | string },
+  run: (d: DeepReadonly<Domain>) => 0 | Failure,
+): 0 | Failure {
+  const d = controlled(host, caller, domid);
+  return traced(host, caller, `domctl ${name}`, domid, args, isFailure(d) ? d : run(d));
+}
+
+function settings(host: Host, caller: Caller, domid: number): DeepReadonly<DomainInfo> | Failure {
+  const d = controlled(host, caller, domid);
+  return isFailure(d) ? d : must(host, domainInfoCell, domid);
+}
+
+/** Members that the machine has; all of them is "all". */
+function within(members: readonly number[], count: number): Affinity {
+  const known = members.filter((member) => member < count);
+  return known.length === count ? "all" : known;
+}
+
+/** Which processors a vCPU must and which it should run on; null leaves one as it is. EINVAL for no such vCPU or no processor. */
+export function setvcpuaffinity(
+  host: Host,
+  caller: Caller,
+  args: { domid: number; vcpu: number; hard: number[] | null; soft: number[] | null },
+): { hard: Affinity; soft: Affinity } | Failure {
+  const { domid, vcpu } = args;
+  const count = machineOf(host).nrCpus;
+  const hard = args.hard === null ? null : within(args.hard, count);
+  const soft = args.soft === null ? null : within(args.soft, count);
+  const result = change(host, caller, "setvcpuaffinity", domid, { vcpu }, () => {
+    if (domainVcpu(host, domid, vcpu) === undefined || hard?.length === 0) return fail("EINVAL");
+    const v = host.edit(vcpuCell, vcpuId(domid, vcpu));
+    if (hard !== null) v.hardAffinity = hard;
+    if (soft !== null) v.softAffinity = soft;
+    return 0;
+  });
+  return isFailure(result) ? result : getvcpuaffinity(host, caller, { domid, vcpu });
+}
+
+/** Which processors a vCPU must and which it should run on. */
+export function getvcpuaffinity(
+  host: Host,
+  caller: Caller,
+  { domid, vcpu }: { domid: number; vcpu: number },
+): { hard: Affinity; soft: Affinity } | Failure {
+  const d = controlled(host, caller, domid);
+  if (isFailure(d)) return d;
+  const v = domainVcpu(host, domid, vcpu);
+  if (v === undefined) return fail("EINVAL");
+  const copied = (set: "all" | readonly number[]): Affinity => (set === "all" ? set : [...set]);
+  return { hard: copied(v.hardAffinity), soft: copied(v.softAffinity) };
+}
+
+/** Which nodes a domain's memory should come from: EINVAL for none. */
+export function setnodeaffinity(
+  host: Host,
+  caller: Caller,
+  { domid, nodes }: { domid: number; nodes: number[] },
+): 0 | Failure {
+  return change(host, caller, "setnodeaffinity", domid, {}, () => {
+    const known = within(nodes, 1);
+    if (known.length === 0) return fail("EINVAL");
+    host.edit(domainInfoCell, domid).nodeAffinity = known;
+    return 0;
+  });
+}
+
+/** Changes a domain's share of the processors: a weight of 0 is none given, a cap above what its vCPUs could use EINVAL. */
+export function putSchedulerParams(
+  host: Host,
+  caller: Caller,
+  { domid, weight, cap }: { domid: number; weight: number; cap: number },
+): 0 | Failure {
+  return change(host, caller, "scheduler_op", domid, { cmd: "putinfo", weight, cap }, (d) => {
+    if (weight > WEIGHT_MAX || cap > 100 * Math.max(d.nrVcpus, 1)) return fail("EINVAL");
+    const { sched } = host.edit(domainInfoCell, domid);
+    if (weight !== 0) sched.weight = weight;
+    sched.cap = cap;
+    return 0;
+  });
+}
+
+/** A domain's share of the processors. */
+export function getSchedulerParams(
+  host: Host,
+  caller: Caller,
+  { domid }: { domid: number },
+): { weight: number; cap: number } | Failure {
+  const info = settings(host, caller, domid);
+  return isFailure(info) ? info : { ...info.sched };
+}
+
+/** How a domain's time stamp counter behaves. */
+export type TscInfo = DomainInfo["tsc"];
+
+/** Sets it; EINVAL for a mode there is not. */
+export function settscinfo(
+  host: Host,
+  caller: Caller,
+  { domid, tsc }: { domid: number; tsc: TscInfo },
+): 0 | Failure {
+  return change(host, caller, "settscinfo", domid, {}, () => {
+    if (tsc.mode > TSC_MODE_MAX) return fail("EINVAL");
+    const khz = tsc.khz === 0 ? machineOf(host).cpuKhz : tsc.khz;
+    host.edit(domainInfoCell, domid).tsc = { ...tsc, khz };
+    return 0;
+  });
+}
+
+/** How a domain's time stamp counter behaves. */
+export function gettscinfo(host: Host, caller: Caller, { domid }: { domid: number }): TscInfo | Failure {
+  const info = settings(host, caller, domid);
+  return isFailure(info) ? info : { ...info.tsc };
+}
+
+/** Seconds a domain's clock is ahead of the machine's. */
+export function settimeoffset(
+  host: Host,
+  caller: Caller,
+  { domid, seconds }: { domid: number; seconds: number },
+): 0 | Failure {
+  return change(host, caller, "settimeoffset", domid, { seconds }, () => {
+    host.edit(domainInfoCell, domid).timeOffsetSeconds = seconds;
+    return 0;
+  });
+}
+
+/** Makes a PV domain a 32-bit or a 64-bit one, before it has vCPUs with a state: EOPNOTSUPP otherwise, EINVAL for other widths. */
+export function setAddressSize(
+  host: Host,
+  caller: Caller,
+  { domid, size }: { domid: number; size: number },
+): 0 | Failure {
+  return change(host, caller, "set_address_size", domid, { size }, (d) => {
+    if (d.type !== "pv") return fail("EOPNOTSUPP");
+    if (size !== 32 && size !== 64) return fail("EINVAL");
+    if (must(host, domainInfoCell, domid).addressSize !== size) host.edit(domainInfoCell, domid).addressSize = size;
+    return 0;
+  });
+}
+
+/** Bits of a domain's addresses. */
+export function getAddressSize(host: Host, caller: Caller, { domid }: { domid: number }): number | Failure {
+  const info = settings(host, caller, domid);
+  return isFailure(info) ? info : info.addressSize;
+}
+
+/** Bytes for a translated domain's page tables: EOPNOTSUPP for PV, EINVAL for no whole pages. */
+export function setPagingMempool(
+  host: Host,
+  caller: Caller,
+  { domid, bytes }: { domid: number; bytes: number },
+): 0 | Failure {
+  return change(host, caller, "set_paging_mempool_size", domid, { size: bytes }, (d) => {
+    if (d.type === "pv") return fail("EOPNOTSUPP");
+    if (bytes % 4096 !== 0) return fail("EINVAL");
+    host.edit(domainInfoCell, domid).pagingMempool = bytes;
+    return 0;
+  });
+}
+
+/** Bytes for a translated domain's page tables; EOPNOTSUPP for PV. */
+export function getPagingMempool(host: Host, caller: Caller, { domid }: { domid: number }): number | Failure {
+  const d = controlled(host, caller, domid);
+  if (isFailure(d)) return d;
+  return d.type === "pv" ? fail("EOPNOTSUPP") : must(host, domainInfoCell, domid).pagingMempool;
+}
