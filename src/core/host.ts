@@ -8,7 +8,6 @@ import { addOutside } from "./daemons/outside.ts";
 import { hasExited, reap } from "./daemons/process.ts";
 import { startXenconsoled } from "./daemons/xenconsoled.ts";
 import { startXenstored } from "./daemons/xenstored.ts";
-import "./drivers/drivers.ts";
 import { cellType } from "./engine/cells.ts";
 import { assert, isFailure } from "./engine/errno.ts";
 import type { Host } from "./engine/host.ts";
@@ -26,7 +25,6 @@ import { startHypervisor } from "./hypervisor/setup.ts";
 import { writeFile } from "./toolstack/files.ts";
 import { spawnInitDom0 } from "./toolstack/init-dom0.ts";
 import { xsInit } from "./xenbus/comms.ts";
-import { xenbusRegisterDriver } from "./xenbus/probe.ts";
 import type { XenwatchPolicy } from "./xenbus/xenbus.ts";
 
 /** What a host is made of. */
@@ -47,18 +45,14 @@ export const defaultHost: HostConfig = { machine: {}, xenwatch: "single", xensto
 export const hostCell = cellType<{ up: boolean; storeMfn: number; storePort: number }>("host");
 
 const KERNEL = { domid: 0, process: "kernel" };
-const DOM0_MODULES = ["xen_netback", "xen_blkback"];
 
 /** dom0 from its kernel's xenbus on, to the daemons that every Xen host runs. */
 const dom0Init = routine(
   "dom0 init",
-  (a: { mfn: number; port: number; policy: XenwatchPolicy }) => ({ ...a, module: "", process: "" }),
-  ({ step, call, each, waitFor }) => [
+  (a: { mfn: number; port: number; policy: XenwatchPolicy }) => ({ ...a, process: "" }),
+  ({ step, call, waitFor }) => [
     step("xenbus_init", (host, l) => xsInit(host, 0, l.mfn, l.port, l.policy)),
     call("xenbus_probe", xenbusProbe, () => ({ domid: 0, control: true })),
-    each("modprobe", () => DOM0_MODULES, (l, module) => { l.module = module; }, [
-      call("xenbus_register_backend", xenbusRegisterDriver, (l) => ({ domid: 0, module: l.module })),
-    ]),
     step("xen-init-dom0", (host, l) => {
       l.process = spawnInitDom0(host);
     }),

@@ -13,7 +13,8 @@ import { DOMINF_dying, DOMINF_shutdown, getdomaininfo } from "../hypervisor/domi
 import * as evtchn from "../hypervisor/event-channel-op.ts";
 import { GNTMAP_host_map, GrantStatus } from "../hypervisor/grant-table.ts";
 import * as gnttab from "../hypervisor/grant-table-op.ts";
-import { portId, upcallCell } from "../hypervisor/port.ts";
+import { portId, setUpcall, upcallCell } from "../hypervisor/port.ts";
+import { FIRST_SOCKET } from "../xenstore/connection.ts";
 import { resetRing, setRingError } from "../xenstore/ring.ts";
 import type { RingPage } from "../xenstore/ring.ts";
 import type { Domains, Store, TraceLine } from "../xenstore/store.ts";
@@ -79,7 +80,7 @@ export function bindRing(
 ): Failure | undefined {
   const bound = evtchn.bindInterdomain(host, XENSTORED_CALLER, { remoteDomid: domid, remotePort });
   if (isFailure(bound)) return bound;
-  host.add(upcallCell, portId(0, bound.port), { mailbox: readyMailbox(XENSTORED) });
+  setUpcall(host, 0, bound.port, readyMailbox(XENSTORED));
   host.add(ringPortCell, bound.port, { domid });
   host.add(mappedRingCell, domid, { ...ring, port: bound.port, input: new Uint8Array(0) });
   return undefined;
@@ -129,7 +130,8 @@ function domainsOf(host: Host): Domains {
 
 function observer(host: Host): (line: TraceLine) => void {
   return ({ kind, conn, type, reqId, txId, body }) => {
-    const who = host.get(clientSocketCell, conn)?.socket ?? `dom${conn} kernel`;
+    const socket = host.get(clientSocketCell, conn)?.socket;
+    const who = socket ?? (conn < FIRST_SOCKET ? `dom${conn} kernel` : "a new client");
     host.emit("xenstore", { dir: kind, who, conn, op: typeName(type), reqId, txId, body });
   };
 }

@@ -11,7 +11,7 @@ import { addMailbox, hasMessage, mailboxCell, takeMessage } from "../engine/mail
 import { routine } from "../engine/routine.ts";
 import { spawnThread } from "../engine/thread.ts";
 import * as evtchn from "../hypervisor/event-channel-op.ts";
-import { portId, upcallCell } from "../hypervisor/port.ts";
+import { setUpcall } from "../hypervisor/port.ts";
 import { VIRQ_DOM_EXC } from "../hypervisor/virq.ts";
 import { ignoreConnection, XENSTORE_ERROR_RINGIDX } from "../xenstore/domain.ts";
 import { serverHasRequests, serverRead, serverRoom, serverWrite } from "../xenstore/ring.ts";
@@ -164,8 +164,12 @@ const xenstored = routine(
       const virq = evtchn.bindVirq(host, XENSTORED_CALLER, { virq: VIRQ_DOM_EXC, vcpu: 0 });
       if (isFailure(virq)) return virq;
       host.add(processCell, 0, { virqPort: virq.port });
-      host.add(upcallCell, portId(0, virq.port), { mailbox: MAILBOX });
-      return bindRing(host, 0, l.dom0Port, { mfn: l.dom0Mfn, handle: null });
+      setUpcall(host, 0, virq.port, MAILBOX);
+      const failure = bindRing(host, 0, l.dom0Port, { mfn: l.dom0Mfn, handle: null });
+      if (failure !== undefined) return failure;
+      // Tells dom0's kernel that xenstored is there (dom0_init).
+      evtchn.send(host, XENSTORED_CALLER, { port: must(host, mappedRingCell, 0).port });
+      return undefined;
     }),
     forever("main", [
       waitFor("poll", (host) => hasMessage(host, MAILBOX)),

@@ -12,6 +12,7 @@ import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { encode, parse, readLatin1, XS } from "../xenstore/wire.ts";
+import { XENSTORED } from "./xenstored-ports.ts";
 
 /** A request's type, by its name. */
 export type XsOp = keyof typeof XS;
@@ -29,9 +30,6 @@ export interface XsHandle {
   /** How many watches were ever registered: the second half of a token. */
   watchCounter: number;
 }
-
-/** The name xenstored listens under. */
-const XENSTORED = "dom0/xenstored";
 
 export const xsHandleCell = cellType<XsHandle>("xs-handle");
 
@@ -102,7 +100,7 @@ function takeReply(host: Host, process: string): string | Failure {
  * error reply is a failure with xenstored's errno, a lost connection EIO.
  */
 export const xsTalk = routine(
-  "xs_talkv",
+  "libxenstore xs_talkv",
   (a: { process: string; t: number; op: XsOp; payload: string }) => ({ ...a, reply: "" }),
   ({ step, waitFor }) => [
     step("write_all", (host, l) => {
@@ -140,6 +138,21 @@ export function xsTakeEvent(host: Host, process: string, token: string): string 
   const at = handle.events.findIndex((event) => event.token === token);
   const [event] = at < 0 ? [] : handle.events.splice(at, 1);
   return event === undefined ? fail("EIO") : event.path;
+}
+
+/** Whether an event of any watch has come: what a daemon's poll asks. */
+export function xsHasEvent(cells: Cells, process: string): boolean {
+  const handle = must(cells, xsHandleCell, process);
+  if (handle.events.length > 0) return true;
+  const { bytes, closed } = clientReceives(cells, handle.socket);
+  return closed || messageAt(bytes, 0)?.type === XS.WATCH_EVENT;
+}
+
+/** Takes the oldest event of any watch (xs_read_watch). Fails with EIO where xenstored is gone. */
+export function xsReadWatch(host: Host, process: string): { path: string; token: string } | Failure {
+  const handle = host.edit(xsHandleCell, process);
+  queueEvents(host, handle);
+  return handle.events.shift() ?? fail("EIO");
 }
 
 /** A token as libxl makes them, `slot/counter` (libxl__ev_xswatch_register). */

@@ -104,7 +104,8 @@ class Assembler {
 
   put(instruction: Instruction): number {
     const at = this.code.length;
-    if ("name" in instruction && instruction.op !== "next") {
+    // Frames stand at scheduling points and calls only: those have labels.
+    if ("name" in instruction && instruction.op !== "next" && instruction.op !== "enter each") {
       assert(!this.labels.has(instruction.name), `${this.routine}: two steps named ${instruction.name}`);
       this.labels.set(instruction.name, at);
     }
