@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The memory balloon: the guest gives pages back to Xen, or takes some, until it
+// has what `memory/target` says (Linux drivers/xen/balloon.c, xen-balloon.c).
+
+import { cellType, must } from "../engine/cells.ts";
+import type { Host } from "../engine/host.ts";
+import { routine } from "../engine/routine.ts";
+import { domainCell, pagingModeTranslate } from "../hypervisor/domain.ts";
+import { kthreadRun } from "../xenbus/kthread.ts";
+import { registerXenbusWatch } from "../xenbus/watch.ts";
+import type { WatchEvent } from "../xenbus/xenbus.ts";
+import { xenbusReadOptional } from "../xenbus/xs.ts";
+import { balloonIn, balloonOut } from "./balloon-pages.ts";
+
+/** How long the balloon rests after Xen refused it pages, in µs. */
+const RETRY_US = 1_000_000;
+
+/** What the balloon counts, in pages of 4 KiB (struct balloon_stats), by domid. */
+export interface Balloon {
+  currentPages: number;
+  targetPages: number;
+  /** What the target counts more than the guest's own pages (`target_diff`): 0 for PV. */
+  targetDiff: number;
+  /** Frames that were given back, to be populated again, the last one first. */
+  ballooned: number[];
+  /** Whether the watch has fired once (`watch_fired`). */
+  watchFired: boolean;
+}
+
+export const balloonCell = cellType<Balloon>("balloon");
+
+/** Sets the target, which is in KiB. The first time a translated guest learns what the target counts beside its own pages. */
+function setNewTarget(host: Host, domid: number, target: string, staticMax: string | null): void {
+  const balloon = host.edit(balloonCell, domid);
+  const pages = (kib: string): number => Math.floor(Number.parseInt(kib, 10) / 4);
+  if (staticMax !== null && pagingModeTranslate(must(host, domainCell, domid))) {
+    balloon.targetDiff = pages(staticMax) - balloon.targetPages;
+  }
+  balloon.targetPages = pages(target) - balloon.targetDiff;
+}
+
+/** The callback of the watch on `memory/target`. */
+const watchTarget = routine(
+  "watch_target",
+  (a: WatchEvent) => ({ domid: a.domid, target: null as string | null, staticMax: null as string | null, first: false }),
+  ({ step, call, when }) => [
+    call("xenbus_scanf", xenbusReadOptional, (l) => ({ domid: l.domid, dir: "memory", name: "target" }), (l, value) => {
+      l.target = value;
+    }),
+    when("a number", (l) => l.target !== null && /^\d+/.test(l.target), [
+      step("watch_fired", (host, l) => {
+        l.first = !must(host, balloonCell, l.domid).watchFired;
+        if (l.first) host.edit(balloonCell, l.domid).watchFired = true;
+      }),
+      when("first", (l) => l.first, [
+        call("static-max", xenbusReadOptional, (l) => ({ domid: l.domid, dir: "memory", name: "static-max" }), (l, value) => {
+          l.staticMax = value;
+        }),
+      ]),
+      step("balloon_set_new_target", (host, l) => setNewTarget(host, l.domid, l.target as string, l.first ? (l.staticMax ?? l.target) : null)),
+    ]),
+  ],
+);
+
+/** Moves one batch of pages; true where Xen refused. */
+function balloonProcess(host: Host, domid: number): boolean {
+  const { currentPages, targetPages } = must(host, balloonCell, domid);
+  const balloon = host.edit(balloonCell, domid);
+  return currentPages > targetPages
+    ? balloonOut(host, domid, balloon, currentPages - targetPages)
+    : balloonIn(host, domid, balloon, targetPages - currentPages);
+}
+
+/** The balloon's thread. Xen may refuse pages: it then tries again every second. */
+const balloonThread = routine(
+  "balloon_thread",
+  (a: { domid: number }) => ({ ...a, refused: false }),
+  ({ forever, waitFor, step, when, sleep }) => [
+    forever("for (;;)", [
+      waitFor("wait_event balloon_thread_wq", (host, l) => {
+        const balloon = host.get(balloonCell, l.domid);
+        return balloon !== undefined && balloon.currentPages !== balloon.targetPages;
+      }),
+      step("balloon_process", (host, l) => {
+        l.refused = balloonProcess(host, l.domid);
+      }),
+      when("BP_EAGAIN", (l) => l.refused, [sleep("retry_count", () => RETRY_US)]),
+    ]),
+  ],
+);
+
+/** Starts the balloon of a kernel that has so many pages. */
+export function startBalloon(host: Host, domid: number, pages: number): void {
+  host.add(balloonCell, domid, { currentPages: pages, targetPages: pages, targetDiff: 0, ballooned: [], watchFired: false });
+  kthreadRun(host, domid, "xen-balloon", balloonThread, { domid });
+}
+
+/** Watches `memory/target`. */
+export const balloonInitWatcher = routine("balloon_init_watcher", (a: { domid: number }) => ({ ...a }), ({ call }) => [
+  call("register_xenbus_watch", registerXenbusWatch, (l) => ({
+    domid: l.domid,
+    node: "memory/target",
+    token: "target_watch",
+    callback: watchTarget.name,
+  })),
+]);

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Putting a guest's kernel into a domain, and what is left of it when the domain
+// is killed: nothing. Its threads run once the domain is unpaused.
+
+import { must } from "../engine/cells.ts";
+import type { Host } from "../engine/host.ts";
+import { routine } from "../engine/routine.ts";
+import { spawnThread } from "../engine/thread.ts";
+import { domainCell, domainPagesCell } from "../hypervisor/domain.ts";
+import { forgetKernel } from "../xenbus/forget.ts";
+import { enlist, runqueueCell } from "../xenbus/kthread.ts";
+import { balloonCell, startBalloon } from "./balloon.ts";
+import { guestCell } from "./guest.ts";
+import type { StartInfo } from "./guest.ts";
+import { kernelInit } from "./init.ts";
+import { parseOptions } from "./options.ts";
+import { pagesInUseCell } from "./pages.ts";
+import { defaultIdle, idleThread, killGuestThreads } from "./vcpu.ts";
+
+/** Takes a guest's kernel out of its domain, wherever its threads stand. */
+function forgetGuest(host: Host, domid: number): void {
+  killGuestThreads(host, domid);
+  forgetKernel(host, domid);
+  host.drop(runqueueCell, domid);
+  host.drop(balloonCell, domid);
+  host.drop(pagesInUseCell, domid);
+  host.drop(guestCell, domid);
+}
+
+/** Waits for the moment from which no vCPU of the domain runs any more, and forgets its kernel. */
+const vcpusEnd = routine("vcpu_teardown", (a: { domid: number }) => ({ ...a }), ({ waitFor, step }) => [
+  waitFor("domain_kill", (host, l) => host.get(domainCell, l.domid)?.isDying !== "alive"),
+  step("vcpus are gone", (host, l) => forgetGuest(host, l.domid)),
+]);
+
+/** The parts of a guest that do not depend on how it came into its domain. */
+export function addGuest(host: Host, info: StartInfo, bootedAt: number): void {
+  const { domid, type, commandLine, nrVcpus, storeMfn, storePort, consoleMfn, consolePort } = info;
+  host.add(guestCell, domid, {
+    type,
+    options: parseOptions(commandLine),
+    commandLine,
+    nrVcpus,
+    consoleMfn,
+    consolePort,
+    bootedAt,
+    storeMfn,
+    storePort,
+    ticks: 0,
+    shuttingDown: "invalid",
+    spinning: false,
+    upAt: null,
+  });
+  host.add(runqueueCell, domid, { threads: [] });
+  host.add(pagesInUseCell, domid, { mfns: [storeMfn, consoleMfn] });
+  spawnThread(host, `xen/dom${domid}/vcpus`, vcpusEnd, { domid }, { kind: "xen", domid: null });
+  spawnThread(host, idleThread(domid), defaultIdle, { domid }, { kind: "vcpu", domid });
+}
+
+/**
+ * Starts a guest's kernel in a domain that was built for it: its start info
+ * names the rings the toolstack has set up. Nothing runs before the domain is
+ * unpaused.
+ */
+export function startGuest(host: Host, info: StartInfo): void {
+  const { domid } = info;
+  addGuest(host, info, host.now);
+  startBalloon(host, domid, must(host, domainPagesCell, domid).totPages);
+  const name = `dom${domid}/init`;
+  spawnThread(host, name, kernelInit, { domid }, { kind: "process", domid });
+  enlist(host, domid, name);
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a kernel does about `control/shutdown` and `control/sysrq` (Linux
+// drivers/xen/manage.c): it reads the request and acknowledges it by emptying
+// the node, both in one transaction, and then acts.
+
+import type { Host } from "../engine/host.ts";
+import { routine } from "../engine/routine.ts";
+import { kthreadRun } from "../xenbus/kthread.ts";
+import { printk } from "../xenbus/printk.ts";
+import { registerXenbusWatch } from "../xenbus/watch.ts";
+import type { WatchEvent } from "../xenbus/xenbus.ts";
+import { systemRunning } from "../xenbus/xenbus.ts";
+import { xenbusPrintf, xenbusReadOptional, xenbusTransactionEnd, xenbusTransactionStart } from "../xenbus/xs.ts";
+import { guestCell } from "./guest.ts";
+import { guestCrash, kernelDown } from "./reboot.ts";
+import { doSuspend } from "./suspend.ts";
+
+/** Requests the kernel acts on, and those of them it advertises as `control/feature-…`. */
+const handlers = ["poweroff", "halt", "reboot", "suspend"] as const;
+const features = ["poweroff", "reboot", "suspend"];
+
+type Request = (typeof handlers)[number];
+
+interface ReadLocals {
+  domid: number;
+  name: string;
+  known: readonly string[] | null;
+  tx: number;
+  value: string;
+  acknowledge: boolean;
+  done: boolean;
+}
+
+/**
+ * Reads a control node and empties it, in one transaction that is tried again
+ * after a conflict. A request that is empty, missing or, where `known` says so,
+ * not known is left alone. Gives the request, "" for none.
+ */
+const takeRequest = routine(
+  "take_control_request",
+  (a: { domid: number; name: string; known: readonly string[] | null }): ReadLocals => ({
+    ...a,
+    tx: 0,
+    value: "",
+    acknowledge: false,
+    done: false,
+  }),
+  ({ call, when, repeatUntil }) => [
+    repeatUntil("again", (l) => l.done, [
+      call("xenbus_transaction_start", xenbusTransactionStart, (l) => ({ domid: l.domid }), (l, tx) => {
+        l.tx = tx;
+      }),
+      call("xenbus_read", xenbusReadOptional, (l) => ({ domid: l.domid, tx: l.tx, dir: "control", name: l.name }), (l, value) => {
+        l.value = value ?? "";
+        l.acknowledge = l.value !== "" && (l.known?.includes(l.value) ?? true);
+      }),
+      when("a request", (l) => l.acknowledge, [
+        call("xenbus_write", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: "control", name: l.name, value: "" })),
+      ]),
+      call("xenbus_transaction_end", xenbusTransactionEnd, (l) => ({ domid: l.domid, tx: l.tx, abort: l.value === "" }), (l, again) => {
+        l.done = !again;
+      }),
+    ]),
+  ],
+  (l) => l.value,
+);
+
+/** What user space does on the kernel's behalf runs beside xenwatch: orderly_poweroff, orderly_reboot. */
+function orderlyDown(host: Host, domid: number, how: "halt" | "restart"): void {
+  if (!systemRunning(host, domid)) return;
+  kthreadRun(host, domid, how === "halt" ? "poweroff" : "reboot", kernelDown, { domid, how });
+}
+
+/** The callback of the watch on `control/shutdown`. */
+const shutdownHandler = routine(
+  "shutdown_handler",
+  (a: WatchEvent) => ({ domid: a.domid, busy: false, request: "" as Request | "" }),
+  ({ step, call, when }) => [
+    step("shutting_down", (host, l) => {
+      l.busy = host.get(guestCell, l.domid)?.shuttingDown === "suspend";
+    }),
+    when("not shutting down", (l) => !l.busy, [
+      call("take request", takeRequest, (l) => ({ domid: l.domid, name: "shutdown", known: handlers }), (l, request) => {
+        l.request = request as Request | "";
+      }),
+      when("suspend", (l) => l.request === "suspend", [call("do_suspend", doSuspend, (l) => ({ domid: l.domid }))]),
+      when("another request", (l) => l.request !== "suspend" && l.request !== "", [
+        step("handler", (host, l) => {
+          if (l.request === "reboot") orderlyDown(host, l.domid, "restart");
+          else if (l.request === "poweroff" || l.request === "halt") orderlyDown(host, l.domid, "halt");
+          else printk(host, l.domid, `xen:manage: Ignoring shutdown request: ${l.request}`);
+        }),
+      ]),
+    ]),
+  ],
+);
+
+/** Magic keys: what a kernel does about the first character of `control/sysrq`. */
+function handleSysrq(host: Host, domid: number, key: string): void {
+  switch (key) {
+    case "o":
+      return orderlyDown(host, domid, "halt");
+    case "b":
+      return orderlyDown(host, domid, "restart");
+    case "c":
+      return void kthreadRun(host, domid, "sysrq", guestCrash, { domid, why: "sysrq triggered crash" });
+    default:
+      printk(host, domid, "sysrq: HELP : loglevel(0-9) reboot(b) crash(c) poweroff(o) sync(s) unmount(u)");
+  }
+}
+
+/** The callback of the watch on `control/sysrq`. */
+const sysrqHandler = routine(
+  "sysrq_handler",
+  (a: WatchEvent) => ({ domid: a.domid, key: "" }),
+  ({ step, call, when }) => [
+    call("take request", takeRequest, (l) => ({ domid: l.domid, name: "sysrq", known: null }), (l, value) => {
+      l.key = value.slice(0, 1);
+    }),
+    when("a key", (l) => l.key !== "", [step("handle_sysrq", (host, l) => handleSysrq(host, l.domid, l.key))]),
+  ],
+);
+
+/** Watches the control nodes and says what the kernel can do. */
+export const setupShutdownWatcher = routine(
+  "setup_shutdown_watcher",
+  (a: { domid: number }) => ({ ...a, feature: "" }),
+  ({ call, each }) => [
+    call("shutdown_watch", registerXenbusWatch, (l) => ({
+      domid: l.domid,
+      node: "control/shutdown",
+      token: "shutdown_watch",
+      callback: shutdownHandler.name,
+    })),
+    call("sysrq_watch", registerXenbusWatch, (l) => ({
+      domid: l.domid,
+      node: "control/sysrq",
+      token: "sysrq_watch",
+      callback: sysrqHandler.name,
+    })),
+    each("shutdown_handlers", () => features, (l, feature) => { l.feature = feature; }, [
+      call("xenbus_printf", xenbusPrintf, (l) => ({ domid: l.domid, dir: "control", name: `feature-${l.feature}`, value: "1" })),
+    ]),
+  ],
+);
+

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A guest from its first instruction on: the kernel's boot, then the whole of
+// its user space, which does what `mode=` says (recordings, guest/init).
+
+import { routine } from "../engine/routine.ts";
+import { xsInit } from "../xenbus/comms.ts";
+import { xenbusRegisterFrontend } from "../xenbus/probe.ts";
+import { guestPrint } from "./console.ts";
+import { setupCpuWatcher } from "./cpu-hotplug.ts";
+import { guestCell, guestOf, guestSeconds } from "./guest.ts";
+import type { GuestMode } from "./options.ts";
+import { xenbusProbe } from "./linux.ts";
+import { guestCrash, kernelDown } from "./reboot.ts";
+import { bringUpVcpus } from "./smp.ts";
+
+/** From the first instruction to the first xenstore request, and from there to user space, in µs. */
+const KERNEL_US = 300_000;
+const LATE_INIT_US = 200_000;
+
+interface ModeLocals {
+  domid: number;
+  mode: GuestMode;
+  /** µs until the mode does what it is for. */
+  delay: number;
+  ticks: number;
+}
+
+/** Prints a line and ends the guest: what `poweroff -f`, `halt -f`, `reboot -f` do. */
+const endBy = routine(
+  "busybox",
+  (a: { domid: number; mode: "poweroff" | "halt" | "reboot"; delay: number }) => ({ ...a }),
+  ({ call, sleep }) => [
+    sleep("sleep $DELAY", (l) => l.delay),
+    call("echo", guestPrint, (l) => ({ domid: l.domid, line: `GUEST: ${l.mode} -f` })),
+    call("sys_reboot", kernelDown, (l) => ({ domid: l.domid, how: l.mode === "reboot" ? ("restart" as const) : ("halt" as const) })),
+  ],
+);
+
+const crashIt = routine("sysrq_trigger", (a: { domid: number; delay: number }) => ({ ...a }), ({ call, sleep }) => [
+  sleep("sleep $DELAY", (l) => l.delay),
+  call("echo", guestPrint, (l) => ({ domid: l.domid, line: "GUEST: crash" })),
+  call("sysrq_handle_crash", guestCrash, (l) => ({ domid: l.domid, why: "sysrq triggered crash" })),
+]);
+
+const tick = routine("tick", (a: { domid: number; ticks: number }) => ({ ...a }), ({ forever, call, step, sleep }) => [
+  forever("while :", [
+    call("echo", guestPrint, (l) => ({ domid: l.domid, line: `GUEST: tick ${l.ticks}` })),
+    step("i=$((i+1))", (host, l) => {
+      host.edit(guestCell, l.domid).ticks = ++l.ticks;
+    }),
+    sleep("sleep 1", () => 1_000_000),
+  ]),
+]);
+
+const spin = routine("spin", (a: { domid: number }) => ({ ...a }), ({ call, step, waitFor }) => [
+  call("echo", guestPrint, (l) => ({ domid: l.domid, line: "GUEST: spin" })),
+  step("while :; do :; done", (host, l) => {
+    host.edit(guestCell, l.domid).spinning = true;
+  }),
+  waitFor("for ever", () => false),
+]);
+
+function isEnd(mode: GuestMode): mode is "poweroff" | "halt" | "reboot" {
+  return mode === "poweroff" || mode === "halt" || mode === "reboot";
+}
+
+/** User space from "up" on, or from where a restored guest stands. */
+export const userSpace = routine(
+  "init",
+  (a: { domid: number }): ModeLocals => ({ ...a, mode: "idle", delay: 0, ticks: 0 }),
+  ({ step, call, when, waitFor }) => [
+    step("case $MODE", (host, l) => {
+      const guest = guestOf(host, l.domid);
+      l.mode = guest.options.mode;
+      l.ticks = guest.ticks;
+      const sinceUp = host.now - guest.bootedAt - (guest.upAt ?? 0);
+      l.delay = Math.max(0, guest.options.delay * 1_000_000 - sinceUp);
+    }),
+    when("ends", (l) => isEnd(l.mode), [
+      call("ends it", endBy, (l) => ({ domid: l.domid, mode: l.mode as "poweroff", delay: l.delay })),
+    ]),
+    when("crash", (l) => l.mode === "crash", [call("crashes", crashIt, (l) => ({ domid: l.domid, delay: l.delay }))]),
+    when("tick", (l) => l.mode === "tick", [call("ticks", tick, (l) => ({ domid: l.domid, ticks: l.ticks }))]),
+    when("spin", (l) => l.mode === "spin", [call("spins", spin, (l) => ({ domid: l.domid }))]),
+    waitFor("sleep 3600", () => false),
+  ],
+);
+
+const loadModules = routine("insmod", (a: { domid: number }) => ({ ...a }), ({ call }) => [
+  call("xen-blkfront.ko", xenbusRegisterFrontend, (l) => ({ domid: l.domid, module: "xen_blkfront" })),
+  call("xen-netfront.ko", xenbusRegisterFrontend, (l) => ({ domid: l.domid, module: "xen_netfront" })),
+]);
+
+/** The guest's first thread: the kernel boots and becomes init. */
+export const kernelInit = routine(
+  "kernel_init",
+  (a: { domid: number }) => ({ ...a, nrVcpus: 1, dev: false, control: true, line: "" }),
+  ({ step, sleep, call, when }) => [
+    step("start_kernel", (host, l) => {
+      const guest = host.edit(guestCell, l.domid);
+      guest.bootedAt = host.now;
+      const { nrVcpus, options } = guest;
+      l.nrVcpus = nrVcpus;
+      l.dev = options.dev;
+      l.control = options.mode !== "ignore";
+    }),
+    sleep("do_pre_smp_initcalls", () => KERNEL_US),
+    step("smp_init", (host, l) => bringUpVcpus(host, l.domid)),
+    step("xenbus_init", (host, l) => {
+      const { storeMfn, storePort } = guestOf(host, l.domid);
+      xsInit(host, l.domid, storeMfn, storePort);
+    }),
+    call("xenbus_probe", xenbusProbe, (l) => ({ domid: l.domid, control: l.control })),
+    sleep("late_initcall", () => LATE_INIT_US),
+    call("setup_vcpu_hotplug_event", setupCpuWatcher, (l) => ({ domid: l.domid, nrVcpus: l.nrVcpus })),
+    when("dev=1", (l) => l.dev, [call("insmod", loadModules, (l) => ({ domid: l.domid }))]),
+    step("up", (host, l) => {
+      const guest = host.edit(guestCell, l.domid);
+      guest.upAt = host.now - guest.bootedAt;
+      const uptime = guestSeconds(host.now, guest).toFixed(2);
+      l.line = `GUEST: up mode=${guest.options.mode} delay=${guest.options.delay} uptime=${uptime}`;
+    }),
+    call("echo", guestPrint, (l) => ({ domid: l.domid, line: l.line })),
+    call("init", userSpace, (l) => ({ domid: l.domid })),
+  ],
+);

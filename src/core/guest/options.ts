@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the guest's command line asks of it. No guest instruction runs: its
+// `extra` line chooses what its user space does (recordings, guest/init).
+
+/** What the guest's user space does once it is up. */
+export type GuestMode = "idle" | "tick" | "spin" | "poweroff" | "halt" | "reboot" | "crash" | "ignore";
+
+const modes: readonly string[] = ["idle", "tick", "spin", "poweroff", "halt", "reboot", "crash", "ignore"];
+
+/** A guest's command line, read. */
+export interface GuestOptions {
+  mode: GuestMode;
+  /** Seconds from "up" to what the mode does. */
+  delay: number;
+  /** Loads blkfront and netfront. */
+  dev: boolean;
+  /** The kernel's `loglevel=`: lines of a lower severity do not reach the console. */
+  loglevel: number;
+}
+
+/** Reads a command line; the last of two settings counts, what is unknown is the kernel's affair. */
+export function parseOptions(commandLine: string): GuestOptions {
+  const options: GuestOptions = { mode: "idle", delay: 3, dev: false, loglevel: 7 };
+  for (const word of commandLine.split(/\s+/)) {
+    const [key, value = ""] = word.split("=", 2);
+    if (key === "mode" && modes.includes(value)) options.mode = value as GuestMode;
+    if (key === "delay" && /^\d+(\.\d+)?$/.test(value)) options.delay = Number(value);
+    if (key === "dev") options.dev = value !== "";
+    if (key === "loglevel" && /^\d$/.test(value)) options.loglevel = Number(value);
+  }
+  return options;
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a guest's kernel ends: it closes its devices, says its last words and
+// makes the hypercall (Linux kernel/reboot.c, drivers/xen/xenbus).
+
+import { routine } from "../engine/routine.ts";
+import { ShutdownCode } from "../hypervisor/domain.ts";
+import { domainShutdown } from "../hypervisor/shutdown.ts";
+import { deviceOf, devicesOn, sameDevice, xenbusDeviceCell } from "../xenbus/device.ts";
+import type { DeviceArgs } from "../xenbus/device.ts";
+import { printk } from "../xenbus/printk.ts";
+import { XenbusState } from "../xenbus/state.ts";
+import { xenbusSwitchState } from "../xenbus/switch-state.ts";
+import { xenbusCell } from "../xenbus/xenbus.ts";
+import { guestPrintk } from "./console.ts";
+
+/** How long the closing of one device may take, in µs (xenbus_dev_shutdown). */
+const CLOSE_TIMEOUT_US = 5_000_000;
+
+/** Closes one device and waits until its backend has answered, or long enough. */
+const xenbusDevShutdown = routine(
+  "xenbus_dev_shutdown",
+  (a: DeviceArgs) => ({ ...a, connected: false, late: false }),
+  ({ step, call, when, waitFor }) => [
+    step("dev->state", (host, l) => {
+      const { state, nodename } = deviceOf(host, l.device);
+      l.connected = state === XenbusState.Connected;
+      if (!l.connected) printk(host, l.domid, `xenbus_dev_shutdown: ${nodename}: ${state} != Connected, skipping`);
+    }),
+    when("connected", (l) => l.connected, [
+      call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Closing })),
+      waitFor("wait_for_completion_timeout", (host, l) => host.get(xenbusDeviceCell, l.device)?.down ?? true, {
+        timeout: () => CLOSE_TIMEOUT_US,
+        timedOut: (l) => {
+          l.late = true;
+        },
+      }),
+      step("dev->down", (host, l) => {
+        if (l.late) printk(host, l.domid, `xenbus_dev_shutdown: ${l.device} timeout closing device`);
+      }),
+    ]),
+  ],
+);
+
+/** Closes all devices, the latest registered first. */
+const deviceShutdown = routine(
+  "device_shutdown",
+  (a: { domid: number }) => ({ ...a, devices: [] as string[], device: "" }),
+  ({ step, each, call }) => [
+    step("devices_kset", (host, l) => {
+      l.devices = devicesOn(host, l.domid, "frontend").toReversed();
+    }),
+    each("devices", (l) => l.devices, (l, device) => { l.device = device; }, [
+      call("xenbus_dev_shutdown", xenbusDevShutdown, sameDevice),
+    ]),
+  ],
+);
+
+const lastWords = { halt: "reboot: System halted", restart: "reboot: Restarting system" } as const;
+const codes = { halt: ShutdownCode.poweroff, restart: ShutdownCode.reboot } as const;
+
+/** Halts or restarts: kernel_halt, kernel_restart. */
+export const kernelDown = routine(
+  "kernel_shutdown_prepare",
+  (a: { domid: number; how: "halt" | "restart" }) => ({ ...a, again: false }),
+  ({ step, call, when }) => [
+    step("system_state", (host, l) => {
+      const xenbus = host.edit(xenbusCell, l.domid);
+      l.again = xenbus.systemState !== "running";
+      xenbus.systemState = l.how === "halt" ? "halt" : "reboot";
+    }),
+    when("the first to do so", (l) => !l.again, [
+      call("device_shutdown", deviceShutdown, (l) => ({ domid: l.domid })),
+      when("has a PV console", (l) => l.domid !== 0, [
+        call("pr_emerg", guestPrintk, (l) => ({ domid: l.domid, line: lastWords[l.how] })),
+      ]),
+      step("machine_halt", (host, l) => domainShutdown(host, l.domid, codes[l.how])),
+    ]),
+  ],
+);
+
+/** Panics. Nothing is closed. */
+export const guestCrash = routine(
+  "panic",
+  (a: { domid: number; why: string }) => ({ ...a }),
+  ({ step, call }) => [
+    call("pr_emerg", guestPrintk, (l) => ({ domid: l.domid, line: `Kernel panic - not syncing: ${l.why}` })),
+    step("xen_panic_event", (host, l) => domainShutdown(host, l.domid, ShutdownCode.crash)),
+  ],
+);

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The thread that moves bytes between a kernel and its xenstore ring: requests
+// out, replies to whoever waits, watch events to mailboxes (Linux
+// drivers/xen/xenbus/xenbus_comms.c).
+
+import { must } from "../engine/cells.ts";
+import { assert, isFailure } from "../engine/errno.ts";
+import type { Errno } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { routine } from "../engine/routine.ts";
+import { evtchnSend } from "../hypervisor/event-channel.ts";
+import { consumeEvent, eventPending } from "../hypervisor/port.ts";
+import { clientRead, clientWrite } from "../xenstore/ring.ts";
+import type { RingPage } from "../xenstore/ring.ts";
+import { parse, readLatin1, XS } from "../xenstore/wire.ts";
+import type { Packet } from "../xenstore/wire.ts";
+import { kthreadRun } from "./kthread.ts";
+import { xenbusCell, xenbusQueueCell, xenbusRequestCell } from "./xenbus.ts";
+import type { XenwatchPolicy } from "./xenbus.ts";
+import { startXenwatch, xsWatchMsg } from "./xenwatch.ts";
+
+function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(a.length + b.length);
+  joined.set(a);
+  joined.set(b, a.length);
+  return joined;
+}
+
+/** The page shared with xenstored, as the ring's functions see it. */
+function ringPage({ memory }: Host, mfn: number): RingPage {
+  return {
+    read: (offset, length) => memory.read(mfn, offset, length),
+    write: (offset, bytes) => memory.write(mfn, offset, bytes),
+  };
+}
+
+/** One message from xenstored: a watch event to its mailbox, a reply to the request that waits for it. */
+function processMsg(host: Host, domid: number, { type, reqId }: Packet, body: string): void {
+  if (type === XS.WATCH_EVENT) {
+    const [path, token] = body.split("\0");
+    return xsWatchMsg(host, domid, token ?? "", path ?? "");
+  }
+  const id = `${domid}/${reqId}`;
+  // A reply nobody waits for is dropped: the ring is shared with another domain.
+  if (host.get(xenbusRequestCell, id)?.state !== "wait_reply") return;
+  const request = host.edit(xenbusRequestCell, id);
+  request.state = "got_reply";
+  if (type === XS.ERROR) request.errno = body.replace(/\0$/, "") as Errno;
+  else request.reply = body;
+}
+
+/** Takes what xenstored sent; true where room was made in the ring. */
+function processMsgs(host: Host, domid: number, mfn: number): boolean {
+  const received = clientRead(ringPage(host, mfn));
+  if (isFailure(received) || received.length === 0) return false;
+  const queue = host.edit(xenbusQueueCell, domid);
+  const bytes = concat(queue.incoming, received);
+  let at = 0;
+  for (;;) {
+    const packet = parse(bytes, at);
+    if (packet.state !== "packet") {
+      assert(packet.state === "need-more", `xenstored sent nonsense to d${domid}`);
+      break;
+    }
+    processMsg(host, domid, packet, readLatin1(bytes, packet.start, packet.end));
+    at = packet.end;
+  }
+  queue.incoming = bytes.slice(at);
+  return true;
+}
+
+/** Writes requests for as long as there is room; true where something was written. */
+function processWrites(host: Host, domid: number, mfn: number): boolean {
+  if (must(host, xenbusQueueCell, domid).writes.length === 0) return false;
+  const queue = host.edit(xenbusQueueCell, domid);
+  let wrote = false;
+  while (queue.writes.length > 0) {
+    const id = `${domid}/${queue.writes[0]}`;
+    const { message } = must(host, xenbusRequestCell, id);
+    const fits = clientWrite(ringPage(host, mfn), message.subarray(queue.written));
+    const count = isFailure(fits) ? 0 : fits;
+    wrote ||= count > 0;
+    queue.written += count;
+    if (queue.written < message.length) {
+      queue.full = true;
+      break;
+    }
+    queue.writes.shift();
+    queue.written = 0;
+    host.edit(xenbusRequestCell, id).state = "wait_reply";
+  }
+  return wrote;
+}
+
+/** `xb_thread_work`: something came from xenstored, or there is a request to write and room for it. */
+function threadWork(host: Host, domid: number): boolean {
+  const queue = host.get(xenbusQueueCell, domid);
+  if (queue === undefined) return false;
+  if (queue.writes.length > 0 && !queue.full) return true;
+  return eventPending(host, domid, must(host, xenbusCell, domid).port);
+}
+
+const xenbusThread = routine("xenbus_thread", (a: { domid: number }) => ({ ...a }), ({ forever, waitFor, step }) => [
+  forever("while (!kthread_should_stop())", [
+    waitFor("wait_event xb_waitq", (host, l) => threadWork(host, l.domid)),
+    step("process_msg, process_writes", (host, { domid }) => {
+      const { mfn, port } = must(host, xenbusCell, domid);
+      if (consumeEvent(host, domid, port) && must(host, xenbusQueueCell, domid).full) host.edit(xenbusQueueCell, domid).full = false;
+      const took = processMsgs(host, domid, mfn);
+      const wrote = processWrites(host, domid, mfn);
+      if (took || wrote) evtchnSend(host, domid, port);
+    }),
+  ]),
+]);
+
+/**
+ * Connects a kernel to xenstore and starts its threads `xenbus` and `xenwatch`.
+ *
+ * @param mfn machine frame of the shared page
+ * @param port the kernel's end of the event channel
+ */
+export function xsInit(host: Host, domid: number, mfn: number, port: number, policy: XenwatchPolicy = "single"): void {
+  host.add(xenbusCell, domid, {
+    mfn,
+    port,
+    policy,
+    suspended: false,
+    users: 0,
+    systemState: "running",
+    modules: [],
+    watches: [],
+  });
+  host.add(xenbusQueueCell, domid, { requests: [], writes: [], written: 0, full: false, incoming: new Uint8Array(0) });
+  startXenwatch(host, domid);
+  kthreadRun(host, domid, "xenbus", xenbusThread, { domid });
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A kernel's side of xenstore as data: the ring it talks over, the requests it
+// waits for, the watches it registered. Every kernel has one, dom0's and the
+// guests' alike (Linux drivers/xen/xenbus). Cells are keyed by the kernel's domid.
+
+import { cellType, must } from "../engine/cells.ts";
+import type { Cells } from "../engine/cells.ts";
+import type { Errno } from "../engine/errno.ts";
+
+/** How watch events are spread over threads; one thread for all is what Linux does. */
+export type XenwatchPolicy = "single";
+
+/** The kernel's connection: `xen_store_interface` and `xen_store_evtchn`. */
+export interface Xenbus {
+  /** Machine frame of the page shared with xenstored. */
+  mfn: number;
+  /** The kernel's own end of the event channel. */
+  port: number;
+  policy: XenwatchPolicy;
+  /** Between `xs_suspend` and `xs_resume` no request goes out. */
+  suspended: boolean;
+  /** Requests and transactions under way (`xs_state_users`): suspending waits until there are none. */
+  users: number;
+  /** `system_state`: once it is not "running", drivers are no longer told of the other end's states. */
+  systemState: "running" | "halt" | "reboot";
+  /** Modules whose drivers are registered, in the order they were loaded. */
+  modules: string[];
+  /** Tokens of the registered watches, newest first: the order in which `xs_resume` sets them again. */
+  watches: string[];
+}
+
+export const xenbusCell = cellType<Xenbus>("xenbus");
+
+/** What is under way on the ring: requests to send, requests that were sent, the start of a message. */
+export interface XenbusQueue {
+  /** Ids of all requests under way. */
+  requests: number[];
+  /** `xb_write_list`: request ids, oldest first. The first one may be half written. */
+  writes: number[];
+  /** Bytes of the first request that are in the ring already. */
+  written: number;
+  /** The ring had no room for the rest: nothing is written before xenstored has taken some. */
+  full: boolean;
+  /** Received bytes that do not make a whole message yet. */
+  incoming: Uint8Array;
+}
+
+export const xenbusQueueCell = cellType<XenbusQueue>("xenbus-queue");
+
+/** One request of a kernel thread (`struct xb_req_data`), by `<domid>/<request id>`. */
+export interface XenbusRequest {
+  /** The whole message, header and payload. */
+  message: Uint8Array;
+  state: "queued" | "wait_reply" | "got_reply";
+  /** The reply's body as a latin1 string, or the error xenstored answered with. */
+  reply: string;
+  errno: Errno | null;
+}
+
+export const xenbusRequestCell = cellType<XenbusRequest>("xenbus-request");
+
+/** A registered watch (`struct xenbus_watch`), by `<domid>/<token>`. */
+export interface XenbusWatch {
+  node: string;
+  token: string;
+  /** The routine that is called for an event, with `WatchEvent` as its argument. */
+  callback: string;
+  /** What the callback acts for: a device's identifier, or "" for the kernel itself. */
+  owner: string;
+  /** Events in mailboxes that were not taken yet: `nr_pending`. */
+  pending: number;
+  /** Takes at most one pending event at a time (XSA-349, `will_handle`). */
+  onePending: boolean;
+}
+
+export const xenbusWatchCell = cellType<XenbusWatch>("xenbus-watch");
+
+/** What a watch's callback is called with. */
+export interface WatchEvent {
+  domid: number;
+  token: string;
+  path: string;
+  owner: string;
+}
+
+/** Whether that domain's kernel talks to xenstore. */
+export function hasXenbus(cells: Cells, domid: number): boolean {
+  return cells.get(xenbusCell, domid) !== undefined;
+}
+
+/** Whether xenstore can be talked to now: it cannot between suspend and resume. */
+export function xenbusRunning(cells: Cells, domid: number): boolean {
+  return !must(cells, xenbusCell, domid).suspended;
+}
+
+/** Whether that kernel is not about to halt or to reboot. */
+export function systemRunning(cells: Cells, domid: number): boolean {
+  return must(cells, xenbusCell, domid).systemState === "running";
+}
