@@ -42,7 +42,8 @@ export function scenario(options: ScenarioOptions): Scenario {
   const locals = (given: ScriptLocals): ScriptLocals => ({ ...given });
   return {
     ...options,
-    beforeRoutine: options.before === undefined ? null : routine(`${options.name} before`, locals, options.before),
+    beforeRoutine:
+      options.before === undefined ? null : routine(`${options.name} before`, locals, options.before),
     scriptRoutine: routine(options.name, locals, options.script),
   };
 }

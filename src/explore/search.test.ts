@@ -9,19 +9,30 @@ import { search } from "./search.ts";
 
 // The textbook lost update: two threads add one to a number they read before.
 const sharedCell = cellType<{ value: number; done: number }>("test-shared");
-const racer = routine("test_racer", (a: { under: string }) => ({ ...a, seen: 0 }), ({ step, when, locked }) => {
-  const read = (name: string) => step(name, (host, l) => { l.seen = must(host, sharedCell, 0).value; });
-  const write = (name: string) => step(name, (host, l) => {
-    const shared = host.edit(sharedCell, 0);
-    shared.value = l.seen + 1;
-    shared.done++;
-  });
-  return [
-    when("locked", (l) => l.under === "lock",
-      [locked("mutex", () => "mutex", [read("read under lock"), write("write under lock")])],
-      [read("read"), write("write")]),
-  ];
-});
+const racer = routine(
+  "test_racer",
+  (a: { under: string }) => ({ ...a, seen: 0 }),
+  ({ step, when, locked }) => {
+    const read = (name: string) =>
+      step(name, (host, l) => {
+        l.seen = must(host, sharedCell, 0).value;
+      });
+    const write = (name: string) =>
+      step(name, (host, l) => {
+        const shared = host.edit(sharedCell, 0);
+        shared.value = l.seen + 1;
+        shared.done++;
+      });
+    return [
+      when(
+        "locked",
+        (l) => l.under === "lock",
+        [locked("mutex", () => "mutex", [read("read under lock"), write("write under lock")])],
+        [read("read"), write("write")],
+      ),
+    ];
+  },
+);
 
 function race(threads: number, under: string): World {
   const world = new World({ tracking: { undo: true, hash: true } });
@@ -76,7 +87,10 @@ test("a bound makes the search inexhaustive, and it says so", () => {
 
 test("a sometimes-property that no state shows is named", () => {
   const found = search(race(2, "lock"), {
-    sometimes: { "both done": (host) => must(host, sharedCell, 0).done === 2, "never so": (host) => must(host, sharedCell, 0).done === 3 },
+    sometimes: {
+      "both done": (host) => must(host, sharedCell, 0).done === 2,
+      "never so": (host) => must(host, sharedCell, 0).done === 3,
+    },
   });
   expect(found.unreached).toEqual(["never so"]);
 });

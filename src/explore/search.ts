@@ -42,7 +42,12 @@ export interface SearchResult {
 }
 
 /** Told now and then how far the search is. */
-export type Progress = (soFar: { states: number; transitions: number; depth: number; frontier: number }) => void;
+export type Progress = (soFar: {
+  states: number;
+  transitions: number;
+  depth: number;
+  frontier: number;
+}) => void;
 
 /** A state in the search tree: how it was first reached. */
 interface Visit {
@@ -104,7 +109,12 @@ class Walker {
  * Cost: one step and one hash a transition, and for each level the steps of the
  * tree between its states. Memory: one small record a state, and its hash.
  */
-export function search(world: World, properties: Properties, bounds: Bounds = {}, progress?: Progress): SearchResult {
+export function search(
+  world: World,
+  properties: Properties,
+  bounds: Bounds = {},
+  progress?: Progress,
+): SearchResult {
   return new Search(world, properties, bounds, progress).run();
 }
 
@@ -142,7 +152,12 @@ class Search {
         this.#cut = true;
         break;
       }
-      this.#progress?.({ states: this.#seen.size, transitions: this.#transitions, depth, frontier: level.length });
+      this.#progress?.({
+        states: this.#seen.size,
+        transitions: this.#transitions,
+        depth,
+        frontier: level.length,
+      });
       level = this.#expandLevel(walker, level);
     }
     return {
@@ -178,7 +193,11 @@ class Search {
     try {
       walker.try(reached.action as Action);
     } catch (error) {
-      this.#fail(reached, { kind: "assertion", property: "no assertion fails", found: String((error as Error).message) });
+      this.#fail(reached, {
+        kind: "assertion",
+        property: "no assertion fails",
+        found: String((error as Error).message),
+      });
       return false;
     }
     const isNew = this.#arrive(reached);

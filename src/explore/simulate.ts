@@ -91,7 +91,11 @@ export function simulate(
     until: (w) => {
       violation = firstViolation(w, "always", scenario.always);
       for (const name of unreached) if (scenario.sometimes?.[name]?.(w) === true) unreached.delete(name);
-      return violation !== null || hasEnded(w, OPERATOR) || w.counters.step - first >= (options.stepsMax ?? STEPS_MAX);
+      return (
+        violation !== null ||
+        hasEnded(w, OPERATOR) ||
+        w.counters.step - first >= (options.stepsMax ?? STEPS_MAX)
+      );
     },
   });
   const ended = hasEnded(world, OPERATOR);
@@ -103,7 +107,7 @@ export function simulate(
     result: {
       steps,
       now: world.now,
-      violation: violation === null ? null : { ...(violation as Violation), step: world.counters.step },
+      violation: violation === null ? null : { ...violation, step: world.counters.step },
       failed,
       unreached: [...unreached],
     },

@@ -36,8 +36,16 @@ export function toMermaid(events: readonly TraceRecord[], options: MermaidOption
   const messages = all.slice(0, options.messagesMax ?? 400);
   const names = [...new Set(messages.flatMap(({ from, to }) => [from, to]))];
   const lines = messages.map(line);
-  if (messages.length < all.length) lines.push(`  Note over ${participant(names[0] ?? "run")}: ${all.length - messages.length} more messages`);
-  return ["sequenceDiagram", ...names.map((name) => `  participant ${participant(name)} as ${escape(name)}`), ...lines, ""].join("\n");
+  if (messages.length < all.length)
+    lines.push(
+      `  Note over ${participant(names[0] ?? "run")}: ${all.length - messages.length} more messages`,
+    );
+  return [
+    "sequenceDiagram",
+    ...names.map((name) => `  participant ${participant(name)} as ${escape(name)}`),
+    ...lines,
+    "",
+  ].join("\n");
 }
 
 function line({ from, to, text, dashed }: Message): string {

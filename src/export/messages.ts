@@ -28,7 +28,12 @@ function text(value: unknown): string {
 }
 
 function hypercall(data: Fields): Omit<Message, "seq" | "at"> {
-  const { caller, op, dom, result } = data as { caller: string; op: string; dom: number; result: number | string };
+  const { caller, op, dom, result } = data as {
+    caller: string;
+    op: string;
+    dom: number;
+    result: number | string;
+  };
   const failed = typeof result === "string" ? ` = ${result}` : "";
   return { from: actorOf(caller), to: XEN, text: `${op} dom${dom}${failed}`, dashed: false };
 }
@@ -39,7 +44,14 @@ export function actorOf(caller: string): string {
   return process === "kernel" ? `${domain.replace("d", "dom")} kernel` : process;
 }
 
-const READS = new Set(["READ", "DIRECTORY", "GET_PERMS", "GET_DOMAIN_PATH", "DIRECTORY_PART", "IS_DOMAIN_INTRODUCED"]);
+const READS = new Set([
+  "READ",
+  "DIRECTORY",
+  "GET_PERMS",
+  "GET_DOMAIN_PATH",
+  "DIRECTORY_PART",
+  "IS_DOMAIN_INTRODUCED",
+]);
 
 function xenstore(data: Fields, reads: boolean): Omit<Message, "seq" | "at"> | null {
   const { dir, who, op, body } = data as { dir: string; who: string; op: string; body: string };
@@ -48,7 +60,8 @@ function xenstore(data: Fields, reads: boolean): Omit<Message, "seq" | "at"> | n
     if (!reads && READS.has(op)) return null;
     return { from: who, to: XENSTORED, text: [op, ...words].join(" "), dashed: false };
   }
-  if (op === "WATCH_EVENT") return { from: XENSTORED, to: who, text: `event ${words[0] ?? ""}`, dashed: true };
+  if (op === "WATCH_EVENT")
+    return { from: XENSTORED, to: who, text: `event ${words[0] ?? ""}`, dashed: true };
   if (op === "ERROR") return { from: XENSTORED, to: who, text: words[0] ?? "", dashed: true };
   return null;
 }

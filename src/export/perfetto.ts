@@ -93,5 +93,8 @@ export function toPerfetto(trace: Trace): string {
       { ...shared, ph: "f", bp: "e", ...tracks.of(event.by), ts: when(event) },
     ];
   });
-  return JSON.stringify({ displayTimeUnit: "ms", traceEvents: [...tracks.named, ...slices, ...instants, ...arrows] });
+  return JSON.stringify({
+    displayTimeUnit: "ms",
+    traceEvents: [...tracks.named, ...slices, ...instants, ...arrows],
+  });
 }

@@ -3,6 +3,8 @@
 // A run as text: `*.trace.jsonl`. The first line says what was run, every other
 // one is a step or an event, in the order in which they happened.
 
+import type { Plain } from "../core/engine/cells.ts";
+import { parsePlain, stringifyPlain } from "../core/engine/plain.ts";
 import type { TraceRecord } from "../core/engine/trace.ts";
 import type { StepRecord } from "../core/engine/world.ts";
 
@@ -13,7 +15,11 @@ export interface TraceHeader {
   /** The scenario's name, or null for a recording of a live host. */
   scenario: string | null;
   seed: number;
-  scheduler: "fifo" | "random" | "replay" | "live";
+  scheduler: "fifo" | "random" | "live";
+  /** The mutant the code was changed by, as its patch's text; null for the code as it is. */
+  mutant: string | null;
+  /** How the host was made, where no scenario says it: what `bootHost` was given. */
+  host: Plain;
   /** Xen's version that was modelled. */
   xen: string;
   /** The program's own version. */
@@ -29,9 +35,9 @@ export interface Trace {
   lines: TraceLine[];
 }
 
-/** A line as text, without its line end. */
+/** A line as text, without its line end: JSON, with bytes and such marked as `stringifyPlain` does. */
 export function formatTraceLine(line: TraceHeader | TraceLine): string {
-  return JSON.stringify(line);
+  return stringifyPlain(line as unknown as Plain);
 }
 
 /** The trace a text holds, or a sentence that says which line is wrong and why. */
@@ -40,7 +46,7 @@ export function parseTrace(text: string): Trace | string {
   const parsed: unknown[] = [];
   for (const [at, row] of rows.entries()) {
     try {
-      parsed.push(JSON.parse(row));
+      parsed.push(parsePlain(row));
     } catch {
       return `line ${at + 1}: not JSON (a trace that was cut short ends in half a line)`;
     }

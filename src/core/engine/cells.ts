@@ -139,7 +139,7 @@ export class PlainCells implements Cells {
   }
 
   add<T extends object>(type: CellType<T>, id: CellId, content: T): T {
-    const table = this.#table(type as CellType<object>);
+    const table = this.#table(type);
     if (table.has(id)) throw new Error(`cell ${type.name}/${id} added twice`);
     table.set(id, content);
     return content;

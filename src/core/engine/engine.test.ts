@@ -19,31 +19,72 @@ function note(host: { edit: World["edit"] }, line: string): void {
   host.edit(noteCell, "log").lines.push(line);
 }
 
-const leaf = routine("test_leaf", (a: { errno: boolean }) => ({ ...a }), ({ step }) => [
-  step("fail or not", (host, l) => {
-    note(host, "leaf");
-    return l.errno ? fail("ENOMEM") : undefined;
-  }),
-], () => 42);
+const leaf = routine(
+  "test_leaf",
+  (a: { errno: boolean }) => ({ ...a }),
+  ({ step }) => [
+    step("fail or not", (host, l) => {
+      note(host, "leaf");
+      return l.errno ? fail("ENOMEM") : undefined;
+    }),
+  ],
+  () => 42,
+);
 
 const everything = routine(
   "test_everything",
   (a: { bad: boolean }) => ({ ...a, items: [1, 2, 3], item: 0, got: 0, errno: "", turns: 0, late: false }),
   ({ step, call, when, each, repeatUntil, waitFor, sleep, attempt, always, locked }) => [
-    each("items", (l) => l.items, (l, item) => { l.item = item; }, [
-      step("item", (host, l) => note(host, `item ${l.item}`)),
+    each(
+      "items",
+      (l) => l.items,
+      (l, item) => {
+        l.item = item;
+      },
+      [step("item", (host, l) => note(host, `item ${l.item}`))],
+    ),
+    repeatUntil("twice", (l) => l.turns === 2, [
+      step("turn", (host, l) => {
+        l.turns++;
+        note(host, "turn");
+      }),
     ]),
-    repeatUntil("twice", (l) => l.turns === 2, [step("turn", (host, l) => { l.turns++; note(host, "turn"); })]),
     attempt([
       always(
-        [call("leaf", leaf, (l) => ({ errno: l.bad }), (l, result) => { l.got = result; })],
+        [
+          call(
+            "leaf",
+            leaf,
+            (l) => ({ errno: l.bad }),
+            (l, result) => {
+              l.got = result;
+            },
+          ),
+        ],
         [step("clean up", (host) => note(host, "clean-up"))],
       ),
-    ]).onError((l, errno) => { l.errno = errno; }, [step("caught", (host, l) => note(host, `caught ${l.errno}`))]),
-    when("good", (l) => l.got === 42, [step("then", (host) => note(host, "then"))], [step("else", (host) => note(host, "else"))]),
+    ]).onError(
+      (l, errno) => {
+        l.errno = errno;
+      },
+      [step("caught", (host, l) => note(host, `caught ${l.errno}`))],
+    ),
+    when(
+      "good",
+      (l) => l.got === 42,
+      [step("then", (host) => note(host, "then"))],
+      [step("else", (host) => note(host, "else"))],
+    ),
     locked("mutex", () => "big", [step("inside", (host) => note(host, "inside"))]),
-    waitFor("mail", (host) => hasMessage(host, "in"), { timeout: () => 5_000, timedOut: (l) => { l.late = true; } }),
-    step("mail came", (host, l) => { note(host, l.late ? "late" : String(takeMessage(host, "in"))); }),
+    waitFor("mail", (host) => hasMessage(host, "in"), {
+      timeout: () => 5_000,
+      timedOut: (l) => {
+        l.late = true;
+      },
+    }),
+    step("mail came", (host, l) => {
+      note(host, l.late ? "late" : (takeMessage(host, "in") as string));
+    }),
     sleep("rest", () => 1_000),
     step("end", (host) => note(host, "end")),
   ],
@@ -63,8 +104,27 @@ const lines = (of: World): readonly string[] => must(of, noteCell, "log").lines;
 
 describe("routines", () => {
   test.each([
-    [false, ["item 1", "item 2", "item 3", "turn", "turn", "leaf", "clean-up", "then", "inside", "late", "end"]],
-    [true, ["item 1", "item 2", "item 3", "turn", "turn", "leaf", "clean-up", "caught ENOMEM", "else", "inside", "late", "end"]],
+    [
+      false,
+      ["item 1", "item 2", "item 3", "turn", "turn", "leaf", "clean-up", "then", "inside", "late", "end"],
+    ],
+    [
+      true,
+      [
+        "item 1",
+        "item 2",
+        "item 3",
+        "turn",
+        "turn",
+        "leaf",
+        "clean-up",
+        "caught ENOMEM",
+        "else",
+        "inside",
+        "late",
+        "end",
+      ],
+    ],
   ])("every word of the vocabulary, failing: %s", (bad, expected) => {
     const w = world();
     w.boot((host) => void spawnThread(host, "t", everything, { bad }, { joinable: true }));
@@ -95,7 +155,9 @@ describe("routines", () => {
 });
 
 const counterCell = cellType<{ value: number; who: string }>("test-counter", { provenance: ["who"] });
-const adder = routine("test_adder", (a: { id: number; times: number }) => ({ ...a, done: 0, pick: 0 }),
+const adder = routine(
+  "test_adder",
+  (a: { id: number; times: number }) => ({ ...a, done: 0, pick: 0 }),
   ({ step, choose, repeatUntil, sleep }) => [
     repeatUntil("times", (l) => l.done >= l.times, [
       step("add", (host, l) => {
@@ -104,10 +166,17 @@ const adder = routine("test_adder", (a: { id: number; times: number }) => ({ ...
         counter.who = `adder ${l.id}`;
         l.done++;
       }),
-      choose("pick", () => 3, (_host, l, choice) => { l.pick = choice; }),
+      choose(
+        "pick",
+        () => 3,
+        (_host, l, choice) => {
+          l.pick = choice;
+        },
+      ),
       sleep("rest", (l) => 10 * (l.pick + 1)),
     ]),
-  ]);
+  ],
+);
 
 function adders(count: number, times: number, seed = 1): World {
   const w = new World({ tracking: TRACKED, seed });
@@ -198,11 +267,15 @@ describe("steps", () => {
   test("fifo gives everybody a turn", () => {
     const w = adders(3, 1);
     const order: string[] = [];
-    run(w, (of) => {
-      const action = fifo(of);
-      if (action !== null && "thread" in action) order.push(action.thread);
-      return action;
-    }, { until: ({ counters }) => counters.step >= 6 });
+    run(
+      w,
+      (of) => {
+        const action = fifo(of);
+        if (action !== null && "thread" in action) order.push(action.thread);
+        return action;
+      },
+      { until: ({ counters }) => counters.step >= 6 },
+    );
     expect(order).toEqual(["adder/0", "adder/1", "adder/2", "adder/0", "adder/1", "adder/2"]);
   });
 });

@@ -20,7 +20,7 @@ const registry = new Map<string, Input<never>>();
 export function input<D extends Plain>(name: string, apply: (host: Host, data: D) => void): Input<D> {
   assert(!registry.has(name), `input ${name} declared twice`);
   const made: Input<D> = { name, apply };
-  registry.set(name, made as Input<never>);
+  registry.set(name, made);
   return made;
 }
 

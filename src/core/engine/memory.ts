@@ -31,7 +31,7 @@ export class CellMemory implements Memory {
   read(mfn: number, offset: number, length: number): Uint8Array {
     assertWithin(offset, length);
     const bytes = new Uint8Array(length);
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const { line, from, count } = part(mfn, offset + done, length - done);
       const content = this.#cells.get(lineCell, line);
       if (content !== undefined) bytes.set(content.bytes.subarray(from, from + count), done);
@@ -42,7 +42,7 @@ export class CellMemory implements Memory {
 
   write(mfn: number, offset: number, bytes: Uint8Array): void {
     assertWithin(offset, bytes.length);
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const { line, from, count } = part(mfn, offset + done, bytes.length - done);
       this.#line(line).set(bytes.subarray(done, done + count), from);
       done += count;
@@ -80,9 +80,16 @@ export class CellMemory implements Memory {
 
 function part(mfn: number, offset: number, left: number): { line: number; from: number; count: number } {
   const from = offset % LINE_BYTES;
-  return { line: mfn * LINES + Math.floor(offset / LINE_BYTES), from, count: Math.min(left, LINE_BYTES - from) };
+  return {
+    line: mfn * LINES + Math.floor(offset / LINE_BYTES),
+    from,
+    count: Math.min(left, LINE_BYTES - from),
+  };
 }
 
 function assertWithin(offset: number, length: number): void {
-  assert(offset >= 0 && length >= 0 && offset + length <= PAGE_BYTES, `bytes ${offset}+${length} leave the frame`);
+  assert(
+    offset >= 0 && length >= 0 && offset + length <= PAGE_BYTES,
+    `bytes ${offset}+${length} leave the frame`,
+  );
 }

@@ -28,8 +28,10 @@ export function clonePlain<T>(value: T): T {
 export function canonicalText(value: Plain, skip: ReadonlySet<string> = new Set()): string {
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "number" && Object.is(value, -0)) return "-0";
-  if (typeof value !== "object" || value === null) return typeof value === "string" ? JSON.stringify(value) : String(value);
-  if (value instanceof Uint8Array) return `bytes(${[...value].map((byte) => byte.toString(16).padStart(2, "0")).join("")})`;
+  if (typeof value !== "object" || value === null)
+    return typeof value === "string" ? JSON.stringify(value) : String(value);
+  if (value instanceof Uint8Array)
+    return `bytes(${[...value].map((byte) => byte.toString(16).padStart(2, "0")).join("")})`;
   if (value instanceof Map) {
     const entries = [...(value as ReadonlyMap<string | number, Plain>)];
     return `Map{${entries.map(([key, item]) => `${JSON.stringify(key)}=>${canonicalText(item, skip)}`).join(",")}}`;
@@ -73,6 +75,7 @@ function decode(value: unknown): Plain {
   if ("$undefined" in value) return undefined;
   if ("$bigint" in value) return BigInt(value.$bigint as string);
   if ("$bytes" in value) return Uint8Array.from(value.$bytes as number[]);
-  if ("$map" in value) return new Map((value.$map as [string | number, unknown][]).map(([key, item]) => [key, decode(item)]));
+  if ("$map" in value)
+    return new Map((value.$map as [string | number, unknown][]).map(([key, item]) => [key, decode(item)]));
   return Object.fromEntries(Object.entries(value).map(([field, item]) => [field, decode(item)]));
 }

@@ -57,7 +57,7 @@ export class Registry implements Cells {
   }
 
   get<T extends object>(type: CellType<T>, id: CellId): DeepReadonly<T> | undefined {
-    if (this.#reads !== null) return this.#read(type as CellType<object>, id) as DeepReadonly<T> | undefined;
+    if (this.#reads !== null) return this.#read(type, id) as DeepReadonly<T> | undefined;
     return this.#tables[type.index]?.get(id)?.content as DeepReadonly<T> | undefined;
   }
 
@@ -69,7 +69,7 @@ export class Registry implements Cells {
   }
 
   add<T extends object>(type: CellType<T>, id: CellId, content: T): T {
-    const entry = this.#entry(type as CellType<object>, id);
+    const entry = this.#entry(type, id);
     if (entry.content !== undefined) throw new Error(`cell ${type.name}/${id} added twice`);
     this.#touch(entry);
     entry.content = content;
@@ -110,7 +110,11 @@ export class Registry implements Cells {
 
   /** Forgets the entry of an absent cell that nobody waits for any more. */
   forget(entry: Entry): void {
-    if (entry.content === undefined && (entry.waiters === null || entry.waiters.size === 0) && entry.stamp !== this.#stamp)
+    if (
+      entry.content === undefined &&
+      (entry.waiters === null || entry.waiters.size === 0) &&
+      entry.stamp !== this.#stamp
+    )
       this.#tables[entry.type.index]?.delete(entry.id);
   }
 
@@ -190,7 +194,15 @@ export class Registry implements Cells {
     const table = (this.#tables[type.index] ??= new Map());
     let entry = table.get(id);
     if (entry === undefined) {
-      entry = { type, id, content: undefined, stamp: 0, before: undefined, hash: { a: 0, b: 0 }, waiters: null };
+      entry = {
+        type,
+        id,
+        content: undefined,
+        stamp: 0,
+        before: undefined,
+        hash: { a: 0, b: 0 },
+        waiters: null,
+      };
       table.set(id, entry);
     }
     return entry;

@@ -120,7 +120,9 @@ class Assembler {
 
 /** Every loop must come past a scheduling point, or a step could spin for ever. */
 function assertYields(to: Assembler, from: number, name: string): void {
-  const yields = to.code.slice(from).some(({ op }) => op === "step" || op === "wait" || op === "choose" || op === "call");
+  const yields = to.code
+    .slice(from)
+    .some(({ op }) => op === "step" || op === "wait" || op === "choose" || op === "call");
   assert(yields, `${to.routine}: loop ${name} has no step`);
 }
 
@@ -138,13 +140,28 @@ export interface Vocabulary<L> {
   /** One atomic step. May not block; may fail by returning `fail(…)`. */
   step(name: string, run: (host: Host, l: L) => void | Failure): Node<L>;
   /** Calls a routine. `args` and `then` see locals only. Its failure is this call's failure. */
-  call<A, R>(name: string, routine: Routine<A, R>, args: (l: L) => A, then?: (l: L, result: R) => void): Node<L>;
+  call<A, R>(
+    name: string,
+    routine: Routine<A, R>,
+    args: (l: L) => A,
+    then?: (l: L, result: R) => void,
+  ): Node<L>;
   /** Calls the routine whose name the locals tell: a driver's callback, a script. */
-  callNamed(name: string, routine: (l: L) => string, args: (l: L) => object, then?: (l: L, result: unknown) => void): Node<L>;
+  callNamed(
+    name: string,
+    routine: (l: L) => string,
+    args: (l: L) => object,
+    then?: (l: L, result: unknown) => void,
+  ): Node<L>;
   /** Decides on locals only: what a step read stays read. */
   when(name: string, condition: (l: L) => boolean, then: Node<L>[], otherwise?: Node<L>[]): Node<L>;
   /** Runs the body for each item of a list that is read once, at the start. */
-  each<T extends Plain>(name: string, list: (l: L) => readonly T[], bind: (l: L, item: T) => void, body: Node<L>[]): Node<L>;
+  each<T extends Plain>(
+    name: string,
+    list: (l: L) => readonly T[],
+    bind: (l: L, item: T) => void,
+    body: Node<L>[],
+  ): Node<L>;
   /** Runs the body at least once, until the condition on locals holds after it. */
   repeatUntil(name: string, condition: (l: L) => boolean, body: Node<L>[]): Node<L>;
   /** Runs the body for ever: a daemon's loop; a failure leaves it. */
@@ -158,7 +175,11 @@ export interface Vocabulary<L> {
   /** Lets time pass, in microseconds. */
   sleep(name: string, duration: (l: L) => number): Node<L>;
   /** What the environment decides: each of `0 … count-1` is explored, one is drawn in simulation. */
-  choose(name: string, count: (l: L) => number, run: (host: Host, l: L, choice: number) => void | Failure): Node<L>;
+  choose(
+    name: string,
+    count: (l: L) => number,
+    run: (host: Host, l: L, choice: number) => void | Failure,
+  ): Node<L>;
   /** A body whose failure is caught. */
   attempt(body: Node<L>[]): { onError(caught: (l: L, errno: Errno) => void, handler: Node<L>[]): Node<L> };
   /** A body and what is done after it, failed or not; the failure goes on after the clean-up. */
@@ -216,7 +237,13 @@ const words: Vocabulary<never> = {
     to.put({ op: "jump", to: start });
   },
   waitFor: (name, until, options) => (to) =>
-    void to.put({ op: "wait", name, until, timeout: options?.timeout ?? null, timedOut: options?.timedOut ?? null }),
+    void to.put({
+      op: "wait",
+      name,
+      until,
+      timeout: options?.timeout ?? null,
+      timedOut: options?.timedOut ?? null,
+    }),
   sleep: (name, duration) => (to) =>
     void to.put({ op: "wait", name, until: () => false, timeout: duration, timedOut: () => {} }),
   attempt: (body) => ({
@@ -232,8 +259,18 @@ const words: Vocabulary<never> = {
   }),
   always: (body, cleanup) => (to) => putCleanup(to, body, cleanup),
   locked: (name, lock, body) => (to) => {
-    to.put({ op: "wait", name: `lock ${name}`, until: (host, l) => host.get(lockCell, lock(l)) === undefined, timeout: null, timedOut: null });
-    to.put({ op: "step", name: `locked ${name}`, run: (host, l) => void host.add(lockCell, lock(l), { locked: true }) });
+    to.put({
+      op: "wait",
+      name: `lock ${name}`,
+      until: (host, l) => host.get(lockCell, lock(l)) === undefined,
+      timeout: null,
+      timedOut: null,
+    });
+    to.put({
+      op: "step",
+      name: `locked ${name}`,
+      run: (host, l) => void host.add(lockCell, lock(l), { locked: true }),
+    });
     putCleanup(to, body, [words.step(`unlock ${name}`, (host, l) => releaseLock(host, lock(l)))]);
   },
   failWith: (name, errno) => (to) =>

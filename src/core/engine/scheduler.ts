@@ -78,5 +78,5 @@ export function actionText(action: Action): string {
   if ("thread" in action) return action.choice === 0 ? action.thread : `${action.thread}#${action.choice}`;
   if ("timer" in action) return `timer ${action.timer}`;
   if ("clock" in action) return `clock ${action.clock}`;
-  return `input ${action.input} ${JSON.stringify(action.data as Plain)}`;
+  return `input ${action.input} ${JSON.stringify(action.data)}`;
 }

@@ -90,13 +90,15 @@ export function spawnThread<A>(
     cause: 0,
   });
   host.emit("spawn", { thread: name, routine: routine.name });
-  enter(thread, routine as AnyRoutine, args as object);
+  enter(thread, routine, args as object);
   settle(host, name, thread, 0);
   return name;
 }
 
 /** The instruction a thread stands at; undefined once it has ended. */
-export function standingAt(thread: { readonly stack: readonly Readonly<{ routine: string; at: string }>[] }): Instruction | undefined {
+export function standingAt(thread: {
+  readonly stack: readonly Readonly<{ routine: string; at: string }>[];
+}): Instruction | undefined {
   const frame = thread.stack.at(-1);
   if (frame === undefined) return undefined;
   const { code, labels } = routineNamed(frame.routine);
@@ -109,7 +111,10 @@ export function stackOf(cells: Cells, name: string): { routine: string; at: stri
   return (thread?.stack ?? []).map(({ routine, at }) => ({ routine, at })).toReversed();
 }
 
-function position(labels: ReadonlyMap<string, number>, frame: { readonly routine: string; readonly at: string }): number {
+function position(
+  labels: ReadonlyMap<string, number>,
+  frame: { readonly routine: string; readonly at: string },
+): number {
   const at = labels.get(frame.at);
   assert(at !== undefined, `${frame.routine} has no step ${frame.at}`);
   return at;
@@ -180,7 +185,13 @@ function next(frame: Frame): number {
 }
 
 function enter(thread: Thread, routine: AnyRoutine, args: object): void {
-  thread.stack.push({ routine: routine.name, at: "", locals: routine.locals(args as never), loops: {}, pending: null });
+  thread.stack.push({
+    routine: routine.name,
+    at: "",
+    locals: routine.locals(args as never),
+    loops: {},
+    pending: null,
+  });
 }
 
 /** Runs control instructions of the innermost frame from `at` until a scheduling point. */
@@ -201,7 +212,11 @@ function settle(host: Host, name: string, thread: Thread, at: number): void {
         return;
       case "call":
         frame.at = instruction.name;
-        enter(thread, routineNamed(instruction.routine(frame.locals as never)), instruction.args(frame.locals as never));
+        enter(
+          thread,
+          routineNamed(instruction.routine(frame.locals as never)),
+          instruction.args(frame.locals as never),
+        );
         pc = 0;
         break;
       case "return":
@@ -228,7 +243,8 @@ function settle(host: Host, name: string, thread: Thread, at: number): void {
 function nearestLabel(routine: AnyRoutine, pc: number): string {
   for (let at = pc; at >= 0; at--) {
     const instruction = routine.code[at] as Instruction;
-    if ("name" in instruction && instruction.op !== "next" && instruction.op !== "enter each") return instruction.name;
+    if ("name" in instruction && instruction.op !== "next" && instruction.op !== "enter each")
+      return instruction.name;
   }
   return "";
 }
@@ -330,7 +346,7 @@ export function joinThread(cells: Cells, name: string): { errno: Errno | null; r
   const exit = cells.get(threadCell, name)?.exit;
   assert(exit !== undefined && exit !== null, `${name} has not ended`);
   cells.drop(threadCell, name);
-  return exit as { errno: Errno | null; result: Plain };
+  return exit;
 }
 
 /** Ends a thread where it stands, without its clean-ups: SIGKILL, or the end of its domain. */

@@ -82,7 +82,15 @@ export class World extends Registry implements Host {
     if (this.sink === null) return;
     const { step, now } = this.counters;
     const seq = ++this.counters.seq;
-    this.sink({ seq, step, at: now, by: this.#by, parent: this.#parent, kind, data } as unknown as TraceRecord);
+    this.sink({
+      seq,
+      step,
+      at: now,
+      by: this.#by,
+      parent: this.#parent,
+      kind,
+      data,
+    } as unknown as TraceRecord);
     this.#parent = seq;
   }
 
@@ -115,10 +123,14 @@ export class World extends Registry implements Host {
 
   /** Performs an action that is enabled. Returns what gives it back, where the host keeps that. */
   perform(action: Action): Undo | null {
-    if ("thread" in action) return this.#act(action.thread, action, () => performStep(this, action.thread, action.choice));
-    if ("timer" in action) return this.#act(`(timer ${action.timer})`, action, () => this.#fire(action.timer));
+    if ("thread" in action)
+      return this.#act(action.thread, action, () => performStep(this, action.thread, action.choice));
+    if ("timer" in action)
+      return this.#act(`(timer ${action.timer})`, action, () => this.#fire(action.timer));
     if ("clock" in action) return this.#act("(clock)", action, () => this.#advance(action.clock));
-    return this.#act(`(${action.input})`, action, () => inputNamed(action.input).apply(this, action.data as never));
+    return this.#act(`(${action.input})`, action, () =>
+      inputNamed(action.input).apply(this, action.data as never),
+    );
   }
 
   /** Gives an input from outside. */
@@ -158,7 +170,9 @@ export class World extends Registry implements Host {
     perform();
     if ("thread" in action) this.counters.last = action.thread;
     const touched = this.end();
-    const undo = this.tracking.undo ? { ...this.takeUndo(touched), counters: { now, step, seq, last } } : null;
+    const undo = this.tracking.undo
+      ? { ...this.takeUndo(touched), counters: { now, step, seq, last } }
+      : null;
     this.#wake(touched);
     return undo;
   }
