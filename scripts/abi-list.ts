@@ -114,7 +114,7 @@ export const structs: { readonly [name: string]: string } = {
   multicall_entry: "op result args[]",
   mmuext_op: "cmd arg1.mfn arg1.linear_addr arg2.nr_ents",
   mmu_update: "ptr val",
-  vcpu_guest_context: "flags user_regs[] user_regs.rip user_regs.rdx user_regs.rsi ctrlreg[]",
+  vcpu_guest_context: "flags user_regs[] user_regs.rip user_regs.rdx user_regs.rsi gdt_frames[] gdt_ents ctrlreg[]",
   shared_info: "vcpu_info[] evtchn_pending[] evtchn_mask[] arch[]",
   // arch-x86/hvm/save.h
   hvm_save_descriptor: "typecode instance length",

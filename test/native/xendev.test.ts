@@ -12,7 +12,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { buildXendev } from "../../scripts/build-native.ts";
 import { fail } from "../../src/core/engine/errno.ts";
 import { mapFrames } from "../../src/live/bridge/device.ts";
-import type { Device, Send } from "../../src/live/bridge/device.ts";
+import type { Device, OpenDevice, Send } from "../../src/live/bridge/device.ts";
 import { BridgeServer } from "../../src/live/bridge/server.ts";
 import { FileMemory } from "../../src/live/guest-memory.ts";
 import { requires } from "../capabilities.ts";
@@ -110,7 +110,7 @@ requires("c-compiler")("libxendev", () => {
     fs.writeFileSync(join(folder, "files/dev/xen/privcmd"), "");
     memory = new FileMemory(join(folder, "memory"));
     server = new BridgeServer({
-      devices: new Map([
+      devices: new Map<string, OpenDevice>([
         ["/dev/xen/privcmd", () => privcmd()],
         ["/dev/xen/evtchn", (_process, send) => evtchn(send)],
       ]),

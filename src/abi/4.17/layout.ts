@@ -716,6 +716,8 @@ export const vcpu_guest_context = {
   "user_regs.rip": u64(648),
   "user_regs.rdx": u64(616),
   "user_regs.rsi": u64(624),
+  gdt_frames: bytes(4832, 128),
+  gdt_ents: u64(4960),
   ctrlreg: bytes(4984, 64),
 } as const;
 

@@ -50,7 +50,8 @@ const cpuPolicyCell = cellType<CpuPolicy>("cpu-policy");
  * eight are what `xl info` prints as hw_caps (recording _boot).
  */
 export const featureset: readonly number[] = [
-  0x1fcbf3fd, 0xc2d8220b, 0xec500800, 0x00000077, 0, 0x01884389, 0x0000020c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0x1fcbf3fd, 0xc2d8220b, 0xec500800, 0x00000077, 0, 0x01884389, 0x0000020c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0,
 ];
 
 /** CPUID's twelve characters in b, d, c. */
@@ -77,7 +78,12 @@ function brandLeaves(): CpuidLeaf[] {
   const at = (byte: number): number =>
     [3, 2, 1, 0].reduce((value, i) => value * 256 + text.charCodeAt(byte + i), 0) >>> 0;
   return [0, 1, 2].map((n) =>
-    leaf(0x80000002 + n, NO_SUBLEAF, { a: at(n * 16), b: at(n * 16 + 4), c: at(n * 16 + 8), d: at(n * 16 + 12) }),
+    leaf(0x80000002 + n, NO_SUBLEAF, {
+      a: at(n * 16),
+      b: at(n * 16 + 4),
+      c: at(n * 16 + 8),
+      d: at(n * 16 + 12),
+    }),
   );
 }
 
@@ -148,7 +154,10 @@ export function mergePolicy(
   given: CpuPolicy,
 ): { refused: PolicyError; failure: Failure } | null {
   const none = NO_SUBLEAF;
-  const refuse = (error: Partial<PolicyError>, failure: Failure): { refused: PolicyError; failure: Failure } => ({
+  const refuse = (
+    error: Partial<PolicyError>,
+    failure: Failure,
+  ): { refused: PolicyError; failure: Failure } => ({
     refused: { leaf: none, subleaf: none, msr: none, ...error },
     failure,
   });
@@ -158,7 +167,9 @@ export function mergePolicy(
   const old = domainPolicy(cells, domid);
   const badMsr = given.msrs.find((one) => !old.msrs.some(({ index }) => index === one.index));
   if (badMsr !== undefined) return refuse({ msr: badMsr.index }, fail("ERANGE"));
-  const leaves = new Map([...old.leaves, ...given.leaves].map((one) => [one.leaf * 2 ** 32 + one.subleaf, one]));
+  const leaves = new Map(
+    [...old.leaves, ...given.leaves].map((one) => [one.leaf * 2 ** 32 + one.subleaf, one]),
+  );
   const msrs = new Map([...old.msrs, ...given.msrs].map((one) => [one.index, one]));
   const merged: CpuPolicy = {
     leaves: [...leaves.entries()].toSorted(([a], [b]) => a - b).map(([, one]) => one),

@@ -164,7 +164,8 @@ export function setAddressSize(
   return change(host, caller, "set_address_size", domid, { size }, (d) => {
     if (d.type !== "pv") return fail("EOPNOTSUPP");
     if (size !== 32 && size !== 64) return fail("EINVAL");
-    if (must(host, domainInfoCell, domid).addressSize !== size) host.edit(domainInfoCell, domid).addressSize = size;
+    if (must(host, domainInfoCell, domid).addressSize !== size)
+      host.edit(domainInfoCell, domid).addressSize = size;
     return 0;
   });
 }

@@ -16,6 +16,7 @@ import { domainCell, domainInfoCell, domainPagesCell, domainRefsCell, domlist } 
 import { domidFree, incarnationCell } from "./domid.ts";
 import { grantTableCell } from "./grant-cells.ts";
 import { freeHeapPages } from "./heap.ts";
+import { dropHvmContext } from "./hvm-context.ts";
 import { dropHvmParams } from "./hvm-params.ts";
 import { credit, debit } from "./ledger.ts";
 import type { Holder } from "./ledger.ts";
@@ -84,6 +85,7 @@ export function dropDomain(host: Host, domid: number): void {
     if (host.get(vcpuContextCell, vcpuId(domid, vcpu)) !== undefined) host.drop(vcpuContextCell, vcpuId(domid, vcpu));
   }
   dropHvmParams(host, domid);
+  dropHvmContext(host, domid);
   dropCpuPolicy(host, domid);
   takeAcpiButton(host, domid);
   host.drop(grantTableCell, domid);

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// domctl: affinity, scheduling, clocks, address width, paging memory.
+
+import * as X from "../../../abi/4.17/constants.ts";
+import * as abi from "../../../abi/4.17/layout.ts";
+import { getBig, setBig } from "../../../abi/struct.ts";
+import { fail, isFailure } from "../../engine/errno.ts";
+import type { Failure } from "../../engine/errno.ts";
+import * as op from "../domain-settings.ts";
+import { machineOf } from "../machine.ts";
+import { SCHED_CREDIT2 } from "../sysctl.ts";
+import { readBitmap, writeBitmap } from "./bitmap-argument.ts";
+import type { DomctlCall, DomctlCommand } from "./domctl-call.ts";
+import { operation, prepare, query, unknownCall } from "./operation.ts";
+import type { Prepared } from "./operation.ts";
+
+const U = abi.xen_domctl.u.offset;
+
+const setvcpuaffinity = operation("domctl setvcpuaffinity", op.setvcpuaffinity);
+const getvcpuaffinity = query("domctl getvcpuaffinity", op.getvcpuaffinity);
+const setnodeaffinity = operation("domctl setnodeaffinity", op.setnodeaffinity);
+const putScheduler = operation("domctl scheduler_op putinfo", op.putSchedulerParams);
+const getScheduler = query("domctl scheduler_op getinfo", op.getSchedulerParams);
+const settscinfo = operation("domctl settscinfo", op.settscinfo);
+const gettscinfo = query("domctl gettscinfo", op.gettscinfo);
+const settimeoffset = operation("domctl settimeoffset", op.settimeoffset);
+const setAddressSize = operation("domctl set_address_size", op.setAddressSize);
+const getAddressSize = query("domctl get_address_size", op.getAddressSize);
+const setPagingMempool = operation("domctl set_paging_mempool_size", op.setPagingMempool);
+const getPagingMempool = query("domctl get_paging_mempool_size", op.getPagingMempool);
+
+/** Writes the sets that were asked for; "all" is every processor of the machine. */
+function putAffinity(
+  { view, memory, host, copyBack }: DomctlCall,
+  { hard, soft }: { hard: op.Affinity; soft: op.Affinity },
+): 0 | Failure {
+  const s = abi.xen_domctl_vcpuaffinity;
+  const flags = s.flags.get(view, U);
+  const members = (set: op.Affinity): readonly number[] =>
+    set === "all" ? Array.from({ length: machineOf(host).nrCpus }, (_, cpu) => cpu) : set;
+  const wanted = [
+    ...((flags & HARD) === 0 ? [] : [[s.cpumap_hard.offset, hard] as const]),
+    ...((flags & SOFT) === 0 ? [] : [[s.cpumap_soft.offset, soft] as const]),
+  ];
+  for (const [offset, set] of wanted) {
+    const written = writeBitmap(memory, view, U + offset, members(set));
+    if (isFailure(written)) return written;
+  }
+  return copyBack();
+}
+
+/** XEN_VCPUAFFINITY_HARD, XEN_VCPUAFFINITY_SOFT */
+const HARD = 1;
+const SOFT = 2;
+
+function setAffinity(call: DomctlCall): Prepared | Failure {
+  const s = abi.xen_domctl_vcpuaffinity;
+  const { view, memory, domid } = call;
+  const flags = s.flags.get(view, U);
+  if ((flags & (HARD | SOFT)) === 0) return fail("EINVAL");
+  const hard = (flags & HARD) === 0 ? null : readBitmap(memory, view, U + s.cpumap_hard.offset);
+  const soft = (flags & SOFT) === 0 ? null : readBitmap(memory, view, U + s.cpumap_soft.offset);
+  if (isFailure(hard)) return hard;
+  if (isFailure(soft)) return soft;
+  const asked = { domid, vcpu: s.vcpu.get(view, U), hard, soft };
+  return prepare(setvcpuaffinity, asked, (made) => putAffinity(call, made));
+}
+
+function scheduler({ view, domid, copyBack }: DomctlCall): Prepared | Failure {
+  const s = abi.xen_domctl_scheduler_op;
+  if (s.sched_id.get(view, U) !== SCHED_CREDIT2) return fail("EINVAL");
+  const [weight, cap] = [s["u.credit2.weight"], s["u.credit2.cap"]];
+  const command = s.cmd.get(view, U);
+  if (command === X.XEN_DOMCTL_SCHEDOP_putinfo) {
+    return prepare(putScheduler, { domid, weight: weight.get(view, U), cap: cap.get(view, U) });
+  }
+  if (command !== X.XEN_DOMCTL_SCHEDOP_getinfo) return fail("EINVAL");
+  return prepare(getScheduler, { domid }, (found) => {
+    weight.set(view, found.weight, U);
+    cap.set(view, found.cap, U);
+    return copyBack();
+  });
+}
+
+function setTsc({ view, domid }: DomctlCall): Prepared {
+  const s = abi.xen_domctl_tsc_info;
+  const tsc = {
+    mode: s.tsc_mode.get(view, U),
+    khz: s.gtsc_khz.get(view, U),
+    elapsedNs: getBig(view, s.elapsed_nsec, U),
+    incarnation: s.incarnation.get(view, U),
+  };
+  return prepare(settscinfo, { domid, tsc });
+}
+
+function getTsc({ view, domid, copyBack }: DomctlCall): Prepared {
+  const s = abi.xen_domctl_tsc_info;
+  return prepare(gettscinfo, { domid }, ({ mode, khz, elapsedNs, incarnation }) => {
+    s.tsc_mode.set(view, mode, U);
+    s.gtsc_khz.set(view, khz, U);
+    s.incarnation.set(view, incarnation, U);
+    setBig(view, s.elapsed_nsec, elapsedNs, U);
+    return copyBack();
+  });
+}
+
+/** Turning log-dirty mode off is all that is asked of a domain that was never in it. */
+function shadow({ view }: DomctlCall): number | Failure {
+  const command = abi.xen_domctl_shadow_op.op.get(view, U);
+  return command === X.XEN_DOMCTL_SHADOW_OP_OFF ? 0 : unknownCall(`domctl shadow_op ${command}`);
+}
+
+/** The commands of this file. */
+export const settingsCommands: { readonly [command: number]: DomctlCommand } = {
+  [X.XEN_DOMCTL_setvcpuaffinity]: setAffinity,
+  [X.XEN_DOMCTL_getvcpuaffinity]: (call) => {
+    const asked = { domid: call.domid, vcpu: abi.xen_domctl_vcpuaffinity.vcpu.get(call.view, U) };
+    return prepare(getvcpuaffinity, asked, (found) => putAffinity(call, found));
+  },
+  [X.XEN_DOMCTL_setnodeaffinity]: ({ view, memory, domid }) => {
+    const nodes = readBitmap(memory, view, U + abi.xen_domctl_nodeaffinity.nodemap.offset);
+    return isFailure(nodes) ? nodes : prepare(setnodeaffinity, { domid, nodes });
+  },
+  [X.XEN_DOMCTL_scheduler_op]: scheduler,
+  [X.XEN_DOMCTL_settscinfo]: setTsc,
+  [X.XEN_DOMCTL_gettscinfo]: getTsc,
+  [X.XEN_DOMCTL_settimeoffset]: ({ view, domid }) =>
+    prepare(settimeoffset, { domid, seconds: abi.xen_domctl_settimeoffset.time_offset_seconds.get(view, U) }),
+  [X.XEN_DOMCTL_set_address_size]: ({ view, domid }) =>
+    prepare(setAddressSize, { domid, size: abi.xen_domctl_address_size.size.get(view, U) }),
+  [X.XEN_DOMCTL_get_address_size]: ({ view, domid, copyBack }) =>
+    prepare(getAddressSize, { domid }, (size) => {
+      abi.xen_domctl_address_size.size.set(view, size, U);
+      return copyBack();
+    }),
+  [X.XEN_DOMCTL_set_paging_mempool_size]: ({ view, domid }) =>
+    prepare(setPagingMempool, { domid, bytes: abi.xen_domctl_paging_mempool.size.get(view, U) }),
+  [X.XEN_DOMCTL_get_paging_mempool_size]: ({ view, domid, copyBack }) =>
+    prepare(getPagingMempool, { domid }, (bytes) => {
+      abi.xen_domctl_paging_mempool.size.set(view, bytes, U);
+      return copyBack();
+    }),
+  [X.XEN_DOMCTL_shadow_op]: shadow,
+};

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The hypercall page: numbers to families.
+
+import * as X from "../../../abi/4.17/constants.ts";
+import { domctlOp } from "./domctl.ts";
+import { eventChannelOp } from "./event-channel.ts";
+import { grantTableOp } from "./grant-table.ts";
+import { hvmOp } from "./hvm.ts";
+import { memoryOp } from "./memory.ts";
+import { mmuextOp } from "./mmuext.ts";
+import { unknownCall } from "./operation.ts";
+import type { Arrived, Family } from "./operation.ts";
+import { schedOp } from "./sched.ts";
+import { sysctlOp } from "./sysctl.ts";
+import { xenVersionOp } from "./xen-version.ts";
+
+const families: { readonly [number: number]: Family } = {
+  [X.__HYPERVISOR_memory_op]: memoryOp,
+  [X.__HYPERVISOR_xen_version]: xenVersionOp,
+  [X.__HYPERVISOR_grant_table_op]: grantTableOp,
+  // No security policy is loaded: libxl takes ENOSYS for "none".
+  [X.__HYPERVISOR_xsm_op]: () => ({ errno: "ENOSYS" }),
+  [X.__HYPERVISOR_mmuext_op]: mmuextOp,
+  [X.__HYPERVISOR_sched_op]: schedOp,
+  [X.__HYPERVISOR_event_channel_op]: eventChannelOp,
+  [X.__HYPERVISOR_hvm_op]: hvmOp,
+  [X.__HYPERVISOR_sysctl]: sysctlOp,
+  [X.__HYPERVISOR_domctl]: domctlOp,
+};
+
+/** Takes a hypercall's arguments, whichever it is. Multicalls are the rim's: each part is a hypercall of its own. */
+export function takeHypercall(number: number, call: Arrived): ReturnType<Family> {
+  const family = families[number];
+  return family === undefined ? unknownCall(`hypercall ${number}`) : family(call);
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `xenolith run -- CMD`: a program that believes it is on a Xen host. Devices
+// are libxendev's affair; the paths that Xen's tools have built in (/run/xen,
+// /run/xenstored, /var/lib/xen, /var/log/xen) become the host's own in a private
+// mount namespace where the system allows one.
+
+import { spawn, spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+
+/** What a program is run with. */
+export interface RunOptions {
+  /** The host's state directory. */
+  readonly dir: string;
+  /** Folder of the device bridge: its socket, files and memory. */
+  readonly bridge: string;
+  /** xenstored's socket, in a folder of its own. */
+  readonly xenstored: string;
+  /** The built libxendev. */
+  readonly library: string;
+  readonly command: readonly [string, ...string[]];
+}
+
+/** How much of the file system a program can be given: its own mounts, as itself or as root of a user namespace. */
+export type Isolation = "mounts" | "user-mounts" | "environment";
+
+/**
+ * In the new namespace: a /run with everything the old one has, but with the
+ * host's folders for Xen's; then the program. Nothing outside changes.
+ */
+const SCRIPT = `
+set -e
+stage=$1 run_xen=$2 xenstored=$3 bridge=$4 lib_xen=$5 log_xen=$6 library=$7
+shift 7
+mount -t tmpfs -o mode=755 xenolith "$stage"
+for entry in /run/* /run/.[!.]*; do
+  name=\${entry##*/}
+  case $name in xen|xenstored|xenolith) continue ;; esac
+  if [ -L "$entry" ]; then cp -P "$entry" "$stage/$name"
+  elif [ -d "$entry" ]; then mkdir "$stage/$name"; mount --rbind "$entry" "$stage/$name"
+  elif [ -e "$entry" ]; then : > "$stage/$name"; mount --bind "$entry" "$stage/$name"
+  fi
+done
+mkdir "$stage/xen" "$stage/xenstored" "$stage/xenolith"
+mount --bind "$run_xen" "$stage/xen"
+mount --bind "$xenstored" "$stage/xenstored"
+mount --bind "$bridge" "$stage/xenolith"
+mount --move "$stage" /run
+if [ -d /var/lib/xen ]; then mount --bind "$lib_xen" /var/lib/xen; fi
+if [ -d /var/log/xen ]; then mount --bind "$log_xen" /var/log/xen; fi
+LD_PRELOAD=$library
+export LD_PRELOAD
+exec "$@"
+`;
+
+function allows(...flags: string[]): boolean {
+  return (
+    spawnSync("unshare", [...flags, "sh", "-c", "mount -t tmpfs none /mnt"], { stdio: "ignore" }).status === 0
+  );
+}
+
+/** What this system allows this user. */
+export function isolation(): Isolation {
+  if (allows("--mount")) return "mounts";
+  return allows("--user", "--map-root-user", "--mount") ? "user-mounts" : "environment";
+}
+
+function preload(library: string): string {
+  const others = process.env["LD_PRELOAD"];
+  return others === undefined || others === "" ? library : `${library}:${others}`;
+}
+
+function folders(dir: string): { stage: string; runXen: string; libXen: string; logXen: string } {
+  const made = {
+    stage: path.join(dir, "mount"),
+    runXen: path.join(dir, "run-xen"),
+    libXen: path.join(dir, "lib-xen"),
+    logXen: path.join(dir, "log-xen"),
+  };
+  for (const folder of [...Object.values(made), path.join(made.libXen, "dump")]) {
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  }
+  return made;
+}
+
+/** The words that run the program, and the environment they need. */
+function invocation(options: RunOptions, how: Isolation): { words: string[]; env: NodeJS.ProcessEnv } {
+  const { dir, bridge, xenstored, library, command } = options;
+  const env = { ...process.env, XENOLITH_BRIDGE: bridge, XENOLITH_DIR: dir };
+  if (how === "environment") {
+    return { words: [...command], env: { ...env, LD_PRELOAD: preload(library), XENSTORED_PATH: xenstored } };
+  }
+  const { stage, runXen, libXen, logXen } = folders(dir);
+  const flags = how === "mounts" ? ["--mount"] : ["--user", "--map-root-user", "--mount"];
+  const places = [stage, runXen, path.dirname(xenstored), bridge, libXen, logXen, preload(library)];
+  return { words: ["unshare", ...flags, "sh", "-c", SCRIPT, "xenolith-run", ...places, ...command], env };
+}
+
+/** Runs a program on the host and returns its exit code; 128 and the signal's number where one ended it. */
+export async function runOnHost(options: RunOptions): Promise<number> {
+  const how = isolation();
+  if (how === "environment") {
+    process.stderr.write(
+      "xenolith: no private mounts here; only libxenstore's clients find this host's xenstored\n",
+    );
+  }
+  const { words, env } = invocation(options, how);
+  const child = spawn(words[0] as string, words.slice(1), { env, stdio: "inherit" });
+  // The terminal signals the program too; what is sent to us alone is passed on.
+  const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
+  const ignore = (): void => {};
+  process.on("SIGTERM", pass).on("SIGHUP", pass).on("SIGINT", ignore).on("SIGQUIT", ignore);
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (code, signal) =>
+        resolve(code ?? 128 + (signal === null ? 0 : os.constants.signals[signal])),
+      );
+    });
+  } finally {
+    process.off("SIGTERM", pass).off("SIGHUP", pass).off("SIGINT", ignore).off("SIGQUIT", ignore);
+  }
+}
