@@ -180,8 +180,9 @@ function* dumpEvtchnInfo(host: Host): Iterable<string> {
 function evtchnLine(cells: Cells, domid: number, port: number): string {
   const chn = evtchnPort(cells, domid, port);
   if (chn === undefined) return "";
-  // A FIFO queue also says which port is linked after this one; none is, where events are taken at once.
-  const link = must(cells, evtchnTableCell, domid).abi === "fifo" ? "  -   " : "";
+  // A FIFO queue also says which port comes after this one in it: 0 for the last, "-" for one that is not in it.
+  const queued = chn.pending && !chn.masked ? "  0   " : "  -   ";
+  const link = must(cells, evtchnTableCell, domid).abi === "fifo" ? queued : "";
   const bits = `${Number(chn.pending)}/${Number(chn.masked)}/${link}`;
   const what = { unbound: ` d=${chn.remoteDomid}`, interdomain: ` d=${chn.remoteDomid} p=${chn.remotePort}`, pirq: ` p=${chn.pirq} i=${chn.pirq}`, virq: ` v=${chn.virq}` };
   const detail = chn.state in what ? what[chn.state as keyof typeof what] : "";
