@@ -23,10 +23,10 @@ function overview(): string {
 /** How many letters must change to make one word of the other (Levenshtein). */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, at) => at);
-  for (const [i, letter] of [...a].entries()) {
+  for (let i = 0; i < a.length; i++) {
     const next = [i + 1];
-    for (const [j, other] of [...b].entries()) {
-      const swapped = (row[j] as number) + Number(letter !== other);
+    for (let j = 0; j < b.length; j++) {
+      const swapped = (row[j] as number) + Number(a[i] !== b[j]);
       next.push(Math.min((row[j + 1] as number) + 1, (next[j] as number) + 1, swapped));
     }
     row = next;

@@ -18,11 +18,8 @@ test("the table and the commands agree on names and summaries", async () => {
 });
 
 test("every command has examples that call it", async () => {
-  for (const { name, examples } of await loadCommands()) {
-    expect(examples.length, name).toBeGreaterThan(0);
-    expect(
-      examples.some((example) => example.includes(`xenolith ${name}`)),
-      name,
-    ).toBe(true);
-  }
+  const without = (await loadCommands()).filter(
+    ({ name, examples }) => !examples.some((example) => example.includes(`xenolith ${name}`)),
+  );
+  expect(without.map(({ name }) => name)).toEqual([]);
 });

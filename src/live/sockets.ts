@@ -3,7 +3,7 @@
 // Real Unix sockets at the rim of a live host: bytes of real clients go in as
 // inputs, what servers in the host answer comes out after every turn.
 
-import * as net from "node:net";
+import type * as net from "node:net";
 import { must } from "../core/engine/cells.ts";
 import { mailboxCell } from "../core/engine/mailbox.ts";
 import {

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The domains of a host, for those who look on: the columns of `xl list`,
+// without the hypercalls and xenstore requests that xl would make for them.
+
+import type { Cells } from "../core/engine/cells.ts";
+import { forEachDomain } from "../core/hypervisor/domain.ts";
+import { getdomaininfo, stateString } from "../core/hypervisor/dominfo.ts";
+import { nodeType } from "../core/xenstore/tree.ts";
+
+/** A domain as it is listed. */
+export interface DomainRow {
+  domid: number;
+  /** As xenstore has it; null where it has none. */
+  name: string | null;
+  memoryMiB: number;
+  vcpus: number;
+  /** xl's six letters: `r b p s`, the shutdown's reason, `d`. */
+  state: string;
+  cpuSeconds: number;
+}
+
+/** A domain's name as the toolstack wrote it to xenstore. */
+export function domainName(cells: Cells, domid: number): string | null {
+  return cells.get(nodeType, `/local/domain/${domid}/name`)?.value ?? null;
+}
+
+/** Every domain the hypervisor lists, in order of domid. Where xenstored is not ours, names are null. */
+export function domainRows(cells: Cells, now: number): DomainRow[] {
+  const rows = [...forEachDomain(cells)].map((domain): DomainRow => {
+    const info = getdomaininfo(cells, now, domain);
+    return {
+      domid: domain.domid,
+      name: domainName(cells, domain.domid),
+      memoryMiB: Math.floor((info.totPages + info.outstandingPages) / 256),
+      vcpus: info.nrOnlineVcpus,
+      state: stateString(info.flags),
+      cpuSeconds: info.cpuTime / 1e9,
+    };
+  });
+  return rows.toSorted((a, b) => a.domid - b.domid);
+}
+
+/** The rows as `xl list` prints them, its header first. */
+export function domainTable(rows: readonly DomainRow[]): string[] {
+  return [
+    "Name                                        ID   Mem VCPUs\tState\tTime(s)",
+    ...rows.map(({ domid, name, memoryMiB, vcpus, state, cpuSeconds }) => {
+      const left = `${(name ?? "(null)").padEnd(40)} ${String(domid).padStart(5)} ${String(memoryMiB).padStart(5)}`;
+      return `${left} ${String(vcpus).padStart(5)}     ${state}  ${cpuSeconds.toFixed(1).padStart(8)}`;
+    }),
+  ];
+}
