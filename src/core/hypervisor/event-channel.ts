@@ -12,9 +12,10 @@ import { resetChangedDomains } from "./changed-domains.ts";
 import { domainCell } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { getDomain, putDomain } from "./free.ts";
+import { versionOf } from "./machine.ts";
 import { evtchnPort, evtchnTableCell, portCell, portId, portsInUse, setPending, virqPortCell } from "./port.ts";
 import type { EvtchnTable, Port } from "./port.ts";
-import { globalVirqHandler, globalVirqHandlerCell, NR_VIRQS, VIRQ_DOM_EXC, virqIsGlobal, virqPortId } from "./virq.ts";
+import { globalVirqHandler, globalVirqHandlerCell, NR_VIRQS, VIRQ_DOM_EXC, virqIsGlobal, virqPort, virqPortId } from "./virq.ts";
 
 /** Ports a restartable operation closes before it looks whether somebody waits. */
 const PORTS_PER_SLICE = 64;
@@ -168,17 +169,25 @@ export function evtchnDestroy(host: Host, domid: number): "done" | "ERESTART" {
   return "done";
 }
 
-/** Makes a domain the handler of a global VIRQ; a reference on it is held until another takes over. */
+/**
+ * Makes a domain the handler of a global VIRQ; a reference on it is held until
+ * another takes over. EINVAL for a VIRQ that has none; since 4.21 also for a
+ * dying domain, and EBUSY while the present handler has it bound.
+ */
 export function setGlobalVirqHandler(host: Host, domid: number, virq: number): 0 | Failure {
   if (virq < 0 || virq >= NR_VIRQS || !virqIsGlobal(virq)) return fail("EINVAL");
-  const old = host.get(globalVirqHandlerCell, virq);
-  if (old?.domid === domid) return 0;
+  const old = host.get(globalVirqHandlerCell, virq)?.domid;
+  if (old === domid) return 0;
+  if (versionOf(host).virqHandlerMustLive) {
+    if (must(host, domainCell, domid).isDying !== "alive") return fail("EINVAL");
+    if (virqPort(host, globalVirqHandler(host, virq), 0, virq) !== 0) return fail("EBUSY");
+  }
   const kind = `global virq ${virq}`;
   if (!getDomain(host, domid, { holder: "xen", kind, op: "set_global_virq_handler" })) return fail("EINVAL");
   if (old === undefined) host.add(globalVirqHandlerCell, virq, { domid });
   else {
     host.edit(globalVirqHandlerCell, virq).domid = domid;
-    putDomain(host, old.domid, "xen", kind);
+    putDomain(host, old, "xen", kind);
   }
   return 0;
 }

@@ -21,6 +21,12 @@ export interface XenVersion {
    * (domctl.c, is_free_domid). `bitmap`: only in _domain_destroy (domid.c).
    */
   readonly domidAllocator: "rover" | "bitmap";
+  /**
+   * set_global_virq_handler refuses a dying domain, and one where the present
+   * handler has the VIRQ bound (4.21). Without, a dying domain that is made a
+   * handler is never freed.
+   */
+  readonly virqHandlerMustLive: boolean;
   /** How struct domain says that it is shut down: two booleans, or one enum. Only debug output shows it. */
   readonly shutdownState: "booleans" | "enum";
   readonly domctlInterface: number;
@@ -37,6 +43,7 @@ const table = {
     uniqueId: false,
     releaseDomainPerDomid: false,
     domidAllocator: "rover",
+    virqHandlerMustLive: false,
     shutdownState: "booleans",
     domctlInterface: 0x15,
     sysctlInterface: 0x15,
@@ -50,6 +57,7 @@ const table = {
     uniqueId: true,
     releaseDomainPerDomid: true,
     domidAllocator: "bitmap",
+    virqHandlerMustLive: true,
     shutdownState: "enum",
     domctlInterface: 0x18,
     sysctlInterface: 0x16,
