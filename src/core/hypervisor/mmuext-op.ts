@@ -3,11 +3,13 @@
 // MMUEXT: a PV domain's page tables are pages of a type, and stay so while they
 // are pinned (xen/arch/x86/mm.c, do_mmuext_op).
 
+import { must } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
+import { domainCell } from "./domain.ts";
 import { getPageAndType, pageOf, putPageAndType, setPinned } from "./page.ts";
 
 /** Pins a frame of a PV domain as a page table: EINVAL where it is not its, is in other use, or is pinned already. */
@@ -20,7 +22,9 @@ function pin(host: Host, domid: number, pv: boolean, level: 1 | 2 | 3 | 4, mfn: 
   if (!pv || pageOf(host, mfn)?.pinned === true) return fail("EINVAL");
   const holder = { holder: `d${domid}`, kind: "pinned", op: "mmuext_op" };
   if (!getPageAndType(host, mfn, domid, `l${level}`, holder)) return fail("EINVAL");
-  setPinned(host, mfn, true);
+  // A dying domain's pins are being taken out; one that came later would never be.
+  if (must(host, domainCell, domid).isDying === "alive") setPinned(host, mfn, true);
+  else putPageAndType(host, mfn, holder.holder, holder.kind);
   return 0;
 }
 
