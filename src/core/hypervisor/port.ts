@@ -104,20 +104,28 @@ export function unmaskPort(host: Host, domid: number, port: number): void {
  * go to as port numbers: those bound through Linux's /dev/xen/evtchn
  * (drivers/xen/evtchn.c, evtchn_interrupt). Identifier: `domid/port`.
  */
-export const upcallCell = cellType<{ mailbox: string }>("evtchn-upcall");
+export const upcallCell = cellType<{ mailbox: string; masks: boolean }>("evtchn-upcall");
 
-/** Has a port's events handed to a mailbox from now on, and the one that waits already. */
-export function setUpcall(host: Host, domid: number, port: number, mailbox: string): void {
-  host.add(upcallCell, portId(domid, port), { mailbox });
-  if (consumeEvent(host, domid, port)) post(host, mailbox, port);
+/**
+ * Has a port's events handed to a mailbox from now on, and the one that waits
+ * already. Where it `masks`, no other follows until the port is unmasked.
+ */
+export function setUpcall(host: Host, domid: number, port: number, mailbox: string, masks = false): void {
+  host.add(upcallCell, portId(domid, port), { mailbox, masks });
+  upcall(host, domid, port);
+}
+
+/** The interrupt handler of a port that has an upcall. */
+function upcall(host: Host, domid: number, port: number): void {
+  const { mailbox, masks } = must(host, upcallCell, portId(domid, port));
+  if (!consumeEvent(host, domid, port)) return;
+  if (masks) maskPort(host, domid, port);
+  post(host, mailbox, port);
 }
 
 function deliver(host: Host, domid: number, port: number, vcpu: number): void {
   notify(host, domid, vcpu);
-  const upcall = host.get(upcallCell, portId(domid, port));
-  if (upcall === undefined) return;
-  consumeEvent(host, domid, port);
-  post(host, upcall.mailbox, port);
+  if (host.get(upcallCell, portId(domid, port)) !== undefined) upcall(host, domid, port);
 }
 
 /** Masks a port: the guest writes its mask bit, no hypercall. */

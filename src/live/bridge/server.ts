@@ -9,23 +9,32 @@ import * as net from "node:net";
 import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import { CallerProcess } from "./caller-process.ts";
-import { negative } from "./device.ts";
+import { Places, negative } from "./device.ts";
 import type { Answer, Device, OpenDevice } from "./device.ts";
 import { Mappings } from "./mappings.ts";
 import { PROTOCOL, RequestParser, encodeReply, readUnmapped, requestTypes } from "./protocol.ts";
 import type { Request } from "./protocol.ts";
 
 const NONCE_BYTES = 16;
+/** INLINE_ARGUMENT of libxendev */
+const INLINE_ARGUMENT_MAX = 256;
 /** How often a process is looked at that has closed our connections but maps our memory. */
 const AUDIT_MS = 500;
 const ESTALE = -116;
 const EPROTO = -71;
+
+/** Bytes of an ioctl's argument that come along: what its number says, up to what is sent inline (_IOC_SIZE). */
+function argumentSize(number: number): number {
+  const size = Math.floor(number / 0x10000) % 0x4000;
+  return size <= INLINE_ARGUMENT_MAX ? size : 0;
+}
 
 /** A process with its connections; they end together, when it exits or executes another program. */
 interface ServedSession {
   readonly id: number;
   readonly process: CallerProcess;
   readonly mappings: Mappings;
+  readonly places: Places;
   readonly connections: Set<net.Socket>;
 }
 
@@ -126,13 +135,14 @@ export class BridgeServer {
       return answer(0);
     }
     const device = this.#devices.get(request.descriptor);
-    const [first, second, third] = request.args;
+    const [first, second, third, fourth] = request.args;
     if (request.type === requestTypes.ioctl) {
       if (device === undefined) return answer(fail("ENOTTY"));
+      if (request.payload.length !== argumentSize(first)) return answer(fail("EINVAL"));
       return device.ioctl(session, first, second, request.payload, answer);
     }
     if (request.type === requestTypes.mmap && device !== undefined) {
-      return device.mmap(session, first, second, third, answer);
+      return device.mmap(session, first, second, third, fourth, answer);
     }
     answer(fail("ENODEV"));
   }
@@ -170,7 +180,13 @@ export class BridgeServer {
   #newSession(connection: Connection, process: CallerProcess): number {
     // Random, so that a process of a host before this one does not meet another's.
     const id = randomInt(1, 2 ** 47);
-    const session = { id, process, mappings: new Mappings(), connections: new Set([connection.socket]) };
+    const session = {
+      id,
+      process,
+      mappings: new Mappings(),
+      places: new Places(),
+      connections: new Set([connection.socket]),
+    };
     this.#sessions.set(id, session);
     connection.session = session;
     return id;

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// /dev/xen/gntdev of dom0's kernel (Linux, drivers/xen/gntdev.c): maps what
+// other domains grant into a process.
+
+import { fail } from "../../engine/errno.ts";
+import * as evtchn from "../event-channel-op.ts";
+import {
+  GNTMAP_host_map,
+  GNTMAP_readonly,
+  GrantStatus,
+  mapGrantRef,
+  unmapGrantRef,
+} from "../grant-table-op.ts";
+import { operation } from "./operation.ts";
+
+/** One grant, by who grants it. */
+export interface GrantRef {
+  domid: number;
+  ref: number;
+}
+
+/** Mapped grants, each with the handle it is unmapped by and its machine frame. */
+export interface MappedGrants {
+  handles: number[];
+  mfns: number[];
+}
+
+/** Maps all of the grants or none: EINVAL as mmap() of the device gives it (gntdev_map_grant_pages). */
+export const mapGrants = operation(
+  "gntdev map",
+  (host, caller, { refs, readonly }: { refs: readonly GrantRef[]; readonly: boolean }) => {
+    const made: MappedGrants = { handles: [], mfns: [] };
+    const flags = GNTMAP_host_map | (readonly ? GNTMAP_readonly : 0);
+    for (const { domid, ref } of refs) {
+      const { status, handle, mfn } = mapGrantRef(host, caller, { domid, ref, flags });
+      if (status === GrantStatus.okay) {
+        made.handles.push(handle);
+        made.mfns.push(mfn);
+        continue;
+      }
+      for (const earlier of made.handles) unmapGrantRef(host, caller, { handle: earlier });
+      return fail("EINVAL");
+    }
+    return made;
+  },
+);
+
+/** What is to happen when a mapping ends: a byte of it cleared, an event sent. */
+export interface UnmapNotice {
+  /** Where the byte is, or null. */
+  clear: { mfn: number; offset: number } | null;
+  /** The port to signal, or null. */
+  port: number | null;
+}
+
+/** Ends mappings, after what their user wished to happen then. */
+export const unmapGrants = operation(
+  "gntdev unmap",
+  (host, caller, { handles, notice }: { handles: readonly number[]; notice: UnmapNotice | null }) => {
+    if (notice?.clear) host.memory.write(notice.clear.mfn, notice.clear.offset, Uint8Array.of(0));
+    if (notice !== null && notice.port !== null) evtchn.send(host, caller, { port: notice.port });
+    for (const handle of handles) unmapGrantRef(host, caller, { handle });
+    return 0;
+  },
+);

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// /dev/xen/privcmd of dom0's kernel (Linux, drivers/xen/privcmd.c): maps other
+// domains' frames, and frames the hypervisor shares, into a process.
+
+import { must } from "../../engine/cells.ts";
+import { fail, isFailure } from "../../engine/errno.ts";
+import type { Errno, Failure } from "../../engine/errno.ts";
+import type { Host } from "../../engine/host.ts";
+import { targeted } from "../caller.ts";
+import type { Caller } from "../caller.ts";
+import { grantTableCell } from "../grant-cells.ts";
+import { mapFrame, unmapFrame } from "../mapping.ts";
+import { acquireGrantFrames, mapForeign, unmapForeign } from "../memory-op.ts";
+import { operation, query } from "./operation.ts";
+
+/** What became of each page: its machine frame, or why there is none. */
+export type MappedPage = number | { errno: Errno };
+
+/** IOCTL_PRIVCMD_MMAPBATCH_V2: every page has a result of its own; ESRCH, EPERM for all of them. */
+export const mapBatch = operation(
+  "privcmd mmapbatch",
+  (
+    host,
+    caller,
+    { domid, gfns, readonly }: { domid: number; gfns: readonly number[]; readonly: boolean },
+  ) => {
+    const d = targeted(host, caller, domid);
+    if (isFailure(d)) return d;
+    return gfns.map((gfn): MappedPage => {
+      const mapped = mapForeign(host, caller, { domid, gfn, readonly });
+      return isFailure(mapped) ? { errno: mapped.errno } : mapped.mfn;
+    });
+  },
+);
+
+/** Pages of a batch are no longer mapped. */
+export const unmapBatch = operation(
+  "privcmd unmap",
+  (host, caller, { mfns, readonly }: { mfns: readonly number[]; readonly: boolean }) => {
+    for (const mfn of mfns) unmapForeign(host, caller, { mfn, readonly });
+    return 0;
+  },
+);
+
+/** Frames of a resource, mapped each; all or none (IOCTL_PRIVCMD_MMAP_RESOURCE): the errors of XENMEM_acquire_resource. */
+export const mapGrantTable = operation(
+  "privcmd mmap_resource grant_table",
+  (host, caller, { domid, frame, count }: { domid: number; frame: number; count: number }) => {
+    const acquired = acquireGrantFrames(host, caller, { domid, frame, nrFrames: count });
+    if (isFailure(acquired)) return acquired;
+    if (acquired.mfns.length !== count) return fail("EINVAL");
+    const done: number[] = [];
+    for (const mfn of acquired.mfns) {
+      const mapped = mapFrame(host, caller.domid, caller.process, "foreign map", domid, mfn, false);
+      if (isFailure(mapped)) return undo(host, caller, done, mapped);
+      done.push(mfn);
+    }
+    return acquired;
+  },
+);
+
+function undo(host: Host, caller: Caller, done: readonly number[], failure: Failure): Failure {
+  for (const mfn of done) unmapFrame(host, caller.domid, caller.process, "foreign map", mfn, false);
+  return failure;
+}
+
+/** How many frames a grant table can have: the answer to a request without an address. */
+export const grantTableSize = query(
+  "privcmd resource_size grant_table",
+  (host, caller, { domid }: { domid: number }) => {
+    const d = targeted(host, caller, domid);
+    return isFailure(d) ? d : must(host, grantTableCell, d.domid).maxGrantFrames;
+  },
+);

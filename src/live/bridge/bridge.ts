@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The device bridge of a live host: where unmodified Xen programs come in.
+
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { versionOf } from "../../core/hypervisor/machine.ts";
+import type { Driver } from "../driver.ts";
+import type { FileMemory } from "../guest-memory.ts";
+import type { OpenDevice } from "./device.ts";
+import { evtchnDevices } from "./evtchn.ts";
+import { gntdevDevices } from "./gntdev.ts";
+import { Hypercalls } from "./hypercalls.ts";
+import { privcmdDevices } from "./privcmd.ts";
+import { BridgeServer } from "./server.ts";
+
+/** What a bridge is made of. */
+export interface BridgeOptions {
+  readonly driver: Driver;
+  /** The frames of the driver's world. */
+  readonly memory: FileMemory;
+  /** A folder for the bridge alone; its path is what $XENOLITH_BRIDGE must say. */
+  readonly folder: string;
+  /** Receives a line for each thing a program asked that the host does not know. */
+  readonly log: (line: string) => void;
+}
+
+/** A running bridge. */
+export interface Bridge {
+  /** Processes that have called, and the pages each maps. */
+  processes(): { pid: number; name: string; pages: number }[];
+  close(): Promise<void>;
+}
+
+/** The files that stand for Xen's, by their path; devices among them, for those who only look. */
+function files(driver: Driver): ReadonlyMap<string, string> {
+  const { major, minor, extra } = versionOf(driver.world);
+  return new Map([
+    ["/dev/xen/privcmd", ""],
+    ["/dev/xen/evtchn", ""],
+    ["/dev/xen/gntdev", ""],
+    ["/proc/xen/privcmd", ""],
+    ["/proc/xen/capabilities", "control_d\n"],
+    ["/sys/hypervisor/type", "xen\n"],
+    ["/sys/hypervisor/uuid", "00000000-0000-0000-0000-000000000000\n"],
+    ["/sys/hypervisor/version/major", `${major}\n`],
+    ["/sys/hypervisor/version/minor", `${minor}\n`],
+    ["/sys/hypervisor/version/extra", `${extra}\n`],
+  ]);
+}
+
+/** Folders of Xen's that are there and empty. */
+const EMPTY_FOLDERS = ["/sys/bus/xen-backend/devices"];
+
+function writeFiles({ folder, driver, memory }: BridgeOptions): void {
+  fs.rmSync(folder, { recursive: true, force: true });
+  for (const empty of EMPTY_FOLDERS) fs.mkdirSync(path.join(folder, "files", empty), { recursive: true });
+  for (const [name, text] of files(driver)) {
+    const file = path.join(folder, "files", name);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(file, text);
+  }
+  fs.symlinkSync(memory.folder, path.join(folder, "memory"));
+}
+
+/** Says each thing once. */
+function once(log: (line: string) => void): (what: string, process: string) => void {
+  const said = new Set<string>();
+  return (what, process) => {
+    if (said.has(what)) return;
+    said.add(what);
+    log(`${process} asked for ${what}, which this host does not know: ENOSYS`);
+  };
+}
+
+/** Starts the bridge of a host. Rejects with the system's error where its socket cannot be had. */
+export async function startBridge(options: BridgeOptions): Promise<Bridge> {
+  const { driver, memory, folder } = options;
+  writeFiles(options);
+  const hypercalls = new Hypercalls(driver);
+  const privcmd = privcmdDevices({ hypercalls, memory, unknown: once(options.log) });
+  const devices = new Map<string, OpenDevice>([
+    ["/dev/xen/privcmd", privcmd],
+    ["/proc/xen/privcmd", privcmd],
+    ["/dev/xen/evtchn", evtchnDevices(hypercalls)],
+    ["/dev/xen/gntdev", gntdevDevices(hypercalls, memory)],
+  ]);
+  const server = new BridgeServer({ devices, memoryFolder: memory.folder });
+  await server.listen(path.join(folder, "socket"));
+  return {
+    processes: () => server.processes(),
+    close: async () => {
+      await server.close();
+      fs.rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

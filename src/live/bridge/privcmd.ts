@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// /dev/xen/privcmd: hypercalls, and mappings of other domains' memory.
+
+import * as X from "../../abi/4.17/constants.ts";
+import * as abi from "../../abi/4.17/layout.ts";
+import { viewOf } from "../../abi/struct.ts";
+import { fail, isFailure } from "../../core/engine/errno.ts";
+import type { Failure } from "../../core/engine/errno.ts";
+import type { Caller } from "../../core/hypervisor/caller.ts";
+import { DOMID_INVALID } from "../../core/hypervisor/domid.ts";
+import { readU64s } from "../../core/hypervisor/hypercall/caller-memory.ts";
+import { dmOp } from "../../core/hypervisor/hypercall/dm-op.ts";
+import type { DmBuffer } from "../../core/hypervisor/hypercall/dm-op.ts";
+import { isUnknown } from "../../core/hypervisor/hypercall/operation.ts";
+import type { Arrived, Family } from "../../core/hypervisor/hypercall/operation.ts";
+import * as op from "../../core/hypervisor/hypercall/privcmd-device.ts";
+import { takeHypercall } from "../../core/hypervisor/hypercall/table.ts";
+import type { FileMemory } from "../guest-memory.ts";
+import { mapFrames, negative } from "./device.ts";
+import type { Answer, Device, OpenDevice, Session } from "./device.ts";
+import type { Done, Hypercalls } from "./hypercalls.ts";
+
+/** Pages of one batch; Linux takes as many as fit an int. */
+const BATCH_MAX = 1 << 20;
+/** Parts of one multicall. */
+const MULTICALL_MAX = 1 << 12;
+/** Buffers of one device model operation (Linux, dm_op_max_nr_bufs). */
+const DM_BUFFERS_MAX = 16;
+
+/** What an open device needs of the host. */
+export interface PrivcmdHost {
+  readonly hypercalls: Hypercalls;
+  readonly memory: FileMemory;
+  /** Told of each hypercall nobody knows. */
+  readonly unknown: (what: string, process: string) => void;
+}
+
+class PrivcmdDevice implements Device {
+  readonly #host: PrivcmdHost;
+  /** The only domain it may act on, once restricted. */
+  #restrictedTo: number | null = null;
+
+  constructor(host: PrivcmdHost) {
+    this.#host = host;
+  }
+
+  ioctl(session: Session, number: number, argument: number, inline: Buffer, answer: Answer): void {
+    switch (number) {
+      case X.IOCTL_PRIVCMD_HYPERCALL:
+        return this.#hypercall(session, inline, answer);
+      case X.IOCTL_PRIVCMD_MMAPBATCH_V2:
+        return this.#mapBatch(session, viewOf(inline), answer);
+      case X.IOCTL_PRIVCMD_MMAP_RESOURCE:
+        return this.#mapResource(session, argument, viewOf(inline), answer);
+      case X.IOCTL_PRIVCMD_DM_OP:
+        return this.#dmOp(session, viewOf(inline), answer);
+      case X.IOCTL_PRIVCMD_RESTRICT:
+        return answer(this.#restrict(inline.readUInt16LE(0)));
+      default:
+        return answer(fail("ENOTTY"));
+    }
+  }
+
+  /** A place for later mappings. */
+  mmap(
+    session: Session,
+    address: number,
+    length: number,
+    _offset: number,
+    prot: number,
+    answer: Answer,
+  ): void {
+    session.places.add(address, length, prot);
+    answer(0);
+  }
+
+  close(): void {}
+
+  #restrict(domid: number): 0 | Failure {
+    if (this.#restrictedTo !== null && this.#restrictedTo !== domid) return fail("EINVAL");
+    this.#restrictedTo = domid;
+    return 0;
+  }
+
+  #permits(domid: number): boolean {
+    return this.#restrictedTo === null || this.#restrictedTo === domid;
+  }
+
+  #arrived(session: Session, args: readonly number[]): Arrived & { caller: Caller } {
+    const caller = { domid: 0, process: session.process.name };
+    return { host: this.#host.hypercalls.driver.world, caller, memory: session.process, args };
+  }
+
+  #hypercall(session: Session, inline: Buffer, answer: Answer): void {
+    if (this.#restrictedTo !== null) return answer(fail("EPERM"));
+    const registers = Array.from({ length: 6 }, (_, i) => Number(inline.readBigUInt64LE(i * 8)));
+    const [number = 0, ...args] = registers;
+    this.#make(session, number, args, answer);
+  }
+
+  /** Makes a hypercall, a multicall part by part. */
+  #make(session: Session, number: number, args: readonly number[], done: Done): void {
+    if (number === X.__HYPERVISOR_multicall)
+      return this.#multicall(session, args[0] ?? 0, args[1] ?? 0, done);
+    const call = this.#arrived(session, args);
+    this.#perform(session, call.caller, takeHypercall(number, call), done);
+  }
+
+  #perform(session: Session, caller: Caller, taken: ReturnType<Family>, done: Done): void {
+    if (isUnknown(taken)) this.#host.unknown(taken.unknown, session.process.name);
+    if (typeof taken === "number" || isFailure(taken)) return done(taken);
+    this.#host.hypercalls.perform(taken, caller, done);
+  }
+
+  /** Each part's result goes into its entry; the next begins when it has ended. */
+  #multicall(session: Session, address: number, count: number, done: Done): void {
+    const { sizeof, op: opField, result: resultField, args: argsField } = abi.multicall_entry;
+    const next = (index: number): void => {
+      if (index === count) return done(0);
+      const at = address + index * sizeof;
+      const bytes = session.process.read(at, sizeof);
+      if (isFailure(bytes)) return done(bytes);
+      const view = viewOf(bytes);
+      const args = Array.from({ length: 6 }, (_, i) =>
+        Number(view.getBigUint64(argsField.offset + i * 8, true)),
+      );
+      this.#make(session, opField.get(view), args, (result) => {
+        const value = isFailure(result) ? negative(result) : result;
+        const told = new DataView(new ArrayBuffer(8));
+        told.setBigInt64(0, BigInt(value), true);
+        const written = session.process.write(at + resultField.offset, new Uint8Array(told.buffer));
+        if (isFailure(written)) return done(written);
+        next(index + 1);
+      });
+    };
+    if (count > MULTICALL_MAX) return done(fail("E2BIG"));
+    next(0);
+  }
+
+  #mapBatch(session: Session, view: DataView, answer: Answer): void {
+    const s = abi.privcmd_mmapbatch_v2;
+    const [count, domid, address] = [s.num.get(view), s.dom.get(view), s.addr.get(view)];
+    if (!this.#permits(domid)) return answer(fail("EPERM"));
+    if (count === 0 || count > BATCH_MAX) return answer(fail("EINVAL"));
+    const gfns = readU64s(session.process, s.arr.get(view), count);
+    if (isFailure(gfns)) return answer(gfns);
+    const { hypercalls, memory } = this.#host;
+    const caller = { domid: 0, process: session.process.name };
+    const readonly = !session.places.writable(address);
+    const pages = hypercalls.now(op.mapBatch, { domid, gfns, readonly }, caller);
+    if (isFailure(pages)) return answer(pages);
+    const frames = pages.map((page) => (typeof page === "number" ? page : -1));
+    const unmap = (mfns: number[]): void => void hypercalls.now(op.unmapBatch, { mfns, readonly }, caller);
+    const release = (gone: readonly number[]): void => unmap(gone.map((page) => frames[page] as number));
+    const mapping = mapFrames(memory, session, address, frames, !readonly, release);
+    if (mapping === null) {
+      unmap(frames.filter((mfn) => mfn >= 0));
+      return answer(fail("ENOMEM"));
+    }
+    const errors = new DataView(new ArrayBuffer(count * 4));
+    for (const [i, page] of pages.entries()) {
+      errors.setInt32(i * 4, typeof page === "number" ? 0 : negative(page), true);
+    }
+    const told = session.process.write(s.err.get(view), new Uint8Array(errors.buffer));
+    if (!isFailure(told)) return answer(0, mapping);
+    session.mappings.unmap({ mapping: mapping.id, first: 0, pages: count });
+    answer(told);
+  }
+
+  #mapResource(session: Session, argument: number, view: DataView, answer: Answer): void {
+    const s = abi.privcmd_mmap_resource;
+    const { hypercalls, memory } = this.#host;
+    const [domid, address] = [s.dom.get(view), s.addr.get(view)];
+    const [frame, count] = [s.idx.get(view), s.num.get(view)];
+    const caller = { domid: 0, process: session.process.name };
+    if (!this.#permits(domid)) return answer(fail("EPERM"));
+    if (s.type.get(view) !== X.XENMEM_resource_grant_table || s.id.get(view) !== 0)
+      return answer(fail("EOPNOTSUPP"));
+    if (address === 0) {
+      const size = hypercalls.now(op.grantTableSize, { domid }, caller);
+      if (isFailure(size)) return answer(size);
+      s.num.set(view, size);
+      return answer(session.process.write(argument, new Uint8Array(view.buffer, view.byteOffset, s.sizeof)));
+    }
+    if (count === 0 || count > BATCH_MAX) return answer(fail("EINVAL"));
+    const acquired = hypercalls.now(op.mapGrantTable, { domid, frame, count }, caller);
+    if (isFailure(acquired)) return answer(acquired);
+    const { mfns } = acquired;
+    const unmap = (gone: number[]): void =>
+      void hypercalls.now(op.unmapBatch, { mfns: gone, readonly: false }, caller);
+    const release = (gone: readonly number[]): void => unmap(gone.map((page) => mfns[page] as number));
+    const mapping = mapFrames(memory, session, address, mfns, true, release);
+    if (mapping !== null) return answer(0, mapping);
+    unmap([...mfns]);
+    answer(fail("ENOMEM"));
+  }
+
+  #dmOp(session: Session, view: DataView, answer: Answer): void {
+    const s = abi.privcmd_dm_op;
+    const [domid, count] = [s.dom.get(view), s.num.get(view)];
+    // libxendevicemodel asks with no domain whether the kernel knows the call at all.
+    if (domid === DOMID_INVALID && count === 0) return answer(0);
+    if (!this.#permits(domid)) return answer(fail("EPERM"));
+    if (count > DM_BUFFERS_MAX) return answer(fail("E2BIG"));
+    const { sizeof, uptr, size } = abi.privcmd_dm_op_buf;
+    const bytes = session.process.read(s.ubufs.get(view), count * sizeof);
+    if (isFailure(bytes)) return answer(bytes);
+    const list = viewOf(bytes);
+    const buffers = Array.from({ length: count }, (_, i): DmBuffer => ({
+      address: uptr.get(list, i * sizeof),
+      size: size.get(list, i * sizeof),
+    }));
+    const call = this.#arrived(session, []);
+    this.#perform(session, call.caller, dmOp(call, domid, buffers), answer);
+  }
+}
+
+/** Makes the device's opener. */
+export function privcmdDevices(host: PrivcmdHost): OpenDevice {
+  return () => new PrivcmdDevice(host);
+}
