@@ -4,8 +4,8 @@ import { expect, test } from "vitest";
 import { PlainCells, must } from "../engine/cells.ts";
 import { allocHeapPages, freeHeapPages, heapCell } from "./heap.ts";
 
-const SIZE = 6000;
-const FIRST = (1 << 20) - 3000;
+const SIZE = 1500;
+const FIRST = (1 << 20) - 700;
 
 function heap(): PlainCells {
   const cells = new PlainCells();

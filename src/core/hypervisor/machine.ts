@@ -31,7 +31,7 @@ export interface MachineConfig {
 export const defaultMachine: MachineConfig = {
   version: "4.17",
   totalPages: 786299,
-  xenPages: 40000,
+  xenPages: 9500,
   dom0Pages: 327680,
   dom0Vcpus: 2,
   nrCpus: 2,

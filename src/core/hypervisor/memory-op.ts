@@ -46,13 +46,29 @@ export function populatePhysmap(
   if (isFailure(d)) return traced(host, caller, name, args.domid, shown, d);
   const mfns: number[] = [];
   const allowed = order <= (isPrivileged(host, caller) ? CTLDOM_MAX_ORDER : DOMU_MAX_ORDER) && order <= MAX_ORDER;
-  for (const gpfn of allowed ? gpfns : []) {
-    const mfn = populate(host, d, gpfn, order, addressBits);
-    if (mfn === NO_FRAME) break;
-    mfns.push(mfn);
+  while (allowed && mfns.length < gpfns.length) {
+    const got = populateSome(host, d, gpfns, mfns.length, order, addressBits);
+    if (got.length === 0) break;
+    for (const mfn of got) mfns.push(mfn);
   }
   traced(host, caller, name, d.domid, shown, mfns.length);
   return { done: mfns.length, mfns, translated: pagingModeTranslate(d) };
+}
+
+/**
+ * Populates as many extents from number `from` on as are consecutive and fit one
+ * block, so that memory asked for in small pieces is not kept in small pieces.
+ */
+function populateSome(host: Host, d: DeepReadonly<Domain>, gpfns: readonly number[], from: number, order: number, addressBits: number): number[] {
+  const first = gpfns[from] as number;
+  const size = 2 ** order;
+  let consecutive = 1;
+  while (gpfns[from + consecutive] === first + consecutive * size) consecutive++;
+  for (let more = Math.min(Math.floor(Math.log2(consecutive)), MAX_ORDER - order); more >= 0; more--) {
+    const mfn = populate(host, d, first, order + more, addressBits);
+    if (mfn !== NO_FRAME) return Array.from({ length: 2 ** more }, (_, i) => mfn + i * size);
+  }
+  return [];
 }
 
 function populate(host: Host, d: DeepReadonly<Domain>, gpfn: number, order: number, addressBits: number): number {
