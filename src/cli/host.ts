@@ -3,7 +3,7 @@
 // The live host a command is about.
 
 import { ask, NoHost } from "../live/control.ts";
-import type { Outcome, Request } from "../live/control.ts";
+import type { Outcome } from "../live/control.ts";
 import { directory, shellWord } from "../live/directory.ts";
 import type { Directory } from "../live/directory.ts";
 import type { Invocation } from "./command.ts";
@@ -20,22 +20,17 @@ export function dirWords(invocation: Invocation): string {
   return dir === undefined ? "" : ` --dir ${shellWord(dir)}`;
 }
 
-/**
- * Asks the host. Where none answers that is a Problem, with the command that
- * starts one.
- *
- * @param input what the user types, for verbs that read it
- */
-export async function askHost(
-  invocation: Invocation,
-  request: Request,
-  say: { out: (text: string) => void; err: (text: string) => void },
-  input?: NodeJS.ReadStream,
-): Promise<Outcome> {
+/** What went wrong with the host that was asked, and the command that starts one. */
+export function noHost(invocation: Invocation, error: NoHost): Problem {
+  return new Problem(error.message, `xenolith up --detach${dirWords(invocation)}`);
+}
+
+/** Asks the host for a result. Throws Problem where none answers. */
+export async function askHost(invocation: Invocation, verb: string): Promise<Outcome> {
+  const quiet = { out: (): void => {}, err: (text: string): void => void process.stderr.write(text) };
   try {
-    return await ask(hostDirectory(invocation).control, request, say, input);
+    return await ask(hostDirectory(invocation).control, { verb, args: [] }, quiet).outcome;
   } catch (error) {
-    if (!(error instanceof NoHost)) throw error;
-    throw new Problem(error.message, `xenolith up --detach${dirWords(invocation)}`);
+    throw error instanceof NoHost ? noHost(invocation, error) : error;
   }
 }

@@ -12,6 +12,13 @@ interface Entry {
 }
 
 export const commands: readonly Entry[] = [
+  { name: "up", summary: "start a live host", load: () => import("./commands/up.ts") },
+  { name: "down", summary: "stop a live host", load: () => import("./commands/down.ts") },
+  {
+    name: "status",
+    summary: "what runs on a live host, and where its sockets are",
+    load: () => import("./commands/status.ts"),
+  },
   { name: "store", summary: "read, write and watch xenstore", load: () => import("./commands/store.ts") },
   {
     name: "xenstored",

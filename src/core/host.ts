@@ -22,7 +22,7 @@ import { defaultMachine } from "./hypervisor/machine.ts";
 import type { MachineConfig } from "./hypervisor/machine.ts";
 import { runFrom } from "./hypervisor/runs.ts";
 import { startHypervisor } from "./hypervisor/setup.ts";
-import { writeFile } from "./toolstack/files.ts";
+import { writeFile } from "./daemons/files.ts";
 import { spawnInitDom0 } from "./toolstack/init-dom0.ts";
 import { xsInit } from "./xenbus/comms.ts";
 import type { XenwatchPolicy } from "./xenbus/xenbus.ts";

@@ -3,9 +3,8 @@
 // How commands talk to a live host: one connection a command, a line of JSON a
 // message. The first line asks; lines come back until one carries the exit code.
 
-import * as fs from "node:fs";
 import * as net from "node:net";
-import { createInterface } from "node:readline";
+import { Problem, systemWords } from "./problem.ts";
 
 /** What a command asks of a host. */
 export interface Request {
@@ -29,27 +28,56 @@ export interface Asker {
 export type Handler = (request: Request, asker: Asker) => void;
 
 /** A request longer than this is not one of ours. */
-const LINE_BYTES_MAX = 4 << 20;
+const LINE_CHARS_MAX = 256 << 20;
 
-/** Listens for commands. Resolves when it listens; rejects with the system's error. */
+/** Gives whole lines of a connection to `line`; one that is too long ends the connection. */
+function eachLine(socket: net.Socket, line: (text: string) => void): void {
+  const parts: string[] = [];
+  let length = 0;
+  socket.setEncoding("utf8");
+  socket.on("data", (chunk: string) => {
+    let from = 0;
+    for (let end = chunk.indexOf("\n"); end >= 0; end = chunk.indexOf("\n", from)) {
+      parts.push(chunk.slice(from, end));
+      from = end + 1;
+      line(parts.join(""));
+      parts.length = 0;
+      length = 0;
+    }
+    parts.push(chunk.slice(from));
+    length += chunk.length - from;
+    if (length > LINE_CHARS_MAX) socket.destroy();
+  });
+}
+
+/** Listens for commands of this user. Resolves when it listens; rejects with Problem. */
 export function serveControl(path: string, handler: Handler): Promise<net.Server> {
-  const server = net.createServer((socket) => converse(socket, handler));
+  return listen(
+    net.createServer((socket) => converse(socket, handler)),
+    path,
+  );
+}
+
+/** Listens at a path, for this user only. Rejects with Problem. */
+export function listen(server: net.Server, path: string): Promise<net.Server> {
   return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(path, () => {
-      fs.chmodSync(path, 0o600);
-      resolve(server);
+    server.once("listening", () => resolve(server));
+    server.once("error", (error) => {
+      reject(new Problem(`cannot listen at ${path}: ${systemWords(error)}`, "xenolith up --dir /tmp/xen"));
     });
+    // The socket is made within this call: nobody else may connect before it has the right mode.
+    const umask = process.umask(0o177);
+    server.listen({ path, backlog: 511 });
+    process.umask(umask);
   });
 }
 
 function converse(socket: net.Socket, handler: Handler): void {
   let inputs: ((text: string | null) => void)[] = [];
   let asked = false;
-  let waiting = "";
   const asker: Asker = {
     say: (answer) => {
-      if (socket.destroyed) return;
+      if (socket.destroyed || socket.writableEnded) return;
       socket.write(`${JSON.stringify(answer)}\n`);
       if ("exit" in answer) socket.end();
     },
@@ -60,33 +88,33 @@ function converse(socket: net.Socket, handler: Handler): void {
     for (const call of inputs) call(null);
     inputs = [];
   });
-  socket.setEncoding("utf8");
-  socket.on("data", (text: string) => {
-    waiting += text;
-    if (waiting.length > LINE_BYTES_MAX) return void socket.destroy();
-    for (let end = waiting.indexOf("\n"); end >= 0; end = waiting.indexOf("\n")) {
-      const line = waiting.slice(0, end);
-      waiting = waiting.slice(end + 1);
-      if (asked) for (const call of inputs) call(typedText(line));
-      else {
-        asked = true;
-        begin(line, handler, asker);
-      }
+  eachLine(socket, (line) => {
+    if (asked) for (const call of inputs) call(typedText(line));
+    else {
+      asked = true;
+      begin(line, handler, asker);
     }
   });
 }
 
 function begin(line: string, handler: Handler, asker: Asker): void {
-  let request: Request;
+  const request = requestIn(line);
+  if (request !== null) return handler(request, asker);
+  asker.say({ err: "not a request\n" });
+  asker.say({ exit: 2 });
+}
+
+function requestIn(line: string): Request | null {
+  let value: unknown;
   try {
-    request = JSON.parse(line) as Request;
-    if (typeof request.verb !== "string" || !Array.isArray(request.args)) throw new Error("no verb");
+    value = JSON.parse(line);
   } catch {
-    asker.say({ err: "not a request\n" });
-    asker.say({ exit: 2 });
-    return;
+    return null;
   }
-  handler(request, asker);
+  if (typeof value !== "object" || value === null) return null;
+  const { verb, args } = value as Partial<Request>;
+  const words = Array.isArray(args) && args.every((word) => typeof word === "string");
+  return typeof verb === "string" && words ? (value as Request) : null;
 }
 
 function typedText(line: string): string {
@@ -104,47 +132,43 @@ export interface Outcome {
   result: unknown;
 }
 
-/** Nobody answers: the command that would start a host is the next thing to try. */
+/** Nobody answers, or not to the end. */
 export class NoHost extends Error {}
 
-/**
- * Asks a host and passes on what it says. Rejects with NoHost where none
- * answers, and where it goes away before the end.
- *
- * @param input what the user types, for verbs that read it
- */
-export function ask(
-  path: string,
-  request: Request,
-  say: { out: (text: string) => void; err: (text: string) => void },
-  input?: NodeJS.ReadStream,
-): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(path);
+/** What is done with what a host says. */
+export interface Ears {
+  out: (text: string) => void;
+  err: (text: string) => void;
+}
+
+/** A conversation under way: `typed` sends what the user types. */
+export interface Conversation {
+  /** Rejects with NoHost where none answers, and where it goes away before the end. */
+  readonly outcome: Promise<Outcome>;
+  typed(text: string): void;
+}
+
+/** Asks a host and passes on what it says. */
+export function ask(path: string, request: Request, { out, err }: Ears): Conversation {
+  const socket = net.connect(path);
+  const outcome = new Promise<Outcome>((resolve, reject) => {
     let result: unknown;
     socket.on("connect", () => socket.write(`${JSON.stringify(request)}\n`));
-    const type = (text: Buffer): void =>
-      void socket.write(`${JSON.stringify({ input: text.toString("latin1") })}\n`);
-    input?.on("data", type);
-    const finish = (): void => {
-      input?.off("data", type);
-      input?.pause();
-      socket.destroy();
-    };
-    createInterface({ input: socket, crlfDelay: Infinity }).on("line", (line) => {
+    eachLine(socket, (line) => {
       const answer = JSON.parse(line) as Answer;
-      if ("out" in answer) say.out(answer.out);
-      else if ("err" in answer) say.err(answer.err);
+      if ("out" in answer) out(answer.out);
+      else if ("err" in answer) err(answer.err);
       else if ("result" in answer) result = answer.result;
       else {
-        finish();
         resolve({ exit: answer.exit, result });
+        socket.destroy();
       }
     });
-    socket.on("error", () => reject(new NoHost(`no host answers at ${path}`)));
-    socket.on("close", () => {
-      finish();
-      reject(new NoHost(`the host at ${path} went away`));
-    });
+    socket.on("error", (error) => reject(new NoHost(`no host answers at ${path}: ${systemWords(error)}`)));
+    socket.on("close", () => reject(new NoHost(`the host at ${path} went away`)));
   });
+  return {
+    outcome,
+    typed: (text) => void socket.write(`${JSON.stringify({ input: text })}\n`),
+  };
 }

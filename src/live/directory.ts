@@ -109,9 +109,16 @@ function assertPrivate(dir: string): void {
   }
 }
 
-/** Leaves nothing of the host's behind but its log. */
+/** Leaves nothing of the host's behind but what it was asked to write: its log, a crash's trace. */
 export function releaseDirectory(where: Directory): void {
   for (const file of [where.control, where.xenstored, where.pidFile]) fs.rmSync(file, { force: true });
+  for (const folder of [path.dirname(where.xenstored), where.dir]) {
+    try {
+      fs.rmdirSync(folder);
+    } catch {
+      return; // somebody else's files are in it
+    }
+  }
 }
 
 /** The process that holds the directory; null where none says so. */

@@ -4,6 +4,7 @@
 // until the next timer, and lets inputs in between.
 
 import type { Plain } from "../core/engine/cells.ts";
+import type { Host } from "../core/engine/host.ts";
 import type { Input } from "../core/engine/input.ts";
 import { fifo } from "../core/engine/scheduler.ts";
 import type { World } from "../core/engine/world.ts";
@@ -37,10 +38,28 @@ export class Driver {
 
   /** Gives an input and sees to it that what it wakes is run. */
   give<D extends Plain>(input: Input<D>, data: D): void {
-    if (this.#stopped) return;
+    this.guard(() => {
+      this.#setClock();
+      this.world.give(input, data);
+      this.wake();
+    });
+  }
+
+  /** Asks something of the host as it is now. The question changes nothing. */
+  look<R>(ask: (host: Host) => R): R {
     this.#setClock();
-    this.world.give(input, data);
-    this.wake();
+    return ask(this.world);
+  }
+
+  /** Does something to the world from outside a turn; not once it has stopped. A broken invariant stops it. */
+  guard(call: () => void): void {
+    if (this.#stopped) return;
+    try {
+      call();
+    } catch (error) {
+      this.stop();
+      this.#failed(error);
+    }
   }
 
   /** Runs what can run, soon. */
@@ -57,7 +76,7 @@ export class Driver {
 
   #turn(): void {
     this.#scheduled = null;
-    try {
+    this.guard(() => {
       this.#setClock();
       this.#fireDue();
       for (let steps = 0; steps < STEPS_A_TURN && this.world.runnable.length > 0; steps++) {
@@ -65,12 +84,8 @@ export class Driver {
         if (action !== null) this.world.perform(action);
       }
       for (const call of this.#afterTurn) call();
-    } catch (error) {
-      this.stop();
-      this.#failed(error);
-      return;
-    }
-    this.#sleep();
+      this.#sleep();
+    });
   }
 
   #fireDue(): void {

@@ -47,7 +47,7 @@ export class Sockets {
     real.on("data", (bytes) =>
       this.#driver.give(outsideSent, { socket, from: "client", bytes: Uint8Array.from(bytes) }),
     );
-    real.on("drain", () => this.#flushOne(socket));
+    real.on("drain", () => this.#driver.guard(() => this.#flushOne(socket)));
     real.on("error", () => real.destroy());
     real.on("close", () => {
       this.#open.delete(socket);

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A live host in this process, from its start to its end.
+
+import type { HostConfig } from "../core/host.ts";
+import type { Directory } from "../live/directory.ts";
+import { shellWord } from "../live/directory.ts";
+import { LiveHost } from "../live/live-host.ts";
+import { watchHost } from "../live/onlooker.ts";
+import type { Onlooker } from "../live/onlooker.ts";
+import type { Problem } from "../live/problem.ts";
+import { verbsOf } from "../live/verbs.ts";
+import { callable, version } from "./self.ts";
+import { untilSignal } from "./signals.ts";
+
+/** What the host is and what is done on it first. */
+export interface ForegroundOptions {
+  where: Directory;
+  config: Partial<HostConfig>;
+  trace: string | null;
+  /** Done when the host is up, before commands are let in; what is thrown ends the host. */
+  prepare?: (host: LiveHost) => Promise<void>;
+  /** Commands to try next, as they can be typed. */
+  hints: readonly string[];
+  /** Prints one JSON object when the host is up, and nothing else. */
+  json: boolean;
+}
+
+/** What to try next on a host in that directory. */
+export function firstHints(where: Directory, dir: string): string[] {
+  return [
+    `xenolith xl${dir} list`,
+    `xenolith store${dir} ls -f /local/domain`,
+    `XENSTORED_PATH=${shellWord(where.xenstored)} xenstore-ls -f`,
+    `xenolith down${dir}`,
+  ];
+}
+
+function announce({ where, hints, json }: ForegroundOptions): void {
+  if (json) {
+    process.stdout.write(
+      `${JSON.stringify({ dir: where.dir, pid: process.pid, xenstored: where.xenstored })}\n`,
+    );
+    return;
+  }
+  if (process.stdout.isTTY) return;
+  const tips = hints.map((hint) => `  ${callable(hint)}\n`).join("");
+  process.stdout.write(
+    `The host is up (pid ${process.pid}).\nxenstored listens at ${where.xenstored}\nTry:\n${tips}`,
+  );
+}
+
+/**
+ * Runs a host until somebody stops it: a key, a signal, `down`. Returns the exit
+ * code; throws Problem where it does not come up or stops by itself.
+ */
+export async function runInForeground(options: ForegroundOptions): Promise<number> {
+  const { where, config, trace, json } = options;
+  let end: (problem: Problem | null) => void = () => {};
+  const ended = new Promise<Problem | null>((resolve) => void (end = resolve));
+  let onlooker: Onlooker | null = null;
+  const warn = (text: string): void => {
+    if (onlooker === null) process.stderr.write(`xenolith: ${text}\n`);
+    else onlooker.warn(text);
+  };
+  void untilSignal().then(() => end(null));
+  const host = await LiveHost.start({ where, config, trace, code: version(), warn, crashed: end });
+  try {
+    await options.prepare?.(host);
+    const down = async (): Promise<void> => {
+      end(null);
+      await host.stop();
+    };
+    await host.serve(verbsOf(host, down));
+    announce(options);
+    if (!json) {
+      const hints = options.hints.map(callable);
+      onlooker = watchHost({ host, version: version(), hints, quit: () => end(null) });
+    }
+    const problem = await ended;
+    if (problem !== null) throw problem;
+    return 0;
+  } finally {
+    onlooker?.close();
+    await host.stop();
+  }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Options that say what a live host is made of.
+
+import { defaultHost } from "../core/host.ts";
+import type { HostConfig } from "../core/host.ts";
+import { defaultMachine } from "../core/hypervisor/machine.ts";
+import { xenVersions } from "../core/hypervisor/version.ts";
+import type { XenVersionName } from "../core/hypervisor/version.ts";
+import { usage } from "../live/problem.ts";
+import type { Invocation, Option } from "./command.ts";
+import { DIR_OPTION } from "./command.ts";
+
+export const HOST_OPTIONS: readonly Option[] = [
+  DIR_OPTION,
+  { name: "memory", value: "SIZE", help: "the machine's memory, as 8G or 4096M (default: 3071M)" },
+  {
+    name: "xen-version",
+    value: "V",
+    among: xenVersions,
+    help: `whose hypervisor it is to be (default: ${xenVersions[0]})`,
+  },
+  {
+    name: "xenwatch",
+    value: "POLICY",
+    among: ["single"],
+    help: "how dom0's kernel spreads watch events (default: single)",
+  },
+  { name: "trace", value: "FILE", help: "record the run in FILE" },
+];
+
+const PAGES_PER_MIB = 256;
+const UNITS: { readonly [unit: string]: number } = { M: 1, G: 1 << 10, T: 1 << 20 };
+/** Largest machine: 16 TiB, what 44 bits of physical address reach. */
+const MIB_MAX = 16 << 20;
+
+/** A size such as `8G` in pages of 4096 bytes. */
+function pagesOf(text: string): number {
+  const found = /^(\d{1,9})([MGT])$/i.exec(text);
+  if (found === null) throw usage(`--memory takes a size as 8G or 4096M, not ${text}`);
+  const mib = Number(found[1]) * (UNITS[(found[2] as string).toUpperCase()] as number);
+  const least = Math.ceil((defaultMachine.dom0Pages + defaultMachine.xenPages) / PAGES_PER_MIB) + 64;
+  if (mib < least) throw usage(`--memory ${text} is too little: dom0 and Xen need ${least}M`);
+  if (mib > MIB_MAX) throw usage(`--memory ${text} is more than a machine can have, 16T`);
+  return mib * PAGES_PER_MIB;
+}
+
+/** The host those options ask for. */
+export function hostConfig({ values }: Invocation): HostConfig {
+  const { memory } = values;
+  const version = values["xen-version"] as XenVersionName | undefined;
+  return {
+    ...defaultHost,
+    machine: {
+      ...(memory === undefined ? {} : { totalPages: pagesOf(memory) }),
+      ...(version === undefined ? {} : { version }),
+    },
+  };
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A host that lives: its world on the real clock, its sockets in a directory,
+// its events where somebody listens.
+
+import * as net from "node:net";
+import * as path from "node:path";
+import type { Plain } from "../core/engine/cells.ts";
+import { World } from "../core/engine/world.ts";
+import { XENSTORED } from "../core/daemons/xenstored.ts";
+import { bootHost, defaultHost, hostIsUp } from "../core/host.ts";
+import type { HostConfig } from "../core/host.ts";
+import { defaultMachine } from "../core/hypervisor/machine.ts";
+import type { TraceHeader } from "../export/trace-file.ts";
+import { listen, serveControl } from "./control.ts";
+import type { Handler } from "./control.ts";
+import { releaseDirectory, takeDirectory } from "./directory.ts";
+import type { Directory } from "./directory.ts";
+import { Driver } from "./driver.ts";
+import { Problem } from "./problem.ts";
+import { Recorder } from "./recorder.ts";
+import { Sockets } from "./sockets.ts";
+
+/** How a live host is started. */
+export interface LiveOptions {
+  where: Directory;
+  config: Partial<HostConfig>;
+  /** File the run is recorded in, or null. */
+  trace: string | null;
+  /** The program's version, for the trace. */
+  code: string;
+  /** Told what goes wrong while the host lives on. */
+  warn: (text: string) => void;
+  /** Told that the host has stopped by itself, and why: a broken invariant. */
+  crashed: (problem: Problem) => void;
+}
+
+/** A xenstored that does not come up in this time never will. */
+const UP_MS = 20_000;
+
+/** A host in its directory. `start` it, `stop` it. */
+export class LiveHost {
+  readonly where: Directory;
+  readonly config: HostConfig;
+  readonly recorder: Recorder;
+  readonly driver: Driver;
+  readonly world: World;
+  readonly #sockets: Sockets;
+  readonly #servers: net.Server[] = [];
+  #stopping: Promise<void> | null = null;
+
+  private constructor(options: LiveOptions) {
+    this.where = options.where;
+    this.config = { ...defaultHost, ...options.config };
+    this.recorder = new Recorder(traceHeader(this.config, options), options.trace, options.warn);
+    this.world = new World();
+    this.recorder.attach(this.world);
+    this.driver = new Driver(this.world, (error) => options.crashed(this.#crash(error)));
+    this.world.boot((host) => bootHost(host, this.config));
+    this.#sockets = new Sockets(this.driver);
+    this.driver.afterTurn(() => this.recorder.flush());
+  }
+
+  /** Takes the directory, brings the host up and opens its xenstored's socket. Rejects with Problem. */
+  static async start(options: LiveOptions): Promise<LiveHost> {
+    await takeDirectory(options.where);
+    let host: LiveHost | null = null;
+    try {
+      host = new LiveHost(options);
+      await host.#comeUp();
+      await host.#serveXenstored();
+      return host;
+    } catch (error) {
+      if (host === null) releaseDirectory(options.where);
+      else await host.stop();
+      throw error;
+    }
+  }
+
+  /** Lets commands in. */
+  async serve(handler: Handler): Promise<void> {
+    this.#servers.push(await serveControl(this.where.control, handler));
+  }
+
+  /** Ends everything and gives the directory back. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    this.driver.stop();
+    this.#sockets.close();
+    // A control connection may still have an answer under way: servers close by themselves when those end.
+    for (const server of this.#servers) server.close();
+    this.recorder.close();
+    releaseDirectory(this.where);
+  }
+
+  #comeUp(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Problem("dom0 does not come up", null)), UP_MS);
+      let isUp = false;
+      this.driver.afterTurn(() => {
+        if (isUp || !hostIsUp(this.world)) return;
+        isUp = true;
+        clearTimeout(late);
+        resolve();
+      });
+      this.driver.wake();
+    });
+  }
+
+  async #serveXenstored(): Promise<void> {
+    if (this.config.xenstored !== "builtin") return;
+    const listener = net.createServer();
+    this.#sockets.serve(listener, XENSTORED);
+    await listen(listener, this.where.xenstored);
+    this.#servers.push(listener);
+  }
+
+  #crash(error: unknown): Problem {
+    const file = path.join(this.where.dir, "crash.trace.jsonl");
+    const saved = this.recorder.saveCrash(file);
+    const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const where = saved === null ? "no trace could be written" : `what led to it is in ${saved}`;
+    const next = saved === null ? null : `xenolith export ${saved} --as mermaid`;
+    return new Problem(`the host has stopped: ${what}\n${where}`, next);
+  }
+}
+
+function traceHeader(config: HostConfig, { code }: LiveOptions): TraceHeader {
+  return {
+    schema: "xenolith-trace",
+    version: 1,
+    scenario: null,
+    seed: 0,
+    scheduler: "live",
+    mutant: null,
+    host: config as unknown as Plain,
+    xen: config.machine.version ?? defaultMachine.version,
+    code,
+  };
+}
