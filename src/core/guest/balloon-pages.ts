@@ -3,13 +3,11 @@
 // One batch of pages out of a guest's memory or back into it (Linux
 // drivers/xen/balloon.c, decrease_reservation, increase_reservation).
 
-import { must } from "../engine/cells.ts";
 import { isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
-import { domainCell, pagingModeTranslate } from "../hypervisor/domain.ts";
 import { decreaseReservation, populatePhysmap } from "../hypervisor/memory-op.ts";
 import type { Balloon } from "./balloon.ts";
-import { pagesForBalloon } from "./pages.ts";
+import { pagesForBalloon } from "../drivers/pages.ts";
 
 /** Pages moved with one hypercall: what fits into a page of frame numbers. */
 const FRAMES_PER_CALL = 512;
@@ -17,11 +15,10 @@ const FRAMES_PER_CALL = 512;
 /** Gives up to `pages` pages back to Xen; true where that failed. */
 export function balloonOut(host: Host, domid: number, balloon: Balloon, pages: number): boolean {
   const chosen = pagesForBalloon(host, domid, Math.min(pages, FRAMES_PER_CALL));
-  const translated = pagingModeTranslate(must(host, domainCell, domid));
-  const gmfns = chosen.map(({ gfn, mfn }) => (translated ? gfn : mfn));
+  const gmfns = chosen.map(({ gfn }) => gfn);
   const result = decreaseReservation(host, { domid, process: "kernel" }, { domid, gmfns });
   const done = isFailure(result) ? 0 : result.done;
-  balloon.ballooned.push(...chosen.slice(0, done).map(({ gfn }) => gfn));
+  balloon.ballooned.push(...chosen.slice(0, done).map(({ pfn }) => pfn));
   balloon.currentPages -= done;
   return done === 0;
 }

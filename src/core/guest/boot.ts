@@ -15,7 +15,8 @@ import { guestCell } from "./guest.ts";
 import type { StartInfo } from "./guest.ts";
 import { kernelInit } from "./init.ts";
 import { parseOptions } from "./options.ts";
-import { pagesInUseCell } from "./pages.ts";
+import { gnttabCell } from "../drivers/gnttab.ts";
+import { pagesInUseCell } from "../drivers/pages.ts";
 import { defaultIdle, idleThread, killGuestThreads } from "./vcpu.ts";
 
 /** Takes a guest's kernel out of its domain, wherever its threads stand. */
@@ -25,6 +26,7 @@ function forgetGuest(host: Host, domid: number): void {
   host.drop(runqueueCell, domid);
   host.drop(balloonCell, domid);
   host.drop(pagesInUseCell, domid);
+  if (host.get(gnttabCell, domid) !== undefined) host.drop(gnttabCell, domid);
   host.drop(guestCell, domid);
 }
 

@@ -18,7 +18,7 @@ import { xenbusRegisterDriver } from "../xenbus/probe.ts";
 import { startBalloon } from "./balloon.ts";
 import { setupCpuWatcher } from "./cpu-hotplug.ts";
 import { xenbusProbe } from "./linux.ts";
-import { allocPage, pagesInUseCell } from "./pages.ts";
+import { allocPage, pagesInUseCell } from "../drivers/pages.ts";
 
 /** What dom0's kernel is started with. */
 export interface Dom0Options {

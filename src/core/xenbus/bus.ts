@@ -19,7 +19,7 @@ import {
   xenbusMatch,
 } from "./device.ts";
 import type { Bus, DeviceArgs } from "./device.ts";
-import { freeOtherend, talkToOtherend, watchOtherend } from "./otherend.ts";
+import { freeOtherendWatch, talkToOtherend, watchOtherend } from "./otherend.ts";
 import { XenbusState } from "./state.ts";
 import { xenbusDevError, xenbusSwitchState } from "./switch-state.ts";
 import type { WatchEvent } from "./xenbus.ts";
@@ -142,20 +142,27 @@ export const xenbusProbeNode = routine(
 
 const xenbusDevRemove = routine(
   "xenbus_dev_remove",
-  (a: DeviceArgs) => ({ ...a, nodename: "", remove: null as string | null, state: 0 }),
+  (a: DeviceArgs) => ({ ...a, nodename: "", remove: null as string | null, rebind: false, state: XenbusState.Closing as number }),
   ({ step, call, callNamed, when }) => [
-    call("free_otherend", freeOtherend, sameDevice),
+    call("free_otherend_watch", freeOtherendWatch, sameDevice),
     step("drv->remove", (host, l) => {
       const { driver, nodename } = deviceOf(host, l.device);
+      const bound = driver === null ? null : driverOf(driver);
       l.nodename = nodename;
-      l.remove = driver === null ? null : (driverOf(driver).remove?.name ?? null);
+      l.remove = bound?.remove?.name ?? null;
+      l.rebind = bound?.allowRebind ?? false;
     }),
     when("driver removes", (l) => l.remove !== null, [callNamed("remove", (l) => l.remove as string, sameDevice)]),
-    // A toolstack that forced the state to Closing waits for Closed.
-    call("xenbus_read_driver_state", xenbusReadDriverState, (l) => ({ domid: l.domid, path: l.nodename }), (l, state) => {
-      l.state = state;
+    step("free_otherend_details", (host, l) => {
+      host.edit(xenbusDeviceCell, l.device).otherend = null;
     }),
-    when("forced to close", (l) => l.state === XenbusState.Closing, [
+    // A toolstack that forced the state to Closing waits for Closed.
+    when("may be bound anew", (l) => l.rebind, [
+      call("xenbus_read_driver_state", xenbusReadDriverState, (l) => ({ domid: l.domid, path: l.nodename }), (l, state) => {
+        l.state = state;
+      }),
+    ]),
+    when("has to close", (l) => l.state === XenbusState.Closing, [
       call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Closed })),
     ]),
   ],

@@ -63,6 +63,8 @@ export interface XenbusDriver {
   type: string;
   probe: Routine<DeviceArgs, void>;
   remove: Routine<DeviceArgs, void> | null;
+  /** Whether a toolstack may bind the device anew: its state is left as it is then, unless it is Closing. */
+  allowRebind: boolean;
   /** Called with the state the other end shows. */
   otherendChanged: Routine<DeviceArgs & { state: number }, void>;
   /** Drops what the driver keeps of a device whose kernel is no more. */

@@ -20,7 +20,8 @@ const otherendNodes: Record<Bus, { id: string; path: string }> = {
   frontend: { id: "backend-id", path: "backend" },
 };
 
-const freeOtherendWatch = routine(
+/** Stops watching the other end's state. */
+export const freeOtherendWatch = routine(
   "free_otherend_watch",
   (a: DeviceArgs) => ({ ...a, token: null as string | null }),
   ({ step, when, call }) => [
@@ -35,14 +36,6 @@ const freeOtherendWatch = routine(
     ]),
   ],
 );
-
-/** Forgets the other end: its state is not watched any more, nor is it known where it is. */
-export const freeOtherend = routine("free_otherend", (a: DeviceArgs) => ({ ...a }), ({ call, step }) => [
-  call("free_otherend_watch", freeOtherendWatch, sameDevice),
-  step("free_otherend_details", (host, l) => {
-    host.edit(xenbusDeviceCell, l.device).otherend = null;
-  }),
-]);
 
 const readOtherendDetails = routine(
   "xenbus_read_otherend_details",
@@ -84,7 +77,7 @@ const readOtherendDetails = routine(
 
 /** Finds the device's other end, anew where it was known. Fails where it is missing. */
 export const talkToOtherend = routine("talk_to_otherend", (a: DeviceArgs) => ({ ...a }), ({ call }) => [
-  call("free_otherend", freeOtherend, sameDevice),
+  call("free_otherend_watch", freeOtherendWatch, sameDevice),
   call("read_otherend_details", readOtherendDetails, sameDevice),
 ]);
 

@@ -59,11 +59,9 @@ export const xenbusSwitchState = routine(
             l.done = !again || l.abort;
           }),
         ]),
-        when("written", (l) => !l.abort, [
-          step("dev->state = state", (host, l) => {
-            host.edit(xenbusDeviceCell, l.device).state = l.state;
-          }),
-        ]),
+        step("dev->state = state", (host, l) => {
+          host.edit(xenbusDeviceCell, l.device).state = l.state;
+        }),
       ]).onError(
         (l, errno) => {
           l.errno = errno;

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Hotplug scripts as processes of dom0: what libxl executes when a backend has
+// come up or is gone (tools/hotplug/Linux). Each takes its time and may fail.
+
+import { cellType, must } from "../engine/cells.ts";
+import type { Cells } from "../engine/cells.ts";
+import type { Host } from "../engine/host.ts";
+import { routine } from "../engine/routine.ts";
+import { killThread } from "../engine/thread.ts";
+import { exitProcess, hasExited, processCell, reap, spawnProcess, stderr } from "../daemons/process.ts";
+import { blockScript } from "./script-block.ts";
+import { vifBridgeScript } from "./script-vif-bridge.ts";
+import type { ScriptArgs } from "./script.ts";
+
+/** How a script is executed: its arguments and its environment. */
+export interface ScriptRun {
+  script: string;
+  args: readonly string[];
+  env: { readonly [name: string]: string };
+}
+
+/** How long a script works before its first look at xenstore, in µs, where nobody says otherwise. */
+const SCRIPT_US = 20_000;
+
+/** What a fault makes of the scripts of one path: slow ones, or ones that fail before they do anything. */
+export interface HotplugFault {
+  delayUs: number;
+  /** Exit status, or null to let the script do its work. */
+  exitStatus: number | null;
+}
+
+/** By the script's path. */
+export const hotplugFaultCell = cellType<HotplugFault>("hotplug-fault");
+
+/** The scripts dom0 has: what Debian's xen-utils-common installs, as far as it needs nothing else. */
+const scripts: { readonly [path: string]: string } = {
+  "/etc/xen/scripts/block": blockScript.name,
+  "/etc/xen/scripts/vif-bridge": vifBridgeScript.name,
+};
+
+interface HotplugLocals extends ScriptArgs {
+  script: string;
+  delay: number;
+  status: number | null;
+}
+
+const hotplugProcess = routine(
+  "hotplug script",
+  (a: ScriptArgs & { script: string }): HotplugLocals => ({ ...a, delay: SCRIPT_US, status: null }),
+  ({ step, sleep, when, callNamed }) => [
+    step("execve", (host, l) => {
+      const fault = host.get(hotplugFaultCell, l.script);
+      if (fault !== undefined) {
+        l.delay = fault.delayUs;
+        l.status = fault.exitStatus;
+      } else if (scripts[l.script] === undefined) {
+        stderr(host, l.process, `cannot execute ${l.script}: No such file or directory\n`);
+        l.delay = 0;
+        l.status = 255;
+      }
+    }),
+    sleep("bash", (l) => l.delay),
+    when("goes on", (l) => l.status === null, [
+      callNamed("script", (l) => scripts[l.script] as string, ({ process, args, env }) => ({ process, args, env }), (l, status) => {
+        l.status = status as number;
+      }),
+    ]),
+    step("exit", (host, l) => exitProcess(host, l.process, l.status ?? 0)),
+  ],
+);
+
+/** Executes a script as a process of that name, which is its parent's to wait for. Gives the name. */
+export function startHotplug(host: Host, name: string, { script, args, env }: ScriptRun): string {
+  return spawnProcess(host, name, [script, ...args], hotplugProcess, { script, args, env }, { awaited: true });
+}
+
+/** Whether a script has ended. */
+export function hotplugEnded(cells: Cells, name: string): boolean {
+  return hasExited(cells, name);
+}
+
+/** A script's pid. */
+export function hotplugPid(cells: Cells, name: string): number {
+  return must(cells, processCell, name).pid;
+}
+
+/** Kills a script that takes too long (SIGKILL): what it held stays held as bash would leave it, which is nothing but files. */
+export function killHotplug(host: Host, name: string): void {
+  killThread(host, name);
+  exitProcess(host, name, 137);
+}
+
+/** The exit status of a script that has ended, which is then forgotten. */
+export function reapHotplug(cells: Cells, name: string): number {
+  return reap(cells, name);
+}

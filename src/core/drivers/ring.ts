@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A page shared by a frontend and a backend: producers' indices and a ring of
+// slots, each for a request and the response that takes its place
+// (xen/include/public/io/ring.h). What the other side wrote is read once and
+// checked before it is used.
+
+import type { Memory } from "../engine/host.ts";
+import { readU32, writeU32 } from "../xenstore/wire.ts";
+
+const REQ_PROD = 0;
+const RSP_PROD = 8;
+const SLOTS = 64;
+
+/** A kind of ring: how big its slots are, and how many there are. */
+export interface RingLayout {
+  readonly slotBytes: number;
+  readonly slots: number;
+}
+
+/** Slots of that size: as many as fit into a page, down to a power of two. */
+export function ringLayout(slotBytes: number): RingLayout {
+  return { slotBytes, slots: 2 ** Math.floor(Math.log2((4096 - SLOTS) / slotBytes)) };
+}
+
+function setIndex(memory: Memory, mfn: number, offset: number, value: number): void {
+  const bytes = new Uint8Array(4);
+  writeU32(bytes, 0, value);
+  memory.write(mfn, offset, bytes);
+}
+
+/** A frontend makes its ring empty: SHARED_RING_INIT. */
+export function initRing(memory: Memory, mfn: number): void {
+  memory.write(mfn, 0, new Uint8Array(SLOTS));
+}
+
+/** How many requests were ever produced. */
+export function requestsProduced(memory: Memory, mfn: number): number {
+  return readU32(memory.read(mfn, REQ_PROD, 4), 0);
+}
+
+/** How many responses were ever produced. */
+export function responsesProduced(memory: Memory, mfn: number): number {
+  return readU32(memory.read(mfn, RSP_PROD, 4), 0);
+}
+
+function slot({ slotBytes, slots }: RingLayout, index: number): number {
+  return SLOTS + (index % slots) * slotBytes;
+}
+
+/** Writes the request of that index and produces it. */
+export function produceRequest(memory: Memory, mfn: number, layout: RingLayout, index: number, bytes: Uint8Array): void {
+  memory.write(mfn, slot(layout, index), bytes);
+  setIndex(memory, mfn, REQ_PROD, (index + 1) >>> 0);
+}
+
+/** Writes the response of that index and produces it. */
+export function produceResponse(memory: Memory, mfn: number, layout: RingLayout, index: number, bytes: Uint8Array): void {
+  memory.write(mfn, slot(layout, index), bytes);
+  setIndex(memory, mfn, RSP_PROD, (index + 1) >>> 0);
+}
+
+/** A copy of the slot of that index. */
+export function readSlot(memory: Memory, mfn: number, layout: RingLayout, index: number): Uint8Array {
+  return memory.read(mfn, slot(layout, index), layout.slotBytes);
+}
