@@ -4,7 +4,8 @@
 
 import { type Cells, must } from "../engine/cells.ts";
 import { listBytes, listItems } from "./list.ts";
-import { childrenList, nodeType, recordSize, storedSubtree } from "./node.ts";
+import { recordSize } from "./node.ts";
+import { childrenList, nodeType, storedSubtree } from "./tree.ts";
 import { ownedNodes } from "./owned.ts";
 import { ownerOf } from "./perms.ts";
 import { accountOf, isUnprivilegedDomid } from "./quota.ts";

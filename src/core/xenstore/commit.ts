@@ -6,22 +6,29 @@
 import { type Cells, type DeepReadonly, must } from "../engine/cells.ts";
 import { fail, type Failure } from "../engine/errno.ts";
 import type { Caller } from "./caller.ts";
-import { createMissing, inheritPerms, nearestExisting } from "./create.ts";
+import { inheritPerms } from "./create.ts";
 import { listItems } from "./list.ts";
-import { dropNode, nodeType, setPerms, setValue, storedSubtree } from "./node.ts";
-import { forgetSeen, type TransactionNode, transactionNodeType, transactionType } from "./observation.ts";
+import { addNode, dropNode, setPerms, setValue } from "./node.ts";
+import { accessedList, forgetSeen, type TransactionNode, transactionNodeType, transactionType } from "./observation.ts";
 import { childPath, parentOf } from "./path.ts";
 import { ownerOf } from "./perms.ts";
 import type { Store } from "./ports.ts";
 import { accountOf, isFull, isUnprivilegedDomid, settingsOf } from "./quota.ts";
 import { dropTransaction } from "./transaction.ts";
-import { accessedList } from "./view.ts";
+import { nodeType, storedSubtree } from "./tree.ts";
+import { permsIfCreated } from "./view.ts";
 import { fireWatches } from "./watch.ts";
 
 /** A node the transaction changed. */
 interface Change {
   readonly path: string;
-  readonly node: DeepReadonly<TransactionNode>;
+  readonly own: DeepReadonly<TransactionNode>;
+}
+
+/** A node that went with a tree and that the transaction did not know of. */
+interface Gone {
+  readonly path: string;
+  readonly perms: string;
 }
 
 /**
@@ -32,55 +39,55 @@ interface Change {
  */
 export function commitTransaction(store: Store, caller: Caller, transaction: string): Failure | undefined {
   const { cells } = store;
-  const { failed, conflict, created } = must(cells, transactionType, transaction);
-  if (failed) return refuse(cells, transaction, fail("ENOMEM"));
+  const failure = refusal(cells, caller, transaction);
+  if (failure !== undefined) {
+    dropTransaction(cells, transaction);
+    return failure;
+  }
   const changes = changesOf(cells, transaction);
-  if (created && !caller.privileged && exceedsNodes(cells, changes)) return refuse(cells, transaction, fail("ENOSPC"));
-  if (conflict) return refuse(cells, transaction, fail("EAGAIN"));
-  for (const path of listItems(cells, accessedList, transaction)) {
-    forgetSeen(cells, transaction, path);
-    cells.edit(transactionNodeType, transaction + path).seen = 0;
+  // The transaction does not mind its own changes.
+  for (const path of listItems(cells, accessedList, transaction)) forgetSeen(cells, transaction, path);
+  const perms = creationPerms(cells, caller, changes);
+  const gone = removeTrees(cells, changes);
+  createNodes(cells, caller, changes, perms);
+  for (const { path, own } of changes) {
+    if (own.value !== null) setValue(cells, path, own.value);
+    if (own.perms !== null && cells.get(nodeType, path) !== undefined) setPerms(cells, path, own.perms);
   }
-  const perms = freshPerms(cells, caller, changes);
-  const alsoGone = removeTrees(cells, changes);
-  applyChanges(cells, caller, changes, perms);
-  for (const { path, node } of changes) {
-    if (node.event !== "none") fireWatches(store, path, node.event === "exact", node.permsBefore);
-    for (const gone of alsoGone.get(path) ?? []) fireWatches(store, gone.path, true, gone.perms);
-  }
+  fireEvents(store, changes, gone);
   dropTransaction(cells, transaction);
   return undefined;
 }
 
-function refuse(cells: Cells, transaction: string, failure: Failure): Failure {
-  dropTransaction(cells, transaction);
-  return failure;
+function refusal(cells: Cells, caller: Caller, transaction: string): Failure | undefined {
+  const { failed, conflict, created } = must(cells, transactionType, transaction);
+  if (failed) return fail("ENOMEM");
+  if (created && !caller.privileged && exceedsNodes(cells, caller, changesOf(cells, transaction))) return fail("ENOSPC");
+  return conflict ? fail("EAGAIN") : undefined;
 }
 
 function changesOf(cells: Cells, transaction: string): Change[] {
   const changes: Change[] = [];
   for (const path of listItems(cells, accessedList, transaction)) {
-    const node = must(cells, transactionNodeType, transaction + path);
-    if (node.modified) changes.push({ path, node });
+    const own = must(cells, transactionNodeType, transaction + path);
+    if (own.modified) changes.push({ path, own });
   }
   return changes;
 }
 
 /** Whether the commit would leave an unprivileged domain with as many nodes as the limit, or more. */
-function exceedsNodes(cells: Cells, changes: readonly Change[]): boolean {
+function exceedsNodes(cells: Cells, caller: Caller, changes: readonly Change[]): boolean {
   const delta = new Map<number, number>();
-  const add = (perms: string, amount: number): void => {
+  const add = (perms: string | undefined, amount: number): void => {
+    if (perms === undefined) return;
     const owner = ownerOf(perms);
     delta.set(owner, (delta.get(owner) ?? 0) + amount);
   };
-  for (const { path, node } of changes) {
-    const stored = cells.get(nodeType, path);
-    if (node.existence === "absent" && stored !== undefined) add(stored.perms, -1);
-    else if (node.existence === "fresh" && stored === undefined) add(node.perms as string, 1);
-    else if (node.existence !== "absent" && node.perms !== null && stored !== undefined) {
-      add(stored.perms, -1);
-      add(node.perms, 1);
-    }
+  for (const { path, own } of changes) {
+    const before = cells.get(nodeType, path)?.perms;
+    const stays = own.hidden ? undefined : before;
+    add(before, -1);
+    add(own.ensured ? (own.perms ?? stays ?? permsIfCreated(cells, caller, path)) : (stays && own.perms) || stays, 1);
   }
   const limit = settingsOf(cells).limits.nodes;
   for (const [owner, amount] of delta) {
@@ -89,70 +96,58 @@ function exceedsNodes(cells: Cells, changes: readonly Change[]): boolean {
   return false;
 }
 
-/** Permissions of the created nodes: what they inherit, they inherit from the store as it is now. */
-function freshPerms(cells: Cells, caller: Caller, changes: readonly Change[]): Map<string, string> {
+/** What nodes are to be created with, as long as the store is what the transaction saw. */
+function creationPerms(cells: Cells, caller: Caller, changes: readonly Change[]): Map<string, string> {
   const perms = new Map<string, string>();
-  for (const { path, node } of changes) {
-    if (node.existence !== "fresh") continue;
-    const from = node.inheritedFrom;
-    perms.set(path, from === null ? (node.perms as string) : inheritPerms(cells, caller, nearestExisting(cells, from)));
-  }
+  for (const { path, own } of changes) if (own.ensured) perms.set(path, permsIfCreated(cells, caller, path));
   return perms;
 }
 
-/** Removes the trees the transaction removed; returns what went with them that it did not know of. */
-function removeTrees(cells: Cells, changes: readonly Change[]): Map<string, { path: string; perms: string }[]> {
-  const known = new Set(changes.map(({ path }) => path));
-  const alsoGone = new Map<string, { path: string; perms: string }[]>();
-  for (const { path: above, node } of changes) {
-    if (node.existence !== "base") continue;
-    for (const name of node.removed) {
+/** Removes the trees the transaction removed; returns, by root, what went with them that it did not know of. */
+function removeTrees(cells: Cells, changes: readonly Change[]): Map<string, Gone[]> {
+  const known = new Set<string>();
+  for (const { path, own } of changes) if (own.event !== "none") known.add(path);
+  const gone = new Map<string, Gone[]>();
+  for (const { path: above, own } of changes) {
+    if (own.hidden) continue;
+    for (const name of own.removed) {
       const root = childPath(above, name);
       if (cells.get(nodeType, root) === undefined) continue;
+      const unknown: Gone[] = [];
       for (const path of storedSubtree(cells, root)) {
-        if (!known.has(path)) {
-          const gone = alsoGone.get(root) ?? [];
-          gone.push({ path, perms: must(cells, nodeType, path).perms });
-          alsoGone.set(root, gone);
-        }
+        if (!known.has(path)) unknown.push({ path, perms: must(cells, nodeType, path).perms });
         dropNode(cells, path);
       }
+      if (unknown.length > 0) gone.set(root, unknown);
     }
   }
-  return alsoGone;
+  return gone;
 }
 
-function applyChanges(
+/** Creates what the transaction ensures and the store does not have; siblings in the order of their creation in it. */
+function createNodes(
   cells: Cells,
   caller: Caller,
   changes: readonly Change[],
   perms: ReadonlyMap<string, string>,
 ): void {
-  const fresh = new Map(changes.filter(({ node }) => node.existence === "fresh").map((c) => [c.path, c.node]));
-  // Children come into being in the order in which the transaction created them.
-  const create = (path: string, node: DeepReadonly<TransactionNode>): void => {
+  const values = new Map(changes.map(({ path, own }) => [path, own.value ?? ""]));
+  const ensure = (path: string): void => {
+    if (cells.get(nodeType, path) !== undefined) return;
     const above = parentOf(path);
-    const aboveFresh = fresh.get(above);
-    if (aboveFresh !== undefined && cells.get(nodeType, above) === undefined) create(above, aboveFresh);
-    createMissing(cells, caller, path, node.value as string, perms.get(path) as string);
+    ensure(above);
+    addNode(cells, path, values.get(path) ?? "", perms.get(path) ?? inheritPerms(cells, caller, above));
   };
-  for (const { path, node } of changes) {
-    if (node.existence === "absent") continue;
-    for (const name of node.added) {
-      const child = fresh.get(childPath(path, name));
-      if (child !== undefined && cells.get(nodeType, childPath(path, name)) === undefined) {
-        create(childPath(path, name), child);
-      }
-    }
+  // Parents first: only a node's own list knows the order of its children.
+  for (const { path, own } of changes.toSorted((a, b) => a.path.length - b.path.length)) {
+    for (const name of own.added) ensure(childPath(path, name));
   }
-  for (const { path, node } of changes) {
-    if (node.existence === "absent") continue;
-    if (node.value !== null) {
-      if (cells.get(nodeType, path) === undefined) createMissing(cells, caller, path, node.value, null);
-      else setValue(cells, path, node.value);
-    }
-    if (node.perms !== null && node.inheritedFrom === null && cells.get(nodeType, path) !== undefined) {
-      setPerms(cells, path, node.perms);
-    }
+  for (const { path, own } of changes) if (own.ensured) ensure(path);
+}
+
+function fireEvents(store: Store, changes: readonly Change[], gone: ReadonlyMap<string, readonly Gone[]>): void {
+  for (const { path, own } of changes) {
+    if (own.event !== "none") fireWatches(store, path, own.event === "exact", own.permsBefore);
+    for (const { path: at, perms } of gone.get(path) ?? []) fireWatches(store, at, at !== path, perms);
   }
 }

@@ -5,33 +5,22 @@
 
 import { type Cells, must } from "../engine/cells.ts";
 import type { Caller } from "./caller.ts";
-import { addNode, nodeType } from "./node.ts";
+import { addNode } from "./node.ts";
 import { parentOf } from "./path.ts";
-import { withOwner } from "./perms.ts";
-
-/** `path` or the nearest node above it that is in the store. */
-export function nearestExisting(cells: Cells, path: string): string {
-  let at = path;
-  while (cells.get(nodeType, at) === undefined) at = parentOf(at);
-  return at;
-}
+import { nodeType } from "./tree.ts";
+import { inherited } from "./view.ts";
 
 /** What a new node below `path` inherits; unprivileged domains own what they create. */
 export function inheritPerms(cells: Cells, caller: Caller, path: string): string {
-  const { perms } = must(cells, nodeType, path);
-  return caller.privileged ? perms : withOwner(perms, caller.domid);
+  return inherited(caller, must(cells, nodeType, path).perms);
 }
 
-/**
- * Adds a node to the store, and the missing ones above it.
- *
- * @param perms the new node's permissions, or null to inherit
- */
-export function createMissing(cells: Cells, caller: Caller, path: string, value: string, perms: string | null): void {
+/** Adds a node to the store, and the missing ones above it. */
+export function createMissing(cells: Cells, caller: Caller, path: string, value: string): void {
   const missing: string[] = [];
   let at = parentOf(path);
   for (; cells.get(nodeType, at) === undefined; at = parentOf(at)) missing.push(at);
-  const inherited = inheritPerms(cells, caller, at);
-  for (const above of missing.toReversed()) addNode(cells, above, "", inherited);
-  addNode(cells, path, value, perms ?? inherited);
+  const perms = inheritPerms(cells, caller, at);
+  for (const above of missing.toReversed()) addNode(cells, above, "", perms);
+  addNode(cells, path, value, perms);
 }

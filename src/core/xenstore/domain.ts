@@ -8,7 +8,7 @@ import { type Cells, cellType, must } from "../engine/cells.ts";
 import { fail, type Failure, isFailure } from "../engine/errno.ts";
 import { connectionType, connectRing, dropConnection, resetBuffers } from "./connection.ts";
 import { listItems } from "./list.ts";
-import { childrenList, nodeType } from "./node.ts";
+import { childrenList, nodeType } from "./tree.ts";
 import { ownedNodes } from "./owned.ts";
 import { childPath, parentOf } from "./path.ts";
 import { DOMID_ANY, incarnationOf, incarnationType, ownerOf } from "./perms.ts";

@@ -1,44 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tree itself: nodes by path, their children in order of creation. Every
-// change goes through here, so that transactions learn of it and domains are
-// charged for it.
+// Changes of the tree. Every one goes through here, so that transactions learn
+// of it and domains are charged for it.
 
-import { type Cells, cellType, must } from "../engine/cells.ts";
-import {
-  listAppend,
-  listBytes,
-  listItems,
-  listRemove,
-  listText,
-  listType,
-} from "./list.ts";
-import {
-  type Kept,
-  nodeChanging,
-  SEEN_ALL,
-  SEEN_CHILDREN,
-  SEEN_PERMS,
-  SEEN_VALUE,
-} from "./observation.ts";
+import { type Cells, must } from "../engine/cells.ts";
+import { listAppend, listBytes, listRemove } from "./list.ts";
+import { nodeChanging, SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_PERMS, SEEN_SUPPORT, SEEN_VALUE } from "./observation.ts";
 import { addOwned, removeOwned } from "./owned.ts";
-import { nameOf, parentOf, childPath } from "./path.ts";
+import { nameOf, parentOf } from "./path.ts";
 import { ownerOf, permCount } from "./perms.ts";
 import { charge } from "./quota.ts";
-
-/** A node; its identifier is its path. */
-export interface Node {
-  /** Bytes as a latin1 string. */
-  value: string;
-  /** See perms.ts. */
-  perms: string;
-  /** In which chunk of its parent's children it is. */
-  slot: number;
-}
-export const nodeType = cellType<Node>("node");
-
-/** Names of a node's children, by the node's path. */
-export const childrenList = listType("node-children");
+import { childrenList, nodeType } from "./tree.ts";
 
 /** The root, which is there before anything else. */
 export function addRoot(cells: Cells, perms: string): void {
@@ -53,17 +25,11 @@ export function recordSize(perms: string, valueBytes: number, childrenBytes: num
   return 24 + 8 * permCount(perms) + valueBytes + childrenBytes;
 }
 
-function keep(cells: Cells, path: string): Kept {
-  const node = cells.get(nodeType, path);
-  if (node === undefined) return { exists: false, value: "", perms: "", children: "" };
-  return { exists: true, value: node.value, perms: node.perms, children: listText(cells, childrenList, path) };
-}
-
 /** Adds a node without children below an existing parent. */
 export function addNode(cells: Cells, path: string, value: string, perms: string): void {
   const parent = parentOf(path);
-  nodeChanging(cells, parent, SEEN_CHILDREN, () => keep(cells, parent));
-  nodeChanging(cells, path, SEEN_ALL, () => keep(cells, path));
+  nodeChanging(cells, parent, SEEN_CHILDREN);
+  nodeChanging(cells, path, SEEN_EXISTENCE | SEEN_PERMS | (value === "" ? 0 : SEEN_VALUE));
   const name = nameOf(path);
   const slot = listAppend(cells, childrenList, parent, name);
   cells.add(nodeType, path, { value, perms, slot });
@@ -77,7 +43,7 @@ export function addNode(cells: Cells, path: string, value: string, perms: string
 /** Sets a node's value. */
 export function setValue(cells: Cells, path: string, value: string): void {
   const node = must(cells, nodeType, path);
-  nodeChanging(cells, path, node.value === value ? 0 : SEEN_VALUE, () => keep(cells, path));
+  nodeChanging(cells, path, node.value === value ? 0 : SEEN_VALUE);
   if (node.value === value) return;
   charge(cells, ownerOf(node.perms), "memory", value.length - node.value.length);
   cells.edit(nodeType, path).value = value;
@@ -86,7 +52,7 @@ export function setValue(cells: Cells, path: string, value: string): void {
 /** Sets a node's permissions, and with them its owner. */
 export function setPerms(cells: Cells, path: string, perms: string): void {
   const node = must(cells, nodeType, path);
-  nodeChanging(cells, path, node.perms === perms ? 0 : SEEN_PERMS, () => keep(cells, path), perms);
+  nodeChanging(cells, path, node.perms === perms ? 0 : SEEN_PERMS, perms);
   if (node.perms === perms) return;
   const childrenBytes = listBytes(cells, childrenList, path);
   const from = ownerOf(node.perms);
@@ -107,8 +73,8 @@ export function dropNode(cells: Cells, path: string): void {
   const parent = parentOf(path);
   const name = nameOf(path);
   const node = must(cells, nodeType, path);
-  nodeChanging(cells, parent, SEEN_CHILDREN, () => keep(cells, parent));
-  nodeChanging(cells, path, SEEN_ALL, () => keep(cells, path));
+  nodeChanging(cells, parent, SEEN_CHILDREN);
+  nodeChanging(cells, path, SEEN_EXISTENCE | SEEN_PERMS | SEEN_SUPPORT | (node.value === "" ? 0 : SEEN_VALUE));
   const owner = ownerOf(node.perms);
   removeOwned(cells, owner, path);
   charge(cells, owner, "nodes", -1);
@@ -117,24 +83,3 @@ export function dropNode(cells: Cells, path: string): void {
   listRemove(cells, childrenList, parent, node.slot, name);
   cells.drop(nodeType, path);
 }
-
-/**
- * The paths of a tree, the root of it last, children before their parents and
- * siblings in their order: the order in which real xenstored deletes it
- * (walk_node_tree in xenstored_core.c).
- */
-export function subtree(path: string, childrenOf: (path: string) => readonly string[]): string[] {
-  const found: string[] = [];
-  const waiting = [path];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    found.push(next);
-    for (const name of childrenOf(next)) waiting.push(childPath(next, name));
-  }
-  return found.reverse();
-}
-
-/** The same for the tree in the store. */
-export function storedSubtree(cells: Cells, path: string): string[] {
-  return subtree(path, (of) => listItems(cells, childrenList, of));
-}
-

@@ -7,16 +7,24 @@
 
 import { type Cells, cellType, must } from "../engine/cells.ts";
 import { connectionType } from "./connection.ts";
+import { listAppend, listType } from "./list.ts";
+import { childPath, nameOf, parentOf } from "./path.ts";
 import { accessOf } from "./perms.ts";
 import { settingsOf } from "./quota.ts";
+import { copyNode, type NodeCopy, nodeType } from "./tree.ts";
 
-/** What can be observed of a node, as bits. */
+/** What can be observed of a node in the store, as bits. */
 export const SEEN_EXISTENCE = 1;
 export const SEEN_VALUE = 2;
 export const SEEN_PERMS = 4;
 export const SEEN_CHILDREN = 8;
 /** Not the permissions, but what they allow the transaction's connection. */
 export const SEEN_ACCESS = 16;
+/**
+ * Nothing was observed, but something written at or below the node: if the node
+ * goes, the transaction's write brings it back.
+ */
+export const SEEN_SUPPORT = 32;
 export const SEEN_ALL = SEEN_EXISTENCE | SEEN_VALUE | SEEN_PERMS | SEEN_CHILDREN;
 
 /** An open transaction; its identifier is `<connection>/<transaction id>`. */
@@ -31,36 +39,35 @@ export interface Transaction {
   created: boolean;
   /** How many times it removed a tree. */
   removals: number;
+  /** The last rank given; see TransactionNode. */
+  rank: number;
 }
 export const transactionType = cellType<Transaction>("transaction");
-
-/** A node as it was when a transaction had observed it and before somebody else changed it. */
-export interface Kept {
-  exists: boolean;
-  value: string;
-  perms: string;
-  /** Names of its children, each followed by a NUL. */
-  children: string;
-}
 
 /**
  * A node a transaction has accessed; its identifier is the transaction's
  * followed by the path. What it did to the node lies over what is in the store.
  */
 export interface TransactionNode {
+  /** What it observed of the node in the store. */
   seen: number;
-  /** `base`: as in the store; `absent`: not there; `fresh`: created here. */
-  existence: "base" | "absent" | "fresh";
-  /** New value, or null. Not null for a fresh node. */
+  /** What the store has there is removed, with all below. */
+  hidden: boolean;
+  /** The node exists, whether the store has it or not: written or created here. */
+  ensured: boolean;
+  /** New value, or null. */
   value: string | null;
-  /** New permissions, or null. Not null for a fresh node. */
+  /** New permissions, or null. */
   perms: string | null;
-  /** For a fresh node whose permissions were not set: the node of the store they come from. */
-  inheritedFrom: string | null;
+  /** Permissions if it has to be created; null to inherit those its parent has in the store. */
+  permsIfCreated: string | null;
+  /** When the transaction first made sure of the node, among all it made sure of; 0 for never. */
+  rank: number;
   /** Children created here, in order, and children of the store removed here. */
   added: string[];
   removed: string[];
-  kept: Kept | null;
+  /** The node as the transaction has observed it, once somebody else has changed it. */
+  kept: NodeCopy | null;
   modified: boolean;
   /** The event of the commit: none, for watches of exactly this path, or of those above, too. */
   event: "none" | "exact" | "subtree";
@@ -69,17 +76,42 @@ export interface TransactionNode {
 }
 export const transactionNodeType = cellType<TransactionNode>("transaction-node");
 
+/** Paths a transaction has accessed, in order of first access; by the transaction's key. */
+export const accessedList = listType("transaction-accessed");
+
 /** Which transactions observed something of a path. */
 interface Observers {
   transactions: string[];
 }
 const observersType = cellType<Observers>("transaction-observers");
 
+/** Adds the transaction's cell for a node that it accesses for the first time. */
+export function addAccessed(cells: Cells, transaction: string, path: string, hidden: boolean): TransactionNode {
+  listAppend(cells, accessedList, transaction, path);
+  const own = cells.add(transactionNodeType, transaction + path, {
+    seen: 0,
+    hidden,
+    ensured: false,
+    value: null,
+    perms: null,
+    permsIfCreated: null,
+    rank: 0,
+    added: [],
+    removed: [],
+    kept: null,
+    modified: false,
+    event: "none",
+    permsBefore: hidden ? null : (cells.get(nodeType, path)?.perms ?? null),
+  });
+  if (settingsOf(cells).conflicts === "strict") noteSeen(cells, transaction, path, SEEN_ALL);
+  return own;
+}
+
 /** Notes that a transaction has observed `bits` of a node it has accessed. */
 export function noteSeen(cells: Cells, transaction: string, path: string, bits: number): void {
-  const node = must(cells, transactionNodeType, transaction + path);
-  if ((node.seen & bits) === bits) return;
-  if (node.seen === 0) addObserver(cells, path, transaction);
+  const own = must(cells, transactionNodeType, transaction + path);
+  if ((own.seen & bits) === bits) return;
+  if (own.seen === 0) addObserver(cells, path, transaction);
   cells.edit(transactionNodeType, transaction + path).seen |= bits;
 }
 
@@ -97,6 +129,7 @@ function addObserver(cells: Cells, path: string, transaction: string): void {
 /** A transaction no longer cares for a path. */
 export function forgetSeen(cells: Cells, transaction: string, path: string): void {
   if (must(cells, transactionNodeType, transaction + path).seen === 0) return;
+  cells.edit(transactionNodeType, transaction + path).seen = 0;
   const observers = must(cells, observersType, path);
   if (observers.transactions.length === 1) {
     cells.drop(observersType, path);
@@ -113,29 +146,42 @@ export function forgetSeen(cells: Cells, transaction: string, path: string): voi
  *   which only the strict rule minds
  * @param permsAfter the new permissions where they change
  */
-export function nodeChanging(
-  cells: Cells,
-  path: string,
-  change: number,
-  before: () => Kept,
-  permsAfter: string | null = null,
-): void {
+export function nodeChanging(cells: Cells, path: string, change: number, permsAfter: string | null = null): void {
   const observers = cells.get(observersType, path);
   if (observers === undefined) return;
   const strict = settingsOf(cells).conflicts === "strict";
-  for (const transaction of observers.transactions) {
-    const node = must(cells, transactionNodeType, transaction + path);
-    if (node.kept !== null) continue;
+  for (const transaction of [...observers.transactions]) {
+    const own = must(cells, transactionNodeType, transaction + path);
+    if ((own.seen & change & SEEN_SUPPORT) !== 0 && !own.hidden) supportGoes(cells, transaction, path);
     const { conn } = must(cells, transactionType, transaction);
-    const accessSeen = (node.seen & SEEN_ACCESS) !== 0 && permsAfter !== null;
-    const accessChanges = accessSeen && accessDiffers(cells, conn, before().perms, permsAfter);
-    if (!strict && (node.seen & change) === 0 && !accessChanges) continue;
-    cells.edit(transactionNodeType, transaction + path).kept = before();
-    cells.edit(transactionType, transaction).conflict = true;
+    const accessSeen = (own.seen & SEEN_ACCESS) !== 0 && permsAfter !== null;
+    const accessChanges = accessSeen && accessDiffers(cells, conn, path, permsAfter);
+    if (!strict && (own.seen & change & ~SEEN_SUPPORT) === 0 && !accessChanges) continue;
+    if (own.kept === null) cells.edit(transactionNodeType, transaction + path).kept = copyNode(cells, path);
+    if (!must(cells, transactionType, transaction).conflict) cells.edit(transactionType, transaction).conflict = true;
   }
 }
 
-function accessDiffers(cells: Cells, conn: number, before: string, after: string): boolean {
+/** A node at or below which the transaction wrote goes: now the write implies the node, and what is above bears it. */
+function supportGoes(cells: Cells, transaction: string, path: string): void {
+  const own = cells.edit(transactionNodeType, transaction + path);
+  own.ensured = true;
+  own.modified = true;
+  const abovePath = parentOf(path);
+  const aboveKey = transaction + abovePath;
+  if (cells.get(transactionNodeType, aboveKey) === undefined) addAccessed(cells, transaction, abovePath, false);
+  const above = cells.edit(transactionNodeType, aboveKey);
+  const later = above.added.findIndex(
+    (name) => (cells.get(transactionNodeType, transaction + childPath(abovePath, name))?.rank ?? 0) > own.rank,
+  );
+  above.added.splice(later < 0 ? above.added.length : later, 0, nameOf(path));
+  above.modified = true;
+  if (above.rank === 0 || above.rank > own.rank) above.rank = own.rank;
+  noteSeen(cells, transaction, abovePath, SEEN_SUPPORT);
+}
+
+function accessDiffers(cells: Cells, conn: number, path: string, permsAfter: string): boolean {
   const connection = must(cells, connectionType, conn);
-  return accessOf(cells, before, connection) !== accessOf(cells, after, connection);
+  const { perms } = must(cells, nodeType, path);
+  return accessOf(cells, perms, connection) !== accessOf(cells, permsAfter, connection);
 }

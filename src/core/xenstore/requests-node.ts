@@ -8,7 +8,7 @@ import { fail, type Failure, isFailure } from "../engine/errno.ts";
 import { canonical, nodeFor } from "./access.ts";
 import type { Caller } from "./caller.ts";
 import { createMissing } from "./create.ts";
-import { dropNode, recordSize, setPerms, setValue, storedSubtree } from "./node.ts";
+import { dropNode, recordSize, setPerms, setValue } from "./node.ts";
 import { SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_PERMS, SEEN_VALUE, transactionType } from "./observation.ts";
 import { domainPath, isSpecial, nameOf, parentOf } from "./path.ts";
 import {
@@ -20,7 +20,6 @@ import {
   PERM_READ,
   PERM_WRITE,
   permsToWire,
-  withOwner,
 } from "./perms.ts";
 import type { Store } from "./ports.ts";
 import { accountOf, isFull, isUnprivilegedDomid, settingsOf, traitsOf } from "./quota.ts";
@@ -29,10 +28,13 @@ import { atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts"
 import { setSpecialPerms, specialPerms } from "./special.ts";
 import {
   createInTransaction,
+  leanOn,
   removeInTransaction,
+  removeMissingInTransaction,
   setPermsInTransaction,
   writeInTransaction,
 } from "./transaction.ts";
+import { storedSubtree } from "./tree.ts";
 import { childBytes, childGeneration, childText, childTextFrom, lookup, type NodeView, seen } from "./view.ts";
 import { PAYLOAD_MAX, readLatin1 } from "./wire.ts";
 import { fireWatches } from "./watch.ts";
@@ -124,10 +126,11 @@ export function mkdir(store: Store, request: Request): string | Failure {
   const node = nodeFor(store.cells, request.caller, path, PERM_WRITE);
   if (!isFailure(node)) {
     noteForUnprivileged(store.cells, request.caller, path);
+    if (request.caller.transaction !== null) leanOn(store.cells, request.caller, path);
     return OK;
   }
   if (node.errno !== "ENOENT") return node;
-  return create(store, request.caller, path, "") ?? OK;
+  return create(store, request.caller, path, null) ?? OK;
 }
 
 /** What an unprivileged connection may do depends on permissions; a privileged write depends on nothing. */
@@ -146,8 +149,12 @@ function tooLarge(cells: Cells, caller: Caller, perms: string, valueBytes: numbe
   return recordSize(perms, valueBytes, childrenBytes) >= settingsOf(cells).limits["node-size"];
 }
 
-/** Creates a node and what is missing above it (create_node in xenstored_core.c). */
-function create(store: Store, caller: Caller, path: string, value: string): Failure | undefined {
+/**
+ * Creates a node and what is missing above it (create_node in xenstored_core.c).
+ * Without a value it is empty, and in a transaction keeps the one it may have got
+ * by the commit.
+ */
+function create(store: Store, caller: Caller, path: string, value: string | null): Failure | undefined {
   const { cells } = store;
   noteForUnprivileged(cells, caller, path);
   const missing = [path];
@@ -159,17 +166,16 @@ function create(store: Store, caller: Caller, path: string, value: string): Fail
     parent = lookup(cells, caller, above);
   }
   if (!caller.privileged) {
-    const failure = checkCreation(cells, caller, missing, above, parent.perms, value);
+    const failure = checkCreation(cells, caller, missing, above, parent.perms, value ?? "");
     if (failure !== undefined) return failure;
   }
   if (caller.transaction === null) {
-    createMissing(cells, caller, path, value, null);
+    createMissing(cells, caller, path, value ?? "");
     fireWatches(store, path, false, null);
     return undefined;
   }
-  const perms = caller.privileged ? parent.perms : withOwner(parent.perms, caller.domid);
   for (const at of missing.toReversed()) {
-    createInTransaction(cells, caller, at, at === path ? value : "", perms, at === path);
+    createInTransaction(cells, caller, at, at === path ? value : null, at === path);
   }
   return undefined;
 }
@@ -219,14 +225,15 @@ export function rm(store: Store, request: Request): string | Failure {
     const parentExists = lookup(cells, caller, parentOf(path)) !== undefined;
     noteForUnprivileged(cells, caller, path);
     seen(cells, caller, parentOf(path), SEEN_EXISTENCE);
-    return parentExists ? OK : fail("ENOENT");
+    if (!parentExists) return fail("ENOENT");
+    if (caller.transaction !== null) removeMissingInTransaction(cells, caller, path);
+    return OK;
   }
   if (path === "/") return fail("EINVAL");
   noteForUnprivileged(cells, caller, path);
   if (caller.transaction !== null) {
-    lookup(cells, caller, parentOf(path));
-    seen(cells, caller, parentOf(path), SEEN_EXISTENCE);
     removeInTransaction(cells, caller, path);
+    seen(cells, caller, parentOf(path), SEEN_EXISTENCE);
   } else removeTree(store, path);
   return OK;
 }

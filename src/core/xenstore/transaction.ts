@@ -4,26 +4,36 @@
 // decide whether a commit is refused with EAGAIN:
 // - `observed`: when something the transaction observed has changed: a value it
 //   read, a list it got, permissions it was told, a node it found or missed.
+//   What it only wrote, it did not observe; two that write the same do not mind
+//   each other, nor do two that create children of one node. Twice it is more
+//   careful than it would have to be: permissions it was told and that are
+//   inherited count as changed when another node they could be inherited from
+//   comes, and a list when a child comes that it will remove.
 // - `strict`, that of the C xenstored: when any node it touched in any way was
 //   written by anybody, also one above or one it only wrote itself.
+// Either way a commit has the effect of doing all of the transaction's requests
+// at that moment, and they would be answered as they were.
 
 import { type Cells, must } from "../engine/cells.ts";
 import type { Caller } from "./caller.ts";
 import { connectionType } from "./connection.ts";
 import { listDrop, listItems } from "./list.ts";
-import { subtree } from "./node.ts";
-import { forgetSeen, type TransactionNode, transactionNodeType, transactionType } from "./observation.ts";
-import { nameOf, parentOf } from "./path.ts";
-import { access, accessedList, childNames } from "./view.ts";
+import {
+  accessedList,
+  forgetSeen,
+  noteSeen,
+  SEEN_SUPPORT,
+  type TransactionNode,
+  transactionNodeType,
+  transactionType,
+} from "./observation.ts";
+import { childPath, nameOf, parentOf } from "./path.ts";
+import { nodeType, subtree } from "./tree.ts";
+import { access, childNames, inherited } from "./view.ts";
 
 /** The key of a connection's transaction. */
 export function transactionKey(conn: number, id: number): string {
   return `${conn}/${id}`;
-}
-
-/** How many transactions are open, of all connections. */
-export function openTransactions(cells: Cells): number {
-  return cells.count(transactionType);
 }
 
 /** Starts a transaction; returns its identifier, unused on this connection. */
@@ -40,6 +50,7 @@ export function startTransaction(cells: Cells, conn: number): number {
     failed: false,
     created: false,
     removals: 0,
+    rank: 0,
   });
   return id;
 }
@@ -73,85 +84,122 @@ function queueAtCommit(own: TransactionNode, event: "exact" | "subtree"): void {
   if (own.event !== "subtree") own.event = event;
 }
 
+/** What a request made sure of rests on the nearest node the store has there or above; see SEEN_SUPPORT. */
+export function leanOn(cells: Cells, caller: Caller, path: string): void {
+  const transaction = caller.transaction as string;
+  for (let at = path; ; at = parentOf(at)) {
+    const own = cells.get(transactionNodeType, transaction + at);
+    if (own?.hidden === true) return;
+    if (cells.get(nodeType, at) === undefined) continue;
+    if (own === undefined) access(cells, caller, at);
+    if (at === "/") return;
+    noteSeen(cells, transaction, at, SEEN_SUPPORT);
+    takeRank(cells, transaction, at);
+    return;
+  }
+}
+
+function takeRank(cells: Cells, transaction: string, path: string): void {
+  if (must(cells, transactionNodeType, transaction + path).rank !== 0) return;
+  const rank = ++cells.edit(transactionType, transaction).rank;
+  cells.edit(transactionNodeType, transaction + path).rank = rank;
+}
+
 /** Writes the value of a node that exists in the transaction. */
 export function writeInTransaction(cells: Cells, caller: Caller, path: string, value: string): void {
   const own = editOwn(cells, caller, path);
   own.value = value;
+  own.ensured = true;
   own.modified = true;
   queueAtCommit(own, "subtree");
+  leanOn(cells, caller, path);
 }
 
 /** Sets permissions of a node that exists in the transaction. */
 export function setPermsInTransaction(cells: Cells, caller: Caller, path: string, perms: string): void {
   const own = editOwn(cells, caller, path);
   own.perms = perms;
-  own.inheritedFrom = null;
   own.modified = true;
   queueAtCommit(own, "subtree");
 }
 
 /**
  * Creates a node that does not exist in the transaction below one that does.
- * The caller sends events for the node it was asked to create only.
+ *
+ * @param value null for a node that comes into being because one below it does
+ * @param event whether somebody asked for this very node
  */
 export function createInTransaction(
   cells: Cells,
   caller: Caller,
   path: string,
-  value: string,
-  perms: string,
+  value: string | null,
   event: boolean,
 ): void {
-  const abovePath = parentOf(path);
-  const above = editOwn(cells, caller, abovePath);
-  above.added.push(nameOf(path));
+  const above = editOwn(cells, caller, parentOf(path));
+  const name = nameOf(path);
+  if (!above.added.includes(name)) above.added.push(name);
   above.modified = true;
   const own = editOwn(cells, caller, path);
-  own.existence = "fresh";
+  own.ensured = true;
   own.value = value;
-  own.perms = perms;
-  own.inheritedFrom = above.existence === "fresh" ? above.inheritedFrom : above.perms === null ? abovePath : null;
+  own.permsIfCreated = above.perms === null ? null : inherited(caller, above.perms);
+  own.modified = true;
+  if (event) queueAtCommit(own, "subtree");
+  takeRank(cells, caller.transaction as string, path);
+  cells.edit(transactionType, caller.transaction as string).created = true;
+  leanOn(cells, caller, parentOf(path));
+}
+
+/** Removes a tree: what the transaction sees of it, and what the store may have of it at the commit. */
+export function removeInTransaction(cells: Cells, caller: Caller, path: string): void {
+  access(cells, caller, parentOf(path));
+  let madeSure = false;
+  for (const at of accessInOrder(cells, caller, path)) {
+    const own = editOwn(cells, caller, at);
+    madeSure ||= own.rank !== 0;
+    hide(own);
+    queueAtCommit(own, at === path ? "subtree" : "exact");
+  }
+  removeFromParent(cells, caller, path);
+  if (madeSure) leanOn(cells, caller, parentOf(path));
+}
+
+/** A removal of what is not there: it becomes one if the store has it at the commit. */
+export function removeMissingInTransaction(cells: Cells, caller: Caller, path: string): void {
+  hide(editOwn(cells, caller, path));
+  removeFromParent(cells, caller, path);
+}
+
+function hide(own: TransactionNode): void {
+  own.hidden = true;
+  own.ensured = false;
+  own.value = null;
+  own.perms = null;
+  own.permsIfCreated = null;
+  own.rank = 0;
   own.added = [];
   own.removed = [];
   own.modified = true;
-  if (event) queueAtCommit(own, "subtree");
-  cells.edit(transactionType, caller.transaction as string).created = true;
 }
 
-/** Removes a tree whose root exists in the transaction; returns its paths, children first. */
-export function removeInTransaction(cells: Cells, caller: Caller, path: string): string[] {
-  const abovePath = parentOf(path);
-  access(cells, caller, abovePath);
-  const paths = accessInOrder(cells, caller, path);
-  for (const at of paths) {
-    const own = editOwn(cells, caller, at);
-    own.existence = "absent";
-    own.value = null;
-    own.perms = null;
-    own.inheritedFrom = null;
-    own.added = [];
-    own.removed = [];
-    own.modified = true;
-    queueAtCommit(own, at === path ? "subtree" : "exact");
-  }
-  const above = editOwn(cells, caller, abovePath);
+function removeFromParent(cells: Cells, caller: Caller, path: string): void {
+  const above = editOwn(cells, caller, parentOf(path));
   const name = nameOf(path);
   const index = above.added.indexOf(name);
   if (index >= 0) above.added.splice(index, 1);
-  else above.removed.push(name);
+  if (!above.removed.includes(name)) above.removed.push(name);
   above.modified = true;
   cells.edit(transactionType, caller.transaction as string).removals++;
-  return paths;
 }
 
 /** The tree, children first; each node is accessed on the way down, parents first. */
 function accessInOrder(cells: Cells, caller: Caller, path: string): string[] {
+  const found = subtree(path, (at) => childNames(cells, caller, at));
   const down = [path];
-  for (let i = 0; i < down.length; i++) {
-    const at = down[i] as string;
+  for (let at = down.pop(); at !== undefined; at = down.pop()) {
     access(cells, caller, at);
-    const below = childNames(cells, caller, at).map((name) => (at === "/" ? `/${name}` : `${at}/${name}`));
-    down.splice(i + 1, 0, ...below);
+    for (const name of childNames(cells, caller, at).toReversed()) down.push(childPath(at, name));
   }
-  return subtree(path, (at) => childNames(cells, caller, at));
+  return found;
 }

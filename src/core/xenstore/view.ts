@@ -7,28 +7,23 @@
 
 import { type Cells, type DeepReadonly, must } from "../engine/cells.ts";
 import type { Caller } from "./caller.ts";
+import { listBytes, listCount, listDigest, listItems, listText, listTextFrom } from "./list.ts";
 import {
-  listAppend,
-  listBytes,
-  listCount,
-  listDigest,
-  listItems,
-  listText,
-  listTextFrom,
-  listType,
-} from "./list.ts";
-import { childrenList, nodeType } from "./node.ts";
-import {
+  accessedList,
+  addAccessed,
   noteSeen,
   SEEN_ACCESS,
-  SEEN_ALL,
   SEEN_EXISTENCE,
+  SEEN_PERMS,
+  SEEN_VALUE,
   type TransactionNode,
   transactionNodeType,
   transactionType,
 } from "./observation.ts";
 import { parentOf } from "./path.ts";
+import { withOwner } from "./perms.ts";
 import { settingsOf } from "./quota.ts";
+import { childrenList, type NodeCopy, nodeType } from "./tree.ts";
 
 /** What a node is made of, its children apart. */
 export interface NodeView {
@@ -36,8 +31,7 @@ export interface NodeView {
   readonly perms: string;
 }
 
-/** Paths a transaction has accessed, in order of first access; by the transaction's key. */
-export const accessedList = listType("transaction-accessed");
+type Own = DeepReadonly<TransactionNode>;
 
 /** How many nodes a transaction has accessed. */
 export function accessedCount(cells: Cells, transaction: string): number {
@@ -45,7 +39,7 @@ export function accessedCount(cells: Cells, transaction: string): number {
 }
 
 /** The transaction's own cell for a node, made at the first access. */
-export function access(cells: Cells, caller: Caller, path: string): DeepReadonly<TransactionNode> {
+export function access(cells: Cells, caller: Caller, path: string): Own {
   const transaction = caller.transaction as string;
   const known = cells.get(transactionNodeType, transaction + path);
   if (known !== undefined) return known;
@@ -53,61 +47,86 @@ export function access(cells: Cells, caller: Caller, path: string): DeepReadonly
   if (!caller.privileged && accessedCount(cells, transaction) >= limit) {
     cells.edit(transactionType, transaction).failed = true;
   }
-  const hidden = isHidden(cells, transaction, path);
-  cells.add(transactionNodeType, transaction + path, {
-    seen: 0,
-    existence: hidden ? "absent" : "base",
-    value: null,
-    perms: null,
-    inheritedFrom: null,
-    added: [],
-    removed: [],
-    kept: null,
-    modified: false,
-    event: "none",
-    permsBefore: hidden ? null : (cells.get(nodeType, path)?.perms ?? null),
-  });
-  listAppend(cells, accessedList, transaction, path);
-  if (settingsOf(cells).conflicts === "strict") noteSeen(cells, transaction, path, SEEN_ALL);
-  return must(cells, transactionNodeType, transaction + path);
+  return addAccessed(cells, transaction, path, isHidden(cells, transaction, path));
 }
 
-/** Whether the transaction has removed, or replaced, a node above. */
+/** Whether the transaction has removed a node above. */
 function isHidden(cells: Cells, transaction: string, path: string): boolean {
   if (must(cells, transactionType, transaction).removals === 0) return false;
   for (let at = path; at !== "/"; ) {
     at = parentOf(at);
-    const above = cells.get(transactionNodeType, transaction + at);
-    if (above !== undefined && above.existence !== "base") return true;
+    if (cells.get(transactionNodeType, transaction + at)?.hidden === true) return true;
   }
   return false;
+}
+
+/** What the transaction sees of the store under its own changes; undefined where there is nothing. */
+function baseOf(cells: Cells, own: Own, path: string): NodeView | undefined {
+  if (own.hidden) return undefined;
+  if (own.kept !== null) return own.kept.exists ? own.kept : undefined;
+  return cells.get(nodeType, path);
 }
 
 /** The node, or undefined where there is none. */
 export function lookup(cells: Cells, caller: Caller, path: string): NodeView | undefined {
   if (caller.transaction === null) return cells.get(nodeType, path);
   const own = access(cells, caller, path);
-  if (own.existence === "absent") return undefined;
-  if (own.existence === "fresh") return { value: own.value as string, perms: own.perms as string };
-  const base = own.kept ?? cells.get(nodeType, path);
-  if (base === undefined || ("exists" in base && !base.exists)) return undefined;
-  return { value: own.value ?? base.value, perms: own.perms ?? base.perms };
+  const base = baseOf(cells, own, path);
+  if (!own.ensured) {
+    if (base === undefined || (own.value === null && own.perms === null)) return base;
+    return { value: own.value ?? base.value, perms: own.perms ?? base.perms };
+  }
+  const perms = own.perms ?? base?.perms ?? permsIfCreated(cells, caller, path);
+  return { value: own.value ?? base?.value ?? "", perms };
+}
+
+/** What a node that the transaction ensures has to be created with, should the store not have it at the commit. */
+export function permsIfCreated(cells: Cells, caller: Caller, path: string): string {
+  const own = cells.get(transactionNodeType, (caller.transaction as string) + path);
+  if (own !== undefined && own.permsIfCreated !== null) return own.permsIfCreated;
+  const above = parentOf(path);
+  const ownAbove = cells.get(transactionNodeType, (caller.transaction as string) + above);
+  const base = ownAbove === undefined ? cells.get(nodeType, above) : baseOf(cells, ownAbove, above);
+  return inherited(caller, base?.perms ?? permsIfCreated(cells, caller, above));
+}
+
+/** What a new node gets from its parent; unprivileged domains own what they create. */
+export function inherited(caller: Caller, perms: string): string {
+  return caller.privileged ? perms : withOwner(perms, caller.domid);
 }
 
 /** Notes what the answer to a request told about a node it has looked up. */
 export function seen(cells: Cells, caller: Caller, path: string, bits: number): void {
   if (caller.transaction === null) return;
   const own = must(cells, transactionNodeType, caller.transaction + path);
+  let told = caller.privileged ? bits : bits | SEEN_EXISTENCE | SEEN_ACCESS;
   // What the transaction did itself cannot be changed by others.
-  if (own.existence !== "base") return;
-  noteSeen(cells, caller.transaction, path, caller.privileged ? bits : bits | SEEN_EXISTENCE | SEEN_ACCESS);
+  if (own.hidden) told &= SEEN_PERMS;
+  if (own.ensured || own.rank !== 0) told &= ~SEEN_EXISTENCE;
+  if (own.value !== null) told &= ~SEEN_VALUE;
+  if (own.perms !== null) told &= ~(SEEN_PERMS | SEEN_ACCESS);
+  if (own.kept === null && told !== 0 && !own.hidden) noteSeen(cells, caller.transaction, path, told);
+  const creates = own.ensured && baseOf(cells, own, path) === undefined;
+  if (creates && (told & SEEN_PERMS) !== 0 && own.permsIfCreated === null) {
+    access(cells, caller, parentOf(path));
+    inheritanceSeen(cells, caller, parentOf(path));
+  }
 }
 
-/** The transaction's own cell where it has children of its own making or unmaking, else undefined. */
-function ownChildren(cells: Cells, caller: Caller, path: string): DeepReadonly<TransactionNode> | undefined {
+/** A node's permissions were told, and they are inherited from this one above it. */
+function inheritanceSeen(cells: Cells, caller: Caller, path: string): void {
+  const own = access(cells, caller, path);
+  if (!own.hidden) noteSeen(cells, caller.transaction as string, path, SEEN_PERMS);
+  if (baseOf(cells, own, path) === undefined && own.permsIfCreated === null) {
+    inheritanceSeen(cells, caller, parentOf(path));
+  }
+}
+
+/** The transaction's own cell where what it sees of the children is not just what the store has, else undefined. */
+function ownChildren(cells: Cells, caller: Caller, path: string): Own | undefined {
   if (caller.transaction === null) return undefined;
   const own = access(cells, caller, path);
-  const asInStore = own.existence === "base" && own.kept === null && own.added.length === 0 && own.removed.length === 0;
+  const asInStore = !own.hidden && own.kept === null && own.added.length === 0 && own.removed.length === 0;
   return asInStore ? undefined : own;
 }
 
@@ -115,14 +134,14 @@ function ownChildren(cells: Cells, caller: Caller, path: string): DeepReadonly<T
 export function childNames(cells: Cells, caller: Caller, path: string): string[] {
   const own = ownChildren(cells, caller, path);
   if (own === undefined) return listItems(cells, childrenList, path);
-  if (own.existence === "absent") return [];
-  if (own.existence === "fresh") return [...own.added];
-  const base = own.kept === null ? listItems(cells, childrenList, path) : splitNames(own.kept.children);
-  return [...base.filter((name) => !own.removed.includes(name)), ...own.added];
+  if (own.hidden) return [...own.added];
+  const stored = own.kept === null ? listItems(cells, childrenList, path) : splitNames(own.kept);
+  const base = stored.filter((name) => !own.removed.includes(name));
+  return [...base, ...own.added.filter((name) => !base.includes(name))];
 }
 
-function splitNames(text: string): string[] {
-  return text === "" ? [] : text.slice(0, -1).split("\0");
+function splitNames({ children }: NodeCopy): string[] {
+  return children === "" ? [] : children.slice(0, -1).split("\0");
 }
 
 /** Names of an existing node's children, each followed by a NUL. */
@@ -164,3 +183,4 @@ export function childGeneration(cells: Cells, caller: Caller, path: string): num
   for (let i = 0; i < text.length; i++) hash = (Math.imul(hash, 31) + text.charCodeAt(i)) | 0;
   return hash >>> 0;
 }
+

@@ -6,7 +6,7 @@
 import { type Cells, cellType, must } from "../engine/cells.ts";
 import { connectionType, FIRST_SOCKET, implicitPath, queueEvent } from "./connection.ts";
 import { listAppend, listCompare, listCount, listDrop, listItems, listRemove, listType } from "./list.ts";
-import { nodeType } from "./node.ts";
+import { nodeType } from "./tree.ts";
 import { isSpecial, parentOf } from "./path.ts";
 import { accessOf, PERM_READ } from "./perms.ts";
 import type { Store } from "./ports.ts";
