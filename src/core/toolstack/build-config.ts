@@ -56,7 +56,12 @@ export function maxmemOf(build: BuildConfig): number {
   return build.targetMemkb + MAXMEM_CONSTANT;
 }
 
-/** `memory/target`: an HVM guest counts the constant as its own (libxl__get_targetmem_fudge). */
-export function targetNode(build: BuildConfig): number {
-  return build.targetMemkb - (build.type === "hvm" ? MAXMEM_CONSTANT : 0);
+/** What of a target the guest does not see as its own (libxl__get_targetmem_fudge), in KiB. */
+export function targetFudge(type: string, maxMemkb: number, targetMemkb: number, videoMemkb: number): number {
+  return videoMemkb + (type === "hvm" && maxMemkb > targetMemkb ? MAXMEM_CONSTANT : 0);
+}
+
+/** `memory/target` of a new domain. */
+export function targetNode({ type, maxMemkb, targetMemkb, videoMemkb }: BuildConfig): number {
+  return targetMemkb - targetFudge(type, maxMemkb, targetMemkb, videoMemkb);
 }

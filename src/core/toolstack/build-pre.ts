@@ -131,10 +131,12 @@ export const buildPre = routine(
       const port = unboundPort(host, l.process, l.domid, l.consoleDomid);
       l.consolePort = isFailure(port) ? -1 : port;
     }),
-    step("set_memory_map", (host, l) => {
-      const set = setMemoryMap(host, dom0(l.process), { domid: l.domid, entries: 1 });
-      return isFailure(set) ? fail(ERROR_FAIL) : undefined;
-    }),
+    when("pv", (l) => l.build.type === "pv", [
+      step("set_memory_map", (host, l) => {
+        const set = setMemoryMap(host, dom0(l.process), { domid: l.domid, entries: 1 });
+        return isFailure(set) ? fail(ERROR_FAIL) : undefined;
+      }),
+    ]),
     step("settscinfo", (host, l) => {
       const set = settscinfo(host, dom0(l.process), { domid: l.domid, tsc: TSC_DEFAULT });
       return isFailure(set) ? fail(ERROR_FAIL) : undefined;

@@ -9,7 +9,7 @@ import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { startGuest } from "../guest/boot.ts";
 import { setAddressSize } from "../hypervisor/domain-settings.ts";
-import { setvcpucontext } from "../hypervisor/domctl.ts";
+import { setvcpucontext } from "../hypervisor/domctl-vcpu.ts";
 import { mmuextPin } from "../hypervisor/mmuext-op.ts";
 import type { BuildConfig } from "./build-config.ts";
 import type { Rings } from "./build-post.ts";
@@ -56,7 +56,7 @@ const bootImage = routine(
       return isFailure(pinned) ? pinned : undefined;
     }),
     step("setvcpucontext", (host, l) => {
-      const set = setvcpucontext(host, dom0(l.process), { domid: l.domid, vcpu: 0, cr3: l.cr3 });
+      const set = setvcpucontext(host, dom0(l.process), { domid: l.domid, vcpu: 0, context: { online: true, cr3: l.cr3 } });
       return isFailure(set) ? set : undefined;
     }),
   ],

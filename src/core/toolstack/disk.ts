@@ -7,7 +7,7 @@ import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import type { NewDevice } from "./device-add.ts";
-import { fileCell } from "./files.ts";
+import { fileCell } from "../daemons/files.ts";
 import { libxlError } from "./log.ts";
 import { ERROR_FAIL, ERROR_INVAL } from "./rc.ts";
 import { strerror } from "./strerror.ts";

@@ -5,7 +5,7 @@
 // (tools/libs/light/libxl_domain.c, libxl__mark_domid_recent).
 
 import type { Host } from "../engine/host.ts";
-import { readFileText, writeFileText } from "./files.ts";
+import { readFileText, writeFileText } from "../daemons/files.ts";
 
 const PATH = "/var/run/xen/domid-history";
 /** Seconds a domid rests (LIBXL_DOMID_REUSE_TIMEOUT). */

@@ -7,7 +7,7 @@ import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { BUILTIN_KERNEL } from "./config-defaults.ts";
-import { readFile } from "./files.ts";
+import { readFile } from "../daemons/files.ts";
 import { BUILTIN_IMAGE, findLoader } from "./kernel-image.ts";
 import type { KernelImage } from "./kernel-image.ts";
 import { libxlError, reported, xcError } from "./log.ts";

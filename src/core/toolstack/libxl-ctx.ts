@@ -5,7 +5,9 @@
 
 import type { Host } from "../engine/host.ts";
 import type { Caller } from "../hypervisor/caller.ts";
-import { xsClose, xsOpen } from "../daemons/xs-client.ts";
+import type { Cells } from "../engine/cells.ts";
+import { xsClose, xsHandleCell, xsOpen } from "../daemons/xs-client.ts";
+import { createStateCell } from "./create-state.ts";
 
 /** A dom0 process as the hypervisor sees it: `dom0/xl.166` is process `xl.166`. */
 export function dom0(process: string): Caller {
@@ -17,9 +19,15 @@ export function openContext(host: Host, process: string): void {
   xsOpen(host, process);
 }
 
-/** Closes it. */
+/** Whether a process has one open. */
+export function hasContext(cells: Cells, process: string): boolean {
+  return cells.get(xsHandleCell, process) !== undefined;
+}
+
+/** Closes it, and forgets what the process was making. */
 export function closeContext(host: Host, process: string): void {
   xsClose(host, process);
+  if (host.get(createStateCell, process) !== undefined) host.drop(createStateCell, process);
 }
 
 /** The lock that a context's callbacks run under, one at a time (CTX_LOCK). */

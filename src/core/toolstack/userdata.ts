@@ -7,7 +7,7 @@ import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { domainInfo } from "./dominfo.ts";
-import { readFileText, unlink, writeFileText } from "./files.ts";
+import { readFileText, unlink, writeFileText } from "../daemons/files.ts";
 import { libxlError } from "./log.ts";
 import { ERROR_FAIL } from "./rc.ts";
 import { domainConfig } from "./xlcfg/domain-config.ts";
@@ -38,6 +38,12 @@ export function userdataStore(host: Host, process: string, domid: number, id: Us
   const path = userdataPath(host, process, domid, id);
   if (isFailure(path)) return path;
   writeFileText(host, path, text);
+}
+
+/** Forgets one thing that is kept. */
+export function userdataUnlink(host: Host, process: string, domid: number, id: UserdataId): void {
+  const path = userdataPath(host, process, domid, id);
+  if (!isFailure(path)) unlink(host, path);
 }
 
 /** Forgets everything that is kept about a domain that still exists. */

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A saved domain's file: xl's header with the configuration, libxl's stream, and
+// in it libxc's with what the guest was (tools/xl/xl.h, struct save_file_header;
+// docs/specs/libxl-migration-stream.pandoc, libxc-migration-stream.pandoc).
+//
+// No guest instruction runs here, so memory that was never written is not in the
+// file, and what the guest was is in an optional record of our own.
+
+import { bytesText, textBytes } from "../daemons/files.ts";
+import type { Plain } from "../engine/cells.ts";
+
+/** The first 32 bytes: a text, a NUL, and line ends that a text-mode transfer would spoil. */
+const MAGIC = "Xen saved domain, xl format\n \0 \r";
+const BYTEORDER = 0x01020304;
+/** XL_MANDATORY_FLAG_JSON and _STREAMv2: the configuration is JSON, the stream is libxl's second. */
+const MANDATORY_FLAGS = 3;
+const HEADER_BYTES = 48;
+
+const LIBXL_IDENT = "LibxlFmt";
+const LIBXL_VERSION = 2;
+const LIBXL_RECORD_LIBXC_CONTEXT = 1;
+const LIBXL_RECORD_END = 0;
+
+const LIBXC_IDENT = "XENF";
+const LIBXC_VERSION = 3;
+const LIBXC_RECORD_END = 0;
+/** Bit 31: a reader that does not know the record passes over it. */
+const LIBXC_RECORD_GUEST = 0x80786e6c;
+const GUEST_TYPE = { pv: 1, pvh: 2, hvm: 2 } as const;
+
+/** What a saved domain is: its configuration as JSON text, its type, and its guest. */
+export type SavedDomain = { config: string; type: "pv" | "pvh" | "hvm"; guest: Plain };
+
+function u32(value: number, bigEndian = false): number[] {
+  const bytes = [value & 255, (value >>> 8) & 255, (value >>> 16) & 255, value >>> 24];
+  return bigEndian ? bytes.toReversed() : bytes;
+}
+
+/** A record of either stream: type, length, body, padding to eight bytes. */
+function record(type: number, body: Uint8Array): number[] {
+  const padding = (8 - (body.length % 8)) % 8;
+  return [...u32(type), ...u32(body.length), ...body, ...new Array<number>(padding).fill(0)];
+}
+
+const EMPTY = new Uint8Array(0);
+
+/** libxc's image and domain headers: a marker, an identification, the guest's type and page size, Xen's version. */
+function libxcHeaders(type: SavedDomain["type"]): number[] {
+  const image = [...new Array<number>(8).fill(255), ...textBytes(LIBXC_IDENT), ...u32(LIBXC_VERSION, true), 0, 0, 0, 0, 0, 0, 0, 0];
+  const domain = [...u32(GUEST_TYPE[type]), 12, 0, 0, 0, ...u32(4), ...u32(17)];
+  return [...image, ...domain];
+}
+
+/** The file of a saved domain. */
+export function encodeSaveFile(saved: SavedDomain): Uint8Array {
+  const config = [...textBytes(saved.config), 0];
+  const guest = textBytes(encodeURIComponent(JSON.stringify(saved.guest)));
+  return Uint8Array.from([
+    ...textBytes(MAGIC),
+    ...u32(BYTEORDER),
+    ...u32(MANDATORY_FLAGS),
+    ...u32(0),
+    ...u32(config.length + 4),
+    ...u32(config.length),
+    ...config,
+    ...textBytes(LIBXL_IDENT),
+    ...u32(LIBXL_VERSION, true),
+    ...u32(0),
+    ...record(LIBXL_RECORD_LIBXC_CONTEXT, EMPTY),
+    ...libxcHeaders(saved.type),
+    ...record(LIBXC_RECORD_GUEST, guest),
+    ...record(LIBXC_RECORD_END, EMPTY),
+    ...record(LIBXL_RECORD_END, EMPTY),
+  ]);
+}
+
+/** xl's header of a saved domain's file. */
+export type SaveHeader = { mandatoryFlags: number; optionalFlags: number; optionalLength: number; config: string };
+
+/** Why a file is no saved domain's: too short, another magic number, another byte order, flags nobody knows. */
+export type BadSaveFile = { bad: "truncated header" | "magic" | "byte order" | "flags" | "truncated" };
+
+const read32 = (bytes: Uint8Array, at: number): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+
+/** Reads xl's header, or says what is wrong with it. */
+export function decodeSaveHeader(bytes: Uint8Array): SaveHeader | BadSaveFile {
+  if (bytes.length < HEADER_BYTES) return { bad: "truncated header" };
+  if (bytesText(bytes.subarray(0, MAGIC.length)) !== MAGIC) return { bad: "magic" };
+  if (read32(bytes, 32) !== BYTEORDER) return { bad: "byte order" };
+  const [mandatoryFlags, optionalFlags, optionalLength] = [read32(bytes, 36), read32(bytes, 40), read32(bytes, 44)];
+  if ((mandatoryFlags & ~MANDATORY_FLAGS) !== 0) return { bad: "flags" };
+  if (bytes.length < HEADER_BYTES + optionalLength || optionalLength < 4) return { bad: "truncated" };
+  const length = read32(bytes, HEADER_BYTES);
+  if (length + 4 > optionalLength) return { bad: "truncated" };
+  const config = bytesText(bytes.subarray(HEADER_BYTES + 4, HEADER_BYTES + 4 + length));
+  return { mandatoryFlags, optionalFlags, optionalLength, config: config.split("\0")[0] as string };
+}
+
+/** Reads the guest out of a file whose header is right; null where the stream has none. */
+export function decodeGuest(bytes: Uint8Array, { optionalLength }: SaveHeader): Plain {
+  const context = HEADER_BYTES + optionalLength + 16 + 8;
+  let at = context + 24 + 16;
+  while (at + 8 <= bytes.length) {
+    const [type, length] = [read32(bytes, at), read32(bytes, at + 4)];
+    const body = bytes.subarray(at + 8, at + 8 + length);
+    if (type === LIBXC_RECORD_GUEST) return JSON.parse(decodeURIComponent(bytesText(body))) as Plain;
+    if (type === LIBXC_RECORD_END) return null;
+    at += 8 + Math.ceil(length / 8) * 8;
+  }
+  return null;
+}
