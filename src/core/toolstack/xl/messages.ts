@@ -3,32 +3,8 @@
 // What xl says on standard error when a verb fails. Recorded from xl 4.17.7 or
 // read in tools/xl; rc is libxl's (negative) error.
 
-/** libxl's errors by name (libxl_types.idl, libxl_error). */
-export const libxlErrors = {
-  NONSPECIFIC: -1,
-  VERSION: -2,
-  FAIL: -3,
-  NI: -4,
-  NOMEM: -5,
-  INVAL: -6,
-  BADFAIL: -7,
-  GUEST_TIMEDOUT: -8,
-  TIMEDOUT: -9,
-  NOPARAVIRT: -10,
-  NOT_READY: -11,
-  LOCK_FAIL: -15,
-  JSON_CONFIG_EMPTY: -16,
-  DEVICE_EXISTS: -17,
-  DOMAIN_NOTFOUND: -21,
-  ABORTED: -22,
-  NOTFOUND: -23,
-  DOMAIN_DESTROYED: -24,
-} as const;
-export type LibxlError = (typeof libxlErrors)[keyof typeof libxlErrors];
-
 /** find_domain: exit code 1. */
-export const invalidDomain = (word: string, rc: LibxlError = libxlErrors.INVAL): string =>
-  `${word} is an invalid domain identifier (rc=${rc})\n`;
+export const invalidDomain = (word: string): string => `${word} is an invalid domain identifier (rc=-6)\n`;
 
 /** block-attach, block-list, vtpm-*, vdispl-list, vsnd-list say it without the error. */
 export const invalidDomainWithoutRc = (word: string): string => `${word} is an invalid domain identifier\n`;

@@ -5,7 +5,6 @@
 import { describe, expect, test } from "vitest";
 import { parseMemSizeKb, parseTrigger, parseTriggerVcpu, parseVcpuCount, parseVcpuId } from "./amounts.ts";
 import { idOf, parseDomid, resolveDomain } from "./domain-arg.ts";
-import { formatLibxlLog, formatXcLog, isShown } from "./libxl-log.ts";
 import * as messages from "./messages.ts";
 
 describe("recorded messages", () => {
@@ -52,40 +51,6 @@ describe("recorded messages", () => {
     [messages.monitorDestroyed(1), "Domain 1 has been destroyed.\n"],
   ])("%j", (text, expected) => {
     expect(text).toBe(expected);
-  });
-
-  test("libxl's and libxc's lines", () => {
-    expect(
-      formatLibxlLog({
-        level: "error",
-        site: "libxl_domain.c:1183",
-        where: "libxl__destroy_domid",
-        domid: 99,
-        message: "Non-existant domain",
-      }),
-    ).toBe("libxl: error: libxl_domain.c:1183:libxl__destroy_domid: Domain 99:Non-existant domain\n");
-    expect(
-      formatLibxlLog({
-        level: "error",
-        site: "libxl_dom.c:37",
-        where: "libxl__domain_type",
-        domid: null,
-        message: "unable to get domain type for domid=99",
-      }),
-    ).toBe("libxl: error: libxl_dom.c:37:libxl__domain_type: unable to get domain type for domid=99\n");
-    expect(formatXcLog("error", "panic: xg_dom_core.c:689: xc_dom_find_loader: no loader found: Invalid kernel")).toBe(
-      "xc: error: panic: xg_dom_core.c:689: xc_dom_find_loader: no loader found: Invalid kernel\n",
-    );
-  });
-
-  test("-v shows more of the log", () => {
-    expect(isShown("error", 0)).toBe(true);
-    expect(isShown("progress", 0)).toBe(true);
-    expect(isShown("detail", 0)).toBe(false);
-    expect(isShown("detail", 1)).toBe(true);
-    expect(isShown("debug", 2)).toBe(false);
-    expect(isShown("debug", 3)).toBe(true);
-    expect(isShown("debug", 9)).toBe(true);
   });
 });
 
