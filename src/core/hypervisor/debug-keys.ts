@@ -13,7 +13,8 @@ import { domainInfoCell, domainPagesCell, domainRefsCell, forEachDomain, hardwar
 import type { Domain } from "./domain.ts";
 import { ownedFrames } from "./frames.ts";
 import { grantTableCell } from "./grant-cells.ts";
-import { activeGrants, readEntry } from "./grant-table.ts";
+import { readEntry } from "./grant-entry.ts";
+import { activeGrants } from "./grant-table.ts";
 import { machineOf } from "./machine.ts";
 import { countInfo, pageOf, pageTypes, typeInfo } from "./page.ts";
 import type { PageType } from "./page.ts";
@@ -22,6 +23,7 @@ import { runsOf } from "./runs.ts";
 import { vcpuRunnable, vcpusOf } from "./vcpu.ts";
 import type { Vcpu } from "./vcpu.ts";
 import { sendVcpuVirq, VIRQ_DEBUG, virqPort } from "./virq.ts";
+import { watchdogsOf } from "./watchdog-timer.ts";
 
 /** Keys that print something, and what `h` says about them. */
 const keys: { readonly [key: string]: { readonly does: string; readonly dump: (host: Host) => Iterable<string> } } = {
@@ -77,15 +79,18 @@ function* dumpDomains(host: Host): Iterable<string> {
   yield "Shared frames 0 -- Saved frames 0";
 }
 
-function* dumpDomain(cells: Cells, d: DeepReadonly<Domain>): Iterable<string> {
-  const { totPages, xenheapPages, maxPages } = must(cells, domainPagesCell, d.domid);
-  const { handle, vmAssist } = must(cells, domainInfoCell, d.domid);
+function* dumpDomain(host: Host, d: DeepReadonly<Domain>): Iterable<string> {
+  const { totPages, xenheapPages, maxPages } = must(host, domainPagesCell, d.domid);
+  const { handle, vmAssist } = must(host, domainInfoCell, d.domid);
   const uuid = handle.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
   const dying = { alive: 0, dying: 1, dead: 2 }[d.isDying];
   yield `General information for domain ${d.domid}:`;
-  yield `    refcnt=${must(cells, domainRefsCell, d.domid).refcnt} dying=${dying} pause_count=${d.pauseCount}`;
-  yield `    nr_pages=${totPages} xenheap_pages=${xenheapPages} dirty_cpus={${ranges(dirtyCpus(cells, d))}} max_pages=${maxPages}`;
+  yield `    refcnt=${must(host, domainRefsCell, d.domid).refcnt} dying=${dying} pause_count=${d.pauseCount}`;
+  yield `    nr_pages=${totPages} xenheap_pages=${xenheapPages} dirty_cpus={${ranges(dirtyCpus(host, d))}} max_pages=${maxPages}`;
   yield `    handle=${uuid} vm_assist=${hex(vmAssist, 8)}`;
+  for (const { number, expires } of watchdogsOf(host, d.domid)) {
+    yield `    watchdog ${number} expires in ${Math.floor((expires - host.now) / 1_073_742)} seconds`;
+  }
   yield `Rangesets belonging to domain ${d.domid}:`;
   const own = d.domid === hardwareDomid;
   yield `    Interrupts { ${own ? "1-26 " : ""}}`;

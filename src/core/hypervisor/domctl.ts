@@ -12,6 +12,7 @@ import { routine } from "../engine/routine.ts";
 import { controlled, isPrivileged, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { nextChangedDomain } from "./changed-domains.ts";
+import { printk } from "./console-ring.ts";
 import { CDF_xs_domain, domainCreate } from "./create.ts";
 import type { DomainConfig } from "./create.ts";
 import { domainById, domainCell, domainFrom, domainInfoCell, domainPagesCell, NO_HANDLE } from "./domain.ts";
@@ -21,10 +22,12 @@ import { getdomaininfo as domainInfo } from "./dominfo.ts";
 import type { DomainInfoReply } from "./dominfo.ts";
 import { evtchnReset, setGlobalVirqHandler } from "./event-channel.ts";
 import { getDomain } from "./free.ts";
+import { warnActiveGrants } from "./grant-table.ts";
 import { domainKill } from "./kill.ts";
 import { versionOf } from "./machine.ts";
 import { domainPause, domainUnpause, pauseBySystemcontroller, unpauseBySystemcontroller } from "./pause.ts";
 import { domainCrash, domainResume, vcpuCheckShutdown } from "./shutdown.ts";
+import { unmapVcpuInfo } from "./vcpu-pages.ts";
 import { newVcpu, vcpusOf } from "./vcpu.ts";
 import { globalVirqHandler, VIRQ_DOM_EXC } from "./virq.ts";
 
@@ -184,6 +187,8 @@ function softResetSlice(host: Host, caller: Caller, domid: number, resuming: boo
   for (const [, v] of vcpusOf(host, d)) if (!v.pausedForShutdown) return fail("EINVAL");
   const reset = evtchnReset(host, caller.domid, domid, resuming);
   if (isFailure(reset) || reset === "ERESTART") return reset;
+  for (const line of warnActiveGrants(host, domid)) printk(host, line);
+  for (const [vcpu] of vcpusOf(host, d)) unmapVcpuInfo(host, domid, vcpu);
   // A PV domain has no way to come back from here (arch_domain_soft_reset).
   if (d.type === "pv") {
     domainCrash(host, domid, caller.domid);

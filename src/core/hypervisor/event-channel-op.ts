@@ -48,7 +48,7 @@ export function bindInterdomain(host: Host, caller: Caller, { remoteDomid, remot
   return bound(host, caller, "bind_interdomain", remote, { port: remotePort }, port);
 }
 
-/** Binds a VIRQ of one of the caller's vCPUs: EINVAL, ENOENT, EEXIST, ENOSPC; EBUSY where another domain handles VIRQ_DOM_EXC (4.21). */
+/** Binds a VIRQ of one of the caller's vCPUs: EINVAL, ENOENT, EEXIST, ENOSPC; EBUSY where another domain handles it (4.21). */
 export function bindVirq(host: Host, caller: Caller, { virq, vcpu }: { virq: number; vcpu: number }): BoundPort | Failure {
   const d = domainById(host, caller.domid);
   const port = d === undefined ? fail("ESRCH") : evtchn.bindVirq(host, d, virq, vcpu);

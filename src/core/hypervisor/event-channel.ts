@@ -25,7 +25,7 @@ const maxEvtchns = { "2l": 4096, fifo: 131072 } as const;
 
 /** Gives a new domain its event channels; port 0 is never handed out (evtchn_init). */
 export function evtchnInit(cells: Cells, domid: number, maxPort: number): void {
-  const table: EvtchnTable = { abi: "2l", maxPort, nextEvtchn: 0, closingBelow: -1 };
+  const table: EvtchnTable = { abi: "2l", maxPort, nextEvtchn: 0 };
   cells.add(evtchnTableCell, domid, table);
   addPort(cells, domid, 0, { state: "reserved" });
 }
@@ -82,10 +82,11 @@ export function bindInterdomain(host: Host, domid: number, remoteDomid: number, 
   return port;
 }
 
-/** Binds a virtual interrupt of one of the domain's own vCPUs, each at most once. */
+/** Binds a virtual interrupt of one of the domain's own vCPUs, each at most once: EINVAL, ENOENT, EEXIST, ENOSPC; EBUSY where another domain handles it (4.21). */
 export function bindVirq(cells: Cells, d: DeepReadonly<Domain>, virq: number, vcpu: number): number | Failure {
   if (virq < 0 || virq >= NR_VIRQS || (virqIsGlobal(virq) && vcpu !== 0)) return fail("EINVAL");
   if (vcpu >= d.nrVcpus) return fail("ENOENT");
+  if (virqIsGlobal(virq) && globalVirqHandler(cells, virq) !== d.domid && versionOf(cells).strictGlobalVirqs) return fail("EBUSY");
   if (cells.get(virqPortCell, virqPortId(d.domid, vcpu, virq)) !== undefined) return fail("EEXIST");
   const port = getFreePort(cells, d.domid);
   if (isFailure(port)) return port;
@@ -158,10 +159,7 @@ export function evtchnDestroy(host: Host, domid: number): "done" | "ERESTART" {
   for (let closed = 0; ; closed++) {
     const port = findPrevBit(host, ports, 32 ** ports.levels - 1);
     if (port <= 0) break;
-    if (closed === PORTS_PER_SLICE) {
-      host.edit(evtchnTableCell, domid).closingBelow = port + 1;
-      return "ERESTART";
-    }
+    if (closed === PORTS_PER_SLICE) return "ERESTART";
     closePort(host, domid, port, false);
   }
   freePort(host, domid, 0);
@@ -178,7 +176,7 @@ export function setGlobalVirqHandler(host: Host, domid: number, virq: number): 0
   if (virq < 0 || virq >= NR_VIRQS || !virqIsGlobal(virq)) return fail("EINVAL");
   const old = host.get(globalVirqHandlerCell, virq)?.domid;
   if (old === domid) return 0;
-  if (versionOf(host).virqHandlerMustLive) {
+  if (versionOf(host).strictGlobalVirqs) {
     if (must(host, domainCell, domid).isDying !== "alive") return fail("EINVAL");
     if (virqPort(host, globalVirqHandler(host, virq), 0, virq) !== 0) return fail("EBUSY");
   }

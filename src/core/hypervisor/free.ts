@@ -23,6 +23,7 @@ import type { Holder } from "./ledger.ts";
 import { evtchnTableCell, portsInUse } from "./port.ts";
 import { vcpuCell, vcpuContextCell, vcpuId } from "./vcpu.ts";
 import { sendGlobalVirq, VIRQ_DOM_EXC } from "./virq.ts";
+import { watchdogDomainDestroy } from "./watchdog-timer.ts";
 
 declare module "../engine/trace.ts" {
   interface TraceEvents {
@@ -88,6 +89,7 @@ export function dropDomain(host: Host, domid: number): void {
   dropHvmContext(host, domid);
   dropCpuPolicy(host, domid);
   takeAcpiButton(host, domid);
+  watchdogDomainDestroy(host, domid);
   host.drop(grantTableCell, domid);
   host.drop(evtchnTableCell, domid);
   host.drop(domainInfoCell, domid);

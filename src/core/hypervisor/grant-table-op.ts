@@ -11,7 +11,8 @@ import { targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { grantTableCell, maptrackCell } from "./grant-cells.ts";
 import * as gnttab from "./grant-table.ts";
-import { GNTMAP_host_map, GNTMAP_readonly, GrantStatus, GTF_permit_access, GTF_reading, GTF_readonly, GTF_writing, readEntry, writeEntry } from "./grant-table.ts";
+import { GTF_permit_access, GTF_reading, GTF_readonly, GTF_writing, readEntry, writeEntry } from "./grant-entry.ts";
+import { GNTMAP_host_map, GNTMAP_readonly, GrantStatus } from "./grant-table.ts";
 import type { GrantMapping, GrantStatusCode } from "./grant-table.ts";
 
 /** Maps a page that `domid` grants to the caller's domain. The default is a writable mapping for the processor. */

@@ -11,6 +11,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { clearBit, findNextBit, findNextZeroBit, findPrevBit, setBit } from "./bitmap.ts";
 import { domainById, domainCell } from "./domain.ts";
+import { GTF_permit_access, GTF_reading, GTF_readonly, GTF_sub_page, GTF_type_mask, GTF_writing, readEntry, writeFlags } from "./grant-entry.ts";
 import { activeGrantCell, activeRefs, grantTableCell, handlesInUse, maptrackCell } from "./grant-cells.ts";
 import type { ActiveGrant, Maptrack } from "./grant-cells.ts";
 import { allocHeapPages } from "./heap.ts";
@@ -40,16 +41,6 @@ export const GrantStatus = {
 } as const;
 export type GrantStatusCode = (typeof GrantStatus)[keyof typeof GrantStatus];
 
-export const GTF_permit_access = 1;
-export const GTF_readonly = 4;
-export const GTF_reading = 8;
-export const GTF_writing = 16;
-const GTF_type_mask = 3;
-const GTF_sub_page = 0x100;
-
-/** Bytes of a version 1 entry: flags, domid (16 bits each), frame (32 bits). */
-const ENTRY_BYTES = 8;
-const ENTRIES_PER_FRAME = 4096 / ENTRY_BYTES;
 const MAPTRACK_PER_PAGE = 256;
 
 /** Limits of the host (gnttab_max_frames, gnttab_max_maptrack_frames). */
@@ -58,13 +49,6 @@ export const MAX_MAPTRACK_FRAMES = 1024;
 
 const PIN = { hostWrite: 1, hostRead: 1 << 8, deviceWrite: 1 << 16, deviceRead: 1 << 24 } as const;
 const PIN_WRITABLE = 0x00ff00ff;
-
-/** An entry as its guest wrote it. */
-export interface GrantEntry {
-  flags: number;
-  domid: number;
-  frame: number;
-}
 
 /**
  * Gives a new domain its grant table with one frame (grant_table_init). Counts
@@ -102,38 +86,6 @@ export function growTable(host: Host, domid: number, wanted: number): 0 | Failur
     host.edit(grantTableCell, domid).frames.push(mfn);
   }
   return 0;
-}
-
-function entryPlace(cells: Cells, domid: number, ref: number): { mfn: number; offset: number } | undefined {
-  const mfn = cells.get(grantTableCell, domid)?.frames[Math.floor(ref / ENTRIES_PER_FRAME)];
-  return mfn === undefined || ref < 0 ? undefined : { mfn, offset: (ref % ENTRIES_PER_FRAME) * ENTRY_BYTES };
-}
-
-/** Reads an entry as it lies in memory; undefined beyond the table. */
-export function readEntry(host: Host, domid: number, ref: number): GrantEntry | undefined {
-  const place = entryPlace(host, domid, ref);
-  if (place === undefined) return undefined;
-  const bytes = host.memory.read(place.mfn, place.offset, ENTRY_BYTES);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, ENTRY_BYTES);
-  return { flags: view.getUint16(0, true), domid: view.getUint16(2, true), frame: view.getUint32(4, true) };
-}
-
-/** Writes an entry, as the guest's kernel does; false beyond the table. */
-export function writeEntry(host: Host, domid: number, ref: number, { flags, domid: to, frame }: GrantEntry): boolean {
-  const place = entryPlace(host, domid, ref);
-  if (place === undefined) return false;
-  const view = new DataView(new ArrayBuffer(ENTRY_BYTES));
-  view.setUint16(0, flags, true);
-  view.setUint16(2, to, true);
-  view.setUint32(4, frame, true);
-  host.memory.write(place.mfn, place.offset, new Uint8Array(view.buffer));
-  return true;
-}
-
-function writeFlags(host: Host, domid: number, ref: number, flags: number): void {
-  const place = entryPlace(host, domid, ref);
-  assert(place !== undefined, `d${domid} has no grant ${ref}`);
-  host.memory.write(place.mfn, place.offset, Uint8Array.of(flags & 0xff, flags >> 8));
 }
 
 /** Pins an entry for use: checks what the guest allows and marks it in use (_set_status_v1, get_paged_frame). */
@@ -328,4 +280,10 @@ export function* activeGrants(cells: Cells, domid: number): Generator<[number, R
   for (let ref = findNextBit(cells, refs, 0); ref >= 0; ref = findNextBit(cells, refs, ref + 1)) {
     yield [ref, must(cells, activeGrantCell, `${domid}/${ref}`)];
   }
+}
+
+/** What a domain that is reset is told about grants others still map: at most ten (grant_table_warn_active_grants). */
+export function warnActiveGrants(cells: Cells, domid: number): string[] {
+  const lines = [...activeGrants(cells, domid)].map(([ref, { mfn }]) => `d${domid} has active grant ${ref.toString(16)} (MFN: 0x${mfn.toString(16).padStart(5, "0")})`);
+  return lines.length <= 10 ? lines : [...lines.slice(0, 10), `d${domid} has too many (${lines.length}) active grants to report`];
 }

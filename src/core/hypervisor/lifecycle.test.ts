@@ -3,16 +3,20 @@ import { expect, test } from "vitest";
 import { cellTypes, must } from "../engine/cells.ts";
 import { isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
+import { spawnThread } from "../engine/thread.ts";
 import { checkLedger } from "./check-ledger.ts";
 import { domainById, domainPagesCell, ShutdownCode } from "./domain.ts";
 import * as domctl from "./domctl.ts";
 import { flagString, stateString } from "./dominfo.ts";
+import * as evtchn from "./event-channel-op.ts";
 import { heapCell } from "./heap.ts";
+import { machineCell } from "./machine.ts";
 import { populatePhysmap, mapForeign, unmapForeign } from "./memory-op.ts";
-import { dmopRemoteShutdown, remoteShutdown, schedopShutdown, vcpuopDown } from "./sched-op.ts";
+import { dmopRemoteShutdown, remoteShutdown, schedopShutdown, schedopWatchdog, vcpuopDown } from "./sched-op.ts";
 import { domainCrash, endShutdownDeferral, hltWithInterruptsOff, startShutdownDeferral, tripleFault } from "./shutdown.ts";
 import { getdomaininfolist } from "./sysctl.ts";
 import { TestHost, xl } from "./testing.ts";
+import { consumeEvent, evtchnPort } from "./port.ts";
 import { changeVcpu, VPF_down } from "./vcpu.ts";
 
 function flagsOf(t: TestHost, domid: number): string {
@@ -20,6 +24,13 @@ function flagsOf(t: TestHost, domid: number): string {
   if (isFailure(infos)) throw new Error(infos.errno);
   return infos[0]?.domid === domid ? flagString(infos[0].flags) : "gone";
 }
+
+function stateOf(t: TestHost, domid: number): string {
+  const infos = getdomaininfolist(t.world, xl, { firstDomain: domid, maxDomains: 1 });
+  return isFailure(infos) || infos[0] === undefined ? "gone" : stateString(infos[0].flags);
+}
+
+const HVM = { flags: 1, emulationFlags: 1 };
 
 function populate(t: TestHost, domid: number, pages: number): void {
   const result = t.act((host) => populatePhysmap(host, xl, { domid, gpfns: Array.from({ length: pages / 512 }, (_, i) => i * 512), order: 9 }));
@@ -121,9 +132,7 @@ test.each([
   const domid = t.makeDomain(1024, { flags: 1, emulationFlags: 1 });
   start(t, domid);
   t.act((host) => shutDown(host, domid));
-  const infos = getdomaininfolist(t.world, xl, { firstDomain: domid, maxDomains: 1 });
-  if (isFailure(infos) || infos[0] === undefined) throw new Error("no info");
-  expect(stateString(infos[0].flags).replace(/^[rb]+/, (busy) => "-".repeat(busy.length))).toBe(state);
+  expect(stateOf(t, domid).replace(/^[rb]+/, (busy) => "-".repeat(busy.length))).toBe(state);
   expect(t.virqs()).toEqual([`d${domid} is shut down`]);
   // Who asks first gives the reason.
   t.act((host) => domainCrash(host, domid, 0));
@@ -143,6 +152,68 @@ test("a vCPU that waits for its device model holds a shutdown up, but not a cras
     t.act((host) => endShutdownDeferral(host, domid, 0));
     expect(flagsOf(t, domid)[3]).toBe("s");
   }
+});
+
+test("a watchdog shuts its domain down unless it is fed", () => {
+  const t = new TestHost();
+  const domid = t.makeDomain();
+  const kernel = { domid, process: "kernel" };
+  const watchdog = (id: number, timeout: number) => t.act((host) => schedopWatchdog(host, kernel, { id, timeout }));
+  start(t, domid);
+  expect([watchdog(0, 10), watchdog(0, 20), watchdog(0, 30)]).toEqual([1, 2, { errno: "ENOSPC" }]);
+  t.world.perform({ clock: 9_000_000 });
+  expect([watchdog(1, 10), watchdog(2, 0), watchdog(2, 5), watchdog(3, 5)]).toEqual([0, 0, { errno: "EINVAL" }, { errno: "EINVAL" }]);
+  expect(t.world.nextTimer()?.deadline).toBe(19_000_000);
+  t.world.perform({ timer: `xen/watchdog/${domid}/1` });
+  t.settle();
+  expect(stateOf(t, domid)).toBe("---sw-");
+});
+
+test("a domain that was shut down for its suspend signals a port in place of the VIRQ, and runs on", () => {
+  const t = new TestHost();
+  const domid = t.makeDomain();
+  start(t, domid);
+  const kernel = { domid, process: "kernel" };
+  const port = t.act((host) => {
+    const made = evtchn.allocUnbound(host, kernel, { domid: 0x7ff0, remoteDomid: 0 });
+    if (isFailure(made)) throw new Error(made.errno);
+    const bound = evtchn.bindInterdomain(host, xl, { remoteDomid: domid, remotePort: made.port });
+    if (isFailure(bound)) throw new Error(bound.errno);
+    consumeEvent(host, 0, bound.port);
+    domctl.subscribe(host, xl, { domid, port: made.port });
+    schedopShutdown(host, kernel, { reason: ShutdownCode.suspend });
+    return bound.port;
+  });
+  expect(t.virqs()).toEqual([]);
+  expect(t.act((host) => consumeEvent(host, 0, port))).toBe(true);
+  t.act((host) => domctl.resumedomain(host, xl, domid));
+  expect(flagsOf(t, domid)).toBe("r-----");
+  t.act((host) => schedopShutdown(host, kernel, { reason: ShutdownCode.reboot }));
+  expect(t.virqs()).toEqual([`d${domid} is shut down`]);
+});
+
+test("a soft reset closes the domain's ports and lets it run on; a PV domain crashes", () => {
+  const t = new TestHost();
+  for (const [config, state] of [[HVM, "r-----"], [{}, "---sS-"]] as const) {
+    const domid = t.makeDomain(1024, config);
+    start(t, domid);
+    t.act((host) => {
+      for (let i = 0; i < 100; i++) evtchn.allocUnbound(host, xl, { domid, remoteDomid: 0 });
+      schedopShutdown(host, { domid, process: "kernel" }, { reason: ShutdownCode.soft_reset });
+      domctl.pausedomain(host, xl, domid);
+      spawnThread(host, `dom0/reset${domid}`, domctl.softReset, { caller: xl, domid });
+    });
+    t.settle();
+    t.act((host) => domctl.unpausedomain(host, xl, domid));
+    expect(evtchnPort(t.world, domid, 100)).toBeUndefined();
+    expect(stateOf(t, domid)).toBe(state);
+  }
+});
+
+test("dom0's shutdown is the host's", () => {
+  const t = new TestHost();
+  t.act((host) => schedopShutdown(host, { domid: 0, process: "kernel" }, { reason: ShutdownCode.reboot }));
+  expect(must(t.world, machineCell, 0).halted).toBe(ShutdownCode.reboot);
 });
 
 test("pauses nest, do not go below none and are capped", () => {

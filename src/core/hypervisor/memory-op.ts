@@ -130,10 +130,17 @@ export function claimPages(host: Host, caller: Caller, { domid, nr }: { domid: n
   return traced(host, caller, "memory_op claim_pages", domid, { nr }, result);
 }
 
-/** Tells the hypervisor which memory map a PV domain is to see (XENMEM_set_memory_map): EPERM for others, which have firmware for it. */
-export function setMemoryMap(host: Host, caller: Caller, { domid, entries }: { domid: number; entries: number }): 0 | Failure {
+/** Entries of a memory map (E820MAX). */
+const E820_MAX = 1024;
+
+/** Tells the hypervisor which memory map a domain is to see (XENMEM_set_memory_map): EINVAL for one that is too long. */
+export function setMemoryMap(
+  host: Host,
+  caller: Caller,
+  { domid, entries }: { domid: number; entries: number },
+): 0 | Failure {
   const d = targeted(host, caller, domid);
-  const result = isFailure(d) ? d : d.type === "pv" ? 0 : fail("EPERM");
+  const result = entries > E820_MAX ? fail("EINVAL") : isFailure(d) ? d : 0;
   return traced(host, caller, "memory_op set_memory_map", domid, { entries }, result);
 }
 

@@ -39,8 +39,6 @@ export interface EvtchnTable {
   maxPort: number;
   /** Where a reset that was restarted goes on, 0 while none is under way. */
   nextEvtchn: number;
-  /** Where a teardown that was restarted goes on: ports below are still to be closed; -1 before it begins. */
-  closingBelow: number;
 }
 
 export const evtchnTableCell = cellType<EvtchnTable>("evtchn-table");

@@ -10,6 +10,7 @@ import { controlled, targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { domainShutdown, vcpuDown, vcpuUp } from "./shutdown.ts";
 import { domainVcpu, vcpuBlock, VPF_down } from "./vcpu.ts";
+import { domainWatchdog } from "./watchdog.ts";
 
 /** SCHEDOP_shutdown: the caller's domain is done, with a code of `ShutdownCode`. */
 export function schedopShutdown(host: Host, caller: Caller, { reason }: { reason: number }): 0 {
@@ -59,4 +60,10 @@ export function vcpuopDown(host: Host, caller: Caller, { vcpu }: { vcpu: number 
 export function vcpuopIsUp(host: Host, caller: Caller, { vcpu }: { vcpu: number }): boolean | Failure {
   const v = domainVcpu(host, caller.domid, vcpu);
   return v === undefined ? fail("ENOENT") : (v.pauseFlags & VPF_down) === 0;
+}
+
+/** SCHEDOP_watchdog: starts (`id` 0), feeds or stops (`timeout` 0) one of two watchdogs, in seconds: EINVAL, ENOSPC. */
+export function schedopWatchdog(host: Host, caller: Caller, { id, timeout }: { id: number; timeout: number }): number | Failure {
+  const result = domainWatchdog(host, caller.domid, id, timeout);
+  return traced(host, caller, "sched_op watchdog", caller.domid, { id, timeout }, result);
 }

@@ -22,11 +22,11 @@ export interface XenVersion {
    */
   readonly domidAllocator: "rover" | "bitmap";
   /**
-   * set_global_virq_handler refuses a dying domain, and one where the present
-   * handler has the VIRQ bound (4.21). Without, a dying domain that is made a
-   * handler is never freed.
+   * Only its handler may bind a global VIRQ, and only a living domain becomes a
+   * handler, of one that is not bound (4.21). Before, a dying domain that is made
+   * a handler is never freed.
    */
-  readonly virqHandlerMustLive: boolean;
+  readonly strictGlobalVirqs: boolean;
   /** How struct domain says that it is shut down: two booleans, or one enum. Only debug output shows it. */
   readonly shutdownState: "booleans" | "enum";
   readonly domctlInterface: number;
@@ -43,7 +43,7 @@ const table = {
     uniqueId: false,
     releaseDomainPerDomid: false,
     domidAllocator: "rover",
-    virqHandlerMustLive: false,
+    strictGlobalVirqs: false,
     shutdownState: "booleans",
     domctlInterface: 0x15,
     sysctlInterface: 0x15,
@@ -57,7 +57,7 @@ const table = {
     uniqueId: true,
     releaseDomainPerDomid: true,
     domidAllocator: "bitmap",
-    virqHandlerMustLive: true,
+    strictGlobalVirqs: true,
     shutdownState: "enum",
     domctlInterface: 0x18,
     sysctlInterface: 0x16,
