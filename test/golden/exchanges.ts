@@ -28,7 +28,10 @@ export function saidBy(names: Names, actor: Actor): Said[] {
 /** The actor's role with its domids renamed. */
 export function renamedRole(names: Names, role: string): string {
   return role
-    .replace(/^guest (\d+)$/, (_, domid: string) => `guest ${names.domid(domid)}`)
+    .replace(
+      /^(guest |creator of |monitor of )(\d+)$/,
+      (_, what: string, domid: string) => what + names.domid(domid),
+    )
     .replace(
       /^script ([a-z]+)\/(\d+)\//,
       (_, bus: string, domid: string) => `script ${bus}/${names.domid(domid)}/`,

@@ -42,7 +42,7 @@ export function namesOf(recording: Recording): Names {
 }
 
 /** Domids Xen chose itself, in that order. */
-function chosenDomids(recording: Recording): Set<number> {
+export function chosenDomids(recording: Recording): Set<number> {
   const created = recording.processes
     .flatMap((process) => process.calls)
     .filter((call) => call.name === "domctl createdomain" && call.result === 0)

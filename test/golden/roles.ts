@@ -9,7 +9,7 @@ import type { Command, Recording } from "./recording.ts";
 
 /** One actor's store traffic: one connection, or the many short ones of one hotplug script. */
 export interface Actor {
-  /** `xl create [1]`, `monitor [1]`, `guest 2`, `xenconsoled`, `dom0 kernel`, `watchers`, `script vbd/1/51712 [2]`, `bystander [1]`. */
+  /** `xl create [1]`, `monitor [1]`, `guest 2`, `xenconsoled`, `dom0 kernel`, `watchers`, `script vbd/1/51712 [2]`, `creator of 3`, `monitor of 3`, `bystander`. */
   role: string;
   /** The command during which the connection was made, if any. */
   command: Command | null;
@@ -32,7 +32,7 @@ export function actorsOf(recording: Recording): Actor[] {
       continue;
     }
     const role = roleOf(connection, command, commands, own);
-    actors.push({ role: role ?? numbered(counts, "bystander"), command, connection });
+    actors.push({ role: role ?? "bystander", command, connection });
   }
   return actors;
 }
@@ -48,11 +48,25 @@ function roleOf(
   const first = firstRequest(connection);
   if (first?.type === "WATCH" && first.body.startsWith("/ ")) return "watchers";
   if (first?.type === "DIRECTORY" && pathOf(first) === "/") return null;
-  if (!command || !isToolstack(command.line)) return null;
+  if (!command) return unattendedRole(connection);
+  if (!isToolstack(command.line)) return null;
   const number = `[${commands.indexOf(command) + 1}]`;
   if (first?.type === "WATCH" && first.body.startsWith("@releaseDomain")) return `monitor ${number}`;
   if (own.get(command) === connection) return `${verb(command.line)} ${number}`;
   return isLookup(connection) ? null : `${verb(command.line)} helper ${number}`;
+}
+
+/** xl started outside the recorded commands: known by the domain it makes, or cleans up after. */
+function unattendedRole(connection: Connection): string | null {
+  const requests = connection.exchanges.filter((one) => one.kind === "request");
+  const domain = (type: string): string | null => {
+    const found = requests.find((one) => one.type === type && /^\/local\/domain\/\d+ $/.test(one.body));
+    return found ? pathOf(found).slice("/local/domain/".length) : null;
+  };
+  const made = domain("WRITE");
+  if (made !== null) return `creator of ${made}`;
+  const removed = requests[0]?.body.startsWith("@releaseDomain ") ? domain("RM") : null;
+  return removed === null ? null : `monitor of ${removed}`;
 }
 
 /**

@@ -59,9 +59,12 @@ function rows(file: string, columns: number): string[][] {
   return found.filter((cells) => !cells.every((cell) => /^-+$/.test(cell)) && cells.at(-1) !== "reason");
 }
 
+/** Roles of xl's connections. */
+const TOOLSTACK = String.raw`(?:xl \w[\w-]* \[\d+\]|monitor \[\d+\]|(?:creator|monitor) of D\d+)`;
+
 /** A cell's pattern, in backticks, matching the whole text. */
 function pattern(cell: string): RegExp {
   const m = /^`(.*)`$/.exec(cell);
   if (!m) throw new Error(`pattern without backticks: ${cell}`);
-  return new RegExp(`^(?:${m[1]})$`);
+  return new RegExp(`^(?:${m[1]!.replaceAll("TOOLSTACK", TOOLSTACK)})$`);
 }
