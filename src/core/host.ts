@@ -4,27 +4,20 @@
 // xenstored, the toolstack's daemons. What runs on it afterwards is up to whoever
 // gives it commands.
 
+import { writeFile } from "./daemons/files.ts";
 import { addOutside } from "./daemons/outside.ts";
 import { hasExited, reap } from "./daemons/process.ts";
 import { startXenconsoled } from "./daemons/xenconsoled.ts";
 import { startXenstored } from "./daemons/xenstored.ts";
 import { cellType } from "./engine/cells.ts";
-import { assert, isFailure } from "./engine/errno.ts";
 import type { Host } from "./engine/host.ts";
 import { routine } from "./engine/routine.ts";
-import { spawnThread } from "./engine/thread.ts";
+import { hasEnded, spawnThread } from "./engine/thread.ts";
 import type { World } from "./engine/world.ts";
-import { startBalloon } from "./guest/balloon.ts";
-import { xenbusProbe } from "./guest/linux.ts";
-import * as evtchn from "./hypervisor/event-channel-op.ts";
-import { ownedFrames } from "./hypervisor/frames.ts";
-import { defaultMachine } from "./hypervisor/machine.ts";
+import { startDom0Kernel } from "./guest/dom0.ts";
 import type { MachineConfig } from "./hypervisor/machine.ts";
-import { runFrom } from "./hypervisor/runs.ts";
 import { startHypervisor } from "./hypervisor/setup.ts";
-import { writeFile } from "./daemons/files.ts";
 import { spawnInitDom0 } from "./toolstack/init-dom0.ts";
-import { xsInit } from "./xenbus/comms.ts";
 import type { XenwatchPolicy } from "./xenbus/xenbus.ts";
 
 /** What a host is made of. */
@@ -41,18 +34,18 @@ export interface HostConfig {
 
 export const defaultHost: HostConfig = { machine: {}, xenwatch: "single", xenstored: "builtin", files: {} };
 
-/** How far the host has come up, and where dom0's xenstore page and port are. */
+/** How far the host has come up, and where xenstored finds dom0's page and port. */
 export const hostCell = cellType<{ up: boolean; storeMfn: number; storePort: number }>("host");
 
-const KERNEL = { domid: 0, process: "kernel" };
+/** Backends that dom0 loads at boot. */
+const MODULES: readonly string[] = [];
 
-/** dom0 from its kernel's xenbus on, to the daemons that every Xen host runs. */
+/** From xenstored on, what dom0's init scripts start on every Xen host. */
 const dom0Init = routine(
-  "dom0 init",
-  (a: { mfn: number; port: number; policy: XenwatchPolicy }) => ({ ...a, process: "" }),
-  ({ step, call, waitFor }) => [
-    step("xenbus_init", (host, l) => xsInit(host, 0, l.mfn, l.port, l.policy)),
-    call("xenbus_probe", xenbusProbe, () => ({ domid: 0, control: true })),
+  "init xencommons",
+  (a: object) => ({ ...a, process: "" }),
+  ({ step, waitFor }) => [
+    waitFor("xenstored answers dom0's kernel", (host) => hasEnded(host, "dom0/xenbus_probe")),
     step("xen-init-dom0", (host, l) => {
       l.process = spawnInitDom0(host);
     }),
@@ -71,18 +64,13 @@ const dom0Init = routine(
  */
 export function bootHost(host: Host, config: Partial<HostConfig> = {}): void {
   const { machine, xenwatch, xenstored, files } = { ...defaultHost, ...config };
-  startHypervisor(host, { ...defaultMachine, ...machine });
+  startHypervisor(host, machine);
   addOutside(host);
   for (const [path, bytes] of Object.entries(files)) writeFile(host, path, bytes);
-  const first = runFrom(host, ownedFrames(0), 0);
-  assert(first !== undefined, "dom0 has memory");
-  const bound = evtchn.allocUnbound(host, KERNEL, { domid: 0, remoteDomid: 0 });
-  assert(!isFailure(bound), "dom0 has a free port");
-  const mfn = first.start;
-  host.add(hostCell, 0, { up: false, storeMfn: mfn, storePort: bound.port });
-  if (xenstored === "builtin") startXenstored(host, mfn, bound.port);
-  startBalloon(host, 0, { ...defaultMachine, ...machine }.dom0Pages);
-  spawnThread(host, "dom0/init", dom0Init, { mfn, port: bound.port, policy: xenwatch });
+  const { mfn, port } = startDom0Kernel(host, { policy: xenwatch, modules: MODULES });
+  host.add(hostCell, 0, { up: false, storeMfn: mfn, storePort: port });
+  if (xenstored === "builtin") startXenstored(host, mfn, port);
+  spawnThread(host, "dom0/init", dom0Init, {});
 }
 
 /** Whether dom0 has come up and everybody waits for something to happen. */
