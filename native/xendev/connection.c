@@ -102,7 +102,7 @@ static void explain_refusal(int error)
     else if (error == EPERM)
         host_complain("the host may not access this process's memory (ptrace restrictions?)");
     else if (error == EPROTO)
-        host_complain("libxendev and the host are of different versions; rebuild with: npm run build");
+        host_complain("libxendev and the host are of different versions; start the host again");
 }
 
 static int say_hello(int fd, const char *device, int flags, uint64_t session, struct xendev_reply *reply)

@@ -19,6 +19,11 @@ export const commands: readonly Entry[] = [
     summary: "what runs on a live host, and where its sockets are",
     load: () => import("./commands/status.ts"),
   },
+  {
+    name: "run",
+    summary: "run an unmodified Xen program against a live host",
+    load: () => import("./commands/run.ts"),
+  },
   { name: "store", summary: "read, write and watch xenstore", load: () => import("./commands/store.ts") },
   {
     name: "xenstored",

@@ -6,6 +6,7 @@ import * as fs from "node:fs";
 import * as net from "node:net";
 import * as os from "node:os";
 import * as path from "node:path";
+import { bridgeSocket } from "./bridge/bridge.ts";
 import { Problem, systemWords } from "./problem.ts";
 
 /** The longest path a Unix socket can have on Linux, in bytes (sun_path, less its NUL). */
@@ -18,6 +19,8 @@ export interface Directory {
   readonly control: string;
   /** xenstored's socket: give it to clients as XENSTORED_PATH. */
   readonly xenstored: string;
+  /** Folder of the device bridge, by which unmodified Xen programs come in. */
+  readonly bridge: string;
   /** The process that holds the directory, as a number. */
   readonly pidFile: string;
   /** What a detached host says. */
@@ -32,6 +35,7 @@ export function directory(option: string | undefined): Directory {
     dir,
     control: path.join(dir, "control.sock"),
     xenstored: path.join(dir, "xenstored", "socket"),
+    bridge: path.join(dir, "bridge"),
     pidFile: path.join(dir, "pid"),
     log: path.join(dir, "host.log"),
   };
@@ -45,7 +49,7 @@ function privateDirectory(): string {
 
 /** Makes the directory and takes it for this process. Throws Problem where that cannot be. */
 export async function takeDirectory(where: Directory): Promise<void> {
-  for (const socket of [where.control, where.xenstored]) checkSocketPath(socket);
+  for (const socket of [where.control, where.xenstored, bridgeSocket(where.bridge)]) checkSocketPath(socket);
   const dir = shellWord(where.dir);
   if (await answers(where.control)) {
     const pid = readPid(where);

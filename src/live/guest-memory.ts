@@ -5,6 +5,7 @@
 // no space, and what is given up is given back: a file none of whose frames is
 // in use is removed. Node cannot punch holes in files; small files are the way.
 
+import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { assert } from "../core/engine/errno.ts";
@@ -17,6 +18,9 @@ export const FILE_FRAMES = 1024;
 const OPEN_MAX = 128;
 /** What mapping leaves free on the file system, for our own writes. */
 const SPARE_BYTES = 16 << 20;
+
+/** A tmpfs on every Linux. */
+const SHARED_MEMORY = "/dev/shm";
 
 const ZEROS = new Uint8Array(PAGE_BYTES);
 
@@ -43,6 +47,21 @@ export function placeOf(mfn: number): FramePlace {
 /** The name of a file of frames in its folder; libxendev makes the same. */
 export function fileName(file: number): string {
   return file.toString(16).padStart(8, "0");
+}
+
+/**
+ * The folder of a host's frames: in memory where the system has a file system
+ * for that, else in its state directory. Always the same one, so that what a
+ * killed host left is found and removed by the next.
+ */
+export function memoryFolder(dir: string): string {
+  const name = createHash("sha256").update(dir).digest("hex").slice(0, 12);
+  try {
+    fs.accessSync(SHARED_MEMORY, fs.constants.W_OK);
+    return path.join(SHARED_MEMORY, `xenolith-${process.getuid?.() ?? 0}-${name}`);
+  } catch {
+    return path.join(dir, "memory");
+  }
 }
 
 /** Frame contents in files of a folder that is this host's alone. */

@@ -12,11 +12,14 @@ import { bootHost, defaultHost, hostIsUp } from "../core/host.ts";
 import type { HostConfig } from "../core/host.ts";
 import { defaultMachine } from "../core/hypervisor/machine.ts";
 import type { TraceHeader } from "../export/trace-file.ts";
+import { startBridge } from "./bridge/bridge.ts";
+import type { Bridge } from "./bridge/bridge.ts";
 import { listen, serveControl } from "./control.ts";
 import type { Handler } from "./control.ts";
 import { releaseDirectory, takeDirectory } from "./directory.ts";
 import type { Directory } from "./directory.ts";
 import { Driver } from "./driver.ts";
+import { FileMemory, memoryFolder } from "./guest-memory.ts";
 import { Problem } from "./problem.ts";
 import { Recorder } from "./recorder.ts";
 import { Sockets } from "./sockets.ts";
@@ -45,7 +48,9 @@ export class LiveHost {
   readonly recorder: Recorder;
   readonly driver: Driver;
   readonly world: World;
+  readonly #memory: FileMemory;
   readonly #sockets: Sockets;
+  #bridge: Bridge | null = null;
   readonly #servers: net.Server[] = [];
   #stopping: Promise<void> | null = null;
 
@@ -53,7 +58,8 @@ export class LiveHost {
     this.where = options.where;
     this.config = { ...defaultHost, ...options.config };
     this.recorder = new Recorder(traceHeader(this.config, options), options.trace, options.warn);
-    this.world = new World();
+    this.#memory = new FileMemory(memoryFolder(this.where.dir));
+    this.world = new World({ memory: this.#memory });
     this.recorder.attach(this.world);
     this.driver = new Driver(this.world, (error) => options.crashed(this.#crash(error)));
     this.world.boot((host) => bootHost(host, this.config));
@@ -69,6 +75,7 @@ export class LiveHost {
       host = new LiveHost(options);
       await host.#comeUp();
       await host.#serveXenstored();
+      await host.#serveDevices(options.warn);
       return host;
     } catch (error) {
       if (host === null) releaseDirectory(options.where);
@@ -93,6 +100,8 @@ export class LiveHost {
     this.#sockets.close();
     // A control connection may still have an answer under way: servers close by themselves when those end.
     for (const server of this.#servers) server.close();
+    await this.#bridge?.close();
+    this.#memory.close();
     this.recorder.close();
     releaseDirectory(this.where);
   }
@@ -117,6 +126,11 @@ export class LiveHost {
     this.#sockets.serve(listener, XENSTORED);
     await listen(listener, this.where.xenstored);
     this.#servers.push(listener);
+  }
+
+  async #serveDevices(log: (line: string) => void): Promise<void> {
+    const { driver } = this;
+    this.#bridge = await startBridge({ driver, memory: this.#memory, folder: this.where.bridge, log });
   }
 
   #crash(error: unknown): Problem {

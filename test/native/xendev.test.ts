@@ -9,12 +9,12 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { buildXendev } from "../../scripts/build-native.ts";
 import { fail } from "../../src/core/engine/errno.ts";
 import { mapFrames } from "../../src/live/bridge/device.ts";
 import type { Device, OpenDevice, Send } from "../../src/live/bridge/device.ts";
 import { BridgeServer } from "../../src/live/bridge/server.ts";
 import { FileMemory } from "../../src/live/guest-memory.ts";
+import { libxendev } from "../../src/live/native.ts";
 import { requires } from "../capabilities.ts";
 
 /** References on frames, as a hypervisor would count them. */
@@ -94,9 +94,7 @@ requires("c-compiler")("libxendev", () => {
   const build = fs.mkdtempSync(join(tmpdir(), "xenolith-client-"));
 
   beforeAll(() => {
-    const built = buildXendev();
-    if (typeof built !== "string") throw new Error(built.reason);
-    library = built;
+    library = libxendev();
     client = join(build, "client");
     execFileSync("gcc", ["-Wall", "-o", client, join(import.meta.dirname, "client.c"), "-lpthread"]);
   });

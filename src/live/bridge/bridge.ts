@@ -25,6 +25,11 @@ export interface BridgeOptions {
   readonly log: (line: string) => void;
 }
 
+/** The socket in a bridge's folder: libxendev makes the same path. */
+export function bridgeSocket(folder: string): string {
+  return path.join(folder, "socket");
+}
+
 /** A running bridge. */
 export interface Bridge {
   /** Processes that have called, and the pages each maps. */
@@ -86,7 +91,7 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
     ["/dev/xen/gntdev", gntdevDevices(hypercalls, memory)],
   ]);
   const server = new BridgeServer({ devices, memoryFolder: memory.folder });
-  await server.listen(path.join(folder, "socket"));
+  await server.listen(bridgeSocket(folder));
   return {
     processes: () => server.processes(),
     close: async () => {
