@@ -4,7 +4,14 @@
 
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { connectSocket, disconnect, outputLength, receive, type Store, takeOutput } from "../../core/xenstore/store.ts";
+import {
+  connectSocket,
+  disconnect,
+  outputLength,
+  receive,
+  type Store,
+  takeOutput,
+} from "../../core/xenstore/store.ts";
 
 /** Longest path of a Unix socket, in bytes (sun_path without its NUL). */
 export const SOCKET_PATH_MAX = 107;
@@ -83,7 +90,8 @@ async function makeRoom(socketPath: string): Promise<void> {
   }
   const there = lstatSync(socketPath, { throwIfNoEntry: false });
   if (there === undefined) return;
-  if (!there.isSocket()) throw new SocketError("SOCKET_NOT_A_SOCKET", `not a socket, and in the way: ${socketPath}`);
+  if (!there.isSocket())
+    throw new SocketError("SOCKET_NOT_A_SOCKET", `not a socket, and in the way: ${socketPath}`);
   if (await answers(socketPath)) {
     throw new SocketError("SOCKET_IN_USE", `somebody serves this socket already: ${socketPath}`);
   }

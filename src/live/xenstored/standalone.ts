@@ -12,7 +12,8 @@ const DOMID_FIRST_RESERVED = 0x7ff0;
 /** The hypervisor for a xenstored that has none. */
 export function noHypervisor(): Domains {
   return {
-    info: (domid) => (domid >= 0 && domid < DOMID_FIRST_RESERVED ? { shutdown: false, dying: false } : undefined),
+    info: (domid) =>
+      domid >= 0 && domid < DOMID_FIRST_RESERVED ? { shutdown: false, dying: false } : undefined,
     introduce: () => undefined,
     rebind: () => undefined,
     resetRing: () => undefined,
