@@ -35,5 +35,6 @@
 //                     bindVirq, bindIpi, send, close, status, unmask, bindVcpu, reset (routine)
 //   grant-table-op.ts mapGrantRef({domid, ref, flags}) → { status, handle, mfn }, unmapGrantRef({handle}), copy,
 //                     setupTable, querySize; grantAccess / endAccess write v1 entries as a guest kernel does
-//   sched-op.ts       schedopShutdown, schedopBlock, remoteShutdown, dmopRemoteShutdown, vcpuopUp/Down
+//   sched-op.ts       schedopShutdown, schedopBlock, schedopWatchdog, remoteShutdown, dmopRemoteShutdown, vcpuopUp/Down
+//   vm-assist.ts      vmAssist: what a PV kernel switches on in its boot
 //   debug-keys.ts     the text of q, g and e    console-ring.ts  printk, the hypervisor's console
