@@ -167,7 +167,11 @@ function parse(command: Command, args: readonly string[]): Invocation {
 
 /** The first sentence of what Node says of a command line: its advice about `--` helps nobody here. */
 function parseWords(message: string): string {
-  return (message.split(/\. |\n/)[0] as string).replace(/^Unknown option/, "no such option:");
+  const [sentence = ""] = message.split(/\. |\n/);
+  const dash = /^Option '(?:-\w, )?--([\w-]+).* argument is ambiguous/.exec(sentence)?.[1];
+  if (dash !== undefined)
+    return `--${dash} needs a value; one that begins with a dash is written --${dash}=VALUE`;
+  return sentence.replace(/^Unknown option/, "no such option:");
 }
 
 /** A raw command's own options stand before the first other word; a `--` ends them. */

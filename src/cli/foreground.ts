@@ -73,6 +73,7 @@ export async function runInForeground(options: ForegroundOptions): Promise<numbe
     };
     await host.serve(verbsOf(host, down));
     announce(options);
+    host.recorder.listenTo("machine", () => setImmediate(() => end(null)));
     if (!json) {
       const hints = options.hints.map(callable);
       onlooker = watchHost({ host, version: version(), hints, quit: () => end(null) });
@@ -83,5 +84,6 @@ export async function runInForeground(options: ForegroundOptions): Promise<numbe
   } finally {
     onlooker?.close();
     await host.stop();
+    if (process.stdout.isTTY && !json) process.stdout.write(`The host in ${where.dir} has stopped.\n`);
   }
 }

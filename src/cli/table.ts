@@ -30,6 +30,22 @@ export const commands: readonly Entry[] = [
     summary: "only the store, on a socket of its own",
     load: () => import("./commands/xenstored.ts"),
   },
+  { name: "sim", summary: "run a scenario once, as a seed decides", load: () => import("./commands/sim.ts") },
+  {
+    name: "explore",
+    summary: "try every order of a scenario's steps",
+    load: () => import("./commands/explore.ts"),
+  },
+  {
+    name: "replay",
+    summary: "run a recorded run again, and compare",
+    load: () => import("./commands/replay.ts"),
+  },
+  {
+    name: "export",
+    summary: "turn a trace into a diagram, or into what other programs read",
+    load: () => import("./commands/export.ts"),
+  },
   {
     name: "completion",
     summary: "print a shell's completion script",

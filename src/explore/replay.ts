@@ -66,7 +66,7 @@ class Replay {
 
   /** Takes a step as it was recorded; false where it cannot be, or was another one. */
   take(recorded: StepRecord): boolean {
-    if (!this.#nothingLeft(recorded.step)) return false;
+    if (!this.#nothingLeft()) return false;
     const obstacle = obstacleTo(this.#world, recorded.action);
     if (obstacle !== null) return this.#differ(recorded.step, text(recorded), obstacle);
     this.#world.perform(recorded.action);
@@ -84,14 +84,14 @@ class Replay {
   }
 
   end(): void {
-    if (this.result.difference === null) this.#nothingLeft(this.#world.counters.step);
+    if (this.result.difference === null) this.#nothingLeft();
     this.#world.sink = null;
     this.#world.onStep = null;
   }
 
-  #nothingLeft(step: number): boolean {
+  #nothingLeft(): boolean {
     const [extra] = this.#made;
-    return extra === undefined ? true : this.#differ(step, "no event", text(extra));
+    return extra === undefined ? true : this.#differ(extra.step, "no event", text(extra));
   }
 
   #same(step: number, recorded: object, replayed: object): boolean {

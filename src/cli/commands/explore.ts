@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// xenolith explore: every order of a scenario's steps.
+
+import type { SearchResult } from "../../explore/search.ts";
+import type { Scenario } from "../../explore/scenario.ts";
+import type { Command, Invocation } from "../command.ts";
+import { numberOf, printJson } from "../command.ts";
+import type { ToldStep } from "../counterexample.ts";
+import { installMutant, readMutant } from "../mutant.ts";
+
+/** Enough for what ships; more is asked for. */
+const STATES_MAX = 2_000_000;
+const PROGRESS_MS = 200;
+
+type Timers = "eager" | "lazy";
+
+interface Bounds {
+  depthMax?: number;
+  statesMax: number;
+  timers: Timers;
+}
+
+function boundsOf(invocation: Invocation): Bounds {
+  const depth = invocation.values["depth"];
+  return {
+    ...(depth === undefined ? {} : { depthMax: numberOf(invocation, "depth", 0, 1) }),
+    statesMax: numberOf(invocation, "states", STATES_MAX, 1),
+    timers: (invocation.values["timers"] ?? "lazy") as Timers,
+  };
+}
+
+/** One line that is written over and over on a terminal; nothing elsewhere. */
+function progressLine(): { show: (text: string) => void; clear: () => void } {
+  if (!process.stderr.isTTY) return { show: () => {}, clear: () => {} };
+  let shownAt = -Infinity;
+  return {
+    show: (text) => {
+      if (performance.now() - shownAt < PROGRESS_MS) return;
+      shownAt = performance.now();
+      process.stderr.write(`\r${text}\u001b[K`);
+    },
+    clear: () => void process.stderr.write("\r\u001b[K"),
+  };
+}
+
+function count(value: number): string {
+  return String(value).replaceAll(/\B(?=(\d{3})+$)/g, " ");
+}
+
+function extent(result: SearchResult, bounds: Bounds): string {
+  if (result.violation !== null) return "stopped at the first violation";
+  if (result.exhaustive) return "exhaustive within these bounds";
+  const depth = bounds.depthMax === undefined ? "" : `--depth ${bounds.depthMax} or `;
+  return `cut by ${depth}--states ${bounds.statesMax}`;
+}
+
+function text(scenario: Scenario, result: SearchResult, bounds: Bounds, steps: readonly ToldStep[]): string {
+  const { states, transitions, depth, ends, timers, unreached, violation } = result;
+  const lines = [
+    `${scenario.name}: ${count(states)} states, ${count(transitions)} transitions, depth ${depth}, ${count(ends)} ends`,
+    `${extent(result, bounds)} (timers ${timers})`,
+  ];
+  if (violation !== null) {
+    lines.push("", `violated: ${violation.property}`, `  ${violation.found}`, "", "A shortest way to it:");
+    for (const { number, step, events } of steps) {
+      lines.push(`${String(number).padStart(4)}. ${step}`, ...events.map((event) => `        ${event}`));
+    }
+  }
+  if (unreached.length > 0) lines.push(`never seen: ${unreached.join("; ")}`);
+  return `${lines.join("\n")}\n`;
+}
+
+async function run(invocation: Invocation): Promise<number> {
+  const bounds = boundsOf(invocation);
+  const mutant = readMutant(invocation.values["mutant"]);
+  if (mutant !== null) installMutant(mutant);
+  // Loaded only now: a mutant changes what is loaded.
+  const { loadScenario } = await import("../scenario-file.ts");
+  const { prepareWorld, startScript } = await import("../../explore/simulate.ts");
+  const { search } = await import("../../explore/search.ts");
+  const { tellSteps } = await import("../counterexample.ts");
+  const { scenario } = await loadScenario(invocation.words[0] as string);
+  const world = prepareWorld(scenario, 0, { undo: true, hash: true });
+  startScript(world, scenario);
+  const progress = progressLine();
+  const result = search(world, scenario, bounds, ({ states, depth, frontier }) =>
+    progress.show(`depth ${depth}, ${count(states)} states, ${count(frontier)} to go on from`),
+  );
+  progress.clear();
+  const told = result.violation === null ? null : tellSteps(scenario, result.violation.steps);
+  if (invocation.json) printJson({ scenario: scenario.name, ...result, told: told?.steps ?? null });
+  else if (told !== null && invocation.switches.has("mermaid")) process.stdout.write(told.mermaid);
+  else process.stdout.write(text(scenario, result, bounds, told?.steps ?? []));
+  return result.violation !== null || (result.exhaustive && result.unreached.length > 0) ? 1 : 0;
+}
+
+export const command: Command = {
+  name: "explore",
+  summary: "try every order of a scenario's steps",
+  operands: "SCENARIO",
+  details:
+    "Visits every state that some order of steps reaches, each once. Says *exhaustive within these bounds* or *cut*.\n" +
+    "Exit code 1 where a property does not hold, with a shortest way to it, or where an exhaustive search never saw\n" +
+    "what the scenario says it is about.",
+  examples: [
+    "xenolith explore destroy-while-connecting",
+    "xenolith explore destroy-while-connecting --timers eager --states 100000",
+    "xenolith explore destroy-while-connecting --mutant test/mutants/lost-virq.patch --mermaid",
+  ],
+  options: [
+    { name: "depth", value: "N", help: "at most N steps from the beginning (default: no bound)" },
+    { name: "states", value: "N", help: `at most N states (default: ${STATES_MAX})` },
+    {
+      name: "timers",
+      value: "WHEN",
+      among: ["lazy", "eager"],
+      help: "eager: a timer may fire at any time; lazy: when nothing else can happen (default: lazy)",
+    },
+    { name: "mutant", value: "FILE", help: "change the program by a patch first" },
+    { name: "mermaid", help: "print a violation as a sequence diagram" },
+  ],
+  words: [1, 1],
+  run,
+};

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// xenolith replay: a recorded run, run again.
+
+import type { World } from "../../core/engine/world.ts";
+import type { HostConfig } from "../../core/host.ts";
+import type { ReplayResult } from "../../explore/replay.ts";
+import type { Trace } from "../../export/trace-file.ts";
+import { stepsOf } from "../../export/trace-file.ts";
+import { Problem } from "../../live/problem.ts";
+import type { Command, Invocation } from "../command.ts";
+import { numberOf, printJson } from "../command.ts";
+import { installMutant } from "../mutant.ts";
+import { readTrace } from "../trace.ts";
+
+/** The world in which the recording began, and what it saw first. */
+async function beginning({ header }: Trace): Promise<{ world: World; begin: (world: World) => void }> {
+  if (header.scenario === null) {
+    const { World } = await import("../../core/engine/world.ts");
+    const { bootHost } = await import("../../core/host.ts");
+    await import("../../live/inputs.ts");
+    return {
+      world: new World(),
+      begin: (w) => w.boot((host) => bootHost(host, header.host as Partial<HostConfig>)),
+    };
+  }
+  const { loadScenario } = await import("../scenario-file.ts");
+  const { prepareWorld, startScript } = await import("../../explore/simulate.ts");
+  const { scenario } = await loadScenario(header.scenario);
+  const world = prepareWorld(scenario, header.seed, { undo: false, hash: false });
+  return { world, begin: (w) => startScript(w, scenario) };
+}
+
+async function replay(trace: Trace, until: number): Promise<{ world: World; result: ReplayResult }> {
+  const { replaySteps } = await import("../../explore/replay.ts");
+  const { world, begin } = await beginning(trace);
+  const first = stepsOf(trace)[0]?.step;
+  const next = world.counters.step + 1;
+  if (first !== undefined && first !== next) {
+    throw new Problem(
+      `the trace begins with step ${first}, not ${next}: it can be looked at, but not run again`,
+      "xenolith export --help",
+    );
+  }
+  return { world, result: replaySteps(world, trace.lines, { begin, until }) };
+}
+
+/** Domains and threads as they stand. */
+async function state(world: World): Promise<{ json: object; text: string }> {
+  const { domainRows, domainTable } = await import("../../live/domains.ts");
+  const { threadRows, threadTable } = await import("../../live/threads.ts");
+  const domains = domainRows(world, world.now);
+  const threads = threadRows(world);
+  const text = [...domainTable(domains), "", ...threadTable(threads), ""].join("\n");
+  return { json: { domains, threads }, text };
+}
+
+function verdict({ steps, events, difference }: ReplayResult, file: string): string {
+  if (difference === null) return `${file}: ${steps} steps and ${events} events, all the same\n`;
+  return [
+    `${file}: differs at step ${difference.step}, after ${steps} steps and ${events} events that were the same`,
+    `  recorded: ${difference.recorded}`,
+    `  replayed: ${difference.replayed}`,
+    "",
+  ].join("\n");
+}
+
+async function run(invocation: Invocation): Promise<number> {
+  const file = invocation.words[0] as string;
+  const trace = readTrace(file);
+  if (trace.header.mutant !== null) installMutant(trace.header.mutant);
+  const asked = invocation.values["at"] !== undefined;
+  const { world, result } = await replay(trace, numberOf(invocation, "at", Infinity, 1));
+  const shown = asked ? await state(world) : null;
+  if (invocation.json) printJson({ ...result, step: world.counters.step, ...shown?.json });
+  else {
+    if (shown !== null) {
+      process.stdout.write(
+        `after step ${world.counters.step}, at ${(world.now / 1e6).toFixed(6)} s\n\n${shown.text}\n`,
+      );
+    }
+    process.stdout.write(verdict(result, file));
+  }
+  return result.difference === null ? 0 : 1;
+}
+
+export const command: Command = {
+  name: "replay",
+  summary: "run a recorded run again, and compare",
+  operands: "TRACE",
+  details:
+    "Takes the recorded choices one after another and compares every step and event. Exit code 1 where something\n" +
+    "differs. In a trace of a live host, what foreign programs wrote into memory they had mapped is not recorded:\n" +
+    "a run that depended on it differs from there on.",
+  examples: ["xenolith replay run.trace.jsonl", "xenolith replay run.trace.jsonl --at 120"],
+  options: [{ name: "at", value: "N", help: "stop behind step N and show domains and threads" }],
+  words: [1, 1],
+  run,
+};

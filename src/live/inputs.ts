@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that can be given to a live host from outside: a recording names
+// inputs, and those it names must have been declared before it is run again.
+
+// eslint-disable-next-line import/no-unassigned-import -- declaring is what it does
+import "../core/daemons/outside.ts";
