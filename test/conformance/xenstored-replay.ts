@@ -229,7 +229,8 @@ function earlierWatches(lines: readonly Line[], conn: string): [path: string, to
  */
 function watchedPaths(paths: readonly string[]): string[] {
   const special = [...new Set(paths.filter((path) => path.startsWith("@")))];
-  const relative = [...new Set(paths.filter((path) => !/^[@/]/.test(path)).map((path) => path.split("/")[0] as string))];
+  const kernels = paths.filter((path) => !/^[@/]/.test(path));
+  const relative = [...new Set(kernels.map((path) => path.split("/")[0] as string))];
   const absolute = paths.filter((path) => path.startsWith("/")).map((path) => path.split("/"));
   const [first, ...others] = absolute;
   if (first === undefined) return [...special, ...relative];

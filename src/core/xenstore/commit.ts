@@ -62,7 +62,8 @@ export function commitTransaction(store: Store, caller: Caller, transaction: str
 function refusal(cells: Cells, caller: Caller, transaction: string): Failure | undefined {
   const { failed, conflict, created } = must(cells, transactionType, transaction);
   if (failed) return fail("ENOMEM");
-  if (created && !caller.privileged && exceedsNodes(cells, caller, changesOf(cells, transaction))) return fail("ENOSPC");
+  const limited = created && !caller.privileged;
+  if (limited && exceedsNodes(cells, caller, changesOf(cells, transaction))) return fail("ENOSPC");
   return conflict ? fail("EAGAIN") : undefined;
 }
 
