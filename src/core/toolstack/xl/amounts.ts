@@ -3,7 +3,7 @@
 // Arguments that xl reads only once it has found the domain: amounts of memory,
 // numbers of vCPUs, triggers (tools/xl/xl_parse.c, xl_vcpu.c, xl_misc.c).
 
-import { atoi, enumFromString, int32, strtol, strtoul } from "../xlcfg/strtol.ts";
+import { enumFromString, int32, strtol, strtoul } from "../xlcfg/strtol.ts";
 
 /** Powers of 1024 from a KiB, by the unit's letter. Without one MiB are meant. */
 const memoryUnits: Readonly<Record<string, bigint>> = { t: 30n, g: 20n, "": 10n, m: 10n, k: 0n };
@@ -23,13 +23,6 @@ export function parseVcpuCount(text: string): number | null {
   return end === 0 || value > 2n ** 31n - 1n ? null : Number(value);
 }
 
-/** The vCPU `xl vcpu-pin` means; null when it is neither a number nor "all". */
-export function parseVcpuId(text: string): number | "all" | null {
-  const { value, end } = strtol(text, 10);
-  if (end > 0 && value >= 0n) return Number(value);
-  return text === "all" ? "all" : null;
-}
-
 /** The vCPU of `xl trigger`; null when it is no number, and xl takes 0. */
 export function parseTriggerVcpu(text: string): number | null {
   const { value, end } = strtol(text, 10);
@@ -40,7 +33,5 @@ export function parseTriggerVcpu(text: string): number | null {
 export const triggers = ["unknown", "power", "sleep", "nmi", "init", "reset", "s3resume"] as const;
 
 /** A trigger by name, in any case; undefined when there is none. */
-export const parseTrigger = (text: string): (typeof triggers)[number] | undefined => enumFromString(triggers, text);
-
-/** The device number of a `-detach` verb. */
-export const parseDevid = (text: string): number => atoi(text);
+export const parseTrigger = (text: string): (typeof triggers)[number] | undefined =>
+  enumFromString(triggers, text);

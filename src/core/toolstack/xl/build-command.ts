@@ -34,7 +34,9 @@ export interface Refusal {
 type Built<V extends XlVerb> = XlCommands[V] | { refused: Refusal };
 type Builders = { readonly [V in XlVerb]: (given: Arguments) => Built<V> };
 
-const refuse = (code: number, stderr: string): { refused: Refusal } => ({ refused: { code, stdout: "", stderr } });
+const refuse = (code: number, stderr: string): { refused: Refusal } => ({
+  refused: { code, stdout: "", stderr },
+});
 const invalidArguments = (code: number): { refused: Refusal } => ({
   refused: { code, stdout: "", stderr: "Invalid arguments.\n", domainFirst: true },
 });
@@ -52,7 +54,7 @@ const domainAndDevice = (given: Arguments): { domain: string; device: string } =
   domain: given.arg(0),
   device: given.arg(1),
 });
-const nothing = (): Record<never, never> => ({});
+const nothing = (): object => ({});
 
 /** strtol into an int; null where the option was not given. */
 function intOption(given: Arguments, key: string): number | null {
@@ -131,7 +133,7 @@ function save(given: Arguments): Built<"save"> {
 
 function restore(given: Arguments): Built<"restore"> {
   if (given.args.length > 2) return showHelp("restore", 1);
-  const [file, configFile] = [...given.args].reverse();
+  const [file, configFile] = given.args.toReversed();
   return { ...createHow(given), file: file ?? "", configFile: configFile ?? null };
 }
 
@@ -388,7 +390,8 @@ export const commandBuilders: Builders = {
     given.args.length === 2
       ? { domain: given.arg(0), throttle: given.arg(1), sockets: given.last("s") }
       : showHelp("psr-mba-set", 1),
-  "psr-mba-show": (given) => (given.args.length > 1 ? showHelp("psr-mba-show", 2) : { domain: given.optional(0) }),
+  "psr-mba-show": (given) =>
+    given.args.length > 1 ? showHelp("psr-mba-show", 2) : { domain: given.optional(0) },
   "usbctrl-attach": domainAndSpecs,
   "usbctrl-detach": domainAndDevice,
   "usbdev-attach": domainAndSpecs,
@@ -399,7 +402,5 @@ export const commandBuilders: Builders = {
   // exit(-1)
   "usb-list": (given) => (given.args.length > 1 ? invalidArguments(255) : domainOnly(given)),
   "qemu-monitor-command": (given) =>
-    given.args.length > 2
-      ? invalidArguments(1)
-      : { domain: given.arg(0), command: given.arg(1) },
+    given.args.length > 2 ? invalidArguments(1) : { domain: given.arg(0), command: given.arg(1) },
 };

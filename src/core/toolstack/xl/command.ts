@@ -24,7 +24,7 @@ type DomainOnly = { domain: DomainArg };
 type DomainList = { domains: DomainArg[] };
 type DomainAndDevice = { domain: DomainArg; device: string };
 type DomainAndSpecs = { domain: DomainArg; specs: string[] };
-type Nothing = Record<never, never>;
+type Nothing = object;
 
 /** How a new domain is started and watched: create, restore, migrate-receive. */
 export interface CreateHow {
@@ -219,7 +219,10 @@ export interface XlCommands {
   "psr-hwinfo": { cmt: boolean; cat: boolean; mba: boolean };
   "psr-cmt-attach": DomainOnly;
   "psr-cmt-detach": DomainOnly;
-  "psr-cmt-show": { type: "cache-occupancy" | "total-mem-bandwidth" | "local-mem-bandwidth"; domain: DomainArg | null };
+  "psr-cmt-show": {
+    type: "cache-occupancy" | "total-mem-bandwidth" | "local-mem-bandwidth";
+    domain: DomainArg | null;
+  };
   "psr-cat-set": {
     domain: DomainArg;
     cbm: string;

@@ -66,12 +66,19 @@ function shortOption(
 const noLetter = "\0";
 
 function longOption(argv: readonly string[], index: number, options: readonly VerbOption[]): GetoptStep {
-  const [, name, value] = /^--([^=]*)(?:=(.*))?$/s.exec(argv[index] as string) as unknown as [string, string, string?];
-  const spellings = options.flatMap((option) => (option.names ?? []).map((spelling) => ({ option, spelling })));
+  const [, name, value] = /^--([^=]*)(?:=(.*))?$/s.exec(argv[index] as string) as unknown as [
+    string,
+    string,
+    string?,
+  ];
+  const spellings = options.flatMap((option) =>
+    (option.names ?? []).map((spelling) => ({ option, spelling })),
+  );
   const exact = spellings.find(({ spelling }) => spelling === name);
   const beginning = spellings.filter(({ spelling }) => spelling.startsWith(name));
   // A beginning will do when all that begin so are the same option.
-  const chosen = exact ?? (new Set(beginning.map(({ option }) => option)).size === 1 ? beginning[0] : undefined);
+  const chosen =
+    exact ?? (new Set(beginning.map(({ option }) => option)).size === 1 ? beginning[0] : undefined);
   if (chosen === undefined) return { kind: "error", letter: noLetter };
   const { option } = chosen;
   const letter = option.letter ?? noLetter;

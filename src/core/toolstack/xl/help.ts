@@ -40,8 +40,11 @@ function helpOptions(options: readonly VerbOption[]): string {
   if (shown.length === 0) return "";
   const lines = shown.map((option) => {
     const spelling = spell(option);
-    const [first, ...more] = option.help.map((line, index) => (index === 0 ? line : " ".repeat(helpColumn) + line));
-    const gap = spelling.length < helpColumn ? spelling.padEnd(helpColumn) : `${spelling}\n${" ".repeat(helpColumn)}`;
+    const [first, ...more] = option.help.map((line, index) =>
+      index === 0 ? line : " ".repeat(helpColumn) + line,
+    );
+    const gap =
+      spelling.length < helpColumn ? spelling.padEnd(helpColumn) : `${spelling}\n${" ".repeat(helpColumn)}`;
     return [gap + first, ...more].join("\n");
   });
   return `Options:\n\n${lines.join("\n")}\n`;
@@ -49,7 +52,8 @@ function helpOptions(options: readonly VerbOption[]): string {
 
 /** "-f FILE, --defconfig=FILE". */
 function spell({ letter, names = [], argument }: VerbOption): string {
-  const short = letter === undefined ? [] : [argument === undefined ? `-${letter}` : `-${letter} ${argument}`];
+  const short =
+    letter === undefined ? [] : [argument === undefined ? `-${letter}` : `-${letter} ${argument}`];
   const long = names.map((name) => (argument === undefined ? `--${name}` : `--${name}=${argument}`));
   return [...short, ...long].join(", ");
 }

@@ -43,15 +43,14 @@ export const waitingForDomains = (count: number): string => `Waiting for ${count
 export const domainDestroyed = (domid: number): string => `Domain ${domid} has been destroyed\n`;
 export const domainShutDown = (domid: number, reason: number): string =>
   `Domain ${domid} has been shut down, reason code ${reason}\n`;
-export const continueWaitingForDeath = (domid: number): string => `Domain ${domid} continue waiting for death\n`;
+export const continueWaitingForDeath = (domid: number): string =>
+  `Domain ${domid} continue waiting for death\n`;
 
 export const cannotRename = (word: string): string => `Can't rename domain '${word}'.\n`;
 export const invalidSysrq = "Invalid sysrq.\n\n";
 export const invalidTrigger = (name: string): string => `Invalid trigger "${name}"\n`;
 export const invalidTriggerVcpu = "Invalid vcpuid, using default vcpuid=0.\n\n";
-export const invalidButton = (button: string): string => `${button} is an invalid button identifier\n`;
 export const cannotSendDebugKeys = (keys: string): string => `cannot send debug keys: ${keys}\n`;
-export const cannotSetParameters = (parameters: string): string => `cannot set parameters: ${parameters}\n`;
 export const coreDumpFailed = (rc: number): string => `core dump failed (rc=${rc})\n`;
 
 export const invalidMemorySize = (text: string): string => `invalid memory size: ${text}\n`;
@@ -67,11 +66,6 @@ export const overcommitting = (cpus: number, vcpus: number): string =>
 export const vcpuSetNoDomain = (domid: number): string => `Domain ${domid} does not exist.\n`;
 export const vcpuSetFailed = (domid: number, vcpus: number, rc: number): string =>
   `libxl_set_vcpuonline failed domid=${domid} max_vcpus=${vcpus}, rc: ${rc}\n`;
-export const invalidVcpu = (text: string): string => `Error: Invalid argument ${text} as VCPU.\n`;
-export const forceWithAllVcpus = "Error: --force and 'all' as VCPU not allowed.\n";
-export const cannotSetAffinityOf = (vcpu: number): string => `Could not set affinity for vcpu \`${vcpu}'.\n`;
-export const cannotSetAffinity = "Could not set affinity.\n";
-export const noDomainInfo = "Could not get domain info\n";
 
 export const diskAddFailed = "libxl_device_disk_add failed.\n";
 export const nicAddFailed = "libxl_device_nic_add failed.\n";
@@ -79,9 +73,7 @@ export const nicRemoveFailed = "libxl_device_nic_del failed.\n";
 export const diskRemoveFailed = (forced: boolean): string =>
   `libxl_device_disk_${forced ? "destroy" : "safe_remove"} failed.\n`;
 export const diskNotConnected = (device: string): string => `Error: Device ${device} not connected.\n`;
-export const virtioNoHotunplug = "Hotunplug isn't supported for specification virtio\n";
 export const unknownDevice = (device: string): string => `Unknown device ${device}.\n`;
-export const cannotStat = (path: string): string => `Cannot stat file: ${path}\n`;
 export const cannotAttachConsole = "Unable to attach console\n";
 
 /** create, config-update: `error` is strerror's text. Exit code 3. */

@@ -17,7 +17,8 @@ export interface VerbOption {
 }
 
 const flag = (spelling: string, ...help: string[]): VerbOption => option(spelling, undefined, help);
-const valued = (spelling: string, argument: string, ...help: string[]): VerbOption => option(spelling, argument, help);
+const valued = (spelling: string, argument: string, ...help: string[]): VerbOption =>
+  option(spelling, argument, help);
 
 /** `spelling` is "-x", "--name" or "-x --name --other". */
 function option(spelling: string, argument: string | undefined, help: readonly string[]): VerbOption {
@@ -40,7 +41,10 @@ const vnc = [
 const noWait = flag("-e", "Do not stay behind to handle the end of the domain.");
 const foreground = flag("-F", "Stay in the foreground until the domain ends.");
 const debug = flag("-d", "Show the configuration as it was understood.");
-const ignoreMasks = flag("-i --ignore-global-affinity-masks", "Pay no attention to the CPU masks of xl.conf.");
+const ignoreMasks = flag(
+  "-i --ignore-global-affinity-masks",
+  "Pay no attention to the CPU masks of xl.conf.",
+);
 const configFile = valued("-f --defconfig", "FILE", "Read the configuration from FILE.");
 
 /** Options by verb; verbs without options are not listed. */
@@ -94,7 +98,9 @@ export const verbOptions: { readonly [V in XlVerb]?: readonly VerbOption[] } = {
     valued("-t", "TYPE", "pv, serial or vuart."),
     valued("-n", "NUMBER", "Which console of that type."),
   ],
-  vncviewer: [flag("-a --autopass --vncviewer-autopass", "Hand the viewer the password on its standard input.")],
+  vncviewer: [
+    flag("-a --autopass --vncviewer-autopass", "Hand the viewer the password on its standard input."),
+  ],
   save: [
     help,
     flag("-c", "Let the domain run on afterwards."),
@@ -176,7 +182,10 @@ export const verbOptions: { readonly [V in XlVerb]?: readonly VerbOption[] } = {
     flag("-c", "COLO instead of Remus."),
     flag("-p", "COLO with the proxy in user space."),
   ],
-  devd: [flag("-F", "Stay in the foreground."), valued("-p --pidfile", "FILE", "Write the process id to FILE.")],
+  devd: [
+    flag("-F", "Stay in the foreground."),
+    valued("-p --pidfile", "FILE", "Write the process id to FILE."),
+  ],
   "psr-hwinfo": [
     flag("-m --cmt", "Cache monitoring."),
     flag("-a --cat", "Cache allocation."),

@@ -38,15 +38,40 @@ const destroyUsage =
 
 describe("recorded refusals", () => {
   test.each<[string, number, string, string]>([
-    ["domid", 2, usage("-vtT", "domid <DomainName>", "Convert a domain name to domain id"), missing("domid", 1)],
-    ["domname", 2, usage("-vtT", "domname <DomainId>", "Convert a domain id to domain name"), missing("domname", 1)],
+    [
+      "domid",
+      2,
+      usage("-vtT", "domid <DomainName>", "Convert a domain name to domain id"),
+      missing("domid", 1),
+    ],
+    [
+      "domname",
+      2,
+      usage("-vtT", "domname <DomainId>", "Convert a domain id to domain name"),
+      missing("domname", 1),
+    ],
     ["destroy", 2, destroyUsage, missing("destroy", 1)],
     ["pause", 2, usage("-vtTf", "pause <Domain>", "Pause execution of a domain"), missing("pause", 1)],
     ["unpause", 2, usage("-vtTf", "unpause <Domain>", "Unpause a paused domain"), missing("unpause", 1)],
     ["sysrq", 2, usage("-vtTf", "sysrq <Domain> <letter>", "Send a sysrq to a domain"), missing("sysrq", 2)],
-    ["sysrq nosuch", 2, usage("-vtTf", "sysrq <Domain> <letter>", "Send a sysrq to a domain"), missing("sysrq", 2)],
-    ["sysrq 99", 2, usage("-vtTf", "sysrq <Domain> <letter>", "Send a sysrq to a domain"), missing("sysrq", 2)],
-    ["debug-keys", 2, usage("-vtTf", "debug-keys <Keys>", "Send debug keys to Xen"), missing("debug-keys", 1)],
+    [
+      "sysrq nosuch",
+      2,
+      usage("-vtTf", "sysrq <Domain> <letter>", "Send a sysrq to a domain"),
+      missing("sysrq", 2),
+    ],
+    [
+      "sysrq 99",
+      2,
+      usage("-vtTf", "sysrq <Domain> <letter>", "Send a sysrq to a domain"),
+      missing("sysrq", 2),
+    ],
+    [
+      "debug-keys",
+      2,
+      usage("-vtTf", "debug-keys <Keys>", "Send debug keys to Xen"),
+      missing("debug-keys", 1),
+    ],
     ["shutdown", 1, "", "You must specify -a or a domain id.\n\n"],
     ["reboot", 1, "", "You must specify -a or a domain id.\n\n"],
     ["nosuchcommand", 1, "", "command not implemented\n"],
@@ -63,14 +88,21 @@ describe("recorded refusals", () => {
       "xl full list of subcommands:",
       "",
       " create              Create a domain from config file <filename>",
-      " config-update       Update a running domain's saved configuration, used when rebuilding the domain after reboot.",
+      " config-update       Update a running domain's saved configuration, " +
+        "used when rebuilding the domain after reboot.",
       "WARNING: xl now has better capability to manage domain configuration, avoid using this command when possible",
       " list                List information about all/some domains",
       " destroy             Terminate a domain immediately",
     ]);
-    expect(stdout).toContain(" pci-assignable-remove \n                     Remove a device from being assignable\n");
+    expect(stdout).toContain(
+      " pci-assignable-remove \n                     Remove a device from being assignable\n",
+    );
     expect(stdout).toContain(" vsnd-list           List virtual display devices for a domain\n");
-    expect(stdout.endsWith("\n                     Issue a qemu monitor command to the device model of a domain\n")).toBe(true);
+    expect(
+      stdout.endsWith(
+        "\n                     Issue a qemu monitor command to the device model of a domain\n",
+      ),
+    ).toBe(true);
   });
 });
 
@@ -80,10 +112,22 @@ describe("as xl reads command lines", () => {
     ["list -lv gh", { verb: "list", domain: "gh", long: true, verbose: true }],
     ["list --cpupool --num", { verb: "list", cpupool: true, numa: true }],
     ["l 5".replace("l ", "list "), { verb: "list", domain: "5" }],
-    ["-vvv create -p /tmp/gx.cfg", { verb: "create", configFile: "/tmp/gx.cfg", paused: true, daemonize: true, monitor: true }],
-    ["create /tmp/a.cfg -c memory=96", { verb: "create", configFile: "/tmp/a.cfg", consoleAutoconnect: true, extraConfig: "memory=96\n" }],
-    ["create -f /tmp/a.cfg name=x vcpus=2", { verb: "create", configFile: "/tmp/a.cfg", extraConfig: "name=x\nvcpus=2\n" }],
-    ["create --defconfig=/tmp/a.cfg -e", { verb: "create", configFile: "/tmp/a.cfg", daemonize: false, monitor: false }],
+    [
+      "-vvv create -p /tmp/gx.cfg",
+      { verb: "create", configFile: "/tmp/gx.cfg", paused: true, daemonize: true, monitor: true },
+    ],
+    [
+      "create /tmp/a.cfg -c memory=96",
+      { verb: "create", configFile: "/tmp/a.cfg", consoleAutoconnect: true, extraConfig: "memory=96\n" },
+    ],
+    [
+      "create -f /tmp/a.cfg name=x vcpus=2",
+      { verb: "create", configFile: "/tmp/a.cfg", extraConfig: "name=x\nvcpus=2\n" },
+    ],
+    [
+      "create --defconfig=/tmp/a.cfg -e",
+      { verb: "create", configFile: "/tmp/a.cfg", daemonize: false, monitor: false },
+    ],
     ["create -A name=x", { verb: "create", configFile: null, vnc: true, vncAutopass: true }],
     ["shutdown -w gb", { verb: "shutdown", domain: "gb", wait: 1, all: false }],
     ["shutdown -a -w", { verb: "shutdown", domain: null, wait: 1, all: true }],
@@ -93,17 +137,32 @@ describe("as xl reads command lines", () => {
     ["destroy -f 0", { verb: "destroy", domain: "0", force: true }],
     ["console -t pv 1", { verb: "console", domain: "1", type: "pv", number: 0 }],
     ["console -n2 1", { verb: "console", type: null, number: 2 }],
-    ["save -c gi /mnt/gi.save", { verb: "save", domain: "gi", file: "/mnt/gi.save", checkpoint: true, configFile: null }],
+    [
+      "save -c gi /mnt/gi.save",
+      { verb: "save", domain: "gi", file: "/mnt/gi.save", checkpoint: true, configFile: null },
+    ],
     ["restore /mnt/gi.save", { verb: "restore", file: "/mnt/gi.save", configFile: null, paused: false }],
-    ["restore -p new.cfg /mnt/gi.save", { verb: "restore", file: "/mnt/gi.save", configFile: "new.cfg", paused: true }],
-    ["block-attach gv phy:/dev/loop1,xvdb,w", { verb: "block-attach", domain: "gv", specs: ["phy:/dev/loop1,xvdb,w"] }],
-    ["network-attach gv mac=00:16:3e:00:00:02 bridge=xenbr0", { verb: "network-attach", domain: "gv", specs: ["mac=00:16:3e:00:00:02", "bridge=xenbr0"] }],
+    [
+      "restore -p new.cfg /mnt/gi.save",
+      { verb: "restore", file: "/mnt/gi.save", configFile: "new.cfg", paused: true },
+    ],
+    [
+      "block-attach gv phy:/dev/loop1,xvdb,w",
+      { verb: "block-attach", domain: "gv", specs: ["phy:/dev/loop1,xvdb,w"] },
+    ],
+    [
+      "network-attach gv mac=00:16:3e:00:00:02 bridge=xenbr0",
+      { verb: "network-attach", domain: "gv", specs: ["mac=00:16:3e:00:00:02", "bridge=xenbr0"] },
+    ],
     ["block-detach --force gv xvdb", { verb: "block-detach", domain: "gv", device: "xvdb", force: true }],
     ["vcpu-list 1 gx", { verb: "vcpu-list", domains: ["1", "gx"] }],
     ["uptime -s 0", { verb: "uptime", domains: ["0"], short: true }],
     ["info xen_version", { verb: "info", numa: false, only: "xen_version" }],
     ["sched-credit2 -d gx -w 512", { verb: "sched-credit2", domain: "gx", weight: 512, cap: null }],
-    ["sched-rtds -d gx -v 0 -p 100 -b 50 -e 1", { verb: "sched-rtds", vcpus: [0], periods: [100], budgets: [50], extratimes: [true] }],
+    [
+      "sched-rtds -d gx -v 0 -p 100 -b 50 -e 1",
+      { verb: "sched-rtds", vcpus: [0], periods: [100], budgets: [50], extratimes: [true] },
+    ],
     ["migrate -s rsh gx other", { verb: "migrate", domain: "gx", host: "other", sshCommand: "rsh" }],
     ["setenforce Permissive", { verb: "setenforce", enforce: false }],
     ["psr-hwinfo", { verb: "psr-hwinfo", cmt: true, cat: true, mba: true }],

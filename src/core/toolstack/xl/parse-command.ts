@@ -40,7 +40,13 @@ export function parseCommandLine(argv: readonly string[]): ParsedCommandLine {
 function parseGlobalOptions(
   argv: readonly string[],
 ): { kind: "ok"; global: GlobalOptions; next: number } | { kind: "refused"; stderr: string } {
-  const global: GlobalOptions = { verbose: 0, force: false, dryRun: false, progressCr: false, timestamps: false };
+  const global: GlobalOptions = {
+    verbose: 0,
+    force: false,
+    dryRun: false,
+    progressCr: false,
+    timestamps: false,
+  };
   let next = 0;
   for (; next < argv.length; next++) {
     const word = argv[next] as string;
@@ -81,14 +87,16 @@ function parseVerb(entry: VerbEntry, argv: readonly string[], global: GlobalOpti
     : collectOptions(entry, argv.slice(leading.length));
   // config-update's first word is its domain, and looked up before anything else.
   const firstDomain = verb === "config-update" ? (leading[0] ?? null) : null;
-  if ("kind" in collected) return exit(collected.code, collected.stdout, prelude + collected.stderr, firstDomain);
+  if ("kind" in collected)
+    return exit(collected.code, collected.stdout, prelude + collected.stderr, firstDomain);
   const build: (given: Arguments) => object | { refused: Refusal } = commandBuilders[verb];
   const built = build(new GivenArguments(collected.options, leading, collected.args));
   if ("refused" in built) {
     const { code, stdout, stderr, domainFirst } = built.refused;
     return exit(code, stdout, prelude + stderr, domainFirst ? (collected.args[0] ?? null) : firstDomain);
   }
-  const dryRun = global.dryRun || collected.options.some(({ key }) => key === "n" && dryRunVerbs.includes(verb));
+  const dryRun =
+    global.dryRun || collected.options.some(({ key }) => key === "n" && dryRunVerbs.includes(verb));
   const command = { verb, ...built } as XlCommand;
   return { kind: "command", global: { ...global, dryRun }, command, stderr: prelude };
 }

@@ -15,7 +15,11 @@ function allowedCpus(conf: XlConf, type: DomainConfig["c_info"]["type"]): number
 }
 
 /** One vCPU's hard affinity within xl.conf's masks. */
-export function maskAffinity(conf: XlConf, type: DomainConfig["c_info"]["type"], cpus: readonly number[]): number[] {
+export function maskAffinity(
+  conf: XlConf,
+  type: DomainConfig["c_info"]["type"],
+  cpus: readonly number[],
+): number[] {
   const allowed = allowedCpus(conf, type);
   return cpus.filter((cpu) => allowed === null || allowed.includes(cpu));
 }

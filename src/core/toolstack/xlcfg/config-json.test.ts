@@ -128,7 +128,11 @@ test("xl list -l prints what was recorded", () => {
   gv.c_info.domid = 0xffffffff;
   const dom0 = domainConfig.init();
   Object.assign(dom0.c_info, { type: "pv", name: "Domain-0" });
-  Object.assign(dom0.b_info, { max_memkb: 1310720, target_memkb: 1310719, u: buildInfoUnion.initMember("pv") });
+  Object.assign(dom0.b_info, {
+    max_memkb: 1310720,
+    target_memkb: 1310719,
+    u: buildInfoUnion.initMember("pv"),
+  });
   Object.assign(dom0.b_info.sched_params, { sched: "credit2", weight: 256, cap: 0 });
   const text = formatDomainDetails([
     { domid: 0, config: dom0 },

@@ -2,7 +2,7 @@
 //
 // libxl_device_nic (libxl_types.idl): a virtual network interface.
 
-import { defbool, enumeration, integer, mac, string, struct, type ValueOf } from "./idl.ts";
+import { defbool, enumeration, integer, string, struct, type ValueOf } from "./idl.ts";
 
 export const nicTypes = ["unknown", "vif_ioemu", "vif"] as const;
 
@@ -70,7 +70,7 @@ export const deviceNic = struct({
   devid: integer(-1),
   mtu: integer(),
   model: string,
-  mac,
+  mac: string,
   ip: string,
   bridge: string,
   ifname: string,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Specifications of keyboards, displays, USB and TPM devices, one part at a
-// time (tools/xl/xl_parse.c, xl_vtpm.c): used by xl.cfg and by the -attach verbs.
+// Specifications of keyboards, displays and USB devices, one part at a time
+// (tools/xl/xl_parse.c).
 
 import {
   usbctrlTypes,
@@ -10,10 +10,9 @@ import {
   type DeviceUsbdev,
   type DeviceVdispl,
   type DeviceVkb,
-  type DeviceVtpm,
 } from "./domain-config.ts";
 import type { SpecReport } from "./nic-spec.ts";
-import { atoi, enumFromString, parseUuid, strtok, strtoul, uint32 } from "./strtol.ts";
+import { atoi, enumFromString, strtok, strtoul, uint32 } from "./strtol.ts";
 
 const strtoulBase0 = (text: string): number => uint32(strtoul(text, 0).value);
 
@@ -23,14 +22,24 @@ function split(part: string): [key: string, value: string | undefined] {
   return equals < 0 ? [part, undefined] : [part.slice(0, equals), part.slice(equals + 1)];
 }
 
-const vkbFlags: Record<string, "feature_disable_keyboard" | "feature_disable_pointer" | "feature_abs_pointer" | "feature_raw_pointer" | "feature_multi_touch"> = {
+const vkbFlags: Record<
+  string,
+  | "feature_disable_keyboard"
+  | "feature_disable_pointer"
+  | "feature_abs_pointer"
+  | "feature_raw_pointer"
+  | "feature_multi_touch"
+> = {
   "feature-disable-keyboard": "feature_disable_keyboard",
   "feature-disable-pointer": "feature_disable_pointer",
   "feature-abs-pointer": "feature_abs_pointer",
   "feature-raw-pointer": "feature_raw_pointer",
   "feature-multi-touch": "feature_multi_touch",
 };
-const vkbNumbers: Record<string, "multi_touch_width" | "multi_touch_height" | "multi_touch_num_contacts" | "width" | "height"> = {
+const vkbNumbers: Record<
+  string,
+  "multi_touch_width" | "multi_touch_height" | "multi_touch_num_contacts" | "width" | "height"
+> = {
   "multi-touch-width": "multi_touch_width",
   "multi-touch-height": "multi_touch_height",
   "multi-touch-num-contacts": "multi_touch_num_contacts",
@@ -64,17 +73,19 @@ function refuseVkb(report: SpecReport, part: string): false {
   return false;
 }
 
-/** What a complete vkb must have; `where` is " in vkb spec" in xl.cfg and "" on a command line. */
-export function checkVkb(report: SpecReport, vkb: DeviceVkb, where: string): boolean {
+/** Whether a complete vkb has what it must have. */
+export function checkVkb(report: SpecReport, vkb: DeviceVkb): boolean {
   if (vkb.backend_type === "unknown") {
-    report.stderr += `backend-type should be set${where}\n`;
+    report.stderr += "backend-type should be set in vkb spec\n";
     return false;
   }
-  const sized = vkb.multi_touch_height !== 0 || vkb.multi_touch_width !== 0 || vkb.multi_touch_num_contacts !== 0;
+  const sized =
+    vkb.multi_touch_height !== 0 || vkb.multi_touch_width !== 0 || vkb.multi_touch_num_contacts !== 0;
   if (sized) vkb.feature_multi_touch = true;
   if (vkb.feature_multi_touch && !sized) {
-    const forWhat = where === "" ? "" : ` for multi touch${where}`;
-    report.stderr += `multi-touch-width, multi-touch-height, multi-touch-num-contacts should be set${forWhat}\n`;
+    report.stderr +=
+      "multi-touch-width, multi-touch-height, multi-touch-num-contacts should be set for " +
+      "multi touch in vkb spec\n";
     return false;
   }
   return true;
@@ -104,7 +115,11 @@ function parseConnectors(report: SpecReport, vdispl: DeviceVdispl, text: string)
   for (const [index, connector] of connectors.entries()) {
     const [id, resolution = ""] = strtok(connector, ":");
     const [, width, height] = /^([0-9]+)(?:x([0-9]+))?/.exec(resolution.trimStart()) ?? [];
-    vdispl.connectors[index] = { unique_id: id ?? null, width: Number(width ?? 0), height: Number(height ?? 0) };
+    vdispl.connectors[index] = {
+      unique_id: id ?? null,
+      width: Number(width ?? 0),
+      height: Number(height ?? 0),
+    };
     if (height === undefined) {
       report.stderr += "Can't parse connector resolution\n";
       return width === undefined && resolution !== "";
@@ -149,22 +164,4 @@ export function parseUsbdevPart(report: SpecReport, usbdev: DeviceUsbdev, part: 
 function refuseUsbdev(report: SpecReport, part: string): false {
   report.stderr += `Unknown string \`${part}' in usbdev spec\n`;
   return false;
-}
-
-/** Reads one argument of `xl vtpm-attach`; false when refused (main_vtpmattach). */
-export function parseVtpmPart(report: SpecReport, vtpm: DeviceVtpm, part: string): boolean {
-  const [key, value] = split(part);
-  if (value !== undefined && key === "backend") vtpm.backend_domname = value;
-  else if (value !== undefined && key === "uuid") {
-    const uuid = parseUuid(value);
-    if (uuid === undefined) {
-      report.stderr += `Invalid uuid specified (${value})\n`;
-      return false;
-    }
-    vtpm.uuid = uuid;
-  } else {
-    report.stderr += `unrecognized argument \`${part}'\n`;
-    return false;
-  }
-  return true;
 }

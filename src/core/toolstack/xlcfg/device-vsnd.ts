@@ -51,10 +51,8 @@ export const vsndStream = struct({
   type: enumeration(vsndStreamTypes, "unset"),
   params: vsndParams,
 });
-export type VsndStream = ValueOf<typeof vsndStream>;
 
 export const vsndPcm = struct({ name: string, params: vsndParams, streams: array(vsndStream) });
-export type VsndPcm = ValueOf<typeof vsndPcm>;
 
 /** libxl_device_vsnd. */
 export const deviceVsnd = struct({

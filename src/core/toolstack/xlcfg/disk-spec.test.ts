@@ -24,16 +24,16 @@ describe("disk specifications", () => {
       "format=raw, vdev=xvda, access=rw, target=/a,b.img",
       { pdev_path: "/a,b.img", vdev: "xvda", format: "raw", readwrite: 1 },
     ],
-    [
-      "/iso,,hdc,cdrom",
-      { pdev_path: "/iso", vdev: "hdc", format: "raw", removable: 1, is_cdrom: 1 },
-    ],
+    ["/iso,,hdc,cdrom", { pdev_path: "/iso", vdev: "hdc", format: "raw", removable: 1, is_cdrom: 1 }],
     [",hdc:cdrom,r", { pdev_path: "", vdev: "hdc", format: "empty", removable: 1, is_cdrom: 1 }],
     ["cdrom,vdev=hdc", { vdev: "hdc", format: "empty", removable: 1, is_cdrom: 1 }],
     ["file:/a.img,hda:disk,w", { pdev_path: "/a.img", vdev: "hda", format: "raw", readwrite: 1 }],
     ["qcow2:/a,hda", { pdev_path: "/a", vdev: "hda", format: "qcow2", readwrite: 1 }],
     ["tap:qcow:/a,hda", { pdev_path: "/a", vdev: "hda", format: "qcow", readwrite: 1 }],
-    ["iscsi:iqn.x,xvda", { pdev_path: "iqn.x", vdev: "xvda", format: "raw", script: "block-iscsi", readwrite: 1 }],
+    [
+      "iscsi:iqn.x,xvda",
+      { pdev_path: "iqn.x", vdev: "xvda", format: "raw", script: "block-iscsi", readwrite: 1 },
+    ],
     ["drbd:res,xvda", { pdev_path: "res", vdev: "xvda", format: "raw", script: "block-drbd", readwrite: 1 }],
     [
       "backend=store,backendtype=qdisk,script=s,direct-io-safe,no-discard,specification=virtio,vdev=xvdb,target=/b",
@@ -55,7 +55,11 @@ describe("disk specifications", () => {
   });
 
   test("several words of a command line make one disk", () => {
-    expect(disk("/dev/sdb", "vdev=xvdb", "access=ro")).toEqual({ pdev_path: "/dev/sdb", vdev: "xvdb", format: "raw" });
+    expect(disk("/dev/sdb", "vdev=xvdb", "access=ro")).toEqual({
+      pdev_path: "/dev/sdb",
+      vdev: "xvdb",
+      format: "raw",
+    });
   });
 });
 

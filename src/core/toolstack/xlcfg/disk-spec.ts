@@ -3,7 +3,13 @@
 // Disk specifications (xl-disk-configuration(5); tools/libs/util/libxlu_disk_l.l,
 // libxlu_disk.c), new syntax, positional parameters and deprecated prefixes.
 
-import { deviceDisk, diskBackends, diskFormats, diskSpecifications, type DeviceDisk } from "./domain-config.ts";
+import {
+  deviceDisk,
+  diskBackends,
+  diskFormats,
+  diskSpecifications,
+  type DeviceDisk,
+} from "./domain-config.ts";
 import { atoi } from "./strtol.ts";
 
 export type ParsedDisk = { disk: DeviceDisk; stderr: string; failed: boolean };
@@ -44,7 +50,8 @@ const result = ({ disk, stderr, failed }: DiskParser): ParsedDisk => ({ disk, st
 
 function refuse(parser: DiskParser, near: string | null, message: string): void {
   const where = near === null ? "" : `: near \`${near}'`;
-  parser.stderr += `${parser.source}: config parsing error in disk specification: ${message}${where} in \`${parser.spec}'\n`;
+  const what = `${message}${where} in \`${parser.spec}'`;
+  parser.stderr += `${parser.source}: config parsing error in disk specification: ${what}\n`;
   parser.failed = true;
 }
 
@@ -64,13 +71,16 @@ function finish(parser: DiskParser): void {
 
 /** Takes the specification apart; each rule is tried at the current place, the longest match wins. */
 function scan(parser: DiskParser, spec: string): void {
-  for (let offset = 0; offset < spec.length; ) {
+  for (let offset = 0; offset < spec.length;) {
     const rest = spec.slice(offset);
     let length = 0;
     let chosen: Rule | undefined;
     for (const rule of rules) {
       const matched = rule.pattern.exec(rest)?.[0].length ?? 0;
-      const weight = matched > 0 && rule.trailing ? matched + (rule.trailing.exec(rest.slice(matched))?.[0].length ?? 0) : matched;
+      const weight =
+        matched > 0 && rule.trailing
+          ? matched + (rule.trailing.exec(rest.slice(matched))?.[0].length ?? 0)
+          : matched;
       if (weight > length) {
         length = weight;
         chosen = rule;
@@ -78,7 +88,8 @@ function scan(parser: DiskParser, spec: string): void {
     }
     if (chosen === undefined) {
       // A lone character at the end is skipped in silence: flex meets the end first.
-      if (rest.length > 1 || rest >= "\x80") refuse(parser, rest[0] + rest.slice(1, 1 + lineLength(rest.slice(1))), "bad disk syntax");
+      if (rest.length > 1 || rest >= "\x80")
+        refuse(parser, rest[0] + rest.slice(1, 1 + lineLength(rest.slice(1))), "bad disk syntax");
       return;
     }
     const text = chosen.pattern.exec(rest)?.[0] as string;
@@ -102,7 +113,9 @@ interface Rule {
 const withoutComma = (text: string): string => (text.endsWith(",") ? text.slice(0, -1) : text);
 const valueOf = (text: string): string => withoutComma(text.slice(text.indexOf("=") + 1));
 
-type StringField = { [K in keyof DeviceDisk]: DeviceDisk[K] extends string | null ? K : never }[keyof DeviceDisk];
+type StringField = {
+  [K in keyof DeviceDisk]: DeviceDisk[K] extends string | null ? K : never;
+}[keyof DeviceDisk];
 
 function saveString(parser: DiskParser, name: string, field: StringField, value: string): void {
   if (parser.disk[field]) refuse(parser, value, `${name} respecified`);
@@ -233,7 +246,9 @@ const rules: readonly Rule[] = [
   },
   { pattern: /^[a-z][-a-z0-9]*=[^,],?/, act: (parser, text) => refuse(parser, text, "unknown parameter") },
   deprecatedPrefix("raw|qcow2?|vhd", setFormat),
-  deprecatedPrefix("iscsi|e?nbd|drbd", (parser, name) => saveString(parser, "script", "script", `block-${name}`)),
+  deprecatedPrefix("iscsi|e?nbd|drbd", (parser, name) =>
+    saveString(parser, "script", "script", `block-${name}`),
+  ),
   deprecatedPrefix("tapdisk|tap2?|aio|ioemu|file|phy", () => {}),
   {
     pattern: /^[a-z][a-z0-9]*:(?=[^a-z0-9]|$)/,

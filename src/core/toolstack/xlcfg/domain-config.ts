@@ -13,12 +13,10 @@ import {
   enumeration,
   integer,
   keyedUnion,
-
   optionalInteger,
   string,
   stringList,
   struct,
-  uuid,
   type ValueOf,
 } from "./idl.ts";
 import { deviceNic } from "./device-nic.ts";
@@ -89,7 +87,7 @@ const createInfo = struct({
   ssid_label: string,
   name: string,
   domid: integer(),
-  uuid,
+  uuid: string,
   poolid: integer(),
   pool_name: string,
   run_hotplug_scripts: defbool,
@@ -192,7 +190,12 @@ const hvmInfo = struct({
 
 const pvInfo = struct({ slack_memkb: optionalInteger, e820_host: defbool });
 
-const pvhInfo = struct({ pvshim: defbool, pvshim_path: string, pvshim_cmdline: string, pvshim_extra: string });
+const pvhInfo = struct({
+  pvshim: defbool,
+  pvshim_path: string,
+  pvshim_cmdline: string,
+  pvshim_extra: string,
+});
 
 /** The part of b_info that depends on the guest's type. */
 export const buildInfoUnion = keyedUnion(
@@ -277,7 +280,10 @@ const buildInfo = struct({
   dm_restrict: defbool,
   tee: enumeration(teeTypes, "none"),
   u: buildInfoUnion,
-  arch_arm: struct({ gic_version: enumeration(gicVersions, "default"), vuart: enumeration(vuartTypes, "unknown") }),
+  arch_arm: struct({
+    gic_version: enumeration(gicVersions, "default"),
+    vuart: enumeration(vuartTypes, "unknown"),
+  }),
   arch_x86: struct({ msr_relaxed: defbool }),
   altp2m: enumeration(altp2mModes, "disabled"),
   vmtrace_buf_kb: integer(),
@@ -333,7 +339,13 @@ export type DevicePci = ValueOf<typeof devicePci>;
 const backendFields = { backend_domid: integer(), backend_domname: string };
 
 /** libxl_device_vfb. */
-export const deviceVfb = struct({ ...backendFields, devid: integer(-1), vnc: vncInfo, sdl: sdlInfo, keymap: string });
+export const deviceVfb = struct({
+  ...backendFields,
+  devid: integer(-1),
+  vnc: vncInfo,
+  sdl: sdlInfo,
+  keymap: string,
+});
 export type DeviceVfb = ValueOf<typeof deviceVfb>;
 
 /** libxl_device_vkb. */
@@ -356,7 +368,7 @@ export const deviceVkb = struct({
 export type DeviceVkb = ValueOf<typeof deviceVkb>;
 
 /** libxl_device_vtpm. */
-export const deviceVtpm = struct({ ...backendFields, devid: integer(-1), uuid });
+export const deviceVtpm = struct({ ...backendFields, devid: integer(-1), uuid: string });
 export type DeviceVtpm = ValueOf<typeof deviceVtpm>;
 
 /** libxl_device_p9. */
@@ -437,7 +449,4 @@ export const domainConfig = struct({
 });
 /** What a domain is made from; plain data. */
 export type DomainConfig = ValueOf<typeof domainConfig>;
-export type DomainCreateInfo = DomainConfig["c_info"];
 export type DomainBuildInfo = DomainConfig["b_info"];
-
-export type { DeviceNic } from "./device-nic.ts";

@@ -38,7 +38,10 @@ function scalar<T extends Json>(
   };
 }
 
-/** A C string; null where C has NULL. */
+/**
+ * A C string, null where C has NULL. Also libxl_uuid, 36 lower-case characters,
+ * and libxl_mac, `aa:bb:cc:dd:ee:ff`; null while they are all zero.
+ */
 export const string: Type<string | null> = scalar<string | null>(
   null,
   (value) => value === null,
@@ -56,25 +59,20 @@ export const optionalInteger: Type<number | null> = scalar<number | null>(
 );
 
 /** C's bool. */
-export const bool: Type<boolean> = scalar<boolean>(false, (value) => !value, (json): json is boolean => typeof json === "boolean");
+export const bool: Type<boolean> = scalar<boolean>(
+  false,
+  (value) => !value,
+  (json): json is boolean => typeof json === "boolean",
+);
 
 /** libxl_defbool: true, false, or null for "libxl decides". JSON has the strings "True" and "False". */
 export const defbool: Type<boolean | null> = {
   init: () => null,
   isDefault: (value) => value === null,
   toJson: (value) => (value === null ? "<default>" : value ? "True" : "False"),
-  fromJson: (json) => (json === "True" ? true : json === "False" ? false : json === "<default>" ? null : undefined),
+  fromJson: (json) =>
+    json === "True" ? true : json === "False" ? false : json === "<default>" ? null : undefined,
 };
-
-/** libxl_uuid: 36 lower-case characters; null for the nil UUID. */
-export const uuid: Type<string | null> = scalar<string | null>(
-  null,
-  (value) => value === null,
-  (json): json is string | null => json === null || isString(json),
-);
-
-/** libxl_mac as `aa:bb:cc:dd:ee:ff`; null while all zero. */
-export const mac: Type<string | null> = uuid;
 
 /** libxl_bitmap: the set bits in rising order. */
 export const bitmap: Type<number[]> = {
@@ -93,7 +91,10 @@ export const stringList: Type<string[]> = {
 };
 
 /** An enumeration by the names libxl_TYPE_to_string gives. JSON leaves out `initial` only. */
-export function enumeration<const N extends readonly string[]>(names: N, initial: N[number]): Type<N[number]> {
+export function enumeration<const N extends readonly string[]>(
+  names: N,
+  initial: N[number],
+): Type<N[number]> {
   return {
     init: () => initial,
     isDefault: (value) => value === initial,
@@ -129,7 +130,7 @@ function jsonKey(type: Type<unknown>, name: string, value: unknown): string {
 
 /** A struct. libxl always prints nested structs, even empty ones (gentypes.py, get_default_expr). */
 export function struct<F extends Fields>(fields: F): Type<StructOf<F>> {
-  const entries = Object.entries(fields) as [string, Type<unknown>][];
+  const entries = Object.entries(fields);
   const init = (): StructOf<F> =>
     Object.fromEntries(entries.map(([name, type]) => [name, type.init()])) as StructOf<F>;
   return {
@@ -157,7 +158,11 @@ export function struct<F extends Fields>(fields: F): Type<StructOf<F>> {
 }
 
 /** One field out of a JSON object: its initial value where absent, undefined where malformed. */
-function readField(json: { [key: string]: Json }, name: string, type: Type<unknown>): { value: unknown } | undefined {
+function readField(
+  json: { [key: string]: Json },
+  name: string,
+  type: Type<unknown>,
+): { value: unknown } | undefined {
   if (type.discriminator !== undefined) {
     const value = type.fromJson(json);
     return value === undefined ? undefined : { value };
@@ -184,7 +189,8 @@ export function keyedUnion<const K extends string, M extends Record<string, Type
 ): Type<UnionOf<K, M>> & { initMember(member: keyof M & string): UnionOf<K, M> } {
   type Value = UnionOf<K, M>;
   const memberType = (name: string): Type<object> => members[name] as Type<object>;
-  const initMember = (name: string): Value => ({ [keyName]: name, ...memberType(name).init() }) as unknown as Value;
+  const initMember = (name: string): Value =>
+    ({ [keyName]: name, ...memberType(name).init() }) as unknown as Value;
   const keyOf = (value: Value): string => (value as Record<string, string>)[keyName] as string;
   return {
     initMember,

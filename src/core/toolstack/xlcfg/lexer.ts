@@ -5,7 +5,18 @@
 
 import type { Position } from "./syntax.ts";
 
-export type TokenKind = "IDENT" | "STRING" | "NUMBER" | "NEWLINE" | "," | "[" | "]" | "+=" | "=" | ";" | "$end";
+export type TokenKind =
+  | "IDENT"
+  | "STRING"
+  | "NUMBER"
+  | "NEWLINE"
+  | ","
+  | "["
+  | "]"
+  | "+="
+  | "="
+  | ";"
+  | "$end";
 
 export interface Token {
   kind: TokenKind;
@@ -45,8 +56,15 @@ export function createLexer(text: string, report: LexerReport): Lexer {
 }
 
 // One alternative a rule of the scanner, longest match first where two could begin alike.
-const token =
-  /([a-z][._0-9a-z]*)|([0-9][0-9a-fx]*)|([ \t])|(\+=|[,[\]=;])|(\n|#[^\n]*\n)|('(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*")/y;
+const rules = [
+  /([a-z][._0-9a-z]*)/, // a name
+  /([0-9][0-9a-fx]*)/, // a number
+  /([ \t])/,
+  /(\+=|[,[\]=;])/,
+  /(\n|#[^\n]*\n)/, // the end of a line, with a comment before it
+  /('(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*")/,
+];
+const token = new RegExp(rules.map(({ source }) => source).join("|"), "y");
 const rest = /[ \t]|\n|[^ \t\n]*/y;
 
 /** The next token. Text that is none is reported and skipped, as if it were blank. */
@@ -67,7 +85,13 @@ export function nextToken(lexer: Lexer): Token {
     lexer.offset += raw.length;
     if (blank !== undefined) continue;
     if (newline !== undefined) return endLine(lexer, raw, position);
-    const made = (kind: TokenKind, text: string): Token => ({ kind, raw, text, position, lineAfter: lexer.line });
+    const made = (kind: TokenKind, text: string): Token => ({
+      kind,
+      raw,
+      text,
+      position,
+      lineAfter: lexer.line,
+    });
     if (ident !== undefined) return made("IDENT", ident);
     if (number !== undefined) return made("NUMBER", number);
     if (punctuation !== undefined) return made(punctuation as TokenKind, punctuation);
@@ -126,7 +150,7 @@ function dequote(lexer: Lexer, raw: string, position: Position): string {
   if (lexer.report.failed()) return "";
   const inner = raw.slice(1, -1);
   let result = "";
-  for (let index = 0; index < inner.length; ) {
+  for (let index = 0; index < inner.length;) {
     const character = inner[index++] as string;
     if (character !== "\\") {
       result += character;

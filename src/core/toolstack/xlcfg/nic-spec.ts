@@ -165,4 +165,3 @@ function parseRate(report: SpecReport, nic: DeviceNic, text: string): SpecResult
   nic.rate_bytes_per_interval = Number((bytesPerSecond * interval) / 1_000_000n);
   return "ok";
 }
-

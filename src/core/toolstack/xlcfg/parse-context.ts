@@ -5,7 +5,15 @@
 import { isFailure } from "../../engine/errno.ts";
 import type { HostCpus } from "./cpu-range.ts";
 import type { DomainConfig } from "./domain-config.ts";
-import { getDefbool, getList, getLong, getString, leadingStrings, settingKind, type Reader } from "./reader.ts";
+import {
+  getDefbool,
+  getList,
+  getLong,
+  getString,
+  leadingStrings,
+  settingKind,
+  type Reader,
+} from "./reader.ts";
 import { int32, specParts } from "./strtol.ts";
 import type { XlConf } from "./xl-conf.ts";
 
@@ -47,7 +55,12 @@ export function runSections(parse: Parse, sections: readonly Section[]): number 
 }
 
 /** Copies a key's text where it is set (xlu_cfg_replace_string). */
-export function takeString<K extends string>(parse: Reader, key: string, into: { [P in K]: string | null }, field: K): void {
+export function takeString<K extends string>(
+  parse: Reader,
+  key: string,
+  into: { [P in K]: string | null },
+  field: K,
+): void {
   const text = getString(parse, key);
   if (text !== null) into[field] = text;
 }
@@ -64,7 +77,12 @@ export function takeDefbool<K extends string>(
 }
 
 /** Copies a key's number, as the int C stores it in, where it is set. */
-export function takeInt<K extends string>(parse: Reader, key: string, into: { [P in K]: number }, field: K): void {
+export function takeInt<K extends string>(
+  parse: Reader,
+  key: string,
+  into: { [P in K]: number },
+  field: K,
+): void {
   const value = getLong(parse, key);
   if (!isFailure(value)) into[field] = int32(value);
 }

@@ -83,7 +83,8 @@ function overwrite(policy: string, bit: number, characters: string): string {
   return policy.slice(0, start) + characters + policy.slice(start + characters.length);
 }
 
-const binary = (value: bigint, length: number): string => BigInt.asUintN(length, value).toString(2).padStart(length, "0");
+const binary = (value: bigint, length: number): string =>
+  BigInt.asUintN(length, value).toString(2).padStart(length, "0");
 
 function addField(policy: Policy, name: string, field: CpuidField, value: string): number {
   const [leafNumber, subleaf, register, bit, length] = field;

@@ -2,7 +2,13 @@
 //
 // Lists of devices in an xl.cfg, in the order xl reads them.
 
-import { checkVkb, parseUsbctrlPart, parseUsbdevPart, parseVdisplPart, parseVkbPart } from "./device-specs.ts";
+import {
+  checkVkb,
+  parseUsbctrlPart,
+  parseUsbdevPart,
+  parseVdisplPart,
+  parseVkbPart,
+} from "./device-specs.ts";
 import { deviceVsnd } from "./device-vsnd.ts";
 import { parseDisk } from "./disk-spec.ts";
 import {
@@ -63,24 +69,22 @@ function keyValues(parts: readonly string[]): [key: string, value: string][] {
 
 function parseP9s(parse: Parse): number | undefined {
   // xl keeps these from one share to the next.
-  const fields: Record<string, string | null> = { security_model: null, path: null, tag: null, backend: null };
+  const fields: Record<string, string | null> = {
+    security_model: null,
+    path: null,
+    tag: null,
+    backend: null,
+  };
   for (const { parts } of deviceSpecs(parse, "p9")) {
     for (const [key, value] of keyValues(parts)) {
       if (!Object.hasOwn(fields, key)) return die(parse, `Unknown string \`${key}' in 9pfs spec\n`);
       fields[key] = value;
     }
-    const { security_model, path, tag, backend } = fields;
-    if (!security_model || !path || !tag) {
-      const missing = security_model == null || path == null || tag == null;
-      if (missing) return die(parse, "9pfs spec missing required field!\n");
+    const { security_model = null, path = null, tag = null, backend = null } = fields;
+    if (security_model === null || path === null || tag === null) {
+      return die(parse, "9pfs spec missing required field!\n");
     }
-    parse.domain.p9s.push({
-      ...deviceP9.init(),
-      tag: tag ?? null,
-      path: path ?? null,
-      security_model: security_model ?? null,
-      backend_domname: backend ?? null,
-    });
+    parse.domain.p9s.push({ ...deviceP9.init(), tag, path, security_model, backend_domname: backend });
   }
   return undefined;
 }
@@ -153,7 +157,8 @@ function parseChannels(parse: Parse): number | undefined {
       else if (key === "name") channel.name = value;
       else if (key === "path") path = value;
       else if (key === "connection") {
-        if (value !== "pty" && value !== "socket") return die(parse, `unknown channel connection '${value}'\n`);
+        if (value !== "pty" && value !== "socket")
+          return die(parse, `unknown channel connection '${value}'\n`);
         connection = value;
       } else parse.stderr += `unknown channel parameter '${key}', ignoring\n`;
     }
@@ -221,9 +226,8 @@ export const parseVkbs: Section = (parse) => {
   for (const { parts } of deviceSpecs(parse, "vkb")) {
     const vkb = { ...deviceVkb.init(), devid: parse.domain.vkbs.length };
     if (!parts.every((part) => parseVkbPart(parse, vkb, part))) return 1;
-    if (!checkVkb(parse, vkb, " in vkb spec")) return 1;
+    if (!checkVkb(parse, vkb)) return 1;
     parse.domain.vkbs.push(vkb);
   }
   return undefined;
 };
-

@@ -37,7 +37,11 @@ export type ParsedDomainConfig =
  * text: the file's name, "<updated>", "<saved>". Command-line settings are part
  * of the text (see `appendExtraConfig`).
  */
-export function parseDomainConfig(source: string, text: string, environment: ParseEnvironment): ParsedDomainConfig {
+export function parseDomainConfig(
+  source: string,
+  text: string,
+  environment: ParseEnvironment,
+): ParsedDomainConfig {
   const parsed = parseConfig(source, text);
   if (!parsed.ok) {
     const stderr = `${parsed.stderr}Failed to parse config: Invalid argument\n`;

@@ -5,7 +5,17 @@
 
 import { isFailure } from "../../engine/errno.ts";
 import { altp2mModes, timerModes, tscModes } from "./domain-config.ts";
-import { die, exitErrorFail, takeDefbool, takeInt, takeMebibytes, takeString, takeStringList, type Parse, type Section } from "./parse-context.ts";
+import {
+  die,
+  exitErrorFail,
+  takeDefbool,
+  takeInt,
+  takeMebibytes,
+  takeString,
+  takeStringList,
+  type Parse,
+  type Section,
+} from "./parse-context.ts";
 import { parseHvmFirmware } from "./parse-hvm.ts";
 import { getLong, getString, type Reader } from "./reader.ts";
 import { enumFromString, int32, strtok, uint32 } from "./strtol.ts";
@@ -37,7 +47,9 @@ export const parseGuestKernel: Section = (parse) => {
   const badTimer = parseTimerMode(parse);
   if (badTimer !== undefined) return badTimer;
   takeDefbool(parse, "nestedhvm", b_info, "nested_hvm");
-  return (b_info.u.type === "hvm" ? parseHvmFirmware(parse) : parseKernelFirmware(parse)) ?? parseTracing(parse);
+  return (
+    (b_info.u.type === "hvm" ? parseHvmFirmware(parse) : parseKernelFirmware(parse)) ?? parseTracing(parse)
+  );
 };
 
 /** A key that used to be a number: says how to write it by name. */

@@ -213,7 +213,8 @@ function parseGfxPassthru(parse: Parse): number | undefined {
 
 function parseEmulated(parse: Parse): number | undefined {
   const hvm = hvmOf(parse);
-  if (takeStringList(parse, "serial", hvm, "serial_list") === "atom") takeString(parse, "serial", hvm, "serial");
+  if (takeStringList(parse, "serial", hvm, "serial_list") === "atom")
+    takeString(parse, "serial", hvm, "serial");
   takeString(parse, "boot", hvm, "boot");
   takeDefbool(parse, "usb", hvm, "usb");
   takeInt(parse, "usbversion", hvm, "usbversion");

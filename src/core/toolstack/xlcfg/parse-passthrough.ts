@@ -50,7 +50,8 @@ function parsePciDevices(parse: Parse): number | undefined {
     const pci = { ...devicePci.init(), ...defaults, rdm_policy };
     parse.domain.pcidevs.push(pci);
     const refused = parsePciSpec(parse, pci, spec);
-    if (refused !== 0) return die(parse, `unable to parse PCI_SPEC_STRING \`${spec}' for passthrough\n`, refused);
+    if (refused !== 0)
+      return die(parse, `unable to parse PCI_SPEC_STRING \`${spec}' for passthrough\n`, refused);
   }
   if (parse.domain.pcidevs.length > 0 && u.type === "pv") u.e820_host = true;
   return undefined;

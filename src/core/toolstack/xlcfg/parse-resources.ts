@@ -40,7 +40,11 @@ function parseVcpus(parse: Parse): number | undefined {
   if (!isFailure(given)) {
     vcpus = Number(given);
     if (int32(given) < 0) {
-      return die(parse, "libxl: error: libxl_utils.c:809:libxl_cpu_bitmap_alloc: invalid number of cpus provided\nUnable to allocate cpumap\n");
+      return die(
+        parse,
+        "libxl: error: libxl_utils.c:809:libxl_cpu_bitmap_alloc: invalid number of cpus provided\n" +
+          "Unable to allocate cpumap\n",
+      );
     }
     b_info.avail_vcpus = Array.from({ length: int32(given) }, (_, vcpu) => vcpu);
   }
@@ -68,7 +72,8 @@ function parseAffinity(parse: Parse, key: "cpus" | "cpus_soft"): number | undefi
   const kind = settingKind(parse, key);
   if (kind === "missing") return undefined;
   const list = getList(parse, key, true);
-  const texts = list === null ? [getString(parse, key) ?? ""] : leadingStrings(list).slice(0, b_info.max_vcpus);
+  const texts =
+    list === null ? [getString(parse, key) ?? ""] : leadingStrings(list).slice(0, b_info.max_vcpus);
   const maps: number[][] = [];
   for (const text of texts) {
     const bitmap = allocCpuBitmap(host);

@@ -104,10 +104,7 @@ function checkTotals(parse: Parse, totals: { vcpus: number; memkb: number }): nu
     if (b_info.max_vcpus !== totals.vcpus) return die(parse, "xl: vnuma vcpus and maxvcpus= mismatch\n");
   } else {
     if (parse.environment.host.onlineCpus < totals.vcpus) {
-      return die(
-        parse,
-        "xl: vnuma specifies more vcpus than pcpus, use maxvcpus= to override this check.\n",
-      );
+      return die(parse, "xl: vnuma specifies more vcpus than pcpus, use maxvcpus= to override this check.\n");
     }
     b_info.max_vcpus = int32(BigInt(totals.vcpus));
   }

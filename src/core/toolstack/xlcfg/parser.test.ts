@@ -58,7 +58,12 @@ describe("xl.cfg's syntax", () => {
       syntax: {
         source: "f",
         assignments: [
-          { name: "a", operator: "=", position: { line: 1, column: 1 }, value: { position: { line: 1, column: 3 } } },
+          {
+            name: "a",
+            operator: "=",
+            position: { line: 1, column: 1 },
+            value: { position: { line: 1, column: 3 } },
+          },
           {
             name: "bc",
             position: { line: 2, column: 3 },
@@ -95,10 +100,10 @@ describe("xl's own words for errors", () => {
     ['a="x\n', lineOf(1, "`\"x'", "lexical error")],
     [
       String.raw`a="\x41"`,
-      lineOf(1, "`\"\\x41\"'", "invalid digit after backslash hexnumerical character escape in quoted string"),
+      lineOf(1, '`"\\x41"\'', "invalid digit after backslash hexnumerical character escape in quoted string"),
     ],
-    [String.raw`a="\q"`, lineOf(1, "`\"\\q\"'", "invalid character after backlash in quoted string")],
-    ['a=[1]\na+="x"\n', lineOf(2, "`\"x\"'", `can't add [list] to "string" or vice versa`)],
+    [String.raw`a="\q"`, lineOf(1, '`"\\q"\'', "invalid character after backlash in quoted string")],
+    ['a=[1]\na+="x"\n', lineOf(2, '`"x"\'', `can't add [list] to "string" or vice versa`)],
     // Errors on further lines are reported too, once a line read well has passed.
     [
       "a b\nc=1\nd=1\ne f\n",
@@ -112,11 +117,14 @@ describe("xl's own words for errors", () => {
 
 describe("our own line", () => {
   test.each([
-    ['name = "x"\nmemory = (((\n', 'f:2:10: expected a name, a number, a quoted string, or one of = += [ ] , ; and not "((("\n'],
+    [
+      'name = "x"\nmemory = (((\n',
+      'f:2:10: expected a name, a number, a quoted string, or one of = += [ ] , ; and not "((("\n',
+    ],
     ["a = 1\nbb 5\n", 'f:2:4: expected "+=" or "=", found a number\n'],
     ["a = [ 1, 2\n", 'f:2:1: expected "]", found the end of the file\n'],
     ["a = [1]\na += 'x'\n", 'f:2:6: expected a [list], as "a" has been on line 1\n'],
-    [String.raw`a = "x\q"`, 'f:1:7: expected one of \\\\ \\" \\\' \\a \\b \\f \\n \\r \\t \\v and not \\q\n'],
+    [String.raw`a = "x\q"`, "f:1:7: expected one of \\\\ \\\" \\' \\a \\b \\f \\n \\r \\t \\v and not \\q\n"],
   ])("%j", (text, expected) => {
     const parsed = parseConfig("f", text);
     expect(parsed.ok ? "" : parsed.hint).toBe(expected);
@@ -132,7 +140,9 @@ const { value } = fc.letrec<{ value: ConfigValue }>((tie) => ({
   value: fc.oneof(
     { depthSize: "small" },
     atom,
-    fc.array(tie("value"), { maxLength: 4 }).map((values): ConfigValue => ({ kind: "list", values, position })),
+    fc
+      .array(tie("value"), { maxLength: 4 })
+      .map((values): ConfigValue => ({ kind: "list", values, position })),
   ),
 }));
 const assignment = fc.record({
@@ -157,7 +167,25 @@ test("what is printed parses to the same tree", () => {
 });
 
 test("no text makes it throw or go on for ever, and a failure always says where", () => {
-  const pieces = fc.constantFrom("a", "=", "+=", "[", "]", ",", ";", "\n", " ", '"', "'", "1", "# ", "\\", "(", "é", "\r");
+  const pieces = fc.constantFrom(
+    "a",
+    "=",
+    "+=",
+    "[",
+    "]",
+    ",",
+    ";",
+    "\n",
+    " ",
+    '"',
+    "'",
+    "1",
+    "# ",
+    "\\",
+    "(",
+    "é",
+    "\r",
+  );
   fc.assert(
     fc.property(fc.array(pieces, { maxLength: 40 }), (parts) => {
       const parsed = parseConfig("f", parts.join(""));

@@ -139,7 +139,13 @@ function shift(parser: Parser): Token {
   return token;
 }
 
-const shownKinds: Partial<Record<TokenKind, string>> = { "=": "'='", ";": "';'", "[": "'['", "]": "']'", ",": "','" };
+const shownKinds: Partial<Record<TokenKind, string>> = {
+  "=": "'='",
+  ";": "';'",
+  "[": "'['",
+  "]": "']'",
+  ",": "','",
+};
 const readableKinds: Partial<Record<TokenKind, string>> = {
   $end: "the end of the file",
   IDENT: "a name",
@@ -157,7 +163,11 @@ function syntaxError(parser: Parser, expected: readonly TokenKind[]): Interrupte
     // The scanner gives the line of the token; it does not move the position at the end of the file.
     reportError(parser, message, token.kind === "$end" ? parser.lexer.line : token.position.line);
     const readable = (kind: TokenKind): string => readableKinds[kind] ?? `"${kind}"`;
-    addHint(parser, token.position, `expected ${expected.map(readable).join(" or ")}, found ${readable(token.kind)}`);
+    addHint(
+      parser,
+      token.position,
+      `expected ${expected.map(readable).join(" or ")}, found ${readable(token.kind)}`,
+    );
   }
   parser.failed = true;
   return recover;

@@ -20,7 +20,9 @@ export function parseBdf(pci: DevicePci, text: string): number {
   const match = colons === 1 || colons === 2 ? shape.exec(text) : null;
   if (match === null) return 0;
   const [whole, domain, bus, dev, func] = match as unknown as [string, string, string, string, string];
-  const numbers = [domain || "0", bus, dev, func === "*" ? "0" : func].map((digits) => Number.parseInt(digits, 16));
+  const numbers = [domain || "0", bus, dev, func === "*" ? "0" : func].map((digits) =>
+    Number.parseInt(digits, 16),
+  );
   const [domainNumber, busNumber, devNumber, funcNumber] = numbers as [number, number, number, number];
   if (domainNumber > 0xffff || busNumber > 0xff || devNumber > 0x1f || funcNumber > 7) return 0;
   pci.vfunc_mask = func === "*" ? allFunctions : 1;

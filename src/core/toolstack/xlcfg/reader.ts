@@ -31,7 +31,8 @@ function atom(reader: Reader, name: string, warn: boolean): { setting: Setting; 
   if (setting === undefined) return fail("ESRCH");
   if (setting.value.kind === "list") {
     if (warn) {
-      reader.stderr += `${here(reader, setting)} warning: parameter \`${name}' is a list but should be a single value\n`;
+      const what = `parameter \`${name}' is a list but should be a single value`;
+      reader.stderr += `${here(reader, setting)} warning: ${what}\n`;
     }
     return fail("EINVAL");
   }
@@ -53,10 +54,14 @@ export function getLong(reader: Reader, name: string, quiet = false): bigint | F
     if (!quiet) reader.stderr += `${here(reader, setting)} warning: ${what}\n`;
     return fail(errno);
   };
-  if (setting.operator === "+=") return refuse("EINVAL", `can't use += with numbers for parameter \`${name}'`);
+  if (setting.operator === "+=")
+    return refuse("EINVAL", `can't use += with numbers for parameter \`${name}'`);
   const { value, end, overflow } = strtol(text, 0);
   if (overflow) {
-    return refuse("ERANGE", `parameter \`${name}' could not be parsed as a number: Numerical result out of range`);
+    return refuse(
+      "ERANGE",
+      `parameter \`${name}' could not be parsed as a number: Numerical result out of range`,
+    );
   }
   if (end === 0 || end < text.length) return refuse("EINVAL", `parameter \`${name}' is not a valid number`);
   return value;

@@ -79,7 +79,10 @@ export function matchOption(option: string, part: string): string | undefined {
 }
 
 /** An enumeration's value by name, whatever the case (libxl_TYPE_from_string). */
-export function enumFromString<const N extends readonly string[]>(names: N, text: string): N[number] | undefined {
+export function enumFromString<const N extends readonly string[]>(
+  names: N,
+  text: string,
+): N[number] | undefined {
   const lower = text.toLowerCase();
   return names.find((name) => name === lower);
 }

@@ -38,7 +38,9 @@ export interface ConfigSyntax {
 
 /** xl.cfg text that parses to these assignments again. */
 export function printConfig(assignments: readonly Assignment[]): string {
-  return assignments.map(({ name, operator, value }) => `${name} ${operator} ${printValue(value)}\n`).join("");
+  return assignments
+    .map(({ name, operator, value }) => `${name} ${operator} ${printValue(value)}\n`)
+    .join("");
 }
 
 /** One value as xl.cfg text. */
@@ -60,5 +62,5 @@ const escapes: Record<string, string> = {
 };
 
 function quote(text: string): string {
-  return `"${[...text].map((character) => escapes[character] ?? character).join("")}"`;
+  return `"${Array.from(text, (character) => escapes[character] ?? character).join("")}"`;
 }

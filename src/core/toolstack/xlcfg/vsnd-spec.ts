@@ -28,7 +28,12 @@ export function parseVsndItem(report: SpecReport, vsnd: DeviceVsnd, item: string
   return params.every((param) => parseParam(report, vsnd, kind, param));
 }
 
-function parseParam(report: SpecReport, vsnd: DeviceVsnd, kind: "card" | "pcm" | "stream", param: string): boolean {
+function parseParam(
+  report: SpecReport,
+  vsnd: DeviceVsnd,
+  kind: "card" | "pcm" | "stream",
+  param: string,
+): boolean {
   const pcm = vsnd.pcms.at(-1);
   const stream = pcm?.streams.at(-1);
   const holder = kind === "card" ? vsnd : kind === "pcm" ? pcm : stream;

@@ -135,7 +135,11 @@ export const grantLimits = [
 ] as const;
 
 /** A grant limit from a configuration, `fallback` where it is unset, undefined where xl exits without a word. */
-export function readGrantLimit(reader: Reader, key: string, fallback: number | null): number | null | undefined {
+export function readGrantLimit(
+  reader: Reader,
+  key: string,
+  fallback: number | null,
+): number | null | undefined {
   const value = getBoundedLong(reader, key, 0n, 2n ** 31n - 1n, true);
   if (!isFailure(value)) return Number(value);
   return value.errno === "ESRCH" ? fallback : undefined;

@@ -93,10 +93,6 @@ export function formatDomainDetails(domains: readonly { domid: number; config: D
 /** xl create --dryrun, and with -d before creating. */
 export const formatDomainConfig = (config: DomainConfig): string => printJson(domainConfig.toJson(config));
 
-/** What xl config-update -d and its dry run show. */
-export const formatUpdatedConfig = (config: DomainConfig): string =>
-  printJson({ domid: null, config: domainConfig.toJson(config) });
-
 /** xl vm-list. */
 export function formatVmList(rows: readonly { uuid: string; domid: number; name: string | null }[]): string {
   const lines = rows.map(({ uuid, domid, name }) => `${uuid}  ${domid}    ${left(name, 30)}\n`);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// xl vcpu-list (tools/xl/xl_vcpu.c) and the dry run of vcpu-pin.
+// xl vcpu-list (tools/xl/xl_vcpu.c).
 
 import { formatBitmap, left, right, secondsOf } from "./printf.ts";
 
@@ -38,14 +38,4 @@ export function formatVcpuRows(
     return `${who}${state}${right(secondsOf(vcpu.vcpuTimeNs), 9)}  ${affinity}\n`;
   });
   return lines.join("");
-}
-
-/** xl -N vcpu-pin. A null affinity is left alone. */
-export function formatVcpuPinDryRun(
-  hard: readonly number[] | null,
-  soft: readonly number[] | null,
-  cpus: number,
-): string {
-  const softText = soft === null ? "" : ` ${formatBitmap(soft, cpus)}`;
-  return `cpumap: ${hard === null ? "-" : formatBitmap(hard, cpus)}${softText}\n`;
 }
