@@ -27,7 +27,6 @@ const INT_MAX = 0x7fffffff;
 
 export const CDF_hvm = 1;
 export const CDF_hap = 2;
-export const CDF_s3_integrity = 4;
 export const CDF_oos_off = 8;
 export const CDF_xs_domain = 16;
 export const CDF_iommu = 32;

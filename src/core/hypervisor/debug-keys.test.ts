@@ -15,11 +15,25 @@ import { schedopBlock, schedopShutdown } from "./sched-op.ts";
 import { debugKeys, readconsole } from "./sysctl.ts";
 import { TestHost, xl } from "./testing.ts";
 import { VIRQ_TIMER } from "./virq.ts";
-import { vmAssist } from "./vm-assist.ts";
+import {
+  VMASST_TYPE_4gb_segments,
+  VMASST_TYPE_pae_extended_cr3,
+  VMASST_TYPE_runstate_update_flag,
+  VMASST_TYPE_writable_pagetables,
+  vmAssist,
+} from "./vm-assist.ts";
 
 const xenstored: Caller = { domid: 0, process: "xenstored" };
 const xenconsoled: Caller = { domid: 0, process: "xenconsoled" };
 const HANDLE = "6953b909a99c45a5ae9f9aa41647a7e9";
+
+/** What Linux switches on (arch/x86/xen/setup.c, enlighten_pv.c). */
+const LINUX_ASSISTS = [
+  VMASST_TYPE_4gb_segments,
+  VMASST_TYPE_writable_pagetables,
+  VMASST_TYPE_pae_extended_cr3,
+  VMASST_TYPE_runstate_update_flag,
+];
 
 /** Brings a PV Linux guest as far as the recordings' guests were: rings mapped, kernel up and idle. */
 function guestUp(t: TestHost): { domid: number; handles: number[]; ports: number[]; mfn: number } {
@@ -51,7 +65,7 @@ function guestUp(t: TestHost): { domid: number; handles: number[]; ports: number
     const kernel = { domid, process: "kernel" };
     mapSharedFrames(host, kernel);
     evtchn.initControl(host, kernel);
-    for (const type of [0, 2, 3, 5]) vmAssist(host, kernel, { type, enable: true });
+    for (const type of LINUX_ASSISTS) vmAssist(host, kernel, { type, enable: true });
     evtchn.bindVirq(host, kernel, { virq: VIRQ_TIMER, vcpu: 0 });
     for (let i = 0; i < 4; i++) evtchn.bindIpi(host, kernel, { vcpu: 0 });
     evtchn.send(host, kernel, { port: 4 });

@@ -46,7 +46,8 @@ export function populatePhysmap(
   if (isFailure(d)) return traced(host, caller, name, args.domid, shown, d);
   const mfns: number[] = [];
   const allowed = order <= (isPrivileged(host, caller) ? CTLDOM_MAX_ORDER : DOMU_MAX_ORDER) && order <= MAX_ORDER;
-  while (allowed && mfns.length < gpfns.length) {
+  const wanted = allowed ? gpfns.length : 0;
+  while (mfns.length < wanted) {
     const got = populateSome(host, d, gpfns, mfns.length, order, addressBits);
     if (got.length === 0) break;
     for (const mfn of got) mfns.push(mfn);

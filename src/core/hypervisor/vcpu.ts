@@ -13,7 +13,6 @@ import { machineOf } from "./machine.ts";
 /** Bits of `pauseFlags` (xen/sched.h). */
 export const VPF_blocked = 1;
 export const VPF_down = 2;
-export const VPF_in_reset = 128;
 
 /** A vCPU; its cell's identifier is `vcpuId(domid, vcpu)`. */
 export interface Vcpu {

@@ -11,7 +11,6 @@ import { setPending, virqPortCell } from "./port.ts";
 
 export const VIRQ_TIMER = 0;
 export const VIRQ_DEBUG = 1;
-export const VIRQ_CONSOLE = 2;
 /** A domain was shut down, died or is gone. */
 export const VIRQ_DOM_EXC = 3;
 export const VIRQ_CON_RING = 8;
