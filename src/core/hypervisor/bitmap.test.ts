@@ -2,33 +2,49 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { PlainCells } from "../engine/cells.ts";
-import { bitmap, bitmapEmpty, findNextBit, findNextZeroBit, findPrevBit, testAndClearBit, testAndSetBit } from "./bitmap.ts";
+import {
+  bitmap,
+  bitmapEmpty,
+  findNextBit,
+  findNextZeroBit,
+  findPrevBit,
+  testAndClearBit,
+  testAndSetBit,
+} from "./bitmap.ts";
 
 const SIZE = 32 ** 3;
 
 test("agrees with a sorted list on any sequence of changes", () => {
-  const bit = fc.oneof(fc.integer({ min: 0, max: 130 }), fc.integer({ min: 0, max: SIZE - 1 }), fc.integer({ min: SIZE - 40, max: SIZE - 1 }));
+  const bit = fc.oneof(
+    fc.integer({ min: 0, max: 130 }),
+    fc.integer({ min: 0, max: SIZE - 1 }),
+    fc.integer({ min: SIZE - 40, max: SIZE - 1 }),
+  );
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.boolean(), bit), { maxLength: 120 }), fc.array(bit, { minLength: 1 }), (changes, asked) => {
-      const cells = new PlainCells();
-      const map = bitmap("t", 3);
-      const model = new Set<number>();
-      for (const [set, at] of changes) {
-        const before = model.has(at);
-        expect(set ? testAndSetBit(cells, map, at) : testAndClearBit(cells, map, at)).toBe(before);
-        if (set) model.add(at);
-        else model.delete(at);
-      }
-      expect(bitmapEmpty(cells, map)).toBe(model.size === 0);
-      const sorted = [...model].toSorted((a, b) => a - b);
-      for (const from of asked) {
-        expect(findNextBit(cells, map, from)).toBe(sorted.find((x) => x >= from) ?? -1);
-        expect(findPrevBit(cells, map, from)).toBe(sorted.findLast((x) => x <= from) ?? -1);
-        let zero = from;
-        while (model.has(zero)) zero++;
-        expect(findNextZeroBit(cells, map, from)).toBe(zero < SIZE ? zero : -1);
-      }
-    }),
+    fc.property(
+      fc.array(fc.tuple(fc.boolean(), bit), { maxLength: 120 }),
+      fc.array(bit, { minLength: 1 }),
+      (changes, asked) => {
+        const cells = new PlainCells();
+        const map = bitmap("t", 3);
+        const model = new Set<number>();
+        for (const [set, at] of changes) {
+          const before = model.has(at);
+          expect(set ? testAndSetBit(cells, map, at) : testAndClearBit(cells, map, at)).toBe(before);
+          if (set) model.add(at);
+          else model.delete(at);
+        }
+        expect(bitmapEmpty(cells, map)).toBe(model.size === 0);
+        const sorted = [...model].toSorted((a, b) => a - b);
+        for (const from of asked) {
+          expect(findNextBit(cells, map, from)).toBe(sorted.find((x) => x >= from) ?? -1);
+          expect(findPrevBit(cells, map, from)).toBe(sorted.findLast((x) => x <= from) ?? -1);
+          let zero = from;
+          while (model.has(zero)) zero++;
+          expect(findNextZeroBit(cells, map, from)).toBe(zero < SIZE ? zero : -1);
+        }
+      },
+    ),
   );
 });
 

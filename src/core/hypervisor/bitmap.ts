@@ -63,7 +63,7 @@ export function testAndSetBit(cells: Cells, map: Bitmap, bit: number): boolean {
       edited.some = (edited.some | mask) >>> 0;
       if (full) edited.all = (edited.all | mask) >>> 0;
     }
-    below = old === undefined ? (full ? mask >>> 0 : 0) : ((full ? old.all | mask : old.all) >>> 0);
+    below = old === undefined ? (full ? mask >>> 0 : 0) : (full ? old.all | mask : old.all) >>> 0;
   }
   return false;
 }
@@ -132,7 +132,13 @@ export function findNextZeroBit(cells: Cells, map: Bitmap, from: number): number
  * Climbs from `from` until a word offers a candidate on the wanted side, then
  * goes down to it: at most two words a level.
  */
-function search(cells: Cells, map: Bitmap, from: number, direction: 1 | -1, candidates: (w: Readonly<Word> | undefined) => number): number {
+function search(
+  cells: Cells,
+  map: Bitmap,
+  from: number,
+  direction: 1 | -1,
+  candidates: (w: Readonly<Word> | undefined) => number,
+): number {
   const size = 32 ** map.levels;
   let at = direction === 1 ? Math.max(from, 0) : Math.min(from, size - 1);
   if (at >= size || at < 0) return -1;
@@ -141,14 +147,22 @@ function search(cells: Cells, map: Bitmap, from: number, direction: 1 | -1, cand
     const bit = at - index * 32;
     const side = direction === 1 ? (ALL << bit) >>> 0 : ALL >>> (31 - bit);
     const found = (candidates(word(cells, map, level, index)) & side) >>> 0;
-    if (found !== 0) return descend(cells, map, level, index * 32 + pick(found, direction), direction, candidates);
+    if (found !== 0)
+      return descend(cells, map, level, index * 32 + pick(found, direction), direction, candidates);
     at = index + direction;
     if (at < 0 || at >= 32 ** (map.levels - level - 1)) return -1;
   }
   return -1;
 }
 
-function descend(cells: Cells, map: Bitmap, level: number, at: number, direction: 1 | -1, candidates: (w: Readonly<Word> | undefined) => number): number {
+function descend(
+  cells: Cells,
+  map: Bitmap,
+  level: number,
+  at: number,
+  direction: 1 | -1,
+  candidates: (w: Readonly<Word> | undefined) => number,
+): number {
   for (let below = level - 1; below >= 0; below--) {
     at = at * 32 + pick(candidates(word(cells, map, below, at)), direction);
   }

@@ -25,7 +25,8 @@ export function initChangedDomains(cells: Cells): void {
 export function resetChangedDomains(cells: Cells): void {
   if (cells.get(changedDomainsCell, 0) === undefined) return;
   cells.drop(changedDomainsCell, 0);
-  for (let domid = findNextBit(cells, changed, 0); domid >= 0; domid = findNextBit(cells, changed, 0)) clearBit(cells, changed, domid);
+  for (let domid = findNextBit(cells, changed, 0); domid >= 0; domid = findNextBit(cells, changed, 0))
+    clearBit(cells, changed, domid);
 }
 
 /** A domain came, was shut down, died or went. */

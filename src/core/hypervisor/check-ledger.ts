@@ -72,7 +72,11 @@ function checkGrants(cells: Cells, domid: number): string[] {
 function handlesOf(cells: Cells, mapper: number, granter: number, ref: number): number {
   const handles = handlesInUse(mapper);
   let parts = 0;
-  for (let handle = findNextBit(cells, handles, 0); handle >= 0; handle = findNextBit(cells, handles, handle + 1)) {
+  for (
+    let handle = findNextBit(cells, handles, 0);
+    handle >= 0;
+    handle = findNextBit(cells, handles, handle + 1)
+  ) {
     const track = must(cells, maptrackCell, `${mapper}/${handle}`);
     if (track.domid === granter && track.ref === ref) parts += (track.flags & 1) + ((track.flags >> 1) & 1);
   }

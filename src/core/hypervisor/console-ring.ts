@@ -23,7 +23,9 @@ interface ConsoleRing {
   cleared: number;
 }
 
-export const consoleRingCell = cellType<ConsoleRing>("console-ring", { provenance: ["chunks", "produced", "cleared"] });
+export const consoleRingCell = cellType<ConsoleRing>("console-ring", {
+  provenance: ["chunks", "produced", "cleared"],
+});
 
 /** Starts with an empty ring. */
 export function consoleInit(cells: Cells): void {
@@ -32,7 +34,10 @@ export function consoleInit(cells: Cells): void {
 
 /** Prints lines to the hypervisor's console, each with Xen's mark before it. `text` needs no line break at its end. */
 export function printk(host: Host, text: string): void {
-  const marked = text.split("\n").map((line) => `(XEN) ${line}\n`).join("");
+  const marked = text
+    .split("\n")
+    .map((line) => `(XEN) ${line}\n`)
+    .join("");
   const ring = host.edit(consoleRingCell, 0);
   let tail = (ring.chunks.pop() ?? "") + marked;
   for (; tail.length > CHUNK; tail = tail.slice(CHUNK)) ring.chunks.push(tail.slice(0, CHUNK));

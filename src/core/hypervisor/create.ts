@@ -9,7 +9,14 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { setBit, testAndClearBit } from "./bitmap.ts";
 import { domainChangedState } from "./changed-domains.ts";
-import { domainCell, domainInfoCell, domainPagesCell, domainRefsCell, domlist, SHUTDOWN_CODE_INVALID } from "./domain.ts";
+import {
+  domainCell,
+  domainInfoCell,
+  domainPagesCell,
+  domainRefsCell,
+  domlist,
+  SHUTDOWN_CODE_INVALID,
+} from "./domain.ts";
 import type { DomainType } from "./domain.ts";
 import { domidFree, incarnationCell } from "./domid.ts";
 import { evtchnInit } from "./event-channel.ts";
@@ -97,7 +104,12 @@ function typeOf(config: DomainConfig): DomainType {
  * reserved by the caller. Whatever fails, nothing is left of it and the domid is
  * free.
  */
-export function domainCreate(host: Host, domid: number, config: DomainConfig, isPrivileged: boolean): 0 | Failure {
+export function domainCreate(
+  host: Host,
+  domid: number,
+  config: DomainConfig,
+  isPrivileged: boolean,
+): 0 | Failure {
   const sane = sanitiseConfig(config);
   if (isFailure(sane)) {
     domidFree(host, domid);
@@ -174,7 +186,13 @@ function construct(host: Host, domid: number, config: DomainConfig): 0 | Failure
   d.controllerPauseCount = 1;
   d.pauseCount = 1;
   evtchnInit(host, domid, Math.min(config.maxEvtchnPort >>> 0, INT_MAX));
-  const granted = grantTableInit(host, domid, config.maxGrantFrames, config.maxMaptrackFrames, config.grantOpts);
+  const granted = grantTableInit(
+    host,
+    domid,
+    config.maxGrantFrames,
+    config.maxMaptrackFrames,
+    config.grantOpts,
+  );
   if (isFailure(granted)) return granted;
   // cpupool 0 has all processors; no other can be made.
   return config.cpupoolId === 0 || config.cpupoolId === 0xffffffff ? 0 : fail("ENOENT");
@@ -192,13 +210,17 @@ function unwind(host: Host, domid: number): void {
     testAndClearBit(host, portsInUse(domid), 0);
     host.drop(portCell, portId(domid, 0));
   }
-  for (const cell of [domainInfoCell, domainPagesCell, domainRefsCell, domainCell]) host.drop<object>(cell, domid);
+  for (const cell of [domainInfoCell, domainPagesCell, domainRefsCell, domainCell])
+    host.drop<object>(cell, domid);
   domidFree(host, domid);
 }
 
 /** A number no other domain of this host has or had: a hash of what makes this one unlike them (splitmix64). */
 function uniqueId(seed: number, domid: number, incarnation: number): bigint {
-  let z = BigInt.asUintN(64, BigInt(seed) * 0x9e3779b97f4a7c15n + (BigInt(incarnation) << 16n) + BigInt(domid));
+  let z = BigInt.asUintN(
+    64,
+    BigInt(seed) * 0x9e3779b97f4a7c15n + (BigInt(incarnation) << 16n) + BigInt(domid),
+  );
   z = BigInt.asUintN(64, (z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n);
   z = BigInt.asUintN(64, (z ^ (z >> 27n)) * 0x94d049bb133111ebn);
   return z ^ (z >> 31n);

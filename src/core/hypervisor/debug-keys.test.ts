@@ -87,13 +87,18 @@ function pressed(t: TestHost, key: string, from: RegExp): string[] {
     expect(lines.every((line) => line.startsWith("(XEN) "))).toBe(true);
     const body = lines.map((line) => line.slice("(XEN) ".length));
     const end = body.findIndex((line) => /^Notifying|^gnttab_usage_print_all \] done/.test(line));
-    return body.slice(body.findIndex((line) => from.test(line)), end < 0 ? undefined : end);
+    return body.slice(
+      body.findIndex((line) => from.test(line)),
+      end < 0 ? undefined : end,
+    );
   });
 }
 
 /** Frame numbers are the machine's own. */
 function framesMasked(lines: string[]): string[] {
-  return lines.map((line) => line.replace(/(DomPage|XenPage) [0-9a-f]{16}/, "$1 FRAME").replace(/0x1[0-9a-f]{5}\b/g, "FRAME"));
+  return lines.map((line) =>
+    line.replace(/(DomPage|XenPage) [0-9a-f]{16}/, "$1 FRAME").replace(/0x1[0-9a-f]{5}\b/g, "FRAME"),
+  );
 }
 
 test("key q of a running domain", () => {
@@ -190,9 +195,11 @@ test("a domain held by a foreign mapping (recording k1), until it is unmapped", 
   const gfn = guest.mfn + 256;
   t.act((host) => mapForeign(host, holdmap, { domid: guest.domid, gfn }));
   destroyed(t, guest);
-  expect(framesMasked(pressed(t, "q", /^General information for domain 1:/)).map((line) => line.replace(/pause_flags=\d/, "pause_flags=0"))).toEqual(
-    zombie(["    DomPage FRAME: caf=00000001, taf=e400000000000001"], "nr_pages=1 xenheap_pages=0"),
-  );
+  expect(
+    framesMasked(pressed(t, "q", /^General information for domain 1:/)).map((line) =>
+      line.replace(/pause_flags=\d/, "pause_flags=0"),
+    ),
+  ).toEqual(zombie(["    DomPage FRAME: caf=00000001, taf=e400000000000001"], "nr_pages=1 xenheap_pages=0"));
   expect(pressed(t, "g", /^grant-table for remote d1/).at(-1)).toBe("no active grant table entries");
   t.act((host) => unmapForeign(host, holdmap, { mfn: gfn }));
   t.settle();
@@ -203,9 +210,15 @@ test("a domain held by its mapped shared_info (recording k3)", () => {
   const t = new TestHost();
   const guest = guestUp(t);
   const { sharedInfo } = must(t.world, domainPagesCell, guest.domid);
-  t.act((host) => mapForeign(host, { domid: 0, process: "holdmap" }, { domid: guest.domid, gfn: sharedInfo }));
+  t.act((host) =>
+    mapForeign(host, { domid: 0, process: "holdmap" }, { domid: guest.domid, gfn: sharedInfo }),
+  );
   destroyed(t, guest);
-  expect(framesMasked(pressed(t, "q", /^General information for domain 1:/)).map((line) => line.replace(/pause_flags=\d/, "pause_flags=0"))).toEqual(
+  expect(
+    framesMasked(pressed(t, "q", /^General information for domain 1:/)).map((line) =>
+      line.replace(/pause_flags=\d/, "pause_flags=0"),
+    ),
+  ).toEqual(
     zombie(["    XenPage FRAME: caf=4000000000000001, taf=e400000000000002"], "nr_pages=0 xenheap_pages=1"),
   );
 });
@@ -214,7 +227,8 @@ test("a dead domain prints at most 16 writable pages", () => {
   const t = new TestHost();
   const guest = guestUp(t);
   t.act((host) => {
-    for (let i = 0; i < 40; i++) mapForeign(host, { domid: 0, process: "qemu" }, { domid: guest.domid, gfn: guest.mfn + 100 + i });
+    for (let i = 0; i < 40; i++)
+      mapForeign(host, { domid: 0, process: "qemu" }, { domid: guest.domid, gfn: guest.mfn + 100 + i });
     schedopShutdown(host, { domid: guest.domid, process: "kernel" }, { reason: ShutdownCode.crash });
   });
   destroyed(t, guest);

@@ -26,7 +26,9 @@ import { sendVcpuVirq, VIRQ_DEBUG, virqPort } from "./virq.ts";
 import { watchdogsOf } from "./watchdog-timer.ts";
 
 /** Keys that print something, and what `h` says about them. */
-const keys: { readonly [key: string]: { readonly does: string; readonly dump: (host: Host) => Iterable<string> } } = {
+const keys: {
+  readonly [key: string]: { readonly does: string; readonly dump: (host: Host) => Iterable<string> };
+} = {
   e: { does: "dump evtchn info", dump: dumpEvtchnInfo },
   g: { does: "print grant table usage", dump: gnttabUsagePrintAll },
   h: { does: "show this message", dump: showHandlers },
@@ -40,7 +42,8 @@ export function handleKeypress(host: Host, key: string): void {
 
 function* showHandlers(): Iterable<string> {
   yield "'h' pressed -> showing installed handlers";
-  for (const [key, { does }] of Object.entries(keys)) yield ` key '${key}' (ascii '${hex(key.charCodeAt(0), 2)}') => ${does}`;
+  for (const [key, { does }] of Object.entries(keys))
+    yield ` key '${key}' (ascii '${hex(key.charCodeAt(0), 2)}') => ${does}`;
 }
 
 function hex(value: number | bigint, digits: number): string {
@@ -50,7 +53,7 @@ function hex(value: number | bigint, digits: number): string {
 /** Numbers as Xen prints a CPU mask: `0-1`, `0,2`. */
 function ranges(numbers: readonly number[]): string {
   const parts: string[] = [];
-  for (let i = 0; i < numbers.length; ) {
+  for (let i = 0; i < numbers.length;) {
     let end = i;
     while (numbers[end + 1] === (numbers[end] as number) + 1) end++;
     parts.push(end === i ? `${numbers[i]}` : `${numbers[i]}-${numbers[end]}`);
@@ -134,7 +137,12 @@ function pageLine(list: "DomPage" | "XenPage", cells: Cells, mfn: number): strin
   return `    ${list} ${hex(mfn, 16)}: caf=${hex(countInfo(page), 8)}, taf=${hex(typeInfo(page), 16)}`;
 }
 
-function* dumpVcpu(cells: Cells, d: DeepReadonly<Domain>, vcpu: number, v: DeepReadonly<Vcpu>): Iterable<string> {
+function* dumpVcpu(
+  cells: Cells,
+  d: DeepReadonly<Domain>,
+  vcpu: number,
+  v: DeepReadonly<Vcpu>,
+): Iterable<string> {
   const all = Array.from({ length: machineOf(cells).nrCpus }, (_, cpu) => cpu);
   const cpus = (affinity: "all" | readonly number[]): string => ranges(affinity === "all" ? all : affinity);
   const runs = vcpuRunnable(d, v);
@@ -189,7 +197,12 @@ function evtchnLine(cells: Cells, domid: number, port: number): string {
   const queued = chn.pending && !chn.masked ? "  0   " : "  -   ";
   const link = must(cells, evtchnTableCell, domid).abi === "fifo" ? queued : "";
   const bits = `${Number(chn.pending)}/${Number(chn.masked)}/${link}`;
-  const what = { unbound: ` d=${chn.remoteDomid}`, interdomain: ` d=${chn.remoteDomid} p=${chn.remotePort}`, pirq: ` p=${chn.pirq} i=${chn.pirq}`, virq: ` v=${chn.virq}` };
+  const what = {
+    unbound: ` d=${chn.remoteDomid}`,
+    interdomain: ` d=${chn.remoteDomid} p=${chn.remotePort}`,
+    pirq: ` p=${chn.pirq} i=${chn.pirq}`,
+    virq: ` v=${chn.virq}`,
+  };
   const detail = chn.state in what ? what[chn.state as keyof typeof what] : "";
   return `    ${String(port).padStart(4)} [${bits}]: s=${portStates.indexOf(chn.state)} n=${chn.notifyVcpu} x=${chn.xenConsumer}${detail}`;
 }

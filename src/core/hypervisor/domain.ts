@@ -19,10 +19,26 @@ export type DomainType = "pv" | "pvh" | "hvm";
 export const SHUTDOWN_CODE_INVALID = 0xffffffff;
 
 /** SHUTDOWN_* of public/sched.h. */
-export const ShutdownCode = { poweroff: 0, reboot: 1, suspend: 2, crash: 3, watchdog: 4, soft_reset: 5 } as const;
+export const ShutdownCode = {
+  poweroff: 0,
+  reboot: 1,
+  suspend: 2,
+  crash: 3,
+  watchdog: 4,
+  soft_reset: 5,
+} as const;
 
 /** Where a kill stands; Xen keeps the same in `teardown.val` and `arch.rel_priv`. */
-export const killPhases = ["gnttab_mappings", "evtchn_destroy", "paging", "vcpu_pagetables", "xen", "l4", "memory", "done"] as const;
+export const killPhases = [
+  "gnttab_mappings",
+  "evtchn_destroy",
+  "paging",
+  "vcpu_pagetables",
+  "xen",
+  "l4",
+  "memory",
+  "done",
+] as const;
 export type KillPhase = (typeof killPhases)[number];
 
 /** The part that is read and written most. */

@@ -14,7 +14,17 @@ import type { Caller } from "./caller.ts";
 import { domainCell } from "./domain.ts";
 import { another, domctl } from "./domctl-op.ts";
 import { setVcpuPages, vcpuDestroyPagetables } from "./vcpu-pages.ts";
-import { changeVcpu, domainVcpu, runningTime, vcpuContextCell, vcpuId, vcpuRunnable, vcpuUnblock, VPF_blocked, VPF_down } from "./vcpu.ts";
+import {
+  changeVcpu,
+  domainVcpu,
+  runningTime,
+  vcpuContextCell,
+  vcpuId,
+  vcpuRunnable,
+  vcpuUnblock,
+  VPF_blocked,
+  VPF_down,
+} from "./vcpu.ts";
 import type { Vcpu } from "./vcpu.ts";
 
 /** A vCPU's state as a toolstack gives it. */
@@ -71,7 +81,11 @@ function keepContext(host: Host, domid: number, vcpu: number, bytes: Uint8Array)
 }
 
 /** The context a vCPU was given: EINVAL for one that was not made, ENODATA for one that has none. */
-export function getvcpucontext(host: Host, caller: Caller, { domid, vcpu }: { domid: number; vcpu: number }): { bytes: Uint8Array; online: boolean } | Failure {
+export function getvcpucontext(
+  host: Host,
+  caller: Caller,
+  { domid, vcpu }: { domid: number; vcpu: number },
+): { bytes: Uint8Array; online: boolean } | Failure {
   const d = controlled(host, caller, domid);
   if (isFailure(d)) return d;
   const v = domainVcpu(host, domid, vcpu);
@@ -91,7 +105,11 @@ export interface VcpuInfo {
 }
 
 /** What a vCPU does: EINVAL beyond the domain's maximum, ESRCH for one that was not made. */
-export function getvcpuinfo(host: Host, caller: Caller, { domid, vcpu }: { domid: number; vcpu: number }): VcpuInfo | Failure {
+export function getvcpuinfo(
+  host: Host,
+  caller: Caller,
+  { domid, vcpu }: { domid: number; vcpu: number },
+): VcpuInfo | Failure {
   const v = oneVcpu(host, caller, domid, vcpu);
   if (isFailure(v)) return v;
   return {
@@ -120,13 +138,22 @@ export function sendtrigger(
   caller: Caller,
   { domid, vcpu, trigger }: { domid: number; vcpu: number; trigger: "nmi" | "reset" | "init" | AcpiButton },
 ): 0 | Failure {
-  return domctl(host, caller, "sendtrigger", controlled(host, caller, domid), domid, { trigger, vcpu }, (d) => {
-    if (domainVcpu(host, domid, vcpu) === undefined) return fail("ESRCH");
-    if (trigger === "nmi") vcpuUnblock(host, domid, vcpu);
-    else if (trigger === "power" || trigger === "sleep") {
-      if (d.type === "pv") return fail("EINVAL");
-      if (host.get(acpiButtonCell, domid) === undefined) host.add(acpiButtonCell, domid, { pressed: trigger });
-    } else return fail("ENOSYS");
-    return 0;
-  });
+  return domctl(
+    host,
+    caller,
+    "sendtrigger",
+    controlled(host, caller, domid),
+    domid,
+    { trigger, vcpu },
+    (d) => {
+      if (domainVcpu(host, domid, vcpu) === undefined) return fail("ESRCH");
+      if (trigger === "nmi") vcpuUnblock(host, domid, vcpu);
+      else if (trigger === "power" || trigger === "sleep") {
+        if (d.type === "pv") return fail("EINVAL");
+        if (host.get(acpiButtonCell, domid) === undefined)
+          host.add(acpiButtonCell, domid, { pressed: trigger });
+      } else return fail("ENOSYS");
+      return 0;
+    },
+  );
 }

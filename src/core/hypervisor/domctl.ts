@@ -56,7 +56,11 @@ export type CreatedomainArgs = Partial<DomainConfig> & { domid?: number };
  * for that one (EEXIST), any other for the next free one. Other errors:
  * `sanitiseConfig`'s, `grantTableInit`'s, ENOMEM.
  */
-export function createdomain(host: Host, caller: Caller, args: CreatedomainArgs): { domid: number } | Failure {
+export function createdomain(
+  host: Host,
+  caller: Caller,
+  args: CreatedomainArgs,
+): { domid: number } | Failure {
   const { domid: asked = DOMID_ANY, ...given } = args;
   const config = { ...configDefaults, ...given };
   const result = ((): { domid: number } | Failure => {
@@ -84,7 +88,11 @@ export function createdomain(host: Host, caller: Caller, args: CreatedomainArgs)
 }
 
 /** Makes the domain's vCPUs, down. `max` must be what it was created with: EINVAL. */
-export function maxVcpus(host: Host, caller: Caller, { domid, max }: { domid: number; max: number }): 0 | Failure {
+export function maxVcpus(
+  host: Host,
+  caller: Caller,
+  { domid, max }: { domid: number; max: number },
+): 0 | Failure {
   return domctl(host, caller, "max_vcpus", another(host, caller, domid), domid, { max }, (d) => {
     if (max !== d.maxVcpus) return fail("EINVAL");
     domainPause(host, domid);
@@ -99,21 +107,37 @@ export function maxVcpus(host: Host, caller: Caller, { domid, max }: { domid: nu
 }
 
 /** Sets how much memory the domain may have, in KiB; what it has above stays until it gives it back. */
-export function maxMem(host: Host, caller: Caller, { domid, maxMemkb }: { domid: number; maxMemkb: number }): 0 | Failure {
-  return domctl(host, caller, "max_mem", controlled(host, caller, domid), domid, { max_memkb: maxMemkb }, () => {
-    host.edit(domainPagesCell, domid).maxPages = Math.min(Math.floor(maxMemkb / 4), 0xfffffffe);
-    return 0;
-  });
+export function maxMem(
+  host: Host,
+  caller: Caller,
+  { domid, maxMemkb }: { domid: number; maxMemkb: number },
+): 0 | Failure {
+  return domctl(
+    host,
+    caller,
+    "max_mem",
+    controlled(host, caller, domid),
+    domid,
+    { max_memkb: maxMemkb },
+    () => {
+      host.edit(domainPagesCell, domid).maxPages = Math.min(Math.floor(maxMemkb / 4), 0xfffffffe);
+      return 0;
+    },
+  );
 }
 
 /** Pauses the domain; pauses nest, at most 255 (EOVERFLOW). */
 export function pausedomain(host: Host, caller: Caller, domid: number): 0 | Failure {
-  return domctl(host, caller, "pausedomain", another(host, caller, domid), domid, {}, () => pauseBySystemcontroller(host, domid));
+  return domctl(host, caller, "pausedomain", another(host, caller, domid), domid, {}, () =>
+    pauseBySystemcontroller(host, domid),
+  );
 }
 
 /** Takes back one pause; EINVAL where there is none. */
 export function unpausedomain(host: Host, caller: Caller, domid: number): 0 | Failure {
-  return domctl(host, caller, "unpausedomain", controlled(host, caller, domid), domid, {}, () => unpauseBySystemcontroller(host, domid));
+  return domctl(host, caller, "unpausedomain", controlled(host, caller, domid), domid, {}, () =>
+    unpauseBySystemcontroller(host, domid),
+  );
 }
 
 /** Lets a domain that was shut down run on. */
@@ -133,7 +157,9 @@ export function getdomaininfo(host: Host, caller: Caller, domid: number): Domain
   if (domid >= DOMID_FIRST_RESERVED) return fail("EINVAL");
   const d = domainFrom(host, domid);
   if (d === undefined) return fail("ESRCH");
-  return isPrivileged(host, caller) || isXenstoreDomain(host, caller.domid) ? domainInfo(host, host.now, d) : fail("EPERM");
+  return isPrivileged(host, caller) || isXenstoreDomain(host, caller.domid)
+    ? domainInfo(host, host.now, d)
+    : fail("EPERM");
 }
 
 /** Whether a domain may see all others because xenstored runs in it (XEN_DOMCTL_CDF_xs_domain). */
@@ -181,7 +207,12 @@ export const softReset = routine(
   ],
 );
 
-function softResetSlice(host: Host, caller: Caller, domid: number, resuming: boolean): 0 | "ERESTART" | Failure {
+function softResetSlice(
+  host: Host,
+  caller: Caller,
+  domid: number,
+  resuming: boolean,
+): 0 | "ERESTART" | Failure {
   const d = another(host, caller, domid);
   if (isFailure(d)) return d;
   for (const [, v] of vcpusOf(host, d)) if (!v.pausedForShutdown) return fail("EINVAL");
@@ -199,7 +230,11 @@ function softResetSlice(host: Host, caller: Caller, domid: number, resuming: boo
 }
 
 /** Changes the domain's UUID: 32 hexadecimal digits. */
-export function setdomainhandle(host: Host, caller: Caller, { domid, handle }: { domid: number; handle: string }): 0 | Failure {
+export function setdomainhandle(
+  host: Host,
+  caller: Caller,
+  { domid, handle }: { domid: number; handle: string },
+): 0 | Failure {
   return domctl(host, caller, "setdomainhandle", controlled(host, caller, domid), domid, { handle }, () => {
     host.edit(domainInfoCell, domid).handle = handle;
     return 0;
@@ -207,7 +242,11 @@ export function setdomainhandle(host: Host, caller: Caller, { domid, handle }: {
 }
 
 /** Names the port that is signalled, in place of VIRQ_DOM_EXC, when the domain has suspended. */
-export function subscribe(host: Host, caller: Caller, { domid, port }: { domid: number; port: number }): 0 | Failure {
+export function subscribe(
+  host: Host,
+  caller: Caller,
+  { domid, port }: { domid: number; port: number },
+): 0 | Failure {
   return domctl(host, caller, "subscribe", controlled(host, caller, domid), domid, { port }, () => {
     host.edit(domainCell, domid).suspendEvtchn = port;
     return 0;
@@ -215,12 +254,22 @@ export function subscribe(host: Host, caller: Caller, { domid, port }: { domid: 
 }
 
 /** Makes the domain the handler of a global VIRQ. */
-export function setVirqHandler(host: Host, caller: Caller, { domid, virq }: { domid: number; virq: number }): 0 | Failure {
-  return domctl(host, caller, "set_virq_handler", controlled(host, caller, domid), domid, { virq }, () => setGlobalVirqHandler(host, domid, virq));
+export function setVirqHandler(
+  host: Host,
+  caller: Caller,
+  { domid, virq }: { domid: number; virq: number },
+): 0 | Failure {
+  return domctl(host, caller, "set_virq_handler", controlled(host, caller, domid), domid, { virq }, () =>
+    setGlobalVirqHandler(host, domid, virq),
+  );
 }
 
 /** Makes `domid` the device model's domain of an HVM domain, which it then keeps from being freed: ESRCH, EINVAL, EOPNOTSUPP. */
-export function setTarget(host: Host, caller: Caller, { domid, target }: { domid: number; target: number }): 0 | Failure {
+export function setTarget(
+  host: Host,
+  caller: Caller,
+  { domid, target }: { domid: number; target: number },
+): 0 | Failure {
   return domctl(host, caller, "set_target", controlled(host, caller, domid), domid, { target }, (d) => {
     const e = domainById(host, target);
     if (e === undefined) return fail("ESRCH");

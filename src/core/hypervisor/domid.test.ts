@@ -54,16 +54,19 @@ function zombie(t: TestHost): { domid: number; mfn: number } {
   return { domid, mfn };
 }
 
-test.each(["4.17", "4.23"] as const)("a dead domain that somebody holds keeps its domid (Xen %s)", (version) => {
-  const t = new TestHost({ version });
-  const { domid, mfn } = zombie(t);
-  expect(create(t, domid)).toBe("EEXIST");
-  t.act((host) => unmapForeign(host, xl, { mfn }));
-  // Off the list, its structure not freed yet: 4.17 looks at the list, later versions at the structure.
-  expect(create(t, domid)).toBe(version === "4.17" ? domid : "EEXIST");
-  t.settle();
-  expect(create(t, domid)).toBe(version === "4.17" ? "EEXIST" : domid);
-});
+test.each(["4.17", "4.23"] as const)(
+  "a dead domain that somebody holds keeps its domid (Xen %s)",
+  (version) => {
+    const t = new TestHost({ version });
+    const { domid, mfn } = zombie(t);
+    expect(create(t, domid)).toBe("EEXIST");
+    t.act((host) => unmapForeign(host, xl, { mfn }));
+    // Off the list, its structure not freed yet: 4.17 looks at the list, later versions at the structure.
+    expect(create(t, domid)).toBe(version === "4.17" ? domid : "EEXIST");
+    t.settle();
+    expect(create(t, domid)).toBe(version === "4.17" ? "EEXIST" : domid);
+  },
+);
 
 test("a reused domid is another domain, with another unique id", () => {
   const t = new TestHost();

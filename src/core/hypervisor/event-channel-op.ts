@@ -23,7 +23,14 @@ export interface BoundPort {
   port: number;
 }
 
-function bound(host: Host, caller: Caller, op: string, domid: number, args: { [name: string]: number }, port: number | Failure): BoundPort | Failure {
+function bound(
+  host: Host,
+  caller: Caller,
+  op: string,
+  domid: number,
+  args: { [name: string]: number },
+  port: number | Failure,
+): BoundPort | Failure {
   const result = isFailure(port) ? port : { port };
   return traced(host, caller, `evtchn_op ${op}`, domid, args, result, ({ port: made }) => ({ port: made }));
 }
@@ -34,32 +41,54 @@ function self(caller: Caller, domid: number): number {
 }
 
 /** Makes a port in a domain that `remoteDomid` may bind: EPERM unless it is the caller's or the caller controls it. EINVAL, ENOSPC. */
-export function allocUnbound(host: Host, caller: Caller, { domid, remoteDomid }: { domid: number; remoteDomid: number }): BoundPort | Failure {
+export function allocUnbound(
+  host: Host,
+  caller: Caller,
+  { domid, remoteDomid }: { domid: number; remoteDomid: number },
+): BoundPort | Failure {
   const d = targeted(host, caller, domid);
   const port = isFailure(d) ? d : evtchn.allocUnbound(host, d.domid, self(caller, remoteDomid));
   return bound(host, caller, "alloc_unbound", self(caller, domid), { remote: remoteDomid }, port);
 }
 
 /** Connects a new port of the caller's to one that waits for it: ESRCH, EINVAL, ENOSPC. */
-export function bindInterdomain(host: Host, caller: Caller, { remoteDomid, remotePort }: { remoteDomid: number; remotePort: number }): BoundPort | Failure {
+export function bindInterdomain(
+  host: Host,
+  caller: Caller,
+  { remoteDomid, remotePort }: { remoteDomid: number; remotePort: number },
+): BoundPort | Failure {
   const remote = self(caller, remoteDomid);
   const port =
-    domainById(host, remote) === undefined ? fail("ESRCH") : evtchn.bindInterdomain(host, caller.domid, remote, remotePort);
+    domainById(host, remote) === undefined
+      ? fail("ESRCH")
+      : evtchn.bindInterdomain(host, caller.domid, remote, remotePort);
   return bound(host, caller, "bind_interdomain", remote, { port: remotePort }, port);
 }
 
 /** Binds a VIRQ of one of the caller's vCPUs: EINVAL, ENOENT, EEXIST, ENOSPC; EBUSY where another domain handles it (4.21). */
-export function bindVirq(host: Host, caller: Caller, { virq, vcpu }: { virq: number; vcpu: number }): BoundPort | Failure {
+export function bindVirq(
+  host: Host,
+  caller: Caller,
+  { virq, vcpu }: { virq: number; vcpu: number },
+): BoundPort | Failure {
   const d = domainById(host, caller.domid);
   const port = d === undefined ? fail("ESRCH") : evtchn.bindVirq(host, d, virq, vcpu);
-  if (!isFailure(port) && virq === VIRQ_DOM_EXC && globalVirqHandler(host, virq) === caller.domid) initChangedDomains(host);
+  if (!isFailure(port) && virq === VIRQ_DOM_EXC && globalVirqHandler(host, virq) === caller.domid)
+    initChangedDomains(host);
   return bound(host, caller, "bind_virq", caller.domid, { virq, vcpu }, port);
 }
 
 /** Makes a port for interrupts between the caller's vCPUs. */
 export function bindIpi(host: Host, caller: Caller, { vcpu }: { vcpu: number }): BoundPort | Failure {
   const d = domainById(host, caller.domid);
-  return bound(host, caller, "bind_ipi", caller.domid, { vcpu }, d === undefined ? fail("ESRCH") : evtchn.bindIpi(host, d, vcpu));
+  return bound(
+    host,
+    caller,
+    "bind_ipi",
+    caller.domid,
+    { vcpu },
+    d === undefined ? fail("ESRCH") : evtchn.bindIpi(host, d, vcpu),
+  );
 }
 
 /** Binds a physical interrupt of the caller's. */
@@ -69,7 +98,14 @@ export function bindPirq(host: Host, caller: Caller, { pirq }: { pirq: number })
 
 /** Closes a port of the caller's: EINVAL where it is free or Xen's. */
 export function close(host: Host, caller: Caller, { port }: BoundPort): 0 | Failure {
-  return traced(host, caller, "evtchn_op close", caller.domid, { port }, evtchn.closePort(host, caller.domid, port, true));
+  return traced(
+    host,
+    caller,
+    "evtchn_op close",
+    caller.domid,
+    { port },
+    evtchn.closePort(host, caller.domid, port, true),
+  );
 }
 
 /** Sends an event through a port of the caller's. Not traced: it is what drivers do all the time. */
@@ -90,7 +126,11 @@ export interface PortStatus {
 }
 
 /** Asks about a port: ESRCH, EPERM, EACCES for one of Xen's. */
-export function status(host: Host, caller: Caller, { domid, port }: { domid: number; port: number }): PortStatus | Failure {
+export function status(
+  host: Host,
+  caller: Caller,
+  { domid, port }: { domid: number; port: number },
+): PortStatus | Failure {
   const d = targeted(host, caller, domid);
   if (isFailure(d)) return d;
   const chn = evtchnPort(host, d.domid, port);
@@ -110,12 +150,17 @@ export function unmask(host: Host, caller: Caller, { port }: BoundPort): 0 | Fai
 }
 
 /** Chooses the vCPU that takes a port's events: ENOENT, EINVAL where the port's kind fixes it. */
-export function bindVcpu(host: Host, caller: Caller, { port, vcpu }: { port: number; vcpu: number }): 0 | Failure {
+export function bindVcpu(
+  host: Host,
+  caller: Caller,
+  { port, vcpu }: { port: number; vcpu: number },
+): 0 | Failure {
   const d = domainById(host, caller.domid);
   if (d === undefined || vcpu >= d.nrVcpus) return fail("ENOENT");
   const chn = evtchnPort(host, caller.domid, port);
   if (chn === undefined || chn.xenConsumer !== 0) return fail("EINVAL");
-  const free = chn.state === "virq" ? virqIsGlobal(chn.virq) : ["unbound", "interdomain", "pirq"].includes(chn.state);
+  const free =
+    chn.state === "virq" ? virqIsGlobal(chn.virq) : ["unbound", "interdomain", "pirq"].includes(chn.state);
   if (!free) return fail("EINVAL");
   host.edit(portCell, portId(caller.domid, port)).notifyVcpu = vcpu;
   return traced(host, caller, "evtchn_op bind_vcpu", caller.domid, { port, vcpu }, 0);
@@ -139,7 +184,14 @@ export const reset = routine(
         l.more = result === "ERESTART";
         l.resuming = true;
         if (l.more) return undefined;
-        traced(host, l.caller, "evtchn_op reset", self(l.caller, l.domid), {}, isFailure(result) ? result : 0);
+        traced(
+          host,
+          l.caller,
+          "evtchn_op reset",
+          self(l.caller, l.domid),
+          {},
+          isFailure(result) ? result : 0,
+        );
         return isFailure(result) ? result : undefined;
       }),
     ]),

@@ -63,21 +63,51 @@ test("an end that is closed leaves the other one waiting for the same domain", (
     expect(op.close(host, xenstored, { port: remote })).toBe(0);
     expect(op.status(host, xl, { domid, port: local })).toMatchObject({ status: "unbound", domid: 0 });
     expect(op.send(host, kernel(domid), { port: local }), "into the void").toBe(0);
-    expect(op.bindInterdomain(host, xenstored, { remoteDomid: domid, remotePort: local })).toEqual({ port: remote });
+    expect(op.bindInterdomain(host, xenstored, { remoteDomid: domid, remotePort: local })).toEqual({
+      port: remote,
+    });
   });
 });
 
 test.each([
   ["a port that is free", (host: Host) => op.send(host, xl, { port: 900 }), "EINVAL"],
   ["port 0", (host: Host) => op.close(host, xl, { port: 0 }), "EINVAL"],
-  ["a domain there is not", (host: Host) => op.allocUnbound(host, xl, { domid: 99, remoteDomid: 0 }), "ESRCH"],
-  ["a remote domain there is not", (host: Host) => op.bindInterdomain(host, xl, { remoteDomid: 99, remotePort: 1 }), "ESRCH"],
-  ["a remote port that waits for nobody", (host: Host) => op.bindInterdomain(host, xl, { remoteDomid: 1, remotePort: 9 }), "EINVAL"],
-  ["a port that waits for another domain", (host: Host) => op.bindInterdomain(host, kernel(1), { remoteDomid: 1, remotePort: 1 }), "EINVAL"],
-  ["a port of another domain, from a guest", (host: Host) => op.allocUnbound(host, kernel(1), { domid: 0, remoteDomid: 1 }), "EPERM"],
+  [
+    "a domain there is not",
+    (host: Host) => op.allocUnbound(host, xl, { domid: 99, remoteDomid: 0 }),
+    "ESRCH",
+  ],
+  [
+    "a remote domain there is not",
+    (host: Host) => op.bindInterdomain(host, xl, { remoteDomid: 99, remotePort: 1 }),
+    "ESRCH",
+  ],
+  [
+    "a remote port that waits for nobody",
+    (host: Host) => op.bindInterdomain(host, xl, { remoteDomid: 1, remotePort: 9 }),
+    "EINVAL",
+  ],
+  [
+    "a port that waits for another domain",
+    (host: Host) => op.bindInterdomain(host, kernel(1), { remoteDomid: 1, remotePort: 1 }),
+    "EINVAL",
+  ],
+  [
+    "a port of another domain, from a guest",
+    (host: Host) => op.allocUnbound(host, kernel(1), { domid: 0, remoteDomid: 1 }),
+    "EPERM",
+  ],
   ["a VIRQ there is not", (host: Host) => op.bindVirq(host, xl, { virq: 24, vcpu: 0 }), "EINVAL"],
-  ["a global VIRQ on vCPU 1", (host: Host) => op.bindVirq(host, xl, { virq: VIRQ_DOM_EXC, vcpu: 1 }), "EINVAL"],
-  ["a VIRQ of a vCPU there is not", (host: Host) => op.bindVirq(host, xl, { virq: VIRQ_TIMER, vcpu: 7 }), "ENOENT"],
+  [
+    "a global VIRQ on vCPU 1",
+    (host: Host) => op.bindVirq(host, xl, { virq: VIRQ_DOM_EXC, vcpu: 1 }),
+    "EINVAL",
+  ],
+  [
+    "a VIRQ of a vCPU there is not",
+    (host: Host) => op.bindVirq(host, xl, { virq: VIRQ_TIMER, vcpu: 7 }),
+    "ENOENT",
+  ],
 ])("refuses %s", (_what, run, errno) => {
   const t = new TestHost();
   channel(t);
@@ -101,15 +131,19 @@ test("a thread waits for an event at a port", () => {
   const t = new TestHost();
   const { domid, local, remote } = channel(t);
   const seen: number[] = [];
-  const waiter = routine("test_evtchn_waiter", (a: { port: number }) => ({ ...a }), ({ step, forever, waitFor }) => [
-    forever("events", [
-      waitFor("event", (host, l) => eventPending(host, 0, l.port)),
-      step("take", (host, l) => {
-        consumeEvent(host, 0, l.port);
-        seen.push(l.port);
-      }),
-    ]),
-  ]);
+  const waiter = routine(
+    "test_evtchn_waiter",
+    (a: { port: number }) => ({ ...a }),
+    ({ step, forever, waitFor }) => [
+      forever("events", [
+        waitFor("event", (host, l) => eventPending(host, 0, l.port)),
+        step("take", (host, l) => {
+          consumeEvent(host, 0, l.port);
+          seen.push(l.port);
+        }),
+      ]),
+    ],
+  );
   t.act((host) => spawnThread(host, "dom0/waiter", waiter, { port: remote }));
   t.settle();
   expect(seen).toEqual([]);
@@ -124,7 +158,8 @@ test("a domain may have 1023 ports, the lowest free one first", () => {
   const t = new TestHost();
   const domid = t.makeDomain();
   t.act((host) => {
-    for (let port = 1; port <= 1023; port++) expect(op.allocUnbound(host, xl, { domid, remoteDomid: 0 })).toEqual({ port });
+    for (let port = 1; port <= 1023; port++)
+      expect(op.allocUnbound(host, xl, { domid, remoteDomid: 0 })).toEqual({ port });
     expect(op.allocUnbound(host, xl, { domid, remoteDomid: 0 })).toEqual({ errno: "ENOSPC" });
     op.close(host, kernel(domid), { port: 500 });
     expect(op.allocUnbound(host, xl, { domid, remoteDomid: 0 })).toEqual({ port: 500 });
@@ -134,8 +169,14 @@ test("a domain may have 1023 ports, the lowest free one first", () => {
 test("a kill closes 64 ports a slice; a reset too, and only of a paused domain", () => {
   const t = new TestHost();
   const domid = t.makeDomain();
-  const ports = (): number => Array.from({ length: 301 }, (_, port) => evtchnPort(t.world, domid, port)).filter((chn) => chn !== undefined).length;
-  const fill = (): void => t.act((host) => { for (let i = 0; i < 300; i++) op.allocUnbound(host, xl, { domid, remoteDomid: 0 }); });
+  const ports = (): number =>
+    Array.from({ length: 301 }, (_, port) => evtchnPort(t.world, domid, port)).filter(
+      (chn) => chn !== undefined,
+    ).length;
+  const fill = (): void =>
+    t.act((host) => {
+      for (let i = 0; i < 300; i++) op.allocUnbound(host, xl, { domid, remoteDomid: 0 });
+    });
   fill();
   t.act((host) => spawnThread(host, "dom0/reset", op.reset, { caller: xl, domid }));
   const left: number[] = [];
@@ -157,7 +198,9 @@ test("a kill closes 64 ports a slice; a reset too, and only of a paused domain",
   t.act((host) => domctl.unpausedomain(host, xl, other));
   t.act((host) => spawnThread(host, "dom0/reset2", op.reset, { caller: xl, domid: other }));
   t.settle();
-  expect(t.trace.findLast((record) => record.kind === "hypercall" && record.data.op === "evtchn_op reset")?.data).toMatchObject({ result: "EINVAL" });
+  expect(
+    t.trace.findLast((record) => record.kind === "hypercall" && record.data.op === "evtchn_op reset")?.data,
+  ).toMatchObject({ result: "EINVAL" });
 });
 
 test("since 4.21 the handler learns which domains changed, 4.17 has to look at all", () => {

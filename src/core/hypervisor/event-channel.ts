@@ -13,9 +13,25 @@ import { domainCell } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { getDomain, putDomain } from "./free.ts";
 import { versionOf } from "./machine.ts";
-import { evtchnPort, evtchnTableCell, portCell, portId, portsInUse, setPending, virqPortCell } from "./port.ts";
+import {
+  evtchnPort,
+  evtchnTableCell,
+  portCell,
+  portId,
+  portsInUse,
+  setPending,
+  virqPortCell,
+} from "./port.ts";
 import type { EvtchnTable, Port } from "./port.ts";
-import { globalVirqHandler, globalVirqHandlerCell, NR_VIRQS, VIRQ_DOM_EXC, virqIsGlobal, virqPort, virqPortId } from "./virq.ts";
+import {
+  globalVirqHandler,
+  globalVirqHandlerCell,
+  NR_VIRQS,
+  VIRQ_DOM_EXC,
+  virqIsGlobal,
+  virqPort,
+  virqPortId,
+} from "./virq.ts";
 
 /** Ports a restartable operation closes before it looks whether somebody waits. */
 const PORTS_PER_SLICE = 64;
@@ -60,15 +76,29 @@ export function getFreePort(cells: Cells, domid: number): number | Failure {
 }
 
 /** Makes a port that `remoteDomid` may bind; `xenVcpu` where Xen itself takes its events for that vCPU. */
-export function allocUnbound(cells: Cells, domid: number, remoteDomid: number, xenVcpu?: number): number | Failure {
+export function allocUnbound(
+  cells: Cells,
+  domid: number,
+  remoteDomid: number,
+  xenVcpu?: number,
+): number | Failure {
   const port = getFreePort(cells, domid);
   if (isFailure(port)) return port;
-  addPort(cells, domid, port, { remoteDomid, notifyVcpu: xenVcpu ?? 0, xenConsumer: xenVcpu === undefined ? 0 : 1 });
+  addPort(cells, domid, port, {
+    remoteDomid,
+    notifyVcpu: xenVcpu ?? 0,
+    xenConsumer: xenVcpu === undefined ? 0 : 1,
+  });
   return port;
 }
 
 /** Binds a new local port to a remote one that waits for this domain; an event is pending at once, in case one got lost. */
-export function bindInterdomain(host: Host, domid: number, remoteDomid: number, remotePort: number): number | Failure {
+export function bindInterdomain(
+  host: Host,
+  domid: number,
+  remoteDomid: number,
+  remotePort: number,
+): number | Failure {
   const port = getFreePort(host, domid);
   if (isFailure(port)) return port;
   const remote = evtchnPort(host, remoteDomid, remotePort);
@@ -83,10 +113,16 @@ export function bindInterdomain(host: Host, domid: number, remoteDomid: number, 
 }
 
 /** Binds a virtual interrupt of one of the domain's own vCPUs, each at most once: EINVAL, ENOENT, EEXIST, ENOSPC; EBUSY where another domain handles it (4.21). */
-export function bindVirq(cells: Cells, d: DeepReadonly<Domain>, virq: number, vcpu: number): number | Failure {
+export function bindVirq(
+  cells: Cells,
+  d: DeepReadonly<Domain>,
+  virq: number,
+  vcpu: number,
+): number | Failure {
   if (virq < 0 || virq >= NR_VIRQS || (virqIsGlobal(virq) && vcpu !== 0)) return fail("EINVAL");
   if (vcpu >= d.nrVcpus) return fail("ENOENT");
-  if (virqIsGlobal(virq) && globalVirqHandler(cells, virq) !== d.domid && versionOf(cells).strictGlobalVirqs) return fail("EBUSY");
+  if (virqIsGlobal(virq) && globalVirqHandler(cells, virq) !== d.domid && versionOf(cells).strictGlobalVirqs)
+    return fail("EBUSY");
   if (cells.get(virqPortCell, virqPortId(d.domid, vcpu, virq)) !== undefined) return fail("EEXIST");
   const port = getFreePort(cells, d.domid);
   if (isFailure(port)) return port;
@@ -115,11 +151,15 @@ export function bindPirq(cells: Cells, domid: number, pirq: number): number | Fa
 /** Frees a port; the other end of a channel waits for this domain again (evtchn_close). */
 export function closePort(host: Host, domid: number, port: number, guest: boolean): 0 | Failure {
   const chn = evtchnPort(host, domid, port);
-  if (chn === undefined || chn.state === "reserved" || (guest && chn.xenConsumer !== 0)) return fail("EINVAL");
+  if (chn === undefined || chn.state === "reserved" || (guest && chn.xenConsumer !== 0))
+    return fail("EINVAL");
   if (chn.state === "virq") closeVirq(host, domid, chn);
   if (chn.state === "interdomain") {
     const remote = host.edit(portCell, portId(chn.remoteDomid, chn.remotePort));
-    assert(remote.state === "interdomain" && remote.remoteDomid === domid, `d${domid} port ${port} has one end`);
+    assert(
+      remote.state === "interdomain" && remote.remoteDomid === domid,
+      `d${domid} port ${port} has one end`,
+    );
     remote.state = "unbound";
     remote.remotePort = 0;
   }
@@ -203,7 +243,12 @@ function clearGlobalVirqHandlers(host: Host, domid: number): void {
  * must be the caller's own or paused: EINVAL else. EBUSY while another reset is
  * under way.
  */
-export function evtchnReset(host: Host, caller: number, domid: number, resuming: boolean): "done" | "ERESTART" | Failure {
+export function evtchnReset(
+  host: Host,
+  caller: number,
+  domid: number,
+  resuming: boolean,
+): "done" | "ERESTART" | Failure {
   if (caller !== domid && must(host, domainCell, domid).controllerPauseCount === 0) return fail("EINVAL");
   const table = host.edit(evtchnTableCell, domid);
   if (!resuming && table.nextEvtchn !== 0) return fail("EBUSY");

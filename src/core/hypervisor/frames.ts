@@ -51,7 +51,8 @@ export function assignPages(host: Host, domid: number, mfn: number, count: numbe
   const { totPages, maxPages } = must(host, domainPagesCell, domid);
   if (totPages > maxPages) return fail("EPERM");
   if (count > maxPages - totPages) return fail("E2BIG");
-  if (adjustTotPages(host, domid, count) === count) getDomain(host, domid, { holder: "xen", kind: "pages", op: "assign_pages" });
+  if (adjustTotPages(host, domid, count) === count)
+    getDomain(host, domid, { holder: "xen", kind: "pages", op: "assign_pages" });
   runInsert(host, owners, { start: mfn, count, value: -1, tag: domid });
   runInsert(host, ownedFrames(domid), { start: mfn, count, value: gfn, tag: 0 });
   return 0;

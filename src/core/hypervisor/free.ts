@@ -28,7 +28,11 @@ import { watchdogDomainDestroy } from "./watchdog-timer.ts";
 declare module "../engine/trace.ts" {
   interface TraceEvents {
     /** A domain's way through its life: created, shutdown, dying, dead, removed (from the list), freed. */
-    domain: { domid: number; state: "created" | "shutdown" | "resumed" | "dying" | "dead" | "removed" | "freed"; code?: number };
+    domain: {
+      domid: number;
+      state: "created" | "shutdown" | "resumed" | "dying" | "dead" | "removed" | "freed";
+      code?: number;
+    };
   }
 }
 
@@ -83,7 +87,8 @@ export function dropDomain(host: Host, domid: number): void {
   const d = must(host, domainCell, domid);
   for (let vcpu = d.nrVcpus - 1; vcpu >= 0; vcpu--) {
     host.drop(vcpuCell, vcpuId(domid, vcpu));
-    if (host.get(vcpuContextCell, vcpuId(domid, vcpu)) !== undefined) host.drop(vcpuContextCell, vcpuId(domid, vcpu));
+    if (host.get(vcpuContextCell, vcpuId(domid, vcpu)) !== undefined)
+      host.drop(vcpuContextCell, vcpuId(domid, vcpu));
   }
   dropHvmParams(host, domid);
   dropHvmContext(host, domid);

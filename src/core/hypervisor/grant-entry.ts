@@ -40,7 +40,12 @@ export function readEntry(host: Host, domid: number, ref: number): GrantEntry | 
 }
 
 /** Writes an entry, as the guest's kernel does; false beyond the table. */
-export function writeEntry(host: Host, domid: number, ref: number, { flags, domid: to, frame }: GrantEntry): boolean {
+export function writeEntry(
+  host: Host,
+  domid: number,
+  ref: number,
+  { flags, domid: to, frame }: GrantEntry,
+): boolean {
   const place = entryPlace(host, domid, ref);
   if (place === undefined) return false;
   const view = new DataView(new ArrayBuffer(ENTRY_BYTES));

@@ -11,19 +11,36 @@ import { targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { grantTableCell, maptrackCell } from "./grant-cells.ts";
 import * as gnttab from "./grant-table.ts";
-import { GTF_permit_access, GTF_reading, GTF_readonly, GTF_writing, readEntry, writeEntry } from "./grant-entry.ts";
+import {
+  GTF_permit_access,
+  GTF_reading,
+  GTF_readonly,
+  GTF_writing,
+  readEntry,
+  writeEntry,
+} from "./grant-entry.ts";
 import { GNTMAP_host_map, GNTMAP_readonly, GrantStatus } from "./grant-table.ts";
 import type { GrantMapping, GrantStatusCode } from "./grant-table.ts";
 
 /** Maps a page that `domid` grants to the caller's domain. The default is a writable mapping for the processor. */
-export function mapGrantRef(host: Host, caller: Caller, { domid, ref, flags = GNTMAP_host_map }: { domid: number; ref: number; flags?: number }): GrantMapping {
+export function mapGrantRef(
+  host: Host,
+  caller: Caller,
+  { domid, ref, flags = GNTMAP_host_map }: { domid: number; ref: number; flags?: number },
+): GrantMapping {
   const mapping = gnttab.mapGrantRef(host, caller.domid, caller.process, domid, ref, flags);
-  traced(host, caller, "grant_table_op map_grant_ref", domid, { ref, flags }, mapping.status, () => ({ handle: mapping.handle }));
+  traced(host, caller, "grant_table_op map_grant_ref", domid, { ref, flags }, mapping.status, () => ({
+    handle: mapping.handle,
+  }));
   return mapping;
 }
 
 /** Ends a mapping of the caller's domain. */
-export function unmapGrantRef(host: Host, caller: Caller, { handle }: { handle: number }): { status: GrantStatusCode } {
+export function unmapGrantRef(
+  host: Host,
+  caller: Caller,
+  { handle }: { handle: number },
+): { status: GrantStatusCode } {
   const track = host.get(maptrackCell, `${caller.domid}/${handle}`);
   const of = track === undefined ? { dom: -1, ref: -1 } : { dom: track.domid, ref: track.ref };
   const status = gnttab.unmapGrantRef(host, caller.domid, handle);
@@ -32,15 +49,27 @@ export function unmapGrantRef(host: Host, caller: Caller, { handle }: { handle: 
 }
 
 /** Copies at most a page between pages, each granted to the caller's domain or its own. */
-export function copy(host: Host, caller: Caller, { source, dest, length }: { source: gnttab.CopySide; dest: gnttab.CopySide; length: number }): { status: GrantStatusCode } {
+export function copy(
+  host: Host,
+  caller: Caller,
+  { source, dest, length }: { source: gnttab.CopySide; dest: gnttab.CopySide; length: number },
+): { status: GrantStatusCode } {
   return { status: gnttab.grantCopy(host, caller.domid, source, dest, length) };
 }
 
 /** Gives a domain at least `nrFrames` grant frames and says which machine frames they are. */
-export function setupTable(host: Host, caller: Caller, { domid, nrFrames }: { domid: number; nrFrames: number }): { status: GrantStatusCode; frames: number[] } {
+export function setupTable(
+  host: Host,
+  caller: Caller,
+  { domid, nrFrames }: { domid: number; nrFrames: number },
+): { status: GrantStatusCode; frames: number[] } {
   const d = targeted(host, caller, domid);
-  const failed = (status: GrantStatusCode): { status: GrantStatusCode; frames: number[] } => ({ status, frames: [] });
-  if (isFailure(d)) return failed(d.errno === "ESRCH" ? GrantStatus.bad_domain : GrantStatus.permission_denied);
+  const failed = (status: GrantStatusCode): { status: GrantStatusCode; frames: number[] } => ({
+    status,
+    frames: [],
+  });
+  if (isFailure(d))
+    return failed(d.errno === "ESRCH" ? GrantStatus.bad_domain : GrantStatus.permission_denied);
   const grown = gnttab.growTable(host, d.domid, nrFrames);
   traced(host, caller, "grant_table_op setup_table", d.domid, { nr_frames: nrFrames }, grown);
   if (isFailure(grown)) return failed(GrantStatus.general_error);
@@ -48,18 +77,37 @@ export function setupTable(host: Host, caller: Caller, { domid, nrFrames }: { do
 }
 
 /** How many grant frames a domain has and may have. */
-export function querySize(host: Host, caller: Caller, { domid }: { domid: number }): { status: GrantStatusCode; nrFrames: number; maxNrFrames: number } {
+export function querySize(
+  host: Host,
+  caller: Caller,
+  { domid }: { domid: number },
+): { status: GrantStatusCode; nrFrames: number; maxNrFrames: number } {
   const d = targeted(host, caller, domid);
   if (isFailure(d)) {
-    return { status: d.errno === "ESRCH" ? GrantStatus.bad_domain : GrantStatus.permission_denied, nrFrames: 0, maxNrFrames: 0 };
+    return {
+      status: d.errno === "ESRCH" ? GrantStatus.bad_domain : GrantStatus.permission_denied,
+      nrFrames: 0,
+      maxNrFrames: 0,
+    };
   }
   const { frames, maxGrantFrames } = must(host, grantTableCell, d.domid);
   return { status: GrantStatus.okay, nrFrames: frames.length, maxNrFrames: maxGrantFrames };
 }
 
 /** A kernel lets `to` map a frame of its own: it writes the entry, no hypercall (gnttab_grant_foreign_access_ref). */
-export function grantAccess(host: Host, domid: number, ref: number, to: number, gfn: number, readonly = false): boolean {
-  return writeEntry(host, domid, ref, { flags: GTF_permit_access | (readonly ? GTF_readonly : 0), domid: to, frame: gfn });
+export function grantAccess(
+  host: Host,
+  domid: number,
+  ref: number,
+  to: number,
+  gfn: number,
+  readonly = false,
+): boolean {
+  return writeEntry(host, domid, ref, {
+    flags: GTF_permit_access | (readonly ? GTF_readonly : 0),
+    domid: to,
+    frame: gfn,
+  });
 }
 
 /** A kernel takes an entry back: false while somebody maps it (gnttab_end_foreign_access_ref). */

@@ -33,7 +33,10 @@ test("a mapped grant is marked in use and counted, until it is unmapped", () => 
     op.grantAccess(host, domid, 8, 0, gfn);
     const first = op.mapGrantRef(host, backend, { domid, ref: 8 });
     const second = op.mapGrantRef(host, backend, { domid, ref: 8, flags: GNTMAP_host_map | GNTMAP_readonly });
-    expect([first, second]).toMatchObject([{ status: 0, handle: 0, mfn }, { status: 0, handle: 1, mfn }]);
+    expect([first, second]).toMatchObject([
+      { status: 0, handle: 0, mfn },
+      { status: 0, handle: 1, mfn },
+    ]);
     expect(readEntry(host, domid, 8)?.flags).toBe(0x19);
     expect(pageOf(host, mfn)).toMatchObject({ count: 3, type: "writable", typeCount: 1 });
     expect(op.endAccess(host, domid, 8), "the frontend cannot take it back").toBe(false);
@@ -43,7 +46,9 @@ test("a mapped grant is marked in use and counted, until it is unmapped", () => 
     op.unmapGrantRef(host, backend, { handle: second.handle });
     expect(readEntry(host, domid, 8)?.flags).toBe(1);
     expect(op.endAccess(host, domid, 8)).toBe(true);
-    expect(op.unmapGrantRef(host, backend, { handle: second.handle })).toEqual({ status: GrantStatus.bad_handle });
+    expect(op.unmapGrantRef(host, backend, { handle: second.handle })).toEqual({
+      status: GrantStatus.bad_handle,
+    });
     expect(checkLedger(host, domid)).toEqual([]);
   });
 });
@@ -66,7 +71,9 @@ test.each([
     op.grantAccess(host, domid, 4, 0, gfn + 500_000);
     expect(op.mapGrantRef(host, backend, { domid, ...args })).toMatchObject({ status, handle: -1 });
     expect(checkLedger(host, domid)).toEqual([]);
-    expect(op.mapGrantRef(host, backend, { domid, ref: 3, flags: GNTMAP_host_map | GNTMAP_readonly }).status).toBe(0);
+    expect(
+      op.mapGrantRef(host, backend, { domid, ref: 3, flags: GNTMAP_host_map | GNTMAP_readonly }).status,
+    ).toBe(0);
   });
 });
 
@@ -97,26 +104,35 @@ test("nothing revokes what a backend maps: the frontend's domain waits for it", 
   expect(domainById(t.world, domid)).toBeUndefined();
 });
 
-test.each([{}, { flags: 1, emulationFlags: 1 }])("a driver domain that is killed lets go of all it maps (%o)", (config) => {
-  const t = new TestHost({ preemptPages: 4 });
-  const { domid, gfn, mfn } = granter(t);
-  const driver = t.makeDomain(64, config);
-  t.act((host) => {
-    for (let ref = 8; ref < 300; ref++) {
-      op.grantAccess(host, domid, ref, driver, gfn);
-      expect(op.mapGrantRef(host, { domid: driver, process: "kernel" }, { domid, ref, flags: ref % 2 === 0 ? 2 : 6 }).status).toBe(0);
+test.each([{}, { flags: 1, emulationFlags: 1 }])(
+  "a driver domain that is killed lets go of all it maps (%o)",
+  (config) => {
+    const t = new TestHost({ preemptPages: 4 });
+    const { domid, gfn, mfn } = granter(t);
+    const driver = t.makeDomain(64, config);
+    t.act((host) => {
+      for (let ref = 8; ref < 300; ref++) {
+        op.grantAccess(host, domid, ref, driver, gfn);
+        expect(
+          op.mapGrantRef(
+            host,
+            { domid: driver, process: "kernel" },
+            { domid, ref, flags: ref % 2 === 0 ? 2 : 6 },
+          ).status,
+        ).toBe(0);
+      }
+    });
+    t.destroy(domid);
+    t.settle();
+    expect(pageOf(t.world, mfn)?.count).toBe(292);
+    t.destroy(driver);
+    while (t.world.runnable.length > 0) {
+      t.world.perform({ thread: t.world.runnable[0] as string, choice: 0 });
+      for (const dom of [domid, driver]) expect(checkLedger(t.world, dom)).toEqual([]);
     }
-  });
-  t.destroy(domid);
-  t.settle();
-  expect(pageOf(t.world, mfn)?.count).toBe(292);
-  t.destroy(driver);
-  while (t.world.runnable.length > 0) {
-    t.world.perform({ thread: t.world.runnable[0] as string, choice: 0 });
-    for (const dom of [domid, driver]) expect(checkLedger(t.world, dom)).toEqual([]);
-  }
-  expect([domainById(t.world, domid), domainById(t.world, driver)]).toEqual([undefined, undefined]);
-});
+    expect([domainById(t.world, domid), domainById(t.world, driver)]).toEqual([undefined, undefined]);
+  },
+);
 
 test("a table grows to its limit, a frame at a time", () => {
   const t = new TestHost();
@@ -124,7 +140,10 @@ test("a table grows to its limit, a frame at a time", () => {
   t.act((host) => {
     expect(op.setupTable(host, xl, { domid, nrFrames: 4 }).frames).toHaveLength(4);
     expect(op.querySize(host, xl, { domid })).toEqual({ status: 0, nrFrames: 4, maxNrFrames: 4 });
-    expect(op.setupTable(host, xl, { domid, nrFrames: 5 })).toEqual({ status: GrantStatus.general_error, frames: [] });
+    expect(op.setupTable(host, xl, { domid, nrFrames: 5 })).toEqual({
+      status: GrantStatus.general_error,
+      frames: [],
+    });
     expect(must(host, domainPagesCell, domid).xenheapPages).toBe(5);
     expect(op.grantAccess(host, domid, 2047, 0, 1)).toBe(true);
     expect(op.grantAccess(host, domid, 2048, 0, 1)).toBe(false);
@@ -139,10 +158,16 @@ test("copies between granted pages leave nothing mapped", () => {
     op.grantAccess(host, domid, 9, 0, gfn + 1);
     host.memory.write(mfn, 10, Uint8Array.of(1, 2, 3));
     const source = { domid, ref: 8, offset: 10 };
-    expect(op.copy(host, backend, { source, dest: { domid, ref: 9, offset: 4090 }, length: 3 })).toEqual({ status: 0 });
+    expect(op.copy(host, backend, { source, dest: { domid, ref: 9, offset: 4090 }, length: 3 })).toEqual({
+      status: 0,
+    });
     expect([...host.memory.read(mfn + 1, 4090, 3)]).toEqual([1, 2, 3]);
-    expect(op.copy(host, backend, { source, dest: { domid, ref: 9, offset: 4094 }, length: 3 })).toEqual({ status: GrantStatus.bad_copy_arg });
-    expect(op.copy(host, backend, { source, dest: { domid, ref: 8, offset: 0 }, length: 3 })).toEqual({ status: GrantStatus.general_error });
+    expect(op.copy(host, backend, { source, dest: { domid, ref: 9, offset: 4094 }, length: 3 })).toEqual({
+      status: GrantStatus.bad_copy_arg,
+    });
+    expect(op.copy(host, backend, { source, dest: { domid, ref: 8, offset: 0 }, length: 3 })).toEqual({
+      status: GrantStatus.general_error,
+    });
     expect(readEntry(host, domid, 8)?.flags).toBe(5);
     expect(checkLedger(host, domid)).toEqual([]);
   });

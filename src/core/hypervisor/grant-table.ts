@@ -11,7 +11,16 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { clearBit, findNextBit, findNextZeroBit, findPrevBit, setBit } from "./bitmap.ts";
 import { domainById, domainCell } from "./domain.ts";
-import { GTF_permit_access, GTF_reading, GTF_readonly, GTF_sub_page, GTF_type_mask, GTF_writing, readEntry, writeFlags } from "./grant-entry.ts";
+import {
+  GTF_permit_access,
+  GTF_reading,
+  GTF_readonly,
+  GTF_sub_page,
+  GTF_type_mask,
+  GTF_writing,
+  readEntry,
+  writeFlags,
+} from "./grant-entry.ts";
 import { activeGrantCell, activeRefs, grantTableCell, handlesInUse, maptrackCell } from "./grant-cells.ts";
 import type { ActiveGrant, Maptrack } from "./grant-cells.ts";
 import { allocHeapPages } from "./heap.ts";
@@ -56,11 +65,18 @@ const PIN_WRITABLE = 0x00ff00ff;
  *
  * @returns EINVAL for a version or a size beyond what the host allows, ENOMEM
  */
-export function grantTableInit(host: Host, domid: number, maxFrames: number, maxMaptrack: number, maxVersion: number): 0 | Failure {
+export function grantTableInit(
+  host: Host,
+  domid: number,
+  maxFrames: number,
+  maxMaptrack: number,
+  maxVersion: number,
+): 0 | Failure {
   const maxGrantFrames = maxFrames < 0 ? MAX_GRANT_FRAMES : maxFrames;
   const maxMaptrackFrames = maxMaptrack < 0 ? MAX_MAPTRACK_FRAMES : maxMaptrack;
   if (maxVersion < 1 || maxVersion > 2) return fail("EINVAL");
-  if (maxGrantFrames < 1 || maxGrantFrames > MAX_GRANT_FRAMES || maxMaptrackFrames > MAX_MAPTRACK_FRAMES) return fail("EINVAL");
+  if (maxGrantFrames < 1 || maxGrantFrames > MAX_GRANT_FRAMES || maxMaptrackFrames > MAX_MAPTRACK_FRAMES)
+    return fail("EINVAL");
   host.add(grantTableCell, domid, {
     version: 1,
     maxVersion: maxVersion as 1 | 2,
@@ -78,7 +94,11 @@ export function grantTableInit(host: Host, domid: number, maxFrames: number, max
 /** Shares frames with the domain until it has `wanted` (gnttab_grow_table): EINVAL beyond its limit, ENOMEM. */
 export function growTable(host: Host, domid: number, wanted: number): 0 | Failure {
   const { frames, maxGrantFrames } = must(host, grantTableCell, domid);
-  if (wanted > maxGrantFrames || (wanted > frames.length && must(host, domainCell, domid).isDying !== "alive")) return fail("EINVAL");
+  if (
+    wanted > maxGrantFrames ||
+    (wanted > frames.length && must(host, domainCell, domid).isDying !== "alive")
+  )
+    return fail("EINVAL");
   while (must(host, grantTableCell, domid).frames.length < wanted) {
     const mfn = allocHeapPages(host, 0);
     if (mfn < 0) return fail("ENOMEM");
@@ -89,14 +109,23 @@ export function growTable(host: Host, domid: number, wanted: number): 0 | Failur
 }
 
 /** Pins an entry for use: checks what the guest allows and marks it in use (_set_status_v1, get_paged_frame). */
-function pinEntry(host: Host, user: number, granter: number, ref: number, readonly: boolean, increment: number): ActiveGrant | GrantStatusCode {
+function pinEntry(
+  host: Host,
+  user: number,
+  granter: number,
+  ref: number,
+  readonly: boolean,
+  increment: number,
+): ActiveGrant | GrantStatusCode {
   const entry = readEntry(host, granter, ref);
   if (entry === undefined) return GrantStatus.bad_gntref;
   const id = `${granter}/${ref}`;
   const act = host.get(activeGrantCell, id);
-  if (act !== undefined && (act.domid !== user || overflows(act.pin, increment))) return GrantStatus.general_error;
+  if (act !== undefined && (act.domid !== user || overflows(act.pin, increment)))
+    return GrantStatus.general_error;
   if (act === undefined || (!readonly && (act.pin & PIN_WRITABLE) === 0)) {
-    const permitted = (entry.flags & (GTF_type_mask | GTF_sub_page)) === GTF_permit_access && entry.domid === user;
+    const permitted =
+      (entry.flags & (GTF_type_mask | GTF_sub_page)) === GTF_permit_access && entry.domid === user;
     if (act === undefined && !permitted) return GrantStatus.general_error;
     if (!readonly && (entry.flags & GTF_readonly) !== 0) return GrantStatus.general_error;
     writeFlags(host, granter, ref, entry.flags | GTF_reading | (readonly ? 0 : GTF_writing));
@@ -116,7 +145,9 @@ function pinEntry(host: Host, user: number, granter: number, ref: number, readon
 }
 
 function overflows(pin: number, increment: number): boolean {
-  return [0, 8, 16, 24].some((shift) => ((increment >>> shift) & 0xff) !== 0 && ((pin >>> shift) & 0x80) !== 0);
+  return [0, 8, 16, 24].some(
+    (shift) => ((increment >>> shift) & 0xff) !== 0 && ((pin >>> shift) & 0x80) !== 0,
+  );
 }
 
 /** Takes pins away; what nobody uses any more is no longer marked in use (reduce_status_for_pin). */
@@ -152,7 +183,14 @@ export interface GrantMapping {
 }
 
 /** Maps a page another domain grants (map_grant_ref). Errors are in `status`, as in the hypercall. */
-export function mapGrantRef(host: Host, mapper: number, process: string, granter: number, ref: number, flags: number): GrantMapping {
+export function mapGrantRef(
+  host: Host,
+  mapper: number,
+  process: string,
+  granter: number,
+  ref: number,
+  flags: number,
+): GrantMapping {
   const failed = (status: GrantStatusCode): GrantMapping => ({ status, handle: -1, mfn: -1 });
   const increment = pinIncrement(flags);
   if (increment === 0) return failed(GrantStatus.bad_gntref);
@@ -162,7 +200,8 @@ export function mapGrantRef(host: Host, mapper: number, process: string, granter
   if (rd === undefined) return failed(GrantStatus.bad_domain);
   const handle = findNextZeroBit(host, handlesInUse(mapper), 0);
   const lgt = must(host, grantTableCell, mapper);
-  if (handle < 0 || handle >= lgt.maxMaptrackFrames * MAPTRACK_PER_PAGE) return failed(GrantStatus.no_device_space);
+  if (handle < 0 || handle >= lgt.maxMaptrackFrames * MAPTRACK_PER_PAGE)
+    return failed(GrantStatus.no_device_space);
   const readonly = (flags & GNTMAP_readonly) !== 0;
   const act = pinEntry(host, mapper, granter, ref, readonly, increment);
   if (typeof act === "number") return failed(act);
@@ -178,11 +217,20 @@ export function mapGrantRef(host: Host, mapper: number, process: string, granter
 }
 
 /** A mapping's references on the page: all or none. */
-function takeReferences(host: Host, mapper: number, process: string, granter: number, mfn: number, flags: number): boolean {
+function takeReferences(
+  host: Host,
+  mapper: number,
+  process: string,
+  granter: number,
+  mfn: number,
+  flags: number,
+): boolean {
   const holder = { holder: `d${mapper}/${process}`, kind: "grant map", op: "map_grant_ref" };
   const typed = takesType(host, mapper, granter, (flags & GNTMAP_readonly) !== 0);
   for (let taken = 0; taken < parts(flags); taken++) {
-    const got = typed ? getPageAndType(host, mfn, granter, "writable", holder) : getPage(host, mfn, granter, holder);
+    const got = typed
+      ? getPageAndType(host, mfn, granter, "writable", holder)
+      : getPage(host, mfn, granter, holder);
     if (got) continue;
     assert(taken === 0, `page ${mfn} was lost between two references`);
     return false;
@@ -190,7 +238,13 @@ function takeReferences(host: Host, mapper: number, process: string, granter: nu
   return true;
 }
 
-function dropReferences(host: Host, mapper: number, { process, domid: granter, flags }: Maptrack, mfn: number, count: number): void {
+function dropReferences(
+  host: Host,
+  mapper: number,
+  { process, domid: granter, flags }: Maptrack,
+  mfn: number,
+  count: number,
+): void {
   const put = takesType(host, mapper, granter, (flags & GNTMAP_readonly) !== 0) ? putPageAndType : putPage;
   for (let i = 0; i < count; i++) put(host, mfn, `d${mapper}/${process}`, "grant map");
 }
@@ -220,7 +274,11 @@ export function gnttabReleaseMappings(host: Host, domid: number): "done" | "ERES
   const handles = handlesInUse(domid);
   const { maptrackLimit } = must(host, grantTableCell, domid);
   const below = Math.max(maptrackLimit - MAPTRACK_PER_PAGE, 0);
-  for (let handle = findPrevBit(host, handles, maptrackLimit); handle >= below; handle = findPrevBit(host, handles, handle)) {
+  for (
+    let handle = findPrevBit(host, handles, maptrackLimit);
+    handle >= below;
+    handle = findPrevBit(host, handles, handle)
+  ) {
     releaseMapping(host, domid, handle);
     if (handle === 0) break;
   }
@@ -242,11 +300,20 @@ function releaseMapping(host: Host, domid: number, handle: number): void {
 }
 
 /** One side of a copy: a frame of the caller's own or a grant. */
-export type CopySide = { domid: number; gfn: number; offset: number } | { domid: number; ref: number; offset: number };
+export type CopySide =
+  | { domid: number; gfn: number; offset: number }
+  | { domid: number; ref: number; offset: number };
 
 /** Copies bytes between two pages, granted or the caller's own; no mapping outlives the call (gnttab_copy). */
-export function grantCopy(host: Host, user: number, source: CopySide, dest: CopySide, length: number): GrantStatusCode {
-  if (source.offset + length > 4096 || dest.offset + length > 4096 || length < 0) return GrantStatus.bad_copy_arg;
+export function grantCopy(
+  host: Host,
+  user: number,
+  source: CopySide,
+  dest: CopySide,
+  length: number,
+): GrantStatusCode {
+  if (source.offset + length > 4096 || dest.offset + length > 4096 || length < 0)
+    return GrantStatus.bad_copy_arg;
   const from = copyFrame(host, user, source, true);
   if (from.status !== GrantStatus.okay) return from.status;
   const to = copyFrame(host, user, dest, false);
@@ -258,13 +325,20 @@ export function grantCopy(host: Host, user: number, source: CopySide, dest: Copy
   return to.status;
 }
 
-function copyFrame(host: Host, user: number, side: CopySide, readonly: boolean): { status: GrantStatusCode; mfn: number } {
+function copyFrame(
+  host: Host,
+  user: number,
+  side: CopySide,
+  readonly: boolean,
+): { status: GrantStatusCode; mfn: number } {
   const d = domainById(host, side.domid);
   if (d === undefined) return { status: GrantStatus.bad_domain, mfn: -1 };
   if (!("ref" in side)) {
     if (side.domid !== user) return { status: GrantStatus.permission_denied, mfn: -1 };
     const mfn = gfnToMfn(host, d, side.gfn);
-    return mfn < 0 || pageOf(host, mfn)?.owner !== user ? { status: GrantStatus.bad_page, mfn: -1 } : { status: 0, mfn };
+    return mfn < 0 || pageOf(host, mfn)?.owner !== user
+      ? { status: GrantStatus.bad_page, mfn: -1 }
+      : { status: 0, mfn };
   }
   const act = pinEntry(host, user, side.domid, side.ref, readonly, readonly ? PIN.hostRead : PIN.hostWrite);
   return typeof act === "number" ? { status: act, mfn: -1 } : { status: GrantStatus.okay, mfn: act.mfn };
@@ -284,6 +358,11 @@ export function* activeGrants(cells: Cells, domid: number): Generator<[number, R
 
 /** What a domain that is reset is told about grants others still map: at most ten (grant_table_warn_active_grants). */
 export function warnActiveGrants(cells: Cells, domid: number): string[] {
-  const lines = [...activeGrants(cells, domid)].map(([ref, { mfn }]) => `d${domid} has active grant ${ref.toString(16)} (MFN: 0x${mfn.toString(16).padStart(5, "0")})`);
-  return lines.length <= 10 ? lines : [...lines.slice(0, 10), `d${domid} has too many (${lines.length}) active grants to report`];
+  const lines = [...activeGrants(cells, domid)].map(
+    ([ref, { mfn }]) =>
+      `d${domid} has active grant ${ref.toString(16)} (MFN: 0x${mfn.toString(16).padStart(5, "0")})`,
+  );
+  return lines.length <= 10
+    ? lines
+    : [...lines.slice(0, 10), `d${domid} has too many (${lines.length}) active grants to report`];
 }

@@ -15,7 +15,10 @@ function heap(): PlainCells {
 }
 
 test("gives out each frame once, and has all of them again when all came back", () => {
-  const run = fc.array(fc.record({ order: fc.integer({ min: 0, max: 9 }), free: fc.nat(), low: fc.boolean() }), { maxLength: 60 });
+  const run = fc.array(
+    fc.record({ order: fc.integer({ min: 0, max: 9 }), free: fc.nat(), low: fc.boolean() }),
+    { maxLength: 60 },
+  );
   fc.assert(
     fc.property(run, (actions) => {
       const cells = heap();

@@ -38,6 +38,7 @@ export function hvmDomainInit(cells: Cells, domid: number): void {
 /** Forgets a domain's parameters. */
 export function dropHvmParams(cells: Cells, domid: number): void {
   for (let index = 0; index < HVM_NR_PARAMS; index++) {
-    if (cells.get(hvmParamCell, `${domid}/${index}`) !== undefined) cells.drop(hvmParamCell, `${domid}/${index}`);
+    if (cells.get(hvmParamCell, `${domid}/${index}`) !== undefined)
+      cells.drop(hvmParamCell, `${domid}/${index}`);
   }
 }

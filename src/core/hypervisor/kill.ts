@@ -73,7 +73,8 @@ const phases: { readonly [phase in Exclude<KillPhase, "done">]: (host: Host, dom
   evtchn_destroy: evtchnDestroy,
   paging: (host, domid) => (physmapDestroy(host, domid, CELLS_PER_SLICE) === "done" ? "done" : "ERESTART"),
   vcpu_pagetables: (host, domid) => {
-    for (const [vcpu] of vcpusOf(host, must(host, domainCell, domid))) vcpuDestroyPagetables(host, domid, vcpu);
+    for (const [vcpu] of vcpusOf(host, must(host, domainCell, domid)))
+      vcpuDestroyPagetables(host, domid, vcpu);
     return "done";
   },
   xen: (host, domid) => {

@@ -28,7 +28,13 @@ export interface Holder {
 }
 
 /** Enters references that were just taken. */
-export function credit(host: Host, ledger: LedgerEntry[], { holder, kind, op }: Holder, count: number, typed: number): void {
+export function credit(
+  host: Host,
+  ledger: LedgerEntry[],
+  { holder, kind, op }: Holder,
+  count: number,
+  typed: number,
+): void {
   const entry = ledger.find((e) => e.holder === holder && e.kind === kind);
   if (entry === undefined) ledger.push({ holder, kind, count, typed, op, at: host.now });
   else {
@@ -38,10 +44,19 @@ export function credit(host: Host, ledger: LedgerEntry[], { holder, kind, op }: 
 }
 
 /** Strikes references that were just dropped. The holder must have them. */
-export function debit(ledger: LedgerEntry[], holder: string, kind: string, count: number, typed: number): void {
+export function debit(
+  ledger: LedgerEntry[],
+  holder: string,
+  kind: string,
+  count: number,
+  typed: number,
+): void {
   const at = ledger.findIndex((e) => e.holder === holder && e.kind === kind);
   const entry = ledger[at];
-  assert(entry !== undefined && entry.count >= count && entry.typed >= typed, `${holder} drops a ${kind} reference it does not have`);
+  assert(
+    entry !== undefined && entry.count >= count && entry.typed >= typed,
+    `${holder} drops a ${kind} reference it does not have`,
+  );
   entry.count -= count;
   entry.typed -= typed;
   if (entry.count === 0 && entry.typed === 0) ledger.splice(at, 1);

@@ -12,8 +12,20 @@ import * as evtchn from "./event-channel-op.ts";
 import { heapCell } from "./heap.ts";
 import { machineCell } from "./machine.ts";
 import { populatePhysmap, mapForeign, unmapForeign } from "./memory-op.ts";
-import { dmopRemoteShutdown, remoteShutdown, schedopShutdown, schedopWatchdog, vcpuopDown } from "./sched-op.ts";
-import { domainCrash, endShutdownDeferral, hltWithInterruptsOff, startShutdownDeferral, tripleFault } from "./shutdown.ts";
+import {
+  dmopRemoteShutdown,
+  remoteShutdown,
+  schedopShutdown,
+  schedopWatchdog,
+  vcpuopDown,
+} from "./sched-op.ts";
+import {
+  domainCrash,
+  endShutdownDeferral,
+  hltWithInterruptsOff,
+  startShutdownDeferral,
+  tripleFault,
+} from "./shutdown.ts";
 import { getdomaininfolist } from "./sysctl.ts";
 import { TestHost, xl } from "./testing.ts";
 import { consumeEvent, evtchnPort } from "./port.ts";
@@ -33,7 +45,13 @@ function stateOf(t: TestHost, domid: number): string {
 const HVM = { flags: 1, emulationFlags: 1 };
 
 function populate(t: TestHost, domid: number, pages: number): void {
-  const result = t.act((host) => populatePhysmap(host, xl, { domid, gpfns: Array.from({ length: pages / 512 }, (_, i) => i * 512), order: 9 }));
+  const result = t.act((host) =>
+    populatePhysmap(host, xl, {
+      domid,
+      gpfns: Array.from({ length: pages / 512 }, (_, i) => i * 512),
+      order: 9,
+    }),
+  );
   expect(result).toMatchObject({ done: pages / 512 });
 }
 
@@ -85,7 +103,7 @@ test("each slice of a kill is bounded, and others may act between them", () => {
   populate(t, domid, 8192);
   t.destroy(domid);
   const totals: number[] = [];
-  for (let last = 8192; domainById(t.world, domid) !== undefined && t.world.runnable.length > 0; ) {
+  for (let last = 8192; domainById(t.world, domid) !== undefined && t.world.runnable.length > 0;) {
     const [thread] = t.world.runnable;
     t.world.perform({ thread: thread as string, choice: 0 });
     const now = t.world.get(domainPagesCell, domid)?.totPages ?? 0;
@@ -109,7 +127,9 @@ test("a mapped page keeps a dead domain until it is unmapped", () => {
   expect(flagsOf(t, domid)).toBe("--p--d");
   expect(must(t.world, domainPagesCell, domid)).toMatchObject({ totPages: 0, xenheapPages: 1 });
   expect(checkLedger(t.world, domid)).toEqual([]);
-  expect(t.act((host) => unmapForeign(host, { domid: 0, process: "other" }, { mfn }))).toEqual({ errno: "EINVAL" });
+  expect(t.act((host) => unmapForeign(host, { domid: 0, process: "other" }, { mfn }))).toEqual({
+    errno: "EINVAL",
+  });
   t.act((host) => unmapForeign(host, qemu, { mfn }));
   expect(flagsOf(t, domid)).toBe("gone");
   t.settle();
@@ -117,29 +137,60 @@ test("a mapped page keeps a dead domain until it is unmapped", () => {
 });
 
 test.each([
-  ["SCHEDOP_shutdown reboot", "---sr-", (host, domid) => schedopShutdown(host, { domid, process: "kernel" }, { reason: ShutdownCode.reboot })],
-  ["SCHEDOP_shutdown suspend", "---ss-", (host, domid) => schedopShutdown(host, { domid, process: "kernel" }, { reason: ShutdownCode.suspend })],
-  ["SCHEDOP_shutdown watchdog", "---sw-", (host, domid) => schedopShutdown(host, { domid, process: "kernel" }, { reason: ShutdownCode.watchdog })],
-  ["SCHEDOP_shutdown soft_reset", "---sS-", (host, domid) => schedopShutdown(host, { domid, process: "kernel" }, { reason: ShutdownCode.soft_reset })],
+  [
+    "SCHEDOP_shutdown reboot",
+    "---sr-",
+    (host, domid) => schedopShutdown(host, { domid, process: "kernel" }, { reason: ShutdownCode.reboot }),
+  ],
+  [
+    "SCHEDOP_shutdown suspend",
+    "---ss-",
+    (host, domid) => schedopShutdown(host, { domid, process: "kernel" }, { reason: ShutdownCode.suspend }),
+  ],
+  [
+    "SCHEDOP_shutdown watchdog",
+    "---sw-",
+    (host, domid) => schedopShutdown(host, { domid, process: "kernel" }, { reason: ShutdownCode.watchdog }),
+  ],
+  [
+    "SCHEDOP_shutdown soft_reset",
+    "---sS-",
+    (host, domid) => schedopShutdown(host, { domid, process: "kernel" }, { reason: ShutdownCode.soft_reset }),
+  ],
   ["HLT with interrupts off", "---s--", (host, domid) => hltWithInterruptsOff(host, domid, 0)],
   ["triple fault", "---sr-", (host, domid) => tripleFault(host, domid)],
-  ["VCPUOP_down of the last vCPU", "---s--", (host, domid) => vcpuopDown(host, { domid, process: "kernel" }, { vcpu: 0 })],
-  ["remote shutdown by the device model", "---sr-", (host, domid) => dmopRemoteShutdown(host, xl, { domid, reason: ShutdownCode.reboot })],
-  ["remote shutdown by the toolstack", "---s--", (host, domid) => remoteShutdown(host, xl, { domid, reason: ShutdownCode.poweroff })],
+  [
+    "VCPUOP_down of the last vCPU",
+    "---s--",
+    (host, domid) => vcpuopDown(host, { domid, process: "kernel" }, { vcpu: 0 }),
+  ],
+  [
+    "remote shutdown by the device model",
+    "---sr-",
+    (host, domid) => dmopRemoteShutdown(host, xl, { domid, reason: ShutdownCode.reboot }),
+  ],
+  [
+    "remote shutdown by the toolstack",
+    "---s--",
+    (host, domid) => remoteShutdown(host, xl, { domid, reason: ShutdownCode.poweroff }),
+  ],
   ["domain_crash", "---sc-", (host, domid) => domainCrash(host, domid, 0)],
-] satisfies [string, string, (host: Host, domid: number) => unknown][])("%s ends in %s", (_how, state, shutDown) => {
-  const t = new TestHost();
-  const domid = t.makeDomain(1024, { flags: 1, emulationFlags: 1 });
-  start(t, domid);
-  t.act((host) => shutDown(host, domid));
-  expect(stateOf(t, domid).replace(/^[rb]+/, (busy) => "-".repeat(busy.length))).toBe(state);
-  expect(t.virqs()).toEqual([`d${domid} is shut down`]);
-  // Who asks first gives the reason.
-  t.act((host) => domainCrash(host, domid, 0));
-  expect(t.virqs()).toHaveLength(1);
-  t.act((host) => domctl.resumedomain(host, xl, domid));
-  expect(flagsOf(t, domid).slice(2)).toBe("----");
-});
+] satisfies [string, string, (host: Host, domid: number) => unknown][])(
+  "%s ends in %s",
+  (_how, state, shutDown) => {
+    const t = new TestHost();
+    const domid = t.makeDomain(1024, { flags: 1, emulationFlags: 1 });
+    start(t, domid);
+    t.act((host) => shutDown(host, domid));
+    expect(stateOf(t, domid).replace(/^[rb]+/, (busy) => "-".repeat(busy.length))).toBe(state);
+    expect(t.virqs()).toEqual([`d${domid} is shut down`]);
+    // Who asks first gives the reason.
+    t.act((host) => domainCrash(host, domid, 0));
+    expect(t.virqs()).toHaveLength(1);
+    t.act((host) => domctl.resumedomain(host, xl, domid));
+    expect(flagsOf(t, domid).slice(2)).toBe("----");
+  },
+);
 
 test("a vCPU that waits for its device model holds a shutdown up, but not a crash", () => {
   const t = new TestHost();
@@ -158,11 +209,17 @@ test("a watchdog shuts its domain down unless it is fed", () => {
   const t = new TestHost();
   const domid = t.makeDomain();
   const kernel = { domid, process: "kernel" };
-  const watchdog = (id: number, timeout: number) => t.act((host) => schedopWatchdog(host, kernel, { id, timeout }));
+  const watchdog = (id: number, timeout: number) =>
+    t.act((host) => schedopWatchdog(host, kernel, { id, timeout }));
   start(t, domid);
   expect([watchdog(0, 10), watchdog(0, 20), watchdog(0, 30)]).toEqual([1, 2, { errno: "ENOSPC" }]);
   t.world.perform({ clock: 9_000_000 });
-  expect([watchdog(1, 10), watchdog(2, 0), watchdog(2, 5), watchdog(3, 5)]).toEqual([0, 0, { errno: "EINVAL" }, { errno: "EINVAL" }]);
+  expect([watchdog(1, 10), watchdog(2, 0), watchdog(2, 5), watchdog(3, 5)]).toEqual([
+    0,
+    0,
+    { errno: "EINVAL" },
+    { errno: "EINVAL" },
+  ]);
   expect(t.world.nextTimer()?.deadline).toBe(19_000_000);
   t.world.perform({ timer: `xen/watchdog/${domid}/1` });
   t.settle();
@@ -194,7 +251,10 @@ test("a domain that was shut down for its suspend signals a port in place of the
 
 test("a soft reset closes the domain's ports and lets it run on; a PV domain crashes", () => {
   const t = new TestHost();
-  for (const [config, state] of [[HVM, "r-----"], [{}, "---sS-"]] as const) {
+  for (const [config, state] of [
+    [HVM, "r-----"],
+    [{}, "---sS-"],
+  ] as const) {
     const domid = t.makeDomain(1024, config);
     start(t, domid);
     t.act((host) => {

@@ -43,7 +43,9 @@ function entryKey({ process, kind, readonly }: Omit<Entry, "count">): string {
  * tables itself (get_page_from_l1e).
  */
 export function takesType(cells: Cells, mapper: number, owner: number, readonly: boolean): boolean {
-  return !readonly && must(cells, domainCell, mapper).type === "pv" && must(cells, domainCell, owner).type === "pv";
+  return (
+    !readonly && must(cells, domainCell, mapper).type === "pv" && must(cells, domainCell, owner).type === "pv"
+  );
 }
 
 /**
@@ -51,8 +53,20 @@ export function takesType(cells: Cells, mapper: number, owner: number, readonly:
  * reference. EINVAL where the frame is not the owner's, or may not be written
  * because it is a page table.
  */
-export function mapFrame(host: Host, mapper: number, process: string, kind: MappingKind, owner: number, mfn: number, readonly: boolean): 0 | Failure {
-  const holder = { holder: `d${mapper}/${process}`, kind, op: kind === "foreign map" ? "mmu_update" : "update_va_mapping" };
+export function mapFrame(
+  host: Host,
+  mapper: number,
+  process: string,
+  kind: MappingKind,
+  owner: number,
+  mfn: number,
+  readonly: boolean,
+): 0 | Failure {
+  const holder = {
+    holder: `d${mapper}/${process}`,
+    kind,
+    op: kind === "foreign map" ? "mmu_update" : "update_va_mapping",
+  };
   const got = takesType(host, mapper, owner, readonly)
     ? getPageAndType(host, mfn, owner, "writable", holder)
     : getPage(host, mfn, owner, holder);
@@ -78,7 +92,14 @@ export function noteMapping(host: Host, mapper: number, entry: Omit<Entry, "coun
 }
 
 /** Takes a frame out of the mapper's page tables; EINVAL where that process does not map it so. */
-export function unmapFrame(host: Host, mapper: number, process: string, kind: MappingKind, mfn: number, readonly: boolean): 0 | Failure {
+export function unmapFrame(
+  host: Host,
+  mapper: number,
+  process: string,
+  kind: MappingKind,
+  mfn: number,
+  readonly: boolean,
+): 0 | Failure {
   const id = `${mapper}/${mfn}`;
   const key = entryKey({ process, kind, readonly });
   const at = host.get(mappingCell, id)?.entries.findIndex((e) => entryKey(e) === key) ?? -1;

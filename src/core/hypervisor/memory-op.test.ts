@@ -22,7 +22,10 @@ test("a claim promises memory, shrinks with what is allocated and can be taken b
   const t = new TestHost();
   const domid = t.makeDomain(2048);
   const claim = (nr: number) => t.act((host) => op.claimPages(host, xl, { domid, nr }));
-  const outstanding = () => [must(t.world, domainPagesCell, domid).outstandingPages, must(t.world, heapCell, 0).outstandingClaims];
+  const outstanding = () => [
+    must(t.world, domainPagesCell, domid).outstandingPages,
+    must(t.world, heapCell, 0).outstandingClaims,
+  ];
   populate(t, domid, [0], 9);
   expect(claim(512), "not more than it has").toEqual({ errno: "EINVAL" });
   expect(claim(2049), "beyond its maximum").toEqual({ errno: "EINVAL" });
@@ -57,11 +60,22 @@ test("populating stops at the domain's maximum, at the largest order and at the 
   const domid = t.makeDomain(1024);
   expect(populate(t, domid, [0, 512, 1024], 9).done).toBe(2);
   expect(populate(t, domid, [0], 13).done).toBe(0);
-  expect(t.act((host) => op.populatePhysmap(host, { domid, process: "kernel" }, { domid: 0x7ff0, gpfns: [0], order: 10 }))).toMatchObject({ done: 0 });
+  expect(
+    t.act((host) =>
+      op.populatePhysmap(host, { domid, process: "kernel" }, { domid: 0x7ff0, gpfns: [0], order: 10 }),
+    ),
+  ).toMatchObject({ done: 0 });
   t.act((host) => domctl.maxMem(host, xl, { domid, maxMemkb: 8_000_000 }));
   const { freePages } = must(t.world, heapCell, 0);
   const extents = Math.ceil(freePages / 512) + 1;
-  expect(populate(t, domid, Array.from({ length: extents }, (_, i) => 1024 + i * 512), 9).done).toBeLessThan(extents);
+  expect(
+    populate(
+      t,
+      domid,
+      Array.from({ length: extents }, (_, i) => 1024 + i * 512),
+      9,
+    ).done,
+  ).toBeLessThan(extents);
   expect(checkLedger(t.world, domid)).toEqual([]);
   expect(must(t.world, domainPagesCell, domid).totPages).toBeGreaterThan(freePages - 3000);
 });
@@ -77,13 +91,19 @@ test.each([
   const mapped = t.act((host) => op.mapForeign(host, xl, { domid, gfn: frames[1] as number }));
   expect(mapped).toEqual({ mfn: mfns[1] });
   const { freePages } = must(t.world, heapCell, 0);
-  expect(t.act((host) => op.decreaseReservation(host, xl, { domid, gmfns: [frames[0] as number, frames[1] as number] }))).toEqual({ done: 2 });
+  expect(
+    t.act((host) =>
+      op.decreaseReservation(host, xl, { domid, gmfns: [frames[0] as number, frames[1] as number] }),
+    ),
+  ).toEqual({ done: 2 });
   expect(must(t.world, domainPagesCell, domid).totPages).toBe(3);
   expect(must(t.world, heapCell, 0).freePages).toBe(freePages + 1);
   expect(pageOf(t.world, mfns[1] as number)).toMatchObject({ allocated: false, count: 1 });
   t.act((host) => op.unmapForeign(host, xl, { mfn: mfns[1] as number }));
   expect(must(t.world, domainPagesCell, domid).totPages).toBe(2);
-  expect(t.act((host) => op.decreaseReservation(host, xl, { domid, gmfns: [frames[2] as number, 99_999_999] }))).toEqual({ done: 1 });
+  expect(
+    t.act((host) => op.decreaseReservation(host, xl, { domid, gmfns: [frames[2] as number, 99_999_999] })),
+  ).toEqual({ done: 1 });
   expect(checkLedger(t.world, domid)).toEqual([]);
 });
 
@@ -101,7 +121,9 @@ test("shared frames are put into a translated domain's physical memory", () => {
   t.act((host) => {
     expect(op.addToPhysmap(host, xl, { domid, space: "shared_info", index: 0, gpfn: 0x1000 })).toBe(0);
     expect(op.addToPhysmap(host, xl, { domid, space: "grant_table", index: 2, gpfn: 0x1001 })).toBe(0);
-    expect(op.addToPhysmap(host, xl, { domid, space: "shared_info", index: 1, gpfn: 0x1002 })).toEqual({ errno: "EINVAL" });
+    expect(op.addToPhysmap(host, xl, { domid, space: "shared_info", index: 1, gpfn: 0x1002 })).toEqual({
+      errno: "EINVAL",
+    });
     expect(must(host, domainPagesCell, domid).xenheapPages, "shared_info and three grant frames").toBe(4);
     expect(op.maximumGpfnOf(host, xl, domid)).toBe(0x1001);
     expect(op.removeFromPhysmap(host, xl, { domid, gpfn: 0x1001 })).toBe(0);
@@ -115,13 +137,17 @@ test("a process maps only what it may, and unmaps only what it maps", () => {
   const { mfns } = populate(t, domid, [0]);
   const [mfn] = mfns as [number];
   t.act((host) => {
-    expect(op.mapForeign(host, { domid: other, process: "kernel" }, { domid, gfn: mfn })).toEqual({ errno: "EPERM" });
+    expect(op.mapForeign(host, { domid: other, process: "kernel" }, { domid, gfn: mfn })).toEqual({
+      errno: "EPERM",
+    });
     expect(op.mapForeign(host, xl, { domid: 99, gfn: mfn })).toEqual({ errno: "ESRCH" });
     expect(op.mapForeign(host, xl, { domid, gfn: mfn + 1000 })).toEqual({ errno: "ENOENT" });
     expect(op.mapForeign(host, xl, { domid: other, gfn: mfn })).toEqual({ errno: "EINVAL" });
     op.mapForeign(host, xl, { domid, gfn: mfn, readonly: true });
     expect(op.unmapForeign(host, xl, { mfn })).toEqual({ errno: "EINVAL" });
-    expect(op.unmapForeign(host, { domid: 0, process: "qemu" }, { mfn, readonly: true })).toEqual({ errno: "EINVAL" });
+    expect(op.unmapForeign(host, { domid: 0, process: "qemu" }, { mfn, readonly: true })).toEqual({
+      errno: "EINVAL",
+    });
     expect(op.unmapForeign(host, xl, { mfn, readonly: true })).toBe(0);
   });
 });
@@ -132,11 +158,19 @@ test.each([{}, HVM])("a terabyte is a few cells, and goes slice by slice (%o)", 
   const before = cells();
   const pages = 1 << 28;
   const domid = t.makeDomain(pages, config);
-  expect(populate(t, domid, Array.from({ length: pages / 512 }, (_, i) => i * 512), 9).done).toBe(pages / 512);
+  expect(
+    populate(
+      t,
+      domid,
+      Array.from({ length: pages / 512 }, (_, i) => i * 512),
+      9,
+    ).done,
+  ).toBe(pages / 512);
   expect(cells() - before).toBeLessThan(300);
   t.destroy(domid);
   let slices = 0;
-  for (; t.world.runnable.length > 0; slices++) t.world.perform({ thread: t.world.runnable[0] as string, choice: 0 });
+  for (; t.world.runnable.length > 0; slices++)
+    t.world.perform({ thread: t.world.runnable[0] as string, choice: 0 });
   expect(slices).toBeGreaterThanOrEqual(256);
   expect(cells() - before).toBeLessThanOrEqual(1);
 });

@@ -45,7 +45,8 @@ export function populatePhysmap(
   const name = "memory_op populate_physmap";
   if (isFailure(d)) return traced(host, caller, name, args.domid, shown, d);
   const mfns: number[] = [];
-  const allowed = order <= (isPrivileged(host, caller) ? CTLDOM_MAX_ORDER : DOMU_MAX_ORDER) && order <= MAX_ORDER;
+  const allowed =
+    order <= (isPrivileged(host, caller) ? CTLDOM_MAX_ORDER : DOMU_MAX_ORDER) && order <= MAX_ORDER;
   const wanted = allowed ? gpfns.length : 0;
   while (mfns.length < wanted) {
     const got = populateSome(host, d, gpfns, mfns.length, order, addressBits);
@@ -60,7 +61,14 @@ export function populatePhysmap(
  * Populates as many extents from number `from` on as are consecutive and fit one
  * block, so that memory asked for in small pieces is not kept in small pieces.
  */
-function populateSome(host: Host, d: DeepReadonly<Domain>, gpfns: readonly number[], from: number, order: number, addressBits: number): number[] {
+function populateSome(
+  host: Host,
+  d: DeepReadonly<Domain>,
+  gpfns: readonly number[],
+  from: number,
+  order: number,
+  addressBits: number,
+): number[] {
   const first = gpfns[from] as number;
   const size = 2 ** order;
   let consecutive = 1;
@@ -72,7 +80,13 @@ function populateSome(host: Host, d: DeepReadonly<Domain>, gpfns: readonly numbe
   return [];
 }
 
-function populate(host: Host, d: DeepReadonly<Domain>, gpfn: number, order: number, addressBits: number): number {
+function populate(
+  host: Host,
+  d: DeepReadonly<Domain>,
+  gpfn: number,
+  order: number,
+  addressBits: number,
+): number {
   // The allocator knows two zones: below 4 GiB and all there is.
   const limit = addressBits > 0 && addressBits <= 32 ? 1 << 20 : Infinity;
   const mfn = claimedOrFree(host, d.domid, order) ? allocHeapPages(host, order, limit) : NO_FRAME;
@@ -125,9 +139,17 @@ function guestRemovePage(host: Host, d: DeepReadonly<Domain>, gmfn: number): boo
 }
 
 /** Promises a domain that it will be able to have that many pages; 0 ends the promise (XENMEM_claim_pages): EINVAL, ENOMEM. */
-export function claimPages(host: Host, caller: Caller, { domid, nr }: { domid: number; nr: number }): 0 | Failure {
+export function claimPages(
+  host: Host,
+  caller: Caller,
+  { domid, nr }: { domid: number; nr: number },
+): 0 | Failure {
   const d = controlled(host, caller, domid);
-  const result = isFailure(d) ? d : d.isDying === "alive" ? setOutstandingPages(host, domid, nr) : fail("EINVAL");
+  const result = isFailure(d)
+    ? d
+    : d.isDying === "alive"
+      ? setOutstandingPages(host, domid, nr)
+      : fail("EINVAL");
   return traced(host, caller, "memory_op claim_pages", domid, { nr }, result);
 }
 
@@ -151,7 +173,8 @@ export function maximumGpfnOf(host: Host, caller: Caller, domid: number): number
   if (isFailure(d)) return d;
   if (pagingModeTranslate(d)) return Math.max(maximumGpfn(host, d.domid), 0);
   let highest = 0;
-  for (const { value, count } of runsOf(host, ownedFrames(d.domid))) if (value !== NO_FRAME) highest = Math.max(highest, value + count - 1);
+  for (const { value, count } of runsOf(host, ownedFrames(d.domid)))
+    if (value !== NO_FRAME) highest = Math.max(highest, value + count - 1);
   return highest;
 }
 
@@ -169,17 +192,36 @@ export function mfnToGfn(cells: Cells, mfn: number): number {
  *
  * @returns the machine frame; ESRCH, EPERM, ENOENT where the guest frame is empty, EINVAL where it cannot be had
  */
-export function mapForeign(host: Host, caller: Caller, { domid, gfn, readonly = false }: { domid: number; gfn: number; readonly?: boolean }): { mfn: number } | Failure {
+export function mapForeign(
+  host: Host,
+  caller: Caller,
+  { domid, gfn, readonly = false }: { domid: number; gfn: number; readonly?: boolean },
+): { mfn: number } | Failure {
   const d = targeted(host, caller, domid);
   if (isFailure(d)) return d;
   const mfn = gfnToMfn(host, d, gfn);
   const page = mfn === NO_FRAME ? undefined : pageOf(host, mfn);
-  const mapped = page === undefined ? fail("ENOENT") : mapFrame(host, caller.domid, caller.process, "foreign map", d.domid, mfn, readonly);
-  return traced(host, caller, "mmu_update map_foreign", d.domid, { gfn, readonly: Number(readonly) }, isFailure(mapped) ? mapped : { mfn }, () => ({ mfn }));
+  const mapped =
+    page === undefined
+      ? fail("ENOENT")
+      : mapFrame(host, caller.domid, caller.process, "foreign map", d.domid, mfn, readonly);
+  return traced(
+    host,
+    caller,
+    "mmu_update map_foreign",
+    d.domid,
+    { gfn, readonly: Number(readonly) },
+    isFailure(mapped) ? mapped : { mfn },
+    () => ({ mfn }),
+  );
 }
 
 /** Takes a foreign frame out again; EINVAL where that process of that domain does not map it so. */
-export function unmapForeign(host: Host, caller: Caller, { mfn, readonly = false }: { mfn: number; readonly?: boolean }): 0 | Failure {
+export function unmapForeign(
+  host: Host,
+  caller: Caller,
+  { mfn, readonly = false }: { mfn: number; readonly?: boolean },
+): 0 | Failure {
   const dom = pageOf(host, mfn)?.owner ?? -1;
   const result = unmapFrame(host, caller.domid, caller.process, "foreign map", mfn, readonly);
   return traced(host, caller, "mmu_update unmap_foreign", dom, { mfn, readonly: Number(readonly) }, result);
@@ -196,7 +238,11 @@ export function mapSharedFrames(host: Host, caller: Caller): void {
 }
 
 /** The grant frames `frame … frame + nrFrames - 1` of a domain, the table grown to have them (XENMEM_acquire_resource): ESRCH, EPERM, EINVAL, ENOMEM. */
-export function acquireGrantFrames(host: Host, caller: Caller, { domid, frame, nrFrames }: { domid: number; frame: number; nrFrames: number }): { mfns: number[] } | Failure {
+export function acquireGrantFrames(
+  host: Host,
+  caller: Caller,
+  { domid, frame, nrFrames }: { domid: number; frame: number; nrFrames: number },
+): { mfns: number[] } | Failure {
   const d = targeted(host, caller, domid);
   if (isFailure(d)) return d;
   const grown = growTable(host, d.domid, frame + nrFrames);
@@ -208,20 +254,41 @@ export function acquireGrantFrames(host: Host, caller: Caller, { domid, frame, n
 export function addToPhysmap(
   host: Host,
   caller: Caller,
-  { domid, space, index, gpfn }: { domid: number; space: "shared_info" | "grant_table"; index: number; gpfn: number },
+  {
+    domid,
+    space,
+    index,
+    gpfn,
+  }: { domid: number; space: "shared_info" | "grant_table"; index: number; gpfn: number },
 ): 0 | Failure {
   const d = targeted(host, caller, domid);
   const result = isFailure(d) ? d : addXenFrame(host, d, space, index, gpfn);
-  return traced(host, caller, "memory_op add_to_physmap", isFailure(d) ? domid : d.domid, { space, idx: index, gpfn }, result);
+  return traced(
+    host,
+    caller,
+    "memory_op add_to_physmap",
+    isFailure(d) ? domid : d.domid,
+    { space, idx: index, gpfn },
+    result,
+  );
 }
 
-function addXenFrame(host: Host, d: DeepReadonly<Domain>, space: "shared_info" | "grant_table", index: number, gpfn: number): 0 | Failure {
+function addXenFrame(
+  host: Host,
+  d: DeepReadonly<Domain>,
+  space: "shared_info" | "grant_table",
+  index: number,
+  gpfn: number,
+): 0 | Failure {
   if (!pagingModeTranslate(d)) return fail("EINVAL");
   if (space === "grant_table") {
     const grown = growTable(host, d.domid, index + 1);
     if (isFailure(grown)) return grown;
   }
-  const frames = space === "shared_info" ? [must(host, domainPagesCell, d.domid).sharedInfo] : must(host, grantTableCell, d.domid).frames;
+  const frames =
+    space === "shared_info"
+      ? [must(host, domainPagesCell, d.domid).sharedInfo]
+      : must(host, grantTableCell, d.domid).frames;
   const mfn = frames[index];
   if (mfn === undefined) return fail("EINVAL");
   physmapAdd(host, d.domid, gpfn, mfn, 1, "xen");
@@ -229,9 +296,17 @@ function addXenFrame(host: Host, d: DeepReadonly<Domain>, space: "shared_info" |
 }
 
 /** Takes a guest frame of a translated domain away (XENMEM_remove_from_physmap). */
-export function removeFromPhysmap(host: Host, caller: Caller, { domid, gpfn }: { domid: number; gpfn: number }): 0 | Failure {
+export function removeFromPhysmap(
+  host: Host,
+  caller: Caller,
+  { domid, gpfn }: { domid: number; gpfn: number },
+): 0 | Failure {
   const d = targeted(host, caller, domid);
-  const result = isFailure(d) ? d : pagingModeTranslate(d) && gfnToMfn(host, d, gpfn) !== NO_FRAME ? 0 : fail("ENOENT");
+  const result = isFailure(d)
+    ? d
+    : pagingModeTranslate(d) && gfnToMfn(host, d, gpfn) !== NO_FRAME
+      ? 0
+      : fail("ENOENT");
   if (result === 0 && !isFailure(d)) physmapRemove(host, d.domid, gpfn, 1);
   return traced(host, caller, "memory_op remove_from_physmap", domid, { gpfn }, result);
 }

@@ -13,9 +13,20 @@ import { domainCell } from "./domain.ts";
 import { getPageAndType, pageOf, putPageAndType, setPinned } from "./page.ts";
 
 /** Pins a frame of a PV domain as a page table: EINVAL where it is not its, is in other use, or is pinned already. */
-export function mmuextPin(host: Host, caller: Caller, { domid, level, mfn }: { domid: number; level: 1 | 2 | 3 | 4; mfn: number }): 0 | Failure {
+export function mmuextPin(
+  host: Host,
+  caller: Caller,
+  { domid, level, mfn }: { domid: number; level: 1 | 2 | 3 | 4; mfn: number },
+): 0 | Failure {
   const d = targeted(host, caller, domid);
-  return traced(host, caller, `mmuext_op pin_l${level}_table`, domid, { mfn }, isFailure(d) ? d : pin(host, d.domid, d.type === "pv", level, mfn));
+  return traced(
+    host,
+    caller,
+    `mmuext_op pin_l${level}_table`,
+    domid,
+    { mfn },
+    isFailure(d) ? d : pin(host, d.domid, d.type === "pv", level, mfn),
+  );
 }
 
 function pin(host: Host, domid: number, pv: boolean, level: 1 | 2 | 3 | 4, mfn: number): 0 | Failure {
@@ -29,7 +40,11 @@ function pin(host: Host, domid: number, pv: boolean, level: 1 | 2 | 3 | 4, mfn: 
 }
 
 /** Ends that: EINVAL for a frame that is not the domain's or not pinned. */
-export function mmuextUnpin(host: Host, caller: Caller, { domid, mfn }: { domid: number; mfn: number }): 0 | Failure {
+export function mmuextUnpin(
+  host: Host,
+  caller: Caller,
+  { domid, mfn }: { domid: number; mfn: number },
+): 0 | Failure {
   const d = targeted(host, caller, domid);
   const page = pageOf(host, mfn);
   const result = isFailure(d) ? d : page?.owner === d.domid && page.pinned ? 0 : fail("EINVAL");

@@ -27,7 +27,14 @@ export function p2mType(cells: Cells, domid: number, gfn: number): P2mType | und
 }
 
 /** Puts machine frames behind guest frames of a translated domain, in place of what was there. */
-export function physmapAdd(cells: Cells, domid: number, gfn: number, mfn: number, count: number, type: P2mType): void {
+export function physmapAdd(
+  cells: Cells,
+  domid: number,
+  gfn: number,
+  mfn: number,
+  count: number,
+  type: P2mType,
+): void {
   runRemove(cells, p2m(domid), gfn, count);
   runInsert(cells, p2m(domid), { start: gfn, count, value: mfn, tag: type });
 }

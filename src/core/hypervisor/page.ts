@@ -89,7 +89,13 @@ export function getPage(host: Host, mfn: number, domid: number, holder: Holder):
 }
 
 /** Takes a reference and a type reference; false also where it is in use as another type (get_page_and_type). */
-export function getPageAndType(host: Host, mfn: number, domid: number, type: PageType, holder: Holder): boolean {
+export function getPageAndType(
+  host: Host,
+  mfn: number,
+  domid: number,
+  type: PageType,
+  holder: Holder,
+): boolean {
   const found = pageOf(host, mfn);
   if (found?.owner !== domid || (found.typeCount > 0 && found.type !== type)) return false;
   const page = editPage(host, mfn);
@@ -137,7 +143,8 @@ function drop(host: Host, mfn: number, page: Page): void {
   page.count--;
   assert(page.count >= 0, `page ${mfn} has a negative count`);
   if (page.count === 0) return freeDomheapPage(host, mfn, page);
-  if (page.allocated && page.count === 1 && !page.xenheap && page.typeCount === 0 && !page.pinned) dropPage(host, mfn);
+  if (page.allocated && page.count === 1 && !page.xenheap && page.typeCount === 0 && !page.pinned)
+    dropPage(host, mfn);
 }
 
 /**

@@ -128,7 +128,8 @@ function deliver(host: Host, domid: number, port: number, vcpu: number): void {
 
 /** Masks a port: the guest writes its mask bit, no hypercall. */
 export function maskPort(host: Host, domid: number, port: number): void {
-  if (!must(host, portCell, portId(domid, port)).masked) host.edit(portCell, portId(domid, port)).masked = true;
+  if (!must(host, portCell, portId(domid, port)).masked)
+    host.edit(portCell, portId(domid, port)).masked = true;
 }
 
 function notify(host: Host, domid: number, vcpu: number): void {

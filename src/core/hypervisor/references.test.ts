@@ -44,17 +44,29 @@ const actions: ((t: TestHost, held: Held, host: Host, domid: number, by: number,
     domctl.maxVcpus(host, xl, { domid: made.domid, max: 1 });
     domctl.maxMem(host, xl, { domid: made.domid, maxMemkb: 4096 });
   },
-  (_t, _held, host, domid, _by, n) => void populatePhysmap(host, xl, { domid, gpfns: [n * 8, n * 8 + 4], order: n % 3 }),
+  (_t, _held, host, domid, _by, n) =>
+    void populatePhysmap(host, xl, { domid, gpfns: [n * 8, n * 8 + 4], order: n % 3 }),
   (_t, _held, host, domid, _by, n) => {
     const frames = framesOf(host, domid);
-    if (domid !== 0) decreaseReservation(host, xl, { domid, gmfns: [domainById(host, domid)?.type === "pv" ? (pick(frames, n) ?? 0) : n * 8] });
+    if (domid !== 0)
+      decreaseReservation(host, xl, {
+        domid,
+        gmfns: [domainById(host, domid)?.type === "pv" ? (pick(frames, n) ?? 0) : n * 8],
+      });
   },
   (_t, held, host, domid, by, n) => {
     const d = domainById(host, domid);
     if (d === undefined) return;
-    const gfn = d.type === "pv" ? (pick([...framesOf(host, domid), must(host, domainPagesCell, domid).sharedInfo], n) ?? 0) : n * 8;
+    const gfn =
+      d.type === "pv"
+        ? (pick([...framesOf(host, domid), must(host, domainPagesCell, domid).sharedInfo], n) ?? 0)
+        : n * 8;
     const mapper = domainById(host, by)?.isDying === "alive" && by === 0 ? by : 0;
-    const mapped = mapForeign(host, { domid: mapper, process: `p${n % 3}` }, { domid, gfn, readonly: n % 2 === 0 });
+    const mapped = mapForeign(
+      host,
+      { domid: mapper, process: `p${n % 3}` },
+      { domid, gfn, readonly: n % 2 === 0 },
+    );
     if (!("errno" in mapped)) held.foreign.push({ domid: n % 3, mfn: mapped.mfn, readonly: n % 2 === 0 });
   },
   (_t, held, host, _domid, _by, n) => {
@@ -64,29 +76,61 @@ const actions: ((t: TestHost, held: Held, host: Host, domid: number, by: number,
   (_t, held, host, domid, by, n) => {
     const d = domainById(host, domid);
     if (d === undefined || domainById(host, by)?.isDying !== "alive") return;
-    gnttab.grantAccess(host, domid, n, by, d.type === "pv" ? (pick(framesOf(host, domid), n) ?? 0) : n * 8, n % 4 === 0);
-    const mapping = gnttab.mapGrantRef(host, { domid: by, process: "kernel" }, { domid, ref: n, flags: n % 4 === 0 ? 6 : 2 });
+    gnttab.grantAccess(
+      host,
+      domid,
+      n,
+      by,
+      d.type === "pv" ? (pick(framesOf(host, domid), n) ?? 0) : n * 8,
+      n % 4 === 0,
+    );
+    const mapping = gnttab.mapGrantRef(
+      host,
+      { domid: by, process: "kernel" },
+      { domid, ref: n, flags: n % 4 === 0 ? 6 : 2 },
+    );
     if (mapping.status === 0) held.grants.push({ domid: by, handle: mapping.handle });
   },
   (_t, held, host, _domid, _by, n) => {
     const [one] = held.grants.splice(n % Math.max(held.grants.length, 1), 1);
-    if (one !== undefined && domainById(host, one.domid)?.isDying === "alive") gnttab.unmapGrantRef(host, { domid: one.domid, process: "kernel" }, one);
+    if (one !== undefined && domainById(host, one.domid)?.isDying === "alive")
+      gnttab.unmapGrantRef(host, { domid: one.domid, process: "kernel" }, one);
   },
   (_t, _held, host, domid, by, n) => {
     const made = evtchn.allocUnbound(host, xl, { domid, remoteDomid: by });
-    if (!("errno" in made) && n % 2 === 0) evtchn.bindInterdomain(host, { domid: by, process: "kernel" }, { remoteDomid: domid, remotePort: made.port });
+    if (!("errno" in made) && n % 2 === 0)
+      evtchn.bindInterdomain(
+        host,
+        { domid: by, process: "kernel" },
+        { remoteDomid: domid, remotePort: made.port },
+      );
   },
-  (_t, _held, host, domid, _by, n) => void (domid !== 0 && schedopShutdown(host, { domid, process: "kernel" }, { reason: n % 6 })),
-  (_t, _held, host, domid, _by, n) => void mmuextPin(host, xl, { domid, level: ((n % 4) + 1) as 1 | 2 | 3 | 4, mfn: pick(framesOf(host, domid), n) ?? 0 }),
+  (_t, _held, host, domid, _by, n) =>
+    void (domid !== 0 && schedopShutdown(host, { domid, process: "kernel" }, { reason: n % 6 })),
+  (_t, _held, host, domid, _by, n) =>
+    void mmuextPin(host, xl, {
+      domid,
+      level: ((n % 4) + 1) as 1 | 2 | 3 | 4,
+      mfn: pick(framesOf(host, domid), n) ?? 0,
+    }),
   // A stub domain keeps its target; two that keep each other would stay for ever, as on Xen.
   (_t, _held, host, domid, by) => void (domid > by && domctl.setTarget(host, xl, { domid, target: by })),
   // 4.17 lets a dying domain become a handler, and never frees it: the test below.
-  (_t, _held, host, domid) => void (domid !== 0 && domainById(host, domid)?.isDying === "alive" && domctl.setVirqHandler(host, xl, { domid, virq: 8 })),
+  (_t, _held, host, domid) =>
+    void (
+      domid !== 0 &&
+      domainById(host, domid)?.isDying === "alive" &&
+      domctl.setVirqHandler(host, xl, { domid, virq: 8 })
+    ),
 ];
 
 /** A guest's frames; dom0 keeps its own out of it. */
 function framesOf(host: Host, domid: number): number[] {
-  return domid === 0 ? [] : [...runsOf(host, ownedFrames(domid))].flatMap(({ start, count }) => Array.from({ length: Math.min(count, 8) }, (_, i) => start + i));
+  return domid === 0
+    ? []
+    : [...runsOf(host, ownedFrames(domid))].flatMap(({ start, count }) =>
+        Array.from({ length: Math.min(count, 8) }, (_, i) => start + i),
+      );
 }
 
 /** A thread's step, taken, given back and taken again: undoing it must leave no trace. */
@@ -117,40 +161,57 @@ function expectSound(t: TestHost, held: Held): void {
   expect(checkHash(t.world)).toBeNull();
   for (const domid of domids(t.world)) expect(checkLedger(t.world, domid)).toEqual([]);
   for (const { mfn } of held.foreign) {
-    const xenheap = domids(t.world).some((domid) => must(t.world, domainPagesCell, domid).xenpages.includes(mfn));
+    const xenheap = domids(t.world).some((domid) =>
+      must(t.world, domainPagesCell, domid).xenpages.includes(mfn),
+    );
     expect(frameOwner(t.world, mfn) !== null || xenheap, `frame ${mfn} was freed while mapped`).toBe(true);
   }
 }
 
-const chosen = fc.record({ what: fc.nat({ max: actions.length + 3 }), who: fc.nat({ max: 4 }), by: fc.nat({ max: 4 }), n: fc.nat({ max: 40 }) });
+const chosen = fc.record({
+  what: fc.nat({ max: actions.length + 3 }),
+  who: fc.nat({ max: 4 }),
+  by: fc.nat({ max: 4 }),
+  n: fc.nat({ max: 40 }),
+});
 
 test("references, pages and domains come and go in any order", () => {
   fc.assert(
-    fc.property(fc.constantFrom("4.17" as const, "4.23" as const), fc.array(chosen, { minLength: 20, maxLength: 90 }), (version, sequence) => {
-      const t = new TestHost({ version, preemptPages: 4 });
-      const before = cellCounts(t);
-      const { freePages } = must(t.world, heapCell, 0);
-      const held: Held = { foreign: [], grants: [] };
-      for (const one of sequence) {
-        perform(t, held, one);
-        expectSound(t, held);
-      }
-      // Everybody lets go, every domain is destroyed: nothing is left.
-      for (const domid of domids(t.world)) if (domid !== 0) t.destroy(domid);
-      t.settle();
-      t.act((host) => {
-        for (const one of held.foreign) expect(unmapForeign(host, { domid: 0, process: `p${one.domid}` }, one)).toBe(0);
-        for (const { domid, handle } of held.grants) if (domid === 0) gnttab.unmapGrantRef(host, { domid, process: "kernel" }, { handle });
-        for (let port = 1; port < 200; port++) evtchn.close(host, xl, { port });
-      });
-      t.settle();
-      expect(domids(t.world)).toEqual([0]);
-      expect(checkLedger(t.world, 0)).toEqual([]);
-      expect(must(t.world, heapCell, 0)).toEqual({ freePages, outstandingClaims: 0 });
-      expect(cellCounts(t).filter((line) => !before.includes(line) && !/^(domid-incarnation|memory-|run |bitmap)/.test(line))).toEqual([]);
-      const created = t.trace.filter((r) => r.kind === "domain" && r.data.state === "created").length - 1;
-      expect(t.trace.filter((r) => r.kind === "domain" && r.data.state === "freed").length).toBe(created);
-    }),
+    fc.property(
+      fc.constantFrom("4.17" as const, "4.23" as const),
+      fc.array(chosen, { minLength: 20, maxLength: 90 }),
+      (version, sequence) => {
+        const t = new TestHost({ version, preemptPages: 4 });
+        const before = cellCounts(t);
+        const { freePages } = must(t.world, heapCell, 0);
+        const held: Held = { foreign: [], grants: [] };
+        for (const one of sequence) {
+          perform(t, held, one);
+          expectSound(t, held);
+        }
+        // Everybody lets go, every domain is destroyed: nothing is left.
+        for (const domid of domids(t.world)) if (domid !== 0) t.destroy(domid);
+        t.settle();
+        t.act((host) => {
+          for (const one of held.foreign)
+            expect(unmapForeign(host, { domid: 0, process: `p${one.domid}` }, one)).toBe(0);
+          for (const { domid, handle } of held.grants)
+            if (domid === 0) gnttab.unmapGrantRef(host, { domid, process: "kernel" }, { handle });
+          for (let port = 1; port < 200; port++) evtchn.close(host, xl, { port });
+        });
+        t.settle();
+        expect(domids(t.world)).toEqual([0]);
+        expect(checkLedger(t.world, 0)).toEqual([]);
+        expect(must(t.world, heapCell, 0)).toEqual({ freePages, outstandingClaims: 0 });
+        expect(
+          cellCounts(t).filter(
+            (line) => !before.includes(line) && !/^(domid-incarnation|memory-|run |bitmap)/.test(line),
+          ),
+        ).toEqual([]);
+        const created = t.trace.filter((r) => r.kind === "domain" && r.data.state === "created").length - 1;
+        expect(t.trace.filter((r) => r.kind === "domain" && r.data.state === "freed").length).toBe(created);
+      },
+    ),
     { numRuns: 150 },
   );
 });
@@ -167,7 +228,10 @@ test("slices of two kills commute: either order leaves the same state", () => {
   }
   let pairs = 0;
   for (const [a, b] of both(t)) {
-    const orders = [[a, b], [b, a]].map((order) => {
+    const orders = [
+      [a, b],
+      [b, a],
+    ].map((order) => {
       const undone = order.map((thread) => t.world.perform({ thread, choice: 0 }));
       const state = canonicalHost(t.world);
       for (const undo of undone.toReversed()) if (undo !== null) t.world.unperform(undo);

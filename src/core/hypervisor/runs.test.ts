@@ -48,6 +48,7 @@ test("agrees with a map of single frames on any sequence of changes", () => {
 test("a run of a terabyte is one cell", () => {
   const cells = new PlainCells();
   const map = runMap("big");
-  for (let i = 0; i < 512; i++) runInsert(cells, map, { start: i << 19, count: 1 << 19, value: i << 19, tag: 1 });
+  for (let i = 0; i < 512; i++)
+    runInsert(cells, map, { start: i << 19, count: 1 << 19, value: i << 19, tag: 1 });
   expect([...runsOf(cells, map)]).toEqual([{ start: 0, count: 1 << 28, value: 0, tag: 1 }]);
 });

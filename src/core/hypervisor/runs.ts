@@ -68,7 +68,8 @@ export function runFrom(cells: Cells, map: RunMap, from: number): Run | undefine
 
 /** All runs, in order of their keys. */
 export function* runsOf(cells: Cells, map: RunMap): Generator<Run> {
-  for (let run = runFrom(cells, map, 0); run !== undefined; run = runFrom(cells, map, run.start + run.count)) yield run;
+  for (let run = runFrom(cells, map, 0); run !== undefined; run = runFrom(cells, map, run.start + run.count))
+    yield run;
 }
 
 /** What a key maps to: NO_FRAME where it is in no run or has no value. */
@@ -86,7 +87,10 @@ function continues(a: Run, b: Run): boolean {
 export function runInsert(cells: Cells, map: RunMap, inserted: Run): void {
   let run = inserted;
   const next = runFrom(cells, map, run.start);
-  assert(next === undefined || next.start >= run.start + run.count, `${map.name}: ${run.start}+${run.count} overlaps`);
+  assert(
+    next === undefined || next.start >= run.start + run.count,
+    `${map.name}: ${run.start}+${run.count} overlaps`,
+  );
   const before = run.start > 0 ? runFind(cells, map, run.start - 1) : undefined;
   if (next !== undefined && continues(run, next)) {
     dropRun(cells, map, next.start);
@@ -100,7 +104,11 @@ export function runInsert(cells: Cells, map: RunMap, inserted: Run): void {
 /** Unmaps keys; those that are in no run are passed over. */
 export function runRemove(cells: Cells, map: RunMap, start: number, count: number): void {
   const end = start + count;
-  for (let run = runFrom(cells, map, start); run !== undefined && run.start < end; run = runFrom(cells, map, start)) {
+  for (
+    let run = runFrom(cells, map, start);
+    run !== undefined && run.start < end;
+    run = runFrom(cells, map, start)
+  ) {
     const runEnd = run.start + run.count;
     if (run.start < start) cells.edit(runCell, `${map.name}/${run.start}`).count = start - run.start;
     else dropRun(cells, map, run.start);

@@ -20,14 +20,22 @@ export function schedopShutdown(host: Host, caller: Caller, { reason }: { reason
 }
 
 /** SCHEDOP_remote_shutdown: a control domain shuts another one down. ESRCH, EPERM. */
-export function remoteShutdown(host: Host, caller: Caller, { domid, reason }: { domid: number; reason: number }): 0 | Failure {
+export function remoteShutdown(
+  host: Host,
+  caller: Caller,
+  { domid, reason }: { domid: number; reason: number },
+): 0 | Failure {
   const d = domid === caller.domid ? fail("EPERM") : controlled(host, caller, domid);
   if (!isFailure(d)) domainShutdown(host, domid, reason & 255);
   return traced(host, caller, "sched_op remote_shutdown", domid, { reason }, isFailure(d) ? d : 0);
 }
 
 /** DMOP_remote_shutdown: a domain's device model shuts it down, as the port 0xcf9 asked for. EINVAL for PV. */
-export function dmopRemoteShutdown(host: Host, caller: Caller, { domid, reason }: { domid: number; reason: number }): 0 | Failure {
+export function dmopRemoteShutdown(
+  host: Host,
+  caller: Caller,
+  { domid, reason }: { domid: number; reason: number },
+): 0 | Failure {
   const d = targeted(host, caller, domid);
   const result = isFailure(d) ? d : d.type === "pv" ? fail("EINVAL") : 0;
   if (result === 0) domainShutdown(host, domid, reason & 255);
@@ -63,7 +71,11 @@ export function vcpuopIsUp(host: Host, caller: Caller, { vcpu }: { vcpu: number 
 }
 
 /** SCHEDOP_watchdog: starts (`id` 0), feeds or stops (`timeout` 0) one of two watchdogs, in seconds: EINVAL, ENOSPC. */
-export function schedopWatchdog(host: Host, caller: Caller, { id, timeout }: { id: number; timeout: number }): number | Failure {
+export function schedopWatchdog(
+  host: Host,
+  caller: Caller,
+  { id, timeout }: { id: number; timeout: number },
+): number | Failure {
   const result = domainWatchdog(host, caller.domid, id, timeout);
   return traced(host, caller, "sched_op watchdog", caller.domid, { id, timeout }, result);
 }

@@ -81,7 +81,7 @@ function constructDom0(host: Host, machine: MachineConfig): void {
 
 /** dom0's memory: below 4 GiB as far as there is any, so that what is above is left to guests; in blocks as large as fit. */
 function giveMemory(host: Host, domid: number, pages: number): void {
-  for (let left = pages, order = MAX_ORDER; left > 0; ) {
+  for (let left = pages, order = MAX_ORDER; left > 0;) {
     const size = 2 ** order;
     const mfn = size <= left ? blockFor(host, order) : -1;
     if (mfn < 0) {
@@ -90,7 +90,10 @@ function giveMemory(host: Host, domid: number, pages: number): void {
       continue;
     }
     const assigned = assignPages(host, domid, mfn, size, mfn);
-    assert(!isFailure(assigned) && must(host, domainPagesCell, domid).totPages <= pages, "dom0 gets its memory");
+    assert(
+      !isFailure(assigned) && must(host, domainPagesCell, domid).totPages <= pages,
+      "dom0 gets its memory",
+    );
     left -= size;
   }
 }

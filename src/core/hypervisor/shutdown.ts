@@ -39,7 +39,8 @@ export function domainShutdown(host: Host, domid: number, code: number): void {
   if (d.shutdown !== "none") return;
   d.shutdown = "in_progress";
   for (const [vcpu, v] of vcpusOf(host, d)) {
-    if (reason === ShutdownCode.crash && v.deferShutdown) host.edit(vcpuCell, vcpuId(domid, vcpu)).deferShutdown = false;
+    if (reason === ShutdownCode.crash && v.deferShutdown)
+      host.edit(vcpuCell, vcpuId(domid, vcpu)).deferShutdown = false;
     else if (v.deferShutdown) continue;
     pauseForShutdown(host, domid, vcpu);
   }
@@ -60,7 +61,8 @@ function finaliseShutdown(host: Host, d: Domain): void {
   d.shutdown = "complete";
   host.emit("domain", { domid: d.domid, state: "shutdown", code: d.shutdownCode });
   domainChangedState(host, d.domid);
-  if (d.shutdownCode === ShutdownCode.suspend && d.suspendEvtchn !== 0) evtchnSend(host, d.domid, d.suspendEvtchn);
+  if (d.shutdownCode === ShutdownCode.suspend && d.suspendEvtchn !== 0)
+    evtchnSend(host, d.domid, d.suspendEvtchn);
   else sendGlobalVirq(host, VIRQ_DOM_EXC, `d${d.domid} is shut down`);
 }
 
@@ -108,7 +110,12 @@ export function domainResume(host: Host, domid: number): void {
 export function domainCrash(host: Host, domid: number, by: number): void {
   const d = must(host, domainCell, domid);
   if (d.shutdown === "none") {
-    printk(host, by === domid ? `Domain ${domid} (vcpu#0) crashed on cpu#0:` : `Domain ${domid} reported crashed by domain ${by} on cpu#0:`);
+    printk(
+      host,
+      by === domid
+        ? `Domain ${domid} (vcpu#0) crashed on cpu#0:`
+        : `Domain ${domid} reported crashed by domain ${by} on cpu#0:`,
+    );
   }
   domainShutdown(host, domid, ShutdownCode.crash);
 }

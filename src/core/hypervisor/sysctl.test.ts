@@ -9,7 +9,12 @@ test("the machine is that of the recordings", () => {
   const t = new TestHost();
   const info = op.physinfo(t.world, xl);
   if ("errno" in info) throw new Error(info.errno);
-  expect({ total: Math.floor(info.totalPages / 256), free: Math.floor(info.freePages / 256), cpus: info.nrCpus, nodes: info.nrNodes }).toEqual({
+  expect({
+    total: Math.floor(info.totalPages / 256),
+    free: Math.floor(info.freePages / 256),
+    cpus: info.nrCpus,
+    nodes: info.nrNodes,
+  }).toEqual({
     total: 3071,
     free: 1754,
     cpus: 2,
@@ -58,7 +63,15 @@ test("the console keeps its last 16 KiB, and forgets on demand", () => {
 test("a guest may not look around", () => {
   const t = new TestHost();
   const guest = { domid: t.makeDomain(), process: "kernel" };
-  for (const ask of [op.physinfo, op.readconsole, op.numainfo, op.cputopoinfo, op.getcpuinfo, op.schedId, op.schedulerParams]) {
+  for (const ask of [
+    op.physinfo,
+    op.readconsole,
+    op.numainfo,
+    op.cputopoinfo,
+    op.getcpuinfo,
+    op.schedId,
+    op.schedulerParams,
+  ]) {
     expect(t.act<unknown>((host) => ask(host, guest))).toEqual({ errno: "EPERM" });
   }
   expect(t.act((host) => op.debugKeys(host, guest, { keys: "q" }))).toEqual({ errno: "EPERM" });

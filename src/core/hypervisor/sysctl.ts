@@ -27,7 +27,11 @@ export function getdomaininfolist(
 ): DomainInfoReply[] | Failure {
   if (!isPrivileged(host, caller) && !isXenstoreDomain(host, caller.domid)) return fail("EPERM");
   const infos: DomainInfoReply[] = [];
-  for (let d = domainFrom(host, firstDomain); d !== undefined && infos.length < maxDomains; d = domainFrom(host, d.domid + 1)) {
+  for (
+    let d = domainFrom(host, firstDomain);
+    d !== undefined && infos.length < maxDomains;
+    d = domainFrom(host, d.domid + 1)
+  ) {
     infos.push(getdomaininfo(host, host.now, d));
   }
   return infos;
@@ -76,7 +80,8 @@ export function physinfo(host: Host, caller: Caller): PhysInfo | Failure {
     freePages,
     scrubPages: 0,
     outstandingPages: outstandingClaims,
-    maxMfn: machine.totalPages > 0x7ffdc ? (1 << 20) + machine.totalPages - 0x7ffdc - 1 : machine.totalPages - 1,
+    maxMfn:
+      machine.totalPages > 0x7ffdc ? (1 << 20) + machine.totalPages - 0x7ffdc - 1 : machine.totalPages - 1,
     hwCap: [...HW_CAP],
   };
 }
@@ -95,7 +100,8 @@ export function readconsole(
 
 /** Presses debug keys; each prints to the hypervisor's console. */
 export function debugKeys(host: Host, caller: Caller, { keys }: { keys: string }): 0 | Failure {
-  if (!isPrivileged(host, caller)) return traced(host, caller, "sysctl debug_keys", -1, { keys }, fail("EPERM"));
+  if (!isPrivileged(host, caller))
+    return traced(host, caller, "sysctl debug_keys", -1, { keys }, fail("EPERM"));
   for (const key of keys) handleKeypress(host, key);
   return traced(host, caller, "sysctl debug_keys", -1, { keys }, 0);
 }
@@ -112,23 +118,41 @@ export interface CpupoolInfo {
 export const SCHED_CREDIT2 = 6;
 
 /** The first pool from `cpupoolId` on; ENOENT after the last. */
-export function cpupoolInfo(host: Host, caller: Caller, { cpupoolId }: { cpupoolId: number }): CpupoolInfo | Failure {
+export function cpupoolInfo(
+  host: Host,
+  caller: Caller,
+  { cpupoolId }: { cpupoolId: number },
+): CpupoolInfo | Failure {
   if (!isPrivileged(host, caller)) return fail("EPERM");
   if (cpupoolId > 0) return fail("ENOENT");
   let nDom = 0;
   for (const _ of forEachDomain(host)) nDom++;
-  return { cpupoolId: 0, schedId: SCHED_CREDIT2, nDom, cpus: Array.from({ length: machineOf(host).nrCpus }, (_, cpu) => cpu) };
+  return {
+    cpupoolId: 0,
+    schedId: SCHED_CREDIT2,
+    nDom,
+    cpus: Array.from({ length: machineOf(host).nrCpus }, (_, cpu) => cpu),
+  };
 }
 
 /** Memory nodes: bytes in all and free, and their distances; there is one node. */
-export function numainfo(host: Host, caller: Caller): { meminfo: { memsize: number; memfree: number }[]; distance: number[][] } | Failure {
+export function numainfo(
+  host: Host,
+  caller: Caller,
+): { meminfo: { memsize: number; memfree: number }[]; distance: number[][] } | Failure {
   if (!isPrivileged(host, caller)) return fail("EPERM");
   const { freePages } = must(host, heapCell, 0);
-  return { meminfo: [{ memsize: machineOf(host).totalPages * 4096, memfree: freePages * 4096 }], distance: [[10]] };
+  return {
+    meminfo: [{ memsize: machineOf(host).totalPages * 4096, memfree: freePages * 4096 }],
+    distance: [[10]],
+  };
 }
 
 /** Where each processor is: all in one socket of one node. */
-export function cputopoinfo(host: Host, caller: Caller): { core: number; socket: number; node: number }[] | Failure {
+export function cputopoinfo(
+  host: Host,
+  caller: Caller,
+): { core: number; socket: number; node: number }[] | Failure {
   if (!isPrivileged(host, caller)) return fail("EPERM");
   return Array.from({ length: machineOf(host).nrCpus }, (_, core) => ({ core, socket: 0, node: 0 }));
 }
@@ -138,7 +162,8 @@ export function getcpuinfo(host: Host, caller: Caller): { idletime: number }[] |
   if (!isPrivileged(host, caller)) return fail("EPERM");
   const busy = Array.from({ length: machineOf(host).nrCpus }, () => 0);
   for (const d of forEachDomain(host)) {
-    for (const [, v] of vcpusOf(host, d)) busy[v.processor] = (busy[v.processor] ?? 0) + runningTime(host.now, v);
+    for (const [, v] of vcpusOf(host, d))
+      busy[v.processor] = (busy[v.processor] ?? 0) + runningTime(host.now, v);
   }
   return busy.map((time) => ({ idletime: Math.max(host.now - time, 0) * 1000 }));
 }

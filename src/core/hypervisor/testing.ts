@@ -51,7 +51,12 @@ export class TestHost {
 
   /** Starts `domctl_destroydomain`; `settle` finishes it. */
   destroy(domid: number): void {
-    this.act((host) => spawnThread(host, `dom0/xl.destroy.${domid}.${this.trace.length}`, domctl.destroydomain, { caller: xl, domid }));
+    this.act((host) =>
+      spawnThread(host, `dom0/xl.destroy.${domid}.${this.trace.length}`, domctl.destroydomain, {
+        caller: xl,
+        domid,
+      }),
+    );
   }
 
   /** The states a domain went through, with its shutdown code. */

@@ -15,15 +15,26 @@ function vcpuName(domid: number, vcpu: number): string {
 }
 
 /** Points a PV vCPU at its page tables and its GDT; EINVAL where a frame is not the domain's or in other use (arch_set_info_guest). */
-export function setVcpuPages(host: Host, domid: number, vcpu: number, cr3: number, gdt: readonly number[]): 0 | Failure {
+export function setVcpuPages(
+  host: Host,
+  domid: number,
+  vcpu: number,
+  cr3: number,
+  gdt: readonly number[],
+): 0 | Failure {
   vcpuDestroyPagetables(host, domid, vcpu);
   const holder = vcpuName(domid, vcpu);
   const v = host.edit(vcpuCell, vcpuId(domid, vcpu));
   for (const mfn of gdt) {
-    if (!getPageAndType(host, mfn, domid, "segdesc", { holder, kind: "gdt", op: "set_gdt" })) return undo(host, domid, vcpu);
+    if (!getPageAndType(host, mfn, domid, "segdesc", { holder, kind: "gdt", op: "set_gdt" }))
+      return undo(host, domid, vcpu);
     v.gdt.push(mfn);
   }
-  if (cr3 !== 0 && !getPageAndType(host, cr3, domid, "l4", { holder, kind: "cr3", op: "arch_set_info_guest" })) return undo(host, domid, vcpu);
+  if (
+    cr3 !== 0 &&
+    !getPageAndType(host, cr3, domid, "l4", { holder, kind: "cr3", op: "arch_set_info_guest" })
+  )
+    return undo(host, domid, vcpu);
   v.cr3 = cr3;
   return 0;
 }

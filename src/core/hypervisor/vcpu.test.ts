@@ -42,7 +42,11 @@ test("vCPUs are made down; those the guest starts run, and the last one that goe
     expect(getvcpucontext(host, xl, { domid, vcpu: 0 })).toEqual({ bytes: Uint8Array.of(7), online: true });
     expect(vcpuopUp(host, kernel, { vcpu: 1 })).toBe(0);
     expect([0, 1, 2].map((vcpu) => vcpuopIsUp(host, kernel, { vcpu }))).toEqual([true, true, false]);
-    expect(getvcpuinfo(host, xl, { domid, vcpu: 1 })).toMatchObject({ online: true, blocked: false, running: true });
+    expect(getvcpuinfo(host, xl, { domid, vcpu: 1 })).toMatchObject({
+      online: true,
+      blocked: false,
+      running: true,
+    });
     expect(getvcpuinfo(host, xl, { domid, vcpu: 3 })).toEqual({ errno: "EINVAL" });
     expect(vcpuopDown(host, kernel, { vcpu: 0 })).toBe(0);
     expect(domainOf(t, domid).shutdown).toBe("none");
@@ -83,7 +87,9 @@ test("page tables, GDT and vcpu_info hold their pages until the domain is killed
   t.act((host) => {
     expect(mmuextPin(host, xl, { domid, level: 4, mfn: table })).toBe(0);
     expect(mmuextPin(host, xl, { domid, level: 4, mfn: table })).toEqual({ errno: "EINVAL" });
-    expect(setvcpucontext(host, xl, { domid, vcpu: 0, context: { online: true, cr3: table, gdt: [gdt] } })).toBe(0);
+    expect(
+      setvcpucontext(host, xl, { domid, vcpu: 0, context: { online: true, cr3: table, gdt: [gdt] } }),
+    ).toBe(0);
     expect(pageOf(host, table)).toMatchObject({ type: "l4", typeCount: 2, count: 3, pinned: true });
     expect(mapVcpuInfo(host, domid, 0, gdt), "in use as a descriptor table").toEqual({ errno: "EINVAL" });
     expect(mapVcpuInfo(host, domid, 0, info)).toBe(0);
@@ -103,7 +109,9 @@ test("a frame that is not the domain's is no page table of it", () => {
   const { domid } = withMemory(t, {});
   const other = withMemory(t, {});
   const cr3 = other.mfns[0] as number;
-  expect(t.act((host) => setvcpucontext(host, xl, { domid, vcpu: 0, context: { online: true, cr3 } }))).toEqual({ errno: "EINVAL" });
+  expect(
+    t.act((host) => setvcpucontext(host, xl, { domid, vcpu: 0, context: { online: true, cr3 } })),
+  ).toEqual({ errno: "EINVAL" });
   expect(t.act((host) => mmuextPin(host, xl, { domid, level: 1, mfn: cr3 }))).toEqual({ errno: "EINVAL" });
   expect(checkLedger(t.world, other.domid)).toEqual([]);
 });
@@ -128,6 +136,10 @@ test("a physical interrupt is bound to a port, and taken by the vCPU that is cho
     if (isFailure(bound)) throw new Error(bound.errno);
     expect(bindVcpu(host, dom0, { port: bound.port, vcpu: 1 })).toBe(0);
     expect(bindVcpu(host, dom0, { port: bound.port, vcpu: 2 })).toEqual({ errno: "ENOENT" });
-    expect(status(host, dom0, { domid: 0, port: bound.port })).toMatchObject({ status: "pirq", pirq: 9, vcpu: 1 });
+    expect(status(host, dom0, { domid: 0, port: bound.port })).toMatchObject({
+      status: "pirq",
+      pirq: 9,
+      vcpu: 1,
+    });
   });
 });

@@ -20,7 +20,11 @@ export const VMASST_TYPE_runstate_update_flag = 5;
 const VALID = 0x3f | (1 << 31);
 
 /** Switches a convenience of the caller's domain on or off: EINVAL for one there is not. */
-export function vmAssist(host: Host, caller: Caller, { type, enable }: { type: number; enable: boolean }): 0 | Failure {
+export function vmAssist(
+  host: Host,
+  caller: Caller,
+  { type, enable }: { type: number; enable: boolean },
+): 0 | Failure {
   const bit = type >= 0 && type < 32 ? 1 << type : 0;
   const result = (VALID & bit) === 0 ? fail("EINVAL") : 0;
   if (result === 0) {

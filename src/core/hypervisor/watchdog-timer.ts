@@ -33,7 +33,8 @@ export function watchdogDomainDestroy(host: Host, domid: number): void {
 
 /** A domain's running watchdogs: their numbers from 0, as debug key q counts, and when they fire. */
 export function watchdogsOf(cells: Cells, domid: number): { number: number; expires: number }[] {
-  return Array.from({ length: NR_DOMAIN_WATCHDOG_TIMERS }, (_, number) => ({ number, timer: cells.get(watchdogCell, `${domid}/${number + 1}`) })).flatMap(
-    ({ number, timer }) => (timer === undefined ? [] : [{ number, expires: timer.expires }]),
-  );
+  return Array.from({ length: NR_DOMAIN_WATCHDOG_TIMERS }, (_, number) => ({
+    number,
+    timer: cells.get(watchdogCell, `${domid}/${number + 1}`),
+  })).flatMap(({ number, timer }) => (timer === undefined ? [] : [{ number, expires: timer.expires }]));
 }
