@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Breadth-first search through every order of steps, with a cache of states.
-// Only hashes are kept. To get a state back the host walks the search tree,
-// giving steps back and taking them again; states of one level are visited in
-// the order of the tree, so that neighbours share most of their way.
+// To get a state back the host walks the search tree, giving steps back and
+// taking them again: both exchange the cells a step touched, and perform nothing.
+// States of one level are visited in the order of the tree, so that neighbours
+// share most of their way.
 
 import { assert } from "../core/engine/errno.ts";
 import { hashText } from "../core/engine/hash.ts";
-import type { Undo } from "../core/engine/registry.ts";
-import type { Action, World } from "../core/engine/world.ts";
+import type { Action, StepUndo, World } from "../core/engine/world.ts";
 import { firstViolation } from "./property.ts";
 import type { Properties, Violation } from "./property.ts";
 
@@ -53,13 +53,14 @@ export type Progress = (soFar: {
 interface Visit {
   parent: Visit | null;
   action: Action | null;
+  /** Gives the step to this state back, or takes it again. */
+  undo: StepUndo | null;
   depth: number;
 }
 
 /** The host, moved from state to state of the search tree. */
 class Walker {
   readonly #world: World;
-  readonly #undos: Undo[] = [];
   #at: Visit;
 
   constructor(world: World, root: Visit) {
@@ -67,15 +68,7 @@ class Walker {
     this.#at = root;
   }
 
-  /** Takes a step into a state not yet in the tree; `back` gives it back. */
-  try(action: Action): void {
-    this.#undos.push(this.#perform(action));
-  }
-
-  back(): void {
-    this.#world.unperform(this.#undos.pop() as Undo);
-  }
-
+  /** Goes to a state of the tree by the steps between: back to where the ways part, then on. */
   moveTo(goal: Visit): void {
     const down: Visit[] = [];
     let target = goal;
@@ -88,17 +81,11 @@ class Walker {
         down.push(target);
         target = target.parent as Visit;
       }
-      this.back();
+      this.#world.unperform(this.#at.undo as StepUndo);
       this.#at = this.#at.parent as Visit;
     }
-    for (const visit of down.toReversed()) this.try(visit.action as Action);
+    for (const visit of down.toReversed()) this.#world.reperform(visit.undo as StepUndo);
     this.#at = goal;
-  }
-
-  #perform(action: Action): Undo {
-    const undo = this.#world.perform(action);
-    assert(undo !== null, "exploration needs a host that keeps pre-images");
-    return undo;
   }
 }
 
@@ -106,8 +93,9 @@ class Walker {
  * Visits every state that some order of steps reaches from the world's present
  * one. The world must track undo and hash; it is left in some visited state.
  *
- * Cost: one step and one hash a transition, and for each level the steps of the
- * tree between its states. Memory: one small record a state, and its hash.
+ * Cost: one step and one hash a transition, and for each level an exchange of
+ * cells for every step of the tree between its states. Memory: a state's hash,
+ * and what the step to it touched (about 2 kB on a host).
  */
 export function search(
   world: World,
@@ -141,7 +129,7 @@ class Search {
   }
 
   run(): SearchResult {
-    const root: Visit = { parent: null, action: null, depth: 0 };
+    const root: Visit = { parent: null, action: null, undo: null, depth: 0 };
     const walker = new Walker(this.#world, root);
     this.#arrive(root);
     let level: Visit[] = [root];
@@ -180,28 +168,29 @@ class Search {
       if (actions.length === 0) this.#end(visit);
       for (const action of actions) {
         if (this.#violation !== null) return found;
-        const reached = { parent: visit, action, depth: visit.depth + 1 };
-        if (this.#step(walker, reached)) found.push(reached);
+        const reached: Visit = { parent: visit, action, undo: null, depth: visit.depth + 1 };
+        if (this.#step(reached)) found.push(reached);
       }
     }
     return found;
   }
 
   /** Takes a step and gives it back. Whether it led to a new state to go on from. */
-  #step(walker: Walker, reached: Visit): boolean {
+  #step(reached: Visit): boolean {
     this.#transitions++;
     try {
-      walker.try(reached.action as Action);
+      reached.undo = this.#world.perform(reached.action as Action);
     } catch (error) {
       this.#fail(reached, {
         kind: "assertion",
         property: "no assertion fails",
-        found: String((error as Error).message),
+        found: (error as Error).message,
       });
       return false;
     }
+    assert(reached.undo !== null, "exploration needs a host that keeps pre-images");
     const isNew = this.#arrive(reached);
-    walker.back();
+    this.#world.unperform(reached.undo);
     return isNew;
   }
 

@@ -9,7 +9,7 @@ import type { SoakRound } from "../../scripts/soak-round.ts";
 import { cellType, type CellId } from "../../src/core/engine/cells.ts";
 import { addMailbox, hasMessage, post, takeMessage } from "../../src/core/engine/mailbox.ts";
 import { nextBelow, seedPrng, type Prng } from "../../src/core/engine/prng.ts";
-import type { Undo } from "../../src/core/engine/registry.ts";
+import type { StepUndo } from "../../src/core/engine/world.ts";
 import { routine } from "../../src/core/engine/routine.ts";
 import { canonicalHost, checkHash, cloneWorld, saveWorld } from "../../src/core/engine/save.ts";
 import { random, run } from "../../src/core/engine/scheduler.ts";
@@ -115,7 +115,7 @@ function randomWorld(prng: Prng): World {
 
 /** Runs a world to its end, checking its hash at every step; then back to its start. */
 function thereAndBack(world: World, copyAt: number): { steps: number; end: string; copy: World | null } {
-  const trail: { undo: Undo; hash: string }[] = [];
+  const trail: { undo: StepUndo; hash: string }[] = [];
   const hash = () => JSON.stringify(world.hashAt(world.now));
   const start = canonicalHost(world);
   let copy: World | null = null;

@@ -101,7 +101,7 @@ export interface Cells {
   add<T extends object>(type: CellType<T>, id: CellId, content: T): T;
   /** Removes a cell. Throws where there is none. */
   drop<T extends object>(type: CellType<T>, id: CellId): void;
-  /** Identifiers of all cells of a type, sorted (numbers by value, strings by code unit). Costs a sort: not for hot paths. */
+  /** Identifiers of all cells of a type, sorted as `compareIds` does. Costs a sort: not for hot paths. */
   ids<T extends object>(type: CellType<T>): CellId[];
   /** How many cells of a type there are. */
   count<T extends object>(type: CellType<T>): number;

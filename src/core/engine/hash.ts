@@ -49,16 +49,52 @@ function mixNumber(value: number): void {
   mix(words[1] as number);
 }
 
-function mixString(value: string): void {
-  mix(3);
+// Names of fields, steps and paths come again and again: their lanes are counted once.
+const KNOWN_STRINGS_MAX = 100_000;
+const knownStrings = new Map<string, Hash>();
+
+function stringLanes(value: string): Hash {
+  const known = knownStrings.get(value);
+  if (known !== undefined) return known;
+  const outerA = laneA;
+  const outerB = laneB;
+  laneA = STIR_A;
+  laneB = STIR_B;
   mix(value.length);
   for (let at = 0; at < value.length; at++) mix(value.charCodeAt(at));
+  const lanes = { a: laneA, b: laneB };
+  laneA = outerA;
+  laneB = outerB;
+  if (knownStrings.size < KNOWN_STRINGS_MAX) knownStrings.set(value, lanes);
+  return lanes;
+}
+
+/** Mixes a word into each lane. */
+function mixTwo(a: number, b: number): void {
+  laneA = Math.imul((laneA ^ a) + 0x165667b1, MIX_A);
+  laneA ^= laneA >>> 15;
+  laneB = Math.imul((laneB + b) ^ 0x1b873593, MIX_B);
+  laneB ^= laneB >>> 13;
+}
+
+function mixString(value: string): void {
+  const { a, b } = stringLanes(value);
+  mixTwo(a ^ 3, b ^ 3);
 }
 
 function mixBytes(value: Uint8Array): void {
   mix(4);
   mix(value.length);
-  for (const byte of value) mix(byte);
+  let at = 0;
+  for (; at + 4 <= value.length; at += 4) {
+    mix(
+      ((value[at] as number) << 24) |
+        ((value[at + 1] as number) << 16) |
+        ((value[at + 2] as number) << 8) |
+        (value[at + 3] as number),
+    );
+  }
+  for (; at < value.length; at++) mix(value[at] as number);
 }
 
 function mixValue(value: Plain, skip: ReadonlySet<string>): void {
@@ -103,9 +139,9 @@ function mixFields(value: { readonly [field: string]: Plain }, skip: ReadonlySet
   let sumB = 0;
   for (const field in value) {
     if (skip.has(field)) continue;
-    laneA = STIR_A;
-    laneB = STIR_B;
-    mixString(field);
+    const { a, b } = stringLanes(field);
+    laneA = a;
+    laneB = b;
     mixValue(value[field], skip);
     sumA = (sumA + laneA) | 0;
     sumB = (sumB + laneB) | 0;
@@ -113,8 +149,7 @@ function mixFields(value: { readonly [field: string]: Plain }, skip: ReadonlySet
   laneA = outerA;
   laneB = outerB;
   mix(13);
-  mix(sumA);
-  laneB = Math.imul(laneB ^ sumB, STIR_B);
+  mixTwo(sumA, sumB);
 }
 
 function finish(out: Hash): void {

@@ -18,16 +18,20 @@ export interface Entry {
   content: object | undefined;
   /** The step that touched it last. */
   stamp: number;
-  /** What it held before that step, kept for undo. */
+  /** What it held before that step, and what that counted, kept for undo. */
   before: object | undefined;
+  hashBefore: Hash;
   hash: Hash;
   /** Names of threads whose wait read it. */
   waiters: Set<string> | null;
 }
 
-/** What gives a step back: the cells it touched, as they were. */
+/**
+ * What gives a step back: the cells it touched, as they were. Once the step has
+ * been given back, the same record holds what takes it again.
+ */
 export interface Undo {
-  cells: { type: CellType<object>; id: CellId; before: object | undefined }[];
+  cells: { type: CellType<object>; id: CellId; content: object | undefined; hash: Hash }[];
 }
 
 /** How much the registry does beside holding cells. */
@@ -39,6 +43,8 @@ export interface Tracking {
 }
 
 const scratch: Hash = { a: 0, b: 0 };
+/** What an absent cell counts. Never written to. */
+const NOTHING: Hash = { a: 0, b: 0 };
 
 /** Cells with change tracking. Costs of a step's bookkeeping follow what the step touched. */
 export class Registry implements Cells {
@@ -135,22 +141,40 @@ export class Registry implements Cells {
   /** The record that gives the ended step back. Pre-images move into it. */
   takeUndo(touched: readonly Entry[]): Undo {
     assert(this.tracking.undo, "this host keeps no pre-images");
-    const cells = touched.map(({ type, id, before }) => ({ type, id, before }));
+    const cells = touched.map(({ type, id, before, hashBefore }) => ({
+      type,
+      id,
+      content: before,
+      hash: hashBefore,
+    }));
     for (const entry of touched) entry.before = undefined;
     return { cells };
   }
 
-  /** Gives a step back: the latest not yet given back, or states mix. Returns what changed. */
-  undo({ cells }: Undo): readonly Entry[] {
+  /**
+   * Gives a step back, or takes one again that was given back: what cells hold
+   * and what the record holds change places. Only ever the step at the end of
+   * those taken, or states mix. Returns what changed.
+   */
+  swap({ cells }: Undo): readonly Entry[] {
     this.begin();
-    for (const { type, id, before } of cells) {
-      const entry = this.#entry(type, id);
-      const had = entry.content !== undefined;
+    for (const kept of cells) {
+      const entry = this.#entry(kept.type, kept.id);
+      const { content, hash } = entry;
       this.#touch(entry, false);
-      entry.content = before;
-      this.#counts[type.index] = (this.#counts[type.index] ?? 0) + Number(before !== undefined) - Number(had);
+      entry.content = kept.content;
+      entry.hash = kept.hash;
+      if (this.tracking.hash) this.#count(entry, 1);
+      this.#counts[kept.type.index] =
+        (this.#counts[kept.type.index] ?? 0) +
+        Number(kept.content !== undefined) -
+        Number(content !== undefined);
+      kept.content = content;
+      kept.hash = hash;
     }
-    return this.end();
+    const touched = this.#touched;
+    this.#touched = [];
+    return touched;
   }
 
   /** The host's hash at a moment of its clock. */
@@ -200,7 +224,8 @@ export class Registry implements Cells {
         content: undefined,
         stamp: 0,
         before: undefined,
-        hash: { a: 0, b: 0 },
+        hashBefore: NOTHING,
+        hash: NOTHING,
         waiters: null,
       };
       table.set(id, entry);
@@ -220,12 +245,14 @@ export class Registry implements Cells {
     entry.stamp = this.#stamp;
     if (keep && this.tracking.undo) entry.before = clonePlain(entry.content);
     this.#touched.push(entry);
-    if (this.tracking.hash) this.#count(entry, -1);
+    if (!this.tracking.hash) return;
+    this.#count(entry, -1);
+    entry.hashBefore = entry.hash;
   }
 
   #rehash(entry: Entry): void {
-    if (entry.content === undefined) entry.hash = { a: 0, b: 0 };
-    else hashCell(entry.type, entry.id, entry.content, entry.hash);
+    if (entry.content === undefined) entry.hash = NOTHING;
+    else hashCell(entry.type, entry.id, entry.content, (entry.hash = { a: 0, b: 0 }));
     this.#count(entry, 1);
   }
 

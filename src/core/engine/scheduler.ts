@@ -3,7 +3,6 @@
 // Who goes next. A scheduler sees what is enabled and chooses; the list of its
 // choices is the run.
 
-import type { Plain } from "./cells.ts";
 import { assert } from "./errno.ts";
 import { nextBelow } from "./prng.ts";
 import { lowerBound } from "./sorted.ts";

@@ -44,6 +44,11 @@ export interface WorldOptions {
   seed?: number;
 }
 
+/** What gives a step back, or takes it again: cells, and the counters beside them. */
+export interface StepUndo extends Undo {
+  counters: Pick<WorldCounters, "now" | "step" | "seq" | "last">;
+}
+
 /** What of a world is neither a cell nor derived from cells. Saved with it. */
 export interface WorldCounters {
   now: number;
@@ -122,7 +127,7 @@ export class World extends Registry implements Host {
   }
 
   /** Performs an action that is enabled. Returns what gives it back, where the host keeps that. */
-  perform(action: Action): Undo | null {
+  perform(action: Action): StepUndo | null {
     if ("thread" in action)
       return this.#act(action.thread, action, () => performStep(this, action.thread, action.choice));
     if ("timer" in action)
@@ -134,7 +139,7 @@ export class World extends Registry implements Host {
   }
 
   /** Gives an input from outside. */
-  give<D extends Plain>(input: Input<D>, data: D): Undo | null {
+  give<D extends Plain>(input: Input<D>, data: D): StepUndo | null {
     return this.perform({ input: input.name, data });
   }
 
@@ -146,10 +151,21 @@ export class World extends Registry implements Host {
     this.counters.last = "";
   }
 
-  /** Gives back the step whose record this is: the latest not yet given back. */
-  unperform(undo: Undo & { counters?: { now: number; step: number; seq: number; last: string } }): void {
-    if (undo.counters !== undefined) Object.assign(this.counters, undo.counters);
-    for (const entry of this.undo(undo)) this.#refreshFor(entry);
+  /** Gives back the step whose record this is: the latest not yet given back. The record then serves `reperform`. */
+  unperform(undo: StepUndo): void {
+    this.#swap(undo);
+  }
+
+  /** Takes a step again that was just given back, without performing it: costs what it touched. */
+  reperform(undo: StepUndo): void {
+    this.#swap(undo);
+  }
+
+  #swap(undo: StepUndo): void {
+    const { now, step, seq, last } = this.counters;
+    Object.assign(this.counters, undo.counters);
+    undo.counters = { now, step, seq, last };
+    for (const entry of this.swap(undo)) this.#refreshFor(entry);
   }
 
   /** Finds anew what is derived from cells: after cells were put in from a saved host. */
@@ -160,7 +176,7 @@ export class World extends Registry implements Host {
     for (const name of this.ids(threadCell)) this.#refresh(name as string);
   }
 
-  #act(by: string, action: Action, perform: () => void): Undo | null {
+  #act(by: string, action: Action, perform: () => void): StepUndo | null {
     const { now, step, seq, last } = this.counters;
     this.counters.step++;
     if (this.onStep !== null) this.onStep(this.#stepRecord(action));

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an operator at dom0's shell does in a scenario's script: xl commands, in
+// the foreground or beside other things, and waiting for something to be so.
+
+import type { Host } from "../core/engine/host.ts";
+import type { Node, Vocabulary } from "../core/engine/routine.ts";
+import { hasExited, reap } from "../core/daemons/process.ts";
+import { nodeType } from "../core/xenstore/tree.ts";
+import { guestCell } from "../core/guest/guest.ts";
+import { domainById } from "../core/hypervisor/domain.ts";
+import { spawnXl } from "../core/toolstack/xl.ts";
+import type { ScriptLocals } from "./scenario.ts";
+
+/** Words for a script, over a scenario's locals. */
+export interface OperatorWords {
+  /** Runs an xl command to its end; `l[name]` is its exit status then. */
+  xl(name: string, argv: readonly string[]): Node<ScriptLocals>[];
+  /** Starts an xl command and goes on; `l[name]` is its process. */
+  startXl(name: string, argv: readonly string[]): Node<ScriptLocals>;
+  /** Waits for a command that was started; `l[name]` is its exit status then. */
+  finishXl(name: string): Node<ScriptLocals>[];
+  /** Waits until it is so; reads cells with `get` only. */
+  until(name: string, so: (host: Host) => boolean): Node<ScriptLocals>;
+}
+
+/** The operator's words, from the vocabulary that a script is given. */
+export function operator({ step, waitFor }: Vocabulary<ScriptLocals>): OperatorWords {
+  const startXl = (name: string, argv: readonly string[]): Node<ScriptLocals> =>
+    step(name, (host, l) => {
+      l[name] = spawnXl(host, argv, { awaited: true });
+    });
+  const finishXl = (name: string): Node<ScriptLocals>[] => [
+    waitFor(`wait for ${name}`, (host, l) => hasExited(host, l[name] as string)),
+    step(`${name} ended`, (host, l) => {
+      l[name] = reap(host, l[name] as string);
+    }),
+  ];
+  return {
+    startXl,
+    finishXl,
+    xl: (name, argv) => [startXl(name, argv), ...finishXl(name)],
+    until: (name, so) => waitFor(name, so),
+  };
+}
+
+/** Whether a guest's user space is up. */
+export function guestIsUp(host: Host, domid: number): boolean {
+  return (host.get(guestCell, domid)?.upAt ?? null) !== null;
+}
+
+/** Whether no domain of that number exists any more: gone, not only dead. */
+export function domainIsGone(host: Host, domid: number): boolean {
+  return domainById(host, domid) === undefined;
+}
+
+/** The value of a xenstore node, or undefined where there is none. */
+export function storeValue(host: Host, path: string): string | undefined {
+  return host.get(nodeType, path)?.value;
+}
