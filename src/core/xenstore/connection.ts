@@ -53,14 +53,17 @@ export interface Output {
   taken: number;
   /** Bytes of all messages, those taken of the first not deducted. */
   bytes: number;
-  /** Bodies of the events among them, to drop a second one like it. */
+  /** How many of the messages are events with this body: `messages` say the same, only slower. */
   events: Map<string, number>;
   /** When the oldest event is dropped, microseconds, or null. */
   eventDeadline: number | null;
   /** For each event after the oldest: microseconds between its deadline and that of the one before. */
   eventIntervals: number[];
 }
-export const outputType = cellType<Output>("xenstore-output", { deadlines: ["eventDeadline"] });
+export const outputType = cellType<Output>("xenstore-output", {
+  provenance: ["events"],
+  deadlines: ["eventDeadline"],
+});
 
 /** The beginning of a message whose rest has not come; no cell where there is none. */
 interface Input {

@@ -33,6 +33,9 @@ interface KnownDomain {
 }
 const knownDomainType = cellType<KnownDomain>("xenstore-domain");
 
+/** Which domains act for one (SET_TARGET), by its domid; no cell where none does. */
+const targetedType = cellType<{ by: number[] }>("xenstore-targeted");
+
 /** Domids of all known domains, the latest first: the order in which they are looked at. */
 interface KnownDomains {
   latestFirst: number[];
@@ -93,9 +96,13 @@ export function introduceDomain(store: Store, domid: number, gfn: number, port: 
   const { cells, domains } = store;
   if (isIntroduced(cells, domid)) domains.rebind(domid, port);
   else {
-    if (cells.get(knownDomainType, domid) === undefined) addDomain(cells, domid);
+    const isNew = cells.get(knownDomainType, domid) === undefined;
+    if (isNew) addDomain(cells, domid);
     const failure = domains.introduce(domid, gfn, port);
-    if (isFailure(failure)) return failure;
+    if (isFailure(failure)) {
+      if (isNew) forgetDomain(store, domid);
+      return failure;
+    }
     connectRing(store, domid);
     const known = cells.edit(knownDomainType, domid);
     known.introduced = true;
@@ -135,8 +142,9 @@ export function forgetDomain(store: Store, domid: number): void {
   if (introduced) {
     removeAllWatches(cells, domid);
     dropAllTransactions(cells, domid);
-    dropConnection(store, domid);
+    forgetTargetOf(cells, domid);
     forgetAsTarget(cells, domid);
+    dropConnection(store, domid);
   }
   for (const root of treesOf(cells, domid)) removeTree(store, root);
   forgetInSpecials(cells, domid);
@@ -150,11 +158,27 @@ export function forgetDomain(store: Store, domid: number): void {
   announce(store, RELEASE_DOMAIN, domid);
 }
 
-/** No connection acts for a domain that is gone. */
+/** SET_TARGET: a domain acts for another one, with the other's access besides its own. Both are connected. */
+export function setTarget(cells: Cells, domid: number, target: number): void {
+  forgetTargetOf(cells, domid);
+  cells.edit(connectionType, domid).target = target;
+  if (cells.get(targetedType, target) === undefined) cells.add(targetedType, target, { by: [] });
+  cells.edit(targetedType, target).by.push(domid);
+}
+
+/** A domain does not act for another one any more. */
+function forgetTargetOf(cells: Cells, domid: number): void {
+  const { target } = must(cells, connectionType, domid);
+  if (target === null) return;
+  cells.edit(connectionType, domid).target = null;
+  const { by } = cells.edit(targetedType, target);
+  by.splice(by.indexOf(domid), 1);
+  if (by.length === 0) cells.drop(targetedType, target);
+}
+
+/** Nobody acts for a domain that is gone. */
 function forgetAsTarget(cells: Cells, domid: number): void {
-  for (const other of knownDomains(cells)) {
-    if (cells.get(connectionType, other)?.target === domid) cells.edit(connectionType, other).target = null;
-  }
+  for (const other of [...(cells.get(targetedType, domid)?.by ?? [])]) forgetTargetOf(cells, other);
 }
 
 /**
@@ -196,29 +220,34 @@ function inOrder(cells: Cells, path: string, some: ReadonlySet<string>): string[
  * ones are looked at (check_domains in xenstored_domain.c). Each death is
  * announced; shutdowns together once, unless a death that was found after them
  * says it already.
+ *
+ * @param changed the domains to look at, where the hypervisor says which they are
  */
-export function domainsChanged(store: Store): void {
-  const { cells, domains } = store;
+export function domainsChanged(store: Store, changed?: readonly number[]): void {
+  const { cells } = store;
   let announceShutdown = false;
-  for (const domid of [...knownDomains(cells)]) {
-    const known = cells.get(knownDomainType, domid);
-    if (known === undefined) continue;
-    const info = domains.info(domid);
-    if (!known.introduced) {
-      if (info === undefined) forgetDomain(store, domid);
-      continue;
-    }
-    if (info !== undefined) {
-      if (info.shutdown && !known.shutdown) {
-        cells.edit(knownDomainType, domid).shutdown = true;
-        announceShutdown = true;
-      }
-      if (!info.dying) continue;
-    }
-    forgetDomain(store, domid);
-    announceShutdown = false;
+  for (const domid of changed ?? [...knownDomains(cells)]) {
+    const what = lookAtDomain(store, domid);
+    if (what === "shut down") announceShutdown = true;
+    else if (what === "announced") announceShutdown = false;
   }
   if (announceShutdown) announce(store, RELEASE_DOMAIN, null);
+}
+
+/** Asks the hypervisor about one domain; forgets it where it is gone. */
+function lookAtDomain(store: Store, domid: number): "nothing" | "shut down" | "announced" {
+  const { cells } = store;
+  const known = cells.get(knownDomainType, domid);
+  if (known === undefined) return "nothing";
+  const info = store.domains.info(domid);
+  if (info === undefined || (known.introduced && info.dying)) {
+    const { introduced } = known;
+    forgetDomain(store, domid);
+    return introduced ? "announced" : "nothing";
+  }
+  if (!known.introduced || !info.shutdown || known.shutdown) return "nothing";
+  cells.edit(knownDomainType, domid).shutdown = true;
+  return "shut down";
 }
 
 /**

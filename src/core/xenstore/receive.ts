@@ -19,7 +19,7 @@ import {
   isDomainIntroduced,
   release,
   resume,
-  setTarget,
+  setTargetRequest,
 } from "./requests-domain.ts";
 import { directory, directoryPart, getPerms, mkdir, read, rm, setPermsRequest, write } from "./requests-node.ts";
 import { transactionKey } from "./transaction.ts";
@@ -51,7 +51,7 @@ const requestTypes: readonly (RequestType | undefined)[] = Object.assign([], {
   [XS.SET_PERMS]: { handler: setPermsRequest },
   [XS.IS_DOMAIN_INTRODUCED]: { handler: isDomainIntroduced, privileged: true },
   [XS.RESUME]: { handler: resume, privileged: true },
-  [XS.SET_TARGET]: { handler: setTarget, privileged: true },
+  [XS.SET_TARGET]: { handler: setTargetRequest, privileged: true },
   [XS.RESET_WATCHES]: { handler: resetWatches },
   [XS.DIRECTORY_PART]: { handler: directoryPart },
 } satisfies Record<number, RequestType>);

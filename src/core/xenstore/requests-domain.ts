@@ -4,8 +4,7 @@
 // IS_DOMAIN_INTRODUCED, RESUME, SET_TARGET (xenstored_domain.c).
 
 import { fail, type Failure, isFailure } from "../engine/errno.ts";
-import { connectionType } from "./connection.ts";
-import { connectedDomain, forgetDomain, introduceDomain, isIntroduced, resumeDomain } from "./domain.ts";
+import { connectedDomain, forgetDomain, introduceDomain, isIntroduced, resumeDomain, setTarget } from "./domain.ts";
 import { domainPath } from "./path.ts";
 import type { Store } from "./ports.ts";
 import { atoi, OK, oneArg, type Request, strings } from "./request.ts";
@@ -53,12 +52,12 @@ export function isDomainIntroduced(store: Store, request: Request): string | Fai
   return domid === DOMID_SELF || isIntroduced(store.cells, domid) ? "T\0" : "F\0";
 }
 
-export function setTarget(store: Store, request: Request): string | Failure {
-  const { cells } = store;
+export function setTargetRequest(store: Store, request: Request): string | Failure {
   const [domid, target] = strings(request, 2);
   if (domid === undefined || target === undefined) return fail("EINVAL");
+  const { cells } = store;
   const failure = connectedDomain(cells, atoi(domid) >>> 0) ?? connectedDomain(cells, atoi(target) >>> 0);
   if (failure !== undefined) return failure;
-  cells.edit(connectionType, atoi(domid)).target = atoi(target);
+  setTarget(cells, atoi(domid), atoi(target));
   return OK;
 }

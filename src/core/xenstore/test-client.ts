@@ -3,7 +3,7 @@
 // For tests: a started store with a hypervisor that says what the test wants,
 // and clients that speak the wire protocol to it.
 
-import { PlainCells } from "../engine/cells.ts";
+import { type Cells, PlainCells } from "../engine/cells.ts";
 import type { DomainInfo, Store, TraceLine } from "./ports.ts";
 import { connectSocket, outputLength, receive, startStore, type StoreOptions, takeOutput } from "./store.ts";
 import { encode, parse, readLatin1, typeName, XS } from "./wire.ts";
@@ -11,7 +11,6 @@ import { encode, parse, readLatin1, typeName, XS } from "./wire.ts";
 /** A store under test. */
 export interface TestStore extends Store {
   now: number;
-  readonly cells: PlainCells;
   /** What the hypervisor says of the domains but 0; absent ones do not exist. */
   readonly hypervisor: Map<number, DomainInfo>;
   /** Calls of the ports, in order: `introduce 1`, `release 1`, ... */
@@ -20,14 +19,14 @@ export interface TestStore extends Store {
 }
 
 /** A store that has just started; domains 1 to 9 exist. */
-export function testStore(options: StoreOptions = {}): TestStore {
+export function testStore(options: StoreOptions = {}, cells: Cells = new PlainCells()): TestStore {
   const hypervisor = new Map<number, DomainInfo>();
   for (let domid = 1; domid < 10; domid++) hypervisor.set(domid, { shutdown: false, dying: false });
   const calls: string[] = [];
   const trace: TraceLine[] = [];
   const call = (what: string): undefined => void calls.push(what);
   const store: TestStore = {
-    cells: new PlainCells(),
+    cells,
     now: 0,
     hypervisor,
     calls,
