@@ -10,6 +10,9 @@ import type { Host } from "../engine/host.ts";
 import { targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { grantTableCell, maptrackCell } from "./grant-cells.ts";
+import { grantCopy } from "./grant-copy.ts";
+import type { CopySide } from "./grant-copy.ts";
+import type { GrantStatusCode } from "./grant-status.ts";
 import * as gnttab from "./grant-table.ts";
 import {
   GTF_permit_access,
@@ -20,7 +23,7 @@ import {
   writeEntry,
 } from "./grant-entry.ts";
 import { GNTMAP_host_map, GNTMAP_readonly, GrantStatus } from "./grant-table.ts";
-import type { GrantMapping, GrantStatusCode } from "./grant-table.ts";
+import type { GrantMapping } from "./grant-table.ts";
 
 /** Maps a page that `domid` grants to the caller's domain. The default is a writable mapping for the processor. */
 export function mapGrantRef(
@@ -52,9 +55,9 @@ export function unmapGrantRef(
 export function copy(
   host: Host,
   caller: Caller,
-  { source, dest, length }: { source: gnttab.CopySide; dest: gnttab.CopySide; length: number },
+  { source, dest, length }: { source: CopySide; dest: CopySide; length: number },
 ): { status: GrantStatusCode } {
-  return { status: gnttab.grantCopy(host, caller.domid, source, dest, length) };
+  return { status: grantCopy(host, caller.domid, source, dest, length) };
 }
 
 /** Gives a domain at least `nrFrames` grant frames and says which machine frames they are. */

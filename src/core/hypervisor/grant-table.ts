@@ -11,53 +11,26 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { clearBit, findNextBit, findNextZeroBit, findPrevBit, setBit } from "./bitmap.ts";
 import { domainById, domainCell } from "./domain.ts";
-import {
-  GTF_permit_access,
-  GTF_reading,
-  GTF_readonly,
-  GTF_sub_page,
-  GTF_type_mask,
-  GTF_writing,
-  readEntry,
-  writeFlags,
-} from "./grant-entry.ts";
+import { PIN, pinEntry, unpinEntry } from "./grant-pin.ts";
+import { GrantStatus } from "./grant-status.ts";
+import type { GrantStatusCode } from "./grant-status.ts";
 import { activeGrantCell, activeRefs, grantTableCell, handlesInUse, maptrackCell } from "./grant-cells.ts";
 import type { ActiveGrant, Maptrack } from "./grant-cells.ts";
 import { allocHeapPages } from "./heap.ts";
 import { noteMapping, takesType } from "./mapping.ts";
-import { gfnToMfn } from "./p2m.ts";
-import { getPage, getPageAndType, pageOf, putPage, putPageAndType, shareXenPage } from "./page.ts";
+import { getPage, getPageAndType, putPage, putPageAndType, shareXenPage } from "./page.ts";
+
+export { GrantStatus };
 
 export const GNTMAP_device_map = 1;
 export const GNTMAP_host_map = 2;
 export const GNTMAP_readonly = 4;
-
-/** GNTST_* of public/grant_table.h. */
-export const GrantStatus = {
-  okay: 0,
-  general_error: -1,
-  bad_domain: -2,
-  bad_gntref: -3,
-  bad_handle: -4,
-  bad_virt_addr: -5,
-  bad_dev_addr: -6,
-  no_device_space: -7,
-  permission_denied: -8,
-  bad_page: -9,
-  bad_copy_arg: -10,
-  address_too_big: -11,
-  eagain: -12,
-} as const;
-export type GrantStatusCode = (typeof GrantStatus)[keyof typeof GrantStatus];
 
 const MAPTRACK_PER_PAGE = 256;
 
 /** Limits of the host (gnttab_max_frames, gnttab_max_maptrack_frames). */
 export const MAX_GRANT_FRAMES = 64;
 export const MAX_MAPTRACK_FRAMES = 1024;
-
-const PIN = { hostWrite: 1, hostRead: 1 << 8, deviceWrite: 1 << 16, deviceRead: 1 << 24 } as const;
-const PIN_WRITABLE = 0x00ff00ff;
 
 /**
  * Gives a new domain its grant table with one frame (grant_table_init). Counts
@@ -106,61 +79,6 @@ export function growTable(host: Host, domid: number, wanted: number): 0 | Failur
     host.edit(grantTableCell, domid).frames.push(mfn);
   }
   return 0;
-}
-
-/** Pins an entry for use: checks what the guest allows and marks it in use (_set_status_v1, get_paged_frame). */
-function pinEntry(
-  host: Host,
-  user: number,
-  granter: number,
-  ref: number,
-  readonly: boolean,
-  increment: number,
-): ActiveGrant | GrantStatusCode {
-  const entry = readEntry(host, granter, ref);
-  if (entry === undefined) return GrantStatus.bad_gntref;
-  const id = `${granter}/${ref}`;
-  const act = host.get(activeGrantCell, id);
-  if (act !== undefined && (act.domid !== user || overflows(act.pin, increment)))
-    return GrantStatus.general_error;
-  if (act === undefined || (!readonly && (act.pin & PIN_WRITABLE) === 0)) {
-    const permitted =
-      (entry.flags & (GTF_type_mask | GTF_sub_page)) === GTF_permit_access && entry.domid === user;
-    if (act === undefined && !permitted) return GrantStatus.general_error;
-    if (!readonly && (entry.flags & GTF_readonly) !== 0) return GrantStatus.general_error;
-    writeFlags(host, granter, ref, entry.flags | GTF_reading | (readonly ? 0 : GTF_writing));
-  }
-  if (act !== undefined) {
-    const edited = host.edit(activeGrantCell, id);
-    edited.pin = (edited.pin + increment) >>> 0;
-    return edited;
-  }
-  const mfn = gfnToMfn(host, must(host, domainCell, granter), entry.frame);
-  if (mfn < 0 || pageOf(host, mfn)?.owner !== granter) {
-    writeFlags(host, granter, ref, entry.flags);
-    return GrantStatus.bad_page;
-  }
-  setBit(host, activeRefs(granter), ref);
-  return host.add(activeGrantCell, id, { domid: user, mfn, gfn: entry.frame, pin: increment });
-}
-
-function overflows(pin: number, increment: number): boolean {
-  return [0, 8, 16, 24].some(
-    (shift) => ((increment >>> shift) & 0xff) !== 0 && ((pin >>> shift) & 0x80) !== 0,
-  );
-}
-
-/** Takes pins away; what nobody uses any more is no longer marked in use (reduce_status_for_pin). */
-function unpinEntry(host: Host, granter: number, ref: number, decrement: number): void {
-  const id = `${granter}/${ref}`;
-  const act = host.edit(activeGrantCell, id);
-  act.pin = (act.pin - decrement) >>> 0;
-  const { flags } = readEntry(host, granter, ref) ?? { flags: 0 };
-  const cleared = ((act.pin & PIN_WRITABLE) === 0 ? GTF_writing : 0) | (act.pin === 0 ? GTF_reading : 0);
-  if ((flags & cleared) !== 0) writeFlags(host, granter, ref, flags & ~cleared);
-  if (act.pin !== 0) return;
-  host.drop(activeGrantCell, id);
-  clearBit(host, activeRefs(granter), ref);
 }
 
 function pinIncrement(flags: number): number {
@@ -297,55 +215,6 @@ function releaseMapping(host: Host, domid: number, handle: number): void {
     noteMapping(host, domid, { process: track.process, kind: "grant map", readonly }, mfn);
   }
   dropReferences(host, domid, track, mfn, parts(track.flags) - (inPageTables ? 1 : 0));
-}
-
-/** One side of a copy: a frame of the caller's own or a grant. */
-export type CopySide =
-  | { domid: number; gfn: number; offset: number }
-  | { domid: number; ref: number; offset: number };
-
-/** Copies bytes between two pages, granted or the caller's own; no mapping outlives the call (gnttab_copy). */
-export function grantCopy(
-  host: Host,
-  user: number,
-  source: CopySide,
-  dest: CopySide,
-  length: number,
-): GrantStatusCode {
-  if (source.offset + length > 4096 || dest.offset + length > 4096 || length < 0)
-    return GrantStatus.bad_copy_arg;
-  const from = copyFrame(host, user, source, true);
-  if (from.status !== GrantStatus.okay) return from.status;
-  const to = copyFrame(host, user, dest, false);
-  if (to.status === GrantStatus.okay) {
-    host.memory.write(to.mfn, dest.offset, host.memory.read(from.mfn, source.offset, length));
-    releaseCopy(host, dest, false);
-  }
-  releaseCopy(host, source, true);
-  return to.status;
-}
-
-function copyFrame(
-  host: Host,
-  user: number,
-  side: CopySide,
-  readonly: boolean,
-): { status: GrantStatusCode; mfn: number } {
-  const d = domainById(host, side.domid);
-  if (d === undefined) return { status: GrantStatus.bad_domain, mfn: -1 };
-  if (!("ref" in side)) {
-    if (side.domid !== user) return { status: GrantStatus.permission_denied, mfn: -1 };
-    const mfn = gfnToMfn(host, d, side.gfn);
-    return mfn < 0 || pageOf(host, mfn)?.owner !== user
-      ? { status: GrantStatus.bad_page, mfn: -1 }
-      : { status: 0, mfn };
-  }
-  const act = pinEntry(host, user, side.domid, side.ref, readonly, readonly ? PIN.hostRead : PIN.hostWrite);
-  return typeof act === "number" ? { status: act, mfn: -1 } : { status: GrantStatus.okay, mfn: act.mfn };
-}
-
-function releaseCopy(host: Host, side: CopySide, readonly: boolean): void {
-  if ("ref" in side) unpinEntry(host, side.domid, side.ref, readonly ? PIN.hostRead : PIN.hostWrite);
 }
 
 /** A domain's entries that somebody has mapped, by reference. */
