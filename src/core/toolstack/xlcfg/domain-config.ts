@@ -369,7 +369,6 @@ export type DeviceVkb = ValueOf<typeof deviceVkb>;
 
 /** libxl_device_vtpm. */
 export const deviceVtpm = struct({ ...backendFields, devid: integer(-1), uuid: string });
-export type DeviceVtpm = ValueOf<typeof deviceVtpm>;
 
 /** libxl_device_p9. */
 export const deviceP9 = struct({

@@ -25,6 +25,8 @@ export interface ParseEnvironment {
   newUuid: string;
   /** 16 bytes for ms_vm_genid="generate". */
   newVmGenerationId: readonly number[];
+  /** What PV and PVH guests boot that name no kernel. Without it they are refused, as xl refuses them. */
+  defaultKernel?: string;
 }
 
 /** A parse under way: readers of keys, the environment and the configuration being made. */

@@ -181,7 +181,8 @@ describe("xl gives up with these words and exit codes", () => {
       1,
       "f:1: config parsing error near `(((': lexical error\n" +
         "warning: Config file looks like it contains Python code.\n" +
-        "warning:  Arbitrary Python is no longer supported.\nwarning:  See https://wiki.xen.org/wiki/PythonInXlConfig\nFailed to parse config: Invalid argument\n",
+        "warning:  Arbitrary Python is no longer supported.\n" +
+        "warning:  See https://wiki.xen.org/wiki/PythonInXlConfig\nFailed to parse config: Invalid argument\n",
     ],
     [
       'name=["x"]',
@@ -279,21 +280,30 @@ test("command-line settings come after the file's and win", () => {
 });
 
 const examples = "/etc/xen";
-describe.skipIf(!existsSync(`${examples}/xlexample.pvlinux`))(
-  "the examples of Debian's xen-utils-common",
-  () => {
-    test.each<[string, "pv" | "pvh" | "hvm", number]>([
-      ["pvlinux", "pv", 1],
-      ["pvhlinux", "pvh", 1],
-      ["hvm", "hvm", 1],
-    ])("xlexample.%s", (name, type, disks) => {
-      const { config, stderr } = parse(readFileSync(`${examples}/xlexample.${name}`, "utf8"));
-      expect(stderr).toBe("");
-      expect(config.c_info.type).toBe(type);
-      expect(config.c_info.name).toMatch(/^example\./);
-      expect(config.disks).toHaveLength(disks);
-      expect(config.nics).toHaveLength(1);
-      expect(domainConfig.fromJson(domainConfig.toJson(config))).toEqual(config);
-    });
-  },
-);
+test("a kernel for guests that name none", () => {
+  const environment = { ...testEnvironment(), defaultKernel: "xenolith:linux" };
+  const kernelOf = (text: string): string | null => {
+    const parsed = parseDomainConfig("f", text, environment);
+    return parsed.ok ? parsed.config.b_info.kernel : parsed.stderr;
+  };
+  expect(kernelOf('name="x"')).toBe("xenolith:linux");
+  expect(kernelOf('name="x"\nkernel="/k"')).toBe("/k");
+  expect(kernelOf('name="x"\nbootloader="pygrub"')).toBeNull();
+  expect(kernelOf('name="x"\ntype="hvm"')).toBeNull();
+});
+
+requires("xen-utils")("the examples that come with xen-utils", () => {
+  test.each<[string, "pv" | "pvh" | "hvm", number]>([
+    ["pvlinux", "pv", 1],
+    ["pvhlinux", "pvh", 1],
+    ["hvm", "hvm", 1],
+  ])("xlexample.%s", (name, type, disks) => {
+    const { config, stderr } = parse(readFileSync(`${examples}/xlexample.${name}`, "utf8"));
+    expect(stderr).toBe("");
+    expect(config.c_info.type).toBe(type);
+    expect(config.c_info.name).toMatch(/^example\./);
+    expect(config.disks).toHaveLength(disks);
+    expect(config.nics).toHaveLength(1);
+    expect(domainConfig.fromJson(domainConfig.toJson(config))).toEqual(config);
+  });
+});

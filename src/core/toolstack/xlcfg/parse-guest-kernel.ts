@@ -141,6 +141,7 @@ function parseKernelFirmware(parse: Parse): number | undefined {
     }
     b_info.kernel = `${firmwareDirectory}/${firmware}.bin`;
   }
+  if (b_info.bootloader === null) b_info.kernel ??= parse.environment.defaultKernel ?? null;
   if (b_info.bootloader === null && b_info.kernel === null) {
     return die(parse, "Neither kernel nor bootloader specified\n");
   }
