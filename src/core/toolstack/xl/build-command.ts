@@ -3,40 +3,14 @@
 // From a verb's options and arguments to its command: one builder a verb, with
 // the checks xl makes before it asks the host anything.
 
-import { atoi, int32, strtol } from "../xlcfg/strtol.ts";
+import { atoi } from "../xlcfg/strtol.ts";
+import { refuse, type Arguments, type Built, type Refusal } from "./arguments.ts";
+import { schedCredit, schedCredit2, schedRtds } from "./build-sched.ts";
 import type { CreateHow, ShutdownCommand, XlCommands, XlVerb } from "./command.ts";
 import { help } from "./help.ts";
 
-/** Options and arguments of a verb's command line. */
-export interface Arguments {
-  /** A configuration file (and config-update's domain) given before the options. */
-  readonly leading: readonly string[];
-  /** What follows the options. */
-  readonly args: readonly string[];
-  has(key: string): boolean;
-  count(key: string): number;
-  last(key: string): string | null;
-  all(key: string): string[];
-  /** An argument that `required` guarantees. */
-  arg(index: number): string;
-  optional(index: number): string | null;
-}
-
-/** An end before anything was done. */
-export interface Refusal {
-  code: number;
-  stdout: string;
-  stderr: string;
-  /** Whether xl looks the domain up, its first argument, before it refuses. */
-  domainFirst?: true;
-}
-
-type Built<V extends XlVerb> = XlCommands[V] | { refused: Refusal };
 type Builders = { readonly [V in XlVerb]: (given: Arguments) => Built<V> };
 
-const refuse = (code: number, stderr: string): { refused: Refusal } => ({
-  refused: { code, stdout: "", stderr },
-});
 const invalidArguments = (code: number): { refused: Refusal } => ({
   refused: { code, stdout: "", stderr: "Invalid arguments.\n", domainFirst: true },
 });
@@ -55,12 +29,6 @@ const domainAndDevice = (given: Arguments): { domain: string; device: string } =
   device: given.arg(1),
 });
 const nothing = (): object => ({});
-
-/** strtol into an int; null where the option was not given. */
-function intOption(given: Arguments, key: string): number | null {
-  const text = given.last(key);
-  return text === null ? null : int32(strtol(text, 10).value);
-}
 
 function createHow(given: Arguments): CreateHow {
   return {
@@ -162,74 +130,6 @@ function migrateReceive(given: Arguments): Built<"migrate-receive"> {
     coloProxyScript: given.last("coloft-script"),
     userspaceColoProxy: given.has("userspace-colo-proxy"),
   };
-}
-
-function schedCredit(given: Arguments): Built<"sched-credit"> {
-  const command = {
-    domain: given.last("d"),
-    cpupool: given.last("p"),
-    schedparam: given.has("s"),
-    weight: intOption(given, "w"),
-    cap: intOption(given, "c"),
-    tsliceMs: intOption(given, "t"),
-    ratelimitUs: intOption(given, "r"),
-    migrationDelayUs: intOption(given, "m"),
-  };
-  const { domain, cpupool, schedparam, weight, cap, tsliceMs, ratelimitUs, migrationDelayUs } = command;
-  const changesDomain = weight !== null || cap !== null;
-  if ((cpupool !== null || schedparam) && (domain !== null || changesDomain)) {
-    return refuse(1, "Specifying a cpupool or schedparam is not allowed with domain options.\n");
-  }
-  if (domain === null && changesDomain) return refuse(1, "Must specify a domain.\n");
-  if (!schedparam && (tsliceMs !== null || ratelimitUs !== null || migrationDelayUs !== null)) {
-    return refuse(1, "Must specify schedparam to set schedule parameter values.\n");
-  }
-  return command;
-}
-
-function schedCredit2(given: Arguments): Built<"sched-credit2"> {
-  const command = {
-    domain: given.last("d"),
-    cpupool: given.last("p"),
-    schedparam: given.has("s"),
-    weight: intOption(given, "w"),
-    cap: intOption(given, "c"),
-    ratelimitUs: intOption(given, "r"),
-  };
-  const { domain, cpupool, weight, cap } = command;
-  const changesDomain = weight !== null || cap !== null;
-  if (cpupool !== null && (domain !== null || changesDomain)) {
-    return refuse(1, "Specifying a cpupool is not allowed with other options.\n");
-  }
-  return domain === null && changesDomain ? refuse(1, "Must specify a domain.\n") : command;
-}
-
-function schedRtds(given: Arguments): Built<"sched-rtds"> {
-  const numbers = (key: string): number[] => given.all(key).map((text) => int32(strtol(text, 10).value));
-  const domain = given.last("d");
-  const cpupool = given.last("cpupool");
-  const all = given.all("v").includes("all");
-  const vcpus = given
-    .all("v")
-    .filter((text) => text !== "all")
-    .map((text) => int32(strtol(text, 10).value));
-  const periods = numbers("p");
-  const budgets = numbers("b");
-  const extratimes = given.all("e").map((text) => text === "1");
-  const given3 = [periods, budgets, extratimes].map(({ length }) => length);
-  const changes = given3.some((length) => length > 0);
-  const named = vcpus.length > 0;
-  if (cpupool !== null && (domain !== null || changes || named || all)) {
-    return refuse(1, "Specifying a cpupool is not allowed with other options.\n");
-  }
-  if (domain === null && (changes || named)) return refuse(1, "Missing parameters.\n");
-  if (domain !== null && !named && !all && changes) return refuse(1, "Must specify VCPU.\n");
-  if (named && all) return refuse(1, "Incorrect VCPU IDs.\n");
-  const tooFew = given3.some((length) => length > 0 && vcpus.length > length);
-  if (tooFew || new Set(given3).size > 1) {
-    return refuse(1, "Incorrect number of period, budget and extratime\n");
-  }
-  return { domain, cpupool, vcpus: all ? "all" : vcpus, periods, budgets, extratimes };
 }
 
 function setenforce(given: Arguments): Built<"setenforce"> {

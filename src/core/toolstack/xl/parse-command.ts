@@ -4,7 +4,8 @@
 // main, xl_utils.c def_getopt). What depends on the host, domains' names above
 // all, is left to the routine that carries the command out.
 
-import { commandBuilders, type Arguments, type Refusal } from "./build-command.ts";
+import type { Arguments, Refusal } from "./arguments.ts";
+import { commandBuilders } from "./build-command.ts";
 import type { GlobalOptions, ParsedCommandLine, XlCommand } from "./command.ts";
 import type { VerbEntry } from "./command-table.ts";
 import { getoptStep, type FoundOption } from "./getopt.ts";

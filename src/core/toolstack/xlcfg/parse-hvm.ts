@@ -3,14 +3,8 @@
 // What only HVM guests have: firmware, Viridian, and the devices QEMU emulates.
 
 import { isFailure } from "../../engine/errno.ts";
-import {
-  biosTypes,
-  gfxPassthruKinds,
-  hdTypes,
-  vendorDevices,
-  viridianEnlightenments,
-  type DomainBuildInfo,
-} from "./domain-config.ts";
+import { type DomainBuildInfo } from "./domain-config.ts";
+import { biosTypes, gfxPassthruKinds, hdTypes, vendorDevices, viridianEnlightenments } from "./hvm-info.ts";
 import {
   die,
   exitErrorFail,

@@ -3,7 +3,8 @@
 // PCI device specifications and reserved device memory (xl-pci-configuration(5);
 // tools/libs/util/libxlu_pci.c).
 
-import { rdmReservePolicies, type DevicePci } from "./domain-config.ts";
+import { type DevicePci } from "./domain-config.ts";
+import { rdmReservePolicies } from "./hvm-info.ts";
 import type { SpecReport } from "./nic-spec.ts";
 import { atoi, enumFromString } from "./strtol.ts";
 
