@@ -353,4 +353,6 @@ export const domainConfig = struct({
 });
 /** What a domain is made from; plain data. */
 export type DomainConfig = ValueOf<typeof domainConfig>;
+export type DomainCreateInfo = DomainConfig["c_info"];
 export type DomainBuildInfo = DomainConfig["b_info"];
+export type { DeviceNic } from "./device-nic.ts";
