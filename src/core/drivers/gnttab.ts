@@ -8,7 +8,8 @@ import { assert } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { grantTableCell } from "../hypervisor/grant-cells.ts";
 import { endAccess, grantAccess, setupTable } from "../hypervisor/grant-table-op.ts";
-import { freePage } from "./pages.ts";
+import { allocPage, freePage } from "./pages.ts";
+import { initRing } from "./ring.ts";
 
 /** References below are the toolstack's: console, xenstore (GNTTAB_NR_RESERVED_ENTRIES). */
 const RESERVED = 8;
@@ -74,4 +75,13 @@ export function endForeignAccess(host: Host, domid: number, pages: readonly Gran
       freePage(host, domid, mfn);
     } else gnttab.deferred.push({ ref, mfn });
   }
+}
+
+/** A new, empty ring that the backend may map (xenbus_setup_ring). */
+export function setupRing(host: Host, domid: number, to: number): GrantedPage {
+  const { gfn, mfn } = allocPage(host, domid);
+  const [ref] = allocGrantReferences(host, domid, 1) as [number];
+  initRing(host.memory, mfn);
+  grantForeignAccess(host, domid, ref, to, gfn);
+  return { ref, mfn };
 }

@@ -186,7 +186,7 @@ export const blockScript = routine(
       ]),
     ]),
     when("remove file", (l) => l.command === "remove" && l.truetype === "file", [
-      locked("block", () => "/var/run/xen-hotplug/block", [
+      locked("block again", () => "/var/run/xen-hotplug/block", [
         call("node", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/node` }), (l, node) => {
           l.node = node;
         }),

@@ -3,7 +3,9 @@
 // The xenstore commands that hotplug scripts run: each is a process with a
 // connection of its own, for one read, one write or one list (xenstore_client.c).
 
+import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { isOpen } from "../daemons/unix-socket.ts";
 import { xsReadNode } from "../daemons/xs-node.ts";
 import { xsClose, xsOpen, xsTalk } from "../daemons/xs-client.ts";
 
@@ -13,12 +15,19 @@ interface Command {
   path: string;
 }
 
+/** Opens the command's connection, under a name no earlier one still has: xenstored may not have seen that close. */
+function open(host: Host, l: { process: string }): void {
+  const command = l.process;
+  for (let number = 1; isOpen(host, `${l.process}/xs`); number++) l.process = `${command}.${number}`;
+  xsOpen(host, l.process);
+}
+
 /** `xenstore-read PATH`: the value, or null where there is none. */
 export const xenstoreRead = routine(
   "xenstore-read",
   (a: Command) => ({ process: `${a.process}/xenstore-read`, path: a.path, value: null as string | null }),
   ({ step, call }) => [
-    step("xs_open", (host, l) => xsOpen(host, l.process)),
+    step("xs_open", open),
     call("xs_read", xsReadNode, (l) => ({ process: l.process, path: l.path }), (l, value) => {
       l.value = value;
     }),
@@ -38,7 +47,7 @@ export const xenstoreWrite = routine(
     failed: false,
   }),
   ({ step, each, attempt, call }) => [
-    step("xs_open", (host, l) => xsOpen(host, l.process)),
+    step("xs_open", open),
     each("entries", (l) => l.entries, (l, [path, value]) => { l.path = path; l.value = value; }, [
       attempt([
         call("xs_write", xsTalk, (l) => ({ process: l.process, t: 0, op: "WRITE" as const, payload: `${l.path}\0${l.value}` })),
@@ -56,7 +65,7 @@ export const xenstoreList = routine(
   "xenstore-list",
   (a: Command) => ({ process: `${a.process}/xenstore-list`, path: a.path, t: 0, names: [] as string[] }),
   ({ step, attempt, call }) => [
-    step("xs_open", (host, l) => xsOpen(host, l.process)),
+    step("xs_open", open),
     attempt([
       call(
         "xs_transaction_start",

@@ -4,6 +4,8 @@
 // itself up once xenstored has answered there (Linux xenbus_init,
 // xenbus_probe_thread).
 
+import { blkback } from "../drivers/blkback.ts";
+import { netback } from "../drivers/netback.ts";
 import { must } from "../engine/cells.ts";
 import { assert, isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
@@ -23,7 +25,7 @@ import { allocPage, pagesInUseCell } from "../drivers/pages.ts";
 /** What dom0's kernel is started with. */
 export interface Dom0Options {
   policy?: XenwatchPolicy;
-  /** Modules that are loaded once xenstore can be reached. */
+  /** Modules that are loaded once xenstore can be reached; the backends' where nobody says otherwise. */
   modules?: readonly string[];
 }
 
@@ -54,7 +56,7 @@ export function startDom0Kernel(host: Host, options: Dom0Options = {}): { mfn: n
   const made = allocUnbound(host, { domid: 0, process: "kernel" }, { domid: 0, remoteDomid: 0 });
   assert(!isFailure(made), "dom0 has no port for xenstore");
   startBalloon(host, 0, must(host, domainPagesCell, 0).totPages);
-  const { policy = "single", modules = [] } = options;
+  const { policy = "single", modules = [netback.module, blkback.module] } = options;
   kthreadRun(host, 0, "xenbus_probe", xenbusProbeThread, { mfn, port: made.port, policy, modules });
   return { mfn, port: made.port };
 }

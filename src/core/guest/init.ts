@@ -3,6 +3,8 @@
 // A guest from its first instruction on: the kernel's boot, then the whole of
 // its user space, which does what `mode=` says (recordings, guest/init).
 
+import { blkfront } from "../drivers/blkfront.ts";
+import { netfront } from "../drivers/netfront.ts";
 import { routine } from "../engine/routine.ts";
 import { xsInit } from "../xenbus/comms.ts";
 import { xenbusRegisterFrontend } from "../xenbus/probe.ts";
@@ -88,8 +90,8 @@ export const userSpace = routine(
 );
 
 const loadModules = routine("insmod", (a: { domid: number }) => ({ ...a }), ({ call }) => [
-  call("xen-blkfront.ko", xenbusRegisterFrontend, (l) => ({ domid: l.domid, module: "xen_blkfront" })),
-  call("xen-netfront.ko", xenbusRegisterFrontend, (l) => ({ domid: l.domid, module: "xen_netfront" })),
+  call("xen-blkfront.ko", xenbusRegisterFrontend, (l) => ({ domid: l.domid, module: blkfront.module })),
+  call("xen-netfront.ko", xenbusRegisterFrontend, (l) => ({ domid: l.domid, module: netfront.module })),
 ]);
 
 /** The guest's first thread: the kernel boots and becomes init. */

@@ -15,6 +15,7 @@ import { startXenconsoled } from "../daemons/xenconsoled.ts";
 import { startXenstored } from "../daemons/xenstored.ts";
 import { xsClose, xsOpen, xsTalk } from "../daemons/xs-client.ts";
 import type { XsOp } from "../daemons/xs-client.ts";
+import { hotplugEnded, reapHotplug, startHotplug } from "../drivers/hotplug.ts";
 import { createdomain, maxMem, maxVcpus, unpausedomain } from "../hypervisor/domctl.ts";
 import { allocUnbound } from "../hypervisor/event-channel-op.ts";
 import { grantAccess } from "../hypervisor/grant-table-op.ts";
@@ -25,6 +26,8 @@ import { startGuest } from "./boot.ts";
 import { startDom0Kernel } from "./dom0.ts";
 
 /** A request and, after it ran, its reply or errno. */
+type Entry = readonly [name: string, value: string];
+
 type Request = readonly [op: XsOp, payload: string];
 
 const script = routine(
@@ -57,7 +60,7 @@ export class TestHost {
     this.world.sink = (record) => void this.records.push(record);
     this.world.boot((host) => {
       startHypervisor(host);
-      const { mfn, port } = startDom0Kernel(host, { modules: options.modules ?? [] });
+      const { mfn, port } = startDom0Kernel(host, options.modules === undefined ? {} : { modules: options.modules });
       startXenstored(host, mfn, port);
       startXenconsoled(host);
     });
@@ -146,6 +149,60 @@ export class TestHost {
     this.act((host) => startGuest(host, { type: "pv", commandLine, nrVcpus: vcpus, ...built }));
     this.settle();
     return domid;
+  }
+
+  /** Adds a device's nodes as libxl does, in one transaction's order: the frontend's, then the backend's. */
+  addDevice(kind: "vbd" | "vif", domid: number, devid: number, front: readonly Entry[], back: readonly Entry[]): void {
+    const frontend = `/local/domain/${domid}/device/${kind}/${devid}`;
+    const backend = `/local/domain/0/backend/${kind}/${domid}/${devid}`;
+    const nodes = (dir: string, entries: readonly Entry[]): Request[] => entries.map(([name, value]) => ["WRITE", `${dir}/${name}\0${value}`]);
+    const replies = this.store(
+      ["WRITE", `${frontend}\0`],
+      ["SET_PERMS", `${frontend}\0n${domid}\0r0\0`],
+      ["WRITE", `${backend}\0`],
+      ["SET_PERMS", `${backend}\0n0\0r${domid}\0`],
+      ...nodes(frontend, [["backend", backend], ["backend-id", "0"], ...front, ["state", "1"]]),
+      ...nodes(backend, [["frontend", frontend], ["frontend-id", String(domid)], ["online", "1"], ...back, ["state", "1"]]),
+    );
+    assert(replies.every((reply) => reply === "OK\0"), `device nodes: ${replies.join(" ")}`);
+  }
+
+  /** Adds a disk on a block device of dom0. */
+  addDisk(domid: number, devid: number, path: string, mode = "w"): void {
+    this.addDevice("vbd", domid, devid, [["virtual-device", String(devid)], ["device-type", "disk"], ["trusted", "1"]], [
+      ["params", path],
+      ["script", "/etc/xen/scripts/block"],
+      ["dev", devid === 51712 ? "xvda" : "xvdb"],
+      ["type", "phy"],
+      ["mode", mode],
+      ["discard-enable", "1"],
+    ]);
+  }
+
+  /** Adds a network interface. */
+  addNic(domid: number, devid: number, bridge: string): void {
+    const mac = `00:16:3e:00:00:0${devid + 1}`;
+    this.addDevice("vif", domid, devid, [["handle", String(devid)], ["mac", mac], ["trusted", "1"]], [
+      ["script", "/etc/xen/scripts/vif-bridge"],
+      ["mac", mac],
+      ["bridge", bridge],
+      ["handle", String(devid)],
+      ["hotplug-status", ""],
+    ]);
+  }
+
+  /** Runs a device's hotplug script and waits for it; its exit status. */
+  hotplug(kind: "vbd" | "vif", domid: number, devid: number, command: string): number {
+    const script = kind === "vbd" ? "/etc/xen/scripts/block" : "/etc/xen/scripts/vif-bridge";
+    const env = { XENBUS_PATH: `backend/${kind}/${domid}/${devid}`, XENBUS_TYPE: kind, XENBUS_BASE_PATH: "backend", vif: `vif${domid}.${devid}` };
+    const name = this.act((host) => startHotplug(host, `dom0/hotplug.${++this.#processes}`, { script, args: [command, "type_if=vif"], env }));
+    this.until((world) => hotplugEnded(world, name), `${script} ${command} ends`);
+    return this.act((host) => reapHotplug(host, name));
+  }
+
+  /** The states the two ends of a device show: backend's, frontend's. */
+  states(kind: "vbd" | "vif", domid: number, devid: number): string {
+    return `${this.read(`/local/domain/0/backend/${kind}/${domid}/${devid}/state`)} ${this.read(`/local/domain/${domid}/device/${kind}/${devid}/state`)}`;
   }
 
   /** Lets a built domain run. */

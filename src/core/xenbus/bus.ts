@@ -90,6 +90,7 @@ export const xenbusDevProbe = routine(
               call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Closed })),
             ]),
             step("dev->driver = NULL", (host, l) => {
+              driverOf(l.module).forget(host, l.device);
               host.edit(xenbusDeviceCell, l.device).driver = null;
             }),
           ],

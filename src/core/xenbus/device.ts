@@ -67,7 +67,7 @@ export interface XenbusDriver {
   allowRebind: boolean;
   /** Called with the state the other end shows. */
   otherendChanged: Routine<DeviceArgs & { state: number }, void>;
-  /** Drops what the driver keeps of a device whose kernel is no more. */
+  /** Drops what the driver keeps of a device, if anything: its kernel is no more, or could not set it up. */
   forget: (host: Host, device: string) => void;
   /** After a resume in a new domain: set the connection up again. */
   resume: Routine<DeviceArgs, void> | null;

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// blkback connecting: the rings a frontend offers, then the disk's data for the
+// frontend, then a thread a ring (Linux drivers/block/xen-blkback/xenbus.c,
+// connect_ring, connect, xen_update_blkif_status).
+
+import { must } from "../engine/cells.ts";
+import { fail } from "../engine/errno.ts";
+import type { Errno } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { routine } from "../engine/routine.ts";
+import { deviceOf, sameDevice } from "../xenbus/device.ts";
+import type { DeviceArgs } from "../xenbus/device.ts";
+import { kthreadRun } from "../xenbus/kthread.ts";
+import { XenbusState } from "../xenbus/state.ts";
+import { xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
+import { xenbusPrintf, xenbusRead, xenbusReadOptional, xenbusReadUnsigned, xenbusTransactionEnd, xenbusTransactionStart } from "../xenbus/xs.ts";
+import { blkbackCell, blkbackRingCell } from "./blkback-cells.ts";
+import { xenBlkifSchedule } from "./blkback-io.ts";
+import { xenBlkifMap } from "./blkback-ring.ts";
+import { blockDeviceCell } from "./dom0-devices.ts";
+
+const MAX_QUEUES = 2;
+const VDISK_READONLY = 4;
+
+const protocols = ["x86_64-abi", "x86_32-abi"];
+
+interface RefsLocals extends DeviceArgs {
+  blkif: string;
+  at: number;
+  dir: string;
+  otherend: string;
+  order: string | null;
+  port: string;
+  ref: string;
+}
+
+/** Reads what the frontend offers for one ring, and maps it. Rings of one page only. */
+const readPerRingRefs = routine(
+  "read_per_ring_refs",
+  (a: DeviceArgs & { blkif: string; at: number; dir: string; otherend: string }): RefsLocals => ({ ...a, order: null, port: "", ref: "" }),
+  ({ call, step }) => [
+    call("event-channel", xenbusRead, (l) => ({ domid: l.domid, dir: l.dir, name: "event-channel" }), (l, port) => {
+      l.port = port;
+    }),
+    call("ring-ref", xenbusRead, (l) => ({ domid: l.domid, dir: l.dir, name: "ring-ref" }), (l, ref) => {
+      l.ref = ref;
+    }),
+    step("xen_blkif_map", (host, l) => {
+      const [ref, port] = [Number(l.ref), Number(l.port)];
+      if (!Number.isSafeInteger(ref) || !Number.isSafeInteger(port)) return fail("EINVAL");
+      return xenBlkifMap(host, l.domid, l.blkif, l.at, ref, port);
+    }),
+  ],
+);
+
+interface ConnectLocals extends DeviceArgs {
+  blkif: string;
+  otherend: string;
+  protocol: string | null;
+  persistent: number;
+  queues: number;
+  numbers: number[];
+  at: number;
+  errno: string;
+}
+
+/** Maps the frontend's rings. An error is left in the store and is this routine's. */
+export const connectRing = routine(
+  "connect_ring",
+  (a: DeviceArgs & { blkif: string }): ConnectLocals => ({
+    ...a,
+    otherend: "",
+    protocol: null,
+    persistent: 0,
+    queues: 1,
+    numbers: [],
+    at: 0,
+    errno: "",
+  }),
+  ({ step, call, each, attempt, failWith, when }) => [
+    step("dev->otherend", (host, l) => {
+      l.otherend = deviceOf(host, l.device).otherend ?? "";
+    }),
+    attempt([
+      call("protocol", xenbusReadOptional, (l) => ({ domid: l.domid, dir: l.otherend, name: "protocol" }), (l, protocol) => {
+        l.protocol = protocol;
+      }),
+      when("unknown protocol", (l) => l.protocol !== null && !protocols.includes(l.protocol), [failWith("ENOSYS", "ENOSYS")]),
+      call("feature-persistent", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-persistent", otherwise: 0 }), (l, value) => {
+        l.persistent = value;
+      }),
+      call("multi-queue-num-queues", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-num-queues", otherwise: 1 }), (l, value) => {
+        l.queues = value;
+        l.numbers = Array.from({ length: Math.min(value, MAX_QUEUES) }, (_, at) => at);
+      }),
+      when("bad number of queues", (l) => l.queues === 0 || l.queues > MAX_QUEUES, [failWith("queues", "ENOSYS")]),
+      call("ring-page-order", xenbusReadOptional, (l) => ({ domid: l.domid, dir: l.otherend, name: "ring-page-order" })),
+      step("xen_blkif_alloc_rings", (host, l) => {
+        host.edit(blkbackCell, l.blkif).featurePersistent = l.persistent !== 0;
+      }),
+      each("rings", (l) => l.numbers, (l, at) => { l.at = at; }, [
+        call("read_per_ring_refs", readPerRingRefs, (l) => ({
+          ...sameDevice(l),
+          blkif: l.blkif,
+          at: l.at,
+          dir: l.queues === 1 ? l.otherend : `${l.otherend}/queue-${l.at}`,
+          otherend: l.otherend,
+        })),
+      ]),
+    ]).onError(
+      (l, errno) => {
+        l.errno = errno;
+      },
+      [
+        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({ ...sameDevice(l), errno: l.errno, message: "connecting ring" })),
+        failWith("not connected", (l) => l.errno as Errno),
+      ],
+    ),
+  ],
+);
+
+/** What the frontend is told of the disk, around the discard nodes. */
+function diskData(host: Host, blkif: string): { discard: (readonly [string, string])[]; rest: (readonly [string, string])[]; flush: string } {
+  const { physicalDevice, mode } = must(host, blkbackCell, blkif);
+  const disk = must(host, blockDeviceCell, physicalDevice);
+  const flush = disk.flush ? "1" : "0";
+  const discard: (readonly [string, string])[] =
+    disk.discardGranularity > 0
+      ? [
+          ["discard-granularity", String(disk.discardGranularity)],
+          ["discard-alignment", "0"],
+          ["discard-secure", "0"],
+          ["feature-discard", "1"],
+        ]
+      : [["feature-discard", "0"]];
+  const readonly = !mode.includes("w") || disk.readonly;
+  return {
+    flush,
+    discard,
+    rest: [
+      ["feature-barrier", flush],
+      ["feature-persistent", "1"],
+      ["sectors", String(disk.sectors)],
+      ["info", String(readonly ? VDISK_READONLY : 0)],
+      ["sector-size", String(disk.sectorSize)],
+      ["physical-sector-size", String(disk.physicalSectorSize)],
+    ],
+  };
+}
+
+interface TellLocals extends DeviceArgs {
+  blkif: string;
+  nodename: string;
+  tx: number;
+  flush: string;
+  discardEnable: number;
+  discard: (readonly [string, string])[];
+  rest: (readonly [string, string])[];
+  name: string;
+  value: string;
+  done: boolean;
+}
+
+/** Tells the frontend of the disk and switches to Connected. */
+const connect = routine(
+  "connect [xen_blkback]",
+  (a: DeviceArgs & { blkif: string }): TellLocals => ({
+    ...a,
+    nodename: "",
+    tx: 0,
+    flush: "0",
+    discardEnable: 1,
+    discard: [],
+    rest: [],
+    name: "",
+    value: "",
+    done: false,
+  }),
+  ({ step, call, each, when, repeatUntil }) => [
+    step("be->dev", (host, l) => {
+      l.nodename = deviceOf(host, l.device).nodename;
+      Object.assign(l, diskData(host, l.blkif));
+    }),
+    repeatUntil("again", (l) => l.done, [
+      call("xenbus_transaction_start", xenbusTransactionStart, (l) => ({ domid: l.domid }), (l, tx) => {
+        l.tx = tx;
+      }),
+      call("xen_blkbk_flush_diskcache", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: "feature-flush-cache", value: l.flush })),
+      call("discard-enable", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.nodename, name: "discard-enable", otherwise: 1 }), (l, value) => {
+        l.discardEnable = value;
+      }),
+      when("discard", (l) => l.discardEnable !== 0, [
+        each("xen_blkbk_discard", (l) => l.discard, (l, [name, value]) => { l.name = name; l.value = value; }, [
+          call("discard node", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: l.name, value: l.value })),
+        ]),
+      ]),
+      each("disk data", (l) => l.rest, (l, [name, value]) => { l.name = name; l.value = value; }, [
+        call("xenbus_printf", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: l.name, value: l.value })),
+      ]),
+      call("xenbus_transaction_end", xenbusTransactionEnd, (l) => ({ domid: l.domid, tx: l.tx, abort: false }), (l, again) => {
+        l.done = !again;
+      }),
+    ]),
+    call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Connected })),
+  ],
+);
+
+/** Whether both the rings and the block device are there, and the disk is not connected yet. */
+function mayConnect(host: Host, device: string, blkif: string): boolean {
+  const { rings, open } = must(host, blkbackCell, blkif);
+  return rings > 0 && open && deviceOf(host, device).state !== XenbusState.Connected;
+}
+
+function startThreads(host: Host, domid: number, blkif: string): void {
+  const { name, rings } = must(host, blkbackCell, blkif);
+  for (let at = 0; at < rings; at++) {
+    const ring = `${blkif}/${at}`;
+    const thread = `dom${domid}/${name}-${at}`;
+    host.edit(blkbackRingCell, ring).xenblkd = thread;
+    kthreadRun(host, domid, `${name}-${at}`, xenBlkifSchedule, { domid, blkif, ring, thread });
+  }
+}
+
+/** Connects the disk once its rings and its block device are both there, whichever came last. */
+export const updateBlkifStatus = routine(
+  "xen_update_blkif_status",
+  (a: DeviceArgs & { blkif: string }) => ({ ...a, nodename: "", ready: false, dev: "" }),
+  ({ step, when, call }) => [
+    step("ready to connect?", (host, l) => {
+      l.ready = mayConnect(host, l.device, l.blkif);
+      l.nodename = deviceOf(host, l.device).nodename;
+    }),
+    when("ready", (l) => l.ready, [
+      call("connect", connect, (l) => ({ ...sameDevice(l), blkif: l.blkif })),
+      call("blkback_name", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: "dev" }), (l, dev) => {
+        l.dev = dev;
+      }),
+      step("kthread_run", (host, l) => {
+        const blkback = host.edit(blkbackCell, l.blkif);
+        blkback.name = `${blkback.frontend}.${l.dev.replace(/^\/dev\//, "")}`;
+        startThreads(host, l.domid, l.blkif);
+      }),
+    ]),
+  ],
+);
