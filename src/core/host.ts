@@ -37,9 +37,6 @@ export const defaultHost: HostConfig = { machine: {}, xenwatch: "single", xensto
 /** How far the host has come up, and where xenstored finds dom0's page and port. */
 export const hostCell = cellType<{ up: boolean; storeMfn: number; storePort: number }>("host");
 
-/** Backends that dom0 loads at boot. */
-const MODULES: readonly string[] = [];
-
 /** From xenstored on, what dom0's init scripts start on every Xen host. */
 const dom0Init = routine(
   "init xencommons",
@@ -67,7 +64,7 @@ export function bootHost(host: Host, config: Partial<HostConfig> = {}): void {
   startHypervisor(host, machine);
   addOutside(host);
   for (const [path, bytes] of Object.entries(files)) writeFile(host, path, bytes);
-  const { mfn, port } = startDom0Kernel(host, { policy: xenwatch, modules: MODULES });
+  const { mfn, port } = startDom0Kernel(host, { policy: xenwatch });
   host.add(hostCell, 0, { up: false, storeMfn: mfn, storePort: port });
   if (xenstored === "builtin") startXenstored(host, mfn, port);
   spawnThread(host, "dom0/init", dom0Init, {});
