@@ -10,6 +10,11 @@ import { hasExited, reap } from "./daemons/process.ts";
 import { startXenconsoled } from "./daemons/xenconsoled.ts";
 import { startXenstored } from "./daemons/xenstored.ts";
 import { cellType } from "./engine/cells.ts";
+import "./drivers/blkfront.ts";
+import "./drivers/netfront.ts";
+import { blkback } from "./drivers/blkback.ts";
+import { addBlockDevice, addBridge } from "./drivers/dom0-devices.ts";
+import { netback } from "./drivers/netback.ts";
 import type { Host } from "./engine/host.ts";
 import { routine } from "./engine/routine.ts";
 import { hasEnded, spawnThread } from "./engine/thread.ts";
@@ -30,9 +35,23 @@ export interface HostConfig {
   xenstored: "builtin" | "outside";
   /** Files of dom0 beside those every dom0 has, by absolute path. */
   files: { readonly [path: string]: Uint8Array };
+  /** Bridges of dom0, the first of which vifs join by default. */
+  bridges: readonly string[];
+  /** Block devices of dom0: sectors of 512 bytes by path. */
+  blockDevices: { readonly [path: string]: number };
 }
 
-export const defaultHost: HostConfig = { machine: {}, xenwatch: "single", xenstored: "builtin", files: {} };
+export const defaultHost: HostConfig = {
+  machine: {},
+  xenwatch: "single",
+  xenstored: "builtin",
+  files: {},
+  bridges: ["xenbr0"],
+  blockDevices: {},
+};
+
+/** Major number of the block devices a host is given (LOCAL/EXPERIMENTAL in Linux's devices.txt). */
+const BLOCK_MAJOR = 0x78;
 
 /** How far the host has come up, and where xenstored finds dom0's page and port. */
 export const hostCell = cellType<{ up: boolean; storeMfn: number; storePort: number }>("host");
@@ -60,14 +79,26 @@ const dom0Init = routine(
  * are started and do the rest. `hostIsUp` tells when they have.
  */
 export function bootHost(host: Host, config: Partial<HostConfig> = {}): void {
-  const { machine, xenwatch, xenstored, files } = { ...defaultHost, ...config };
+  const { machine, xenwatch, xenstored, ...things } = { ...defaultHost, ...config };
   startHypervisor(host, machine);
   addOutside(host);
-  for (const [path, bytes] of Object.entries(files)) writeFile(host, path, bytes);
+  addThings(host, things);
   const { mfn, port } = startDom0Kernel(host, { policy: xenwatch });
   host.add(hostCell, 0, { up: false, storeMfn: mfn, storePort: port });
   if (xenstored === "builtin") startXenstored(host, mfn, port);
   spawnThread(host, "dom0/init", dom0Init, {});
+}
+
+/** What dom0 has for its tools and backends to use. */
+function addThings(
+  host: Host,
+  { files, bridges, blockDevices }: Pick<HostConfig, "files" | "bridges" | "blockDevices">,
+): void {
+  for (const [path, bytes] of Object.entries(files)) writeFile(host, path, bytes);
+  for (const name of bridges) addBridge(host, name);
+  for (const [minor, [path, sectors]] of Object.entries(blockDevices).entries()) {
+    addBlockDevice(host, `${BLOCK_MAJOR.toString(16)}:${minor.toString(16)}`, path, sectors);
+  }
 }
 
 /** Whether dom0 has come up and everybody waits for something to happen. */
