@@ -139,6 +139,8 @@ export class NoHost extends Error {}
 export interface Ears {
   out: (text: string) => void;
   err: (text: string) => void;
+  /** Called with a result as it comes; what it returns is typed in answer. */
+  result?: (value: unknown) => string;
 }
 
 /** A conversation under way: `typed` sends what the user types. */
@@ -149,8 +151,9 @@ export interface Conversation {
 }
 
 /** Asks a host and passes on what it says. */
-export function ask(path: string, request: Request, { out, err }: Ears): Conversation {
+export function ask(path: string, request: Request, { out, err, result: hear }: Ears): Conversation {
   const socket = net.connect(path);
+  const typed = (text: string): void => void socket.write(`${JSON.stringify({ input: text })}\n`);
   const outcome = new Promise<Outcome>((resolve, reject) => {
     let result: unknown;
     socket.on("connect", () => socket.write(`${JSON.stringify(request)}\n`));
@@ -158,8 +161,10 @@ export function ask(path: string, request: Request, { out, err }: Ears): Convers
       const answer = JSON.parse(line) as Answer;
       if ("out" in answer) out(answer.out);
       else if ("err" in answer) err(answer.err);
-      else if ("result" in answer) result = answer.result;
-      else {
+      else if ("result" in answer) {
+        result = answer.result;
+        if (hear !== undefined) typed(hear(result));
+      } else {
         resolve({ exit: answer.exit, result });
         socket.destroy();
       }
@@ -167,8 +172,5 @@ export function ask(path: string, request: Request, { out, err }: Ears): Convers
     socket.on("error", (error) => reject(new NoHost(`no host answers at ${path}: ${systemWords(error)}`)));
     socket.on("close", () => reject(new NoHost(`the host at ${path} went away`)));
   });
-  return {
-    outcome,
-    typed: (text) => void socket.write(`${JSON.stringify({ input: text })}\n`),
-  };
+  return { outcome, typed };
 }

@@ -41,13 +41,13 @@ async function simulateOnce(
   invocation: Invocation,
   mutant: string | null,
 ): Promise<{ report: Report; stopped: boolean }> {
+  const seed = numberOf(invocation, "seed", 1);
   // Loaded only now: a mutant changes what is loaded.
   const { loadScenario } = await import("../scenario-file.ts");
   const { simulate } = await import("../../explore/simulate.ts");
   const { fifo, random } = await import("../../core/engine/scheduler.ts");
   const { defaultMachine } = await import("../../core/hypervisor/machine.ts");
   const { scenario, reference } = await loadScenario(invocation.words[0] as string);
-  const seed = numberOf(invocation, "seed", 1);
   const scheduler = invocation.values["scheduler"] === "fifo" ? "fifo" : "random";
   const file = invocation.values["trace"] ?? null;
   let stopped = false;

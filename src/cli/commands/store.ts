@@ -11,7 +11,13 @@ import { DIR_OPTION, numberOf, printJson } from "../command.ts";
 import { dirWords, hostDirectory } from "../host.ts";
 import { childPath, listing, readable } from "../store-text.ts";
 
-type Verb = (client: XenstoreClient, words: readonly string[], invocation: Invocation) => Promise<number>;
+type Run = (client: XenstoreClient, words: readonly string[], invocation: Invocation) => Promise<number>;
+
+/** A verb, and what is wrong with its words, asked before anybody is connected to. */
+interface Verb {
+  run: Run;
+  complaint: (words: readonly string[]) => string | null;
+}
 
 /** What is typed and printed are bytes; the client wants them one to a character. */
 function latin1(text: string): string {
@@ -22,11 +28,21 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-function atLeast(words: readonly string[], least: number, what: string): void {
-  if (words.length < least) throw usage(`needs ${what}`);
+function needs(least: number, what: string): Verb["complaint"] {
+  return (words) => (words.length < least ? `needs ${what}` : null);
 }
 
-const ls: Verb = async (client, words, { switches, json }) => {
+function writeComplaint(words: readonly string[]): string | null {
+  return words.length < 2 || words.length % 2 !== 0 ? "write needs PATH VALUE, once or more often" : null;
+}
+
+function chmodComplaint([, ...perms]: readonly string[]): string | null {
+  if (perms.length === 0) return "needs PATH PERM..., the owner's first (n0 r5)";
+  const bad = perms.find((perm) => !/^[nrwb]\d+$/.test(perm));
+  return bad === undefined ? null : `${bad} is no permission: one of n r w b, then a domid, as in r5`;
+}
+
+const ls: Run = async (client, words, { switches, json }) => {
   const [path = "/"] = words;
   const rows = await listing(client, path, switches.has("perms"));
   if (json) printJson(rows);
@@ -39,8 +55,7 @@ const ls: Verb = async (client, words, { switches, json }) => {
   return 0;
 };
 
-const read: Verb = async (client, words, { switches, json }) => {
-  atLeast(words, 1, "PATH...");
+const read: Run = async (client, words, { switches, json }) => {
   const values = await Promise.all(words.map((path) => client.read(path)));
   if (json) printJson(Object.fromEntries(words.map((path, at) => [path, values[at]])));
   else if (switches.has("raw"))
@@ -49,8 +64,7 @@ const read: Verb = async (client, words, { switches, json }) => {
   return 0;
 };
 
-const write: Verb = async (client, words, { json }) => {
-  if (words.length < 2 || words.length % 2 !== 0) throw usage("write needs PATH VALUE, once or more often");
+const write: Run = async (client, words, { json }) => {
   const pairs = words.flatMap((word, at) =>
     at % 2 === 0 ? [[word, latin1(words[at + 1] as string)] as const] : [],
   );
@@ -62,9 +76,8 @@ const write: Verb = async (client, words, { json }) => {
 };
 
 /** A verb that does one thing to each of its paths, all or none. */
-function eachPath(name: "rm" | "mkdir"): Verb {
+function eachPath(name: "rm" | "mkdir"): Run {
   return async (client, words, { json }) => {
-    atLeast(words, 1, "PATH...");
     await client.transaction(async (transaction) => {
       for (const path of words) await transaction[name](path);
     });
@@ -73,25 +86,20 @@ function eachPath(name: "rm" | "mkdir"): Verb {
   };
 }
 
-const exists: Verb = async (client, words, { json }) => {
-  atLeast(words, 1, "PATH...");
+const exists: Run = async (client, words, { json }) => {
   const found = await Promise.all(words.map((path) => client.exists(path)));
   if (json) printJson(Object.fromEntries(words.map((path, at) => [path, found[at]])));
   return found.every(Boolean) ? 0 : 1;
 };
 
-const chmod: Verb = async (client, words, { json }) => {
-  atLeast(words, 2, "PATH PERM..., the owner's first (n0 r5)");
+const chmod: Run = async (client, words, { json }) => {
   const [path = "", ...perms] = words;
-  const bad = perms.find((perm) => !/^[nrwb]\d+$/.test(perm));
-  if (bad !== undefined) throw usage(`${bad} is no permission: one of n r w b, then a domid, as in r5`);
   await client.setPerms(path, perms);
   if (json) printJson({ path, perms });
   return 0;
 };
 
-const perms: Verb = async (client, words, { json }) => {
-  atLeast(words, 1, "PATH...");
+const perms: Run = async (client, words, { json }) => {
   for (const path of words) {
     const found = await client.getPerms(path);
     if (json) printJson({ path, perms: found });
@@ -101,8 +109,7 @@ const perms: Verb = async (client, words, { json }) => {
 };
 
 /** Prints a path whenever something at or below it changes; the first time at once. */
-const watch: Verb = async (client, words, invocation) => {
-  atLeast(words, 1, "PATH...");
+const watch: Run = async (client, words, invocation) => {
   let left = numberOf(invocation, "count", Infinity, 1);
   const watches = await Promise.all(words.map((path) => client.watch(path)));
   const ended = await Promise.race(
@@ -119,16 +126,18 @@ const watch: Verb = async (client, words, invocation) => {
   return 0;
 };
 
+const paths = needs(1, "PATH...");
+
 const verbs: { readonly [name: string]: Verb } = {
-  ls,
-  read,
-  write,
-  rm: eachPath("rm"),
-  mkdir: eachPath("mkdir"),
-  exists,
-  chmod,
-  perms,
-  watch,
+  ls: { run: ls, complaint: () => null },
+  read: { run: read, complaint: paths },
+  write: { run: write, complaint: writeComplaint },
+  rm: { run: eachPath("rm"), complaint: paths },
+  mkdir: { run: eachPath("mkdir"), complaint: paths },
+  exists: { run: exists, complaint: paths },
+  chmod: { run: chmod, complaint: chmodComplaint },
+  perms: { run: perms, complaint: paths },
+  watch: { run: watch, complaint: paths },
 };
 
 /** `--socket` before `--dir` before the host's own rules; `$XENSTORED_PATH` only where no host is named. */
@@ -162,6 +171,8 @@ async function run(invocation: Invocation): Promise<number> {
   const [name = "", ...words] = invocation.words;
   const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
   if (verb === undefined) throw usage(`no verb ${name}: one of ${Object.keys(verbs).join(", ")}`);
+  const complaint = verb.complaint(words);
+  if (complaint !== null) throw usage(complaint);
   const socket = socketOf(invocation);
   let client: XenstoreClient;
   try {
@@ -173,7 +184,7 @@ async function run(invocation: Invocation): Promise<number> {
     );
   }
   try {
-    return await verb(client, words, invocation);
+    return await verb.run(client, words, invocation);
   } catch (error) {
     if (error instanceof XenstoreError) throw wireProblem(error, invocation);
     throw error;
