@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { COMPARATORS, compare, factsOf, subjectOf } from "./compare/index.ts";
 import { differences } from "./compare/facts.ts";
-import { mutationsFor, type Mutation } from "./mutate.ts";
+import { mutationsFor, type Mutation } from "./mutate/index.ts";
 import { readRecording } from "./parse/folder.ts";
 
 const folder = join(import.meta.dirname, "recordings");

@@ -9,14 +9,20 @@ import type { Command, Recording } from "./recording.ts";
 
 /** One actor's store traffic: one connection, or the many short ones of one hotplug script. */
 export interface Actor {
-  /** `xl create [1]`, `monitor [1]`, `guest 2`, `xenconsoled`, `dom0 kernel`, `watchers`, `script vbd/1/51712 [2]`, `creator of 3`, `monitor of 3`, `bystander`. */
+  /**
+   * `xl create [1]`, `monitor [1]`, `guest 2`, `xenconsoled`, `dom0 kernel`, `watchers`,
+   * `script vbd/1/51712 [2]`, `creator of 3`, `monitor of 3`, `bystander`.
+   */
   role: string;
   /** The command during which the connection was made, if any. */
   command: Command | null;
   connection: Connection;
 }
 
-/** Names every connection of a recording that said anything, in order of appearance. Snapshots and domid look-ups of the driving script are `bystander`s. */
+/**
+ * Names every connection of a recording that said anything, in order of
+ * appearance. Snapshots and domid look-ups of the driving script are `bystander`s.
+ */
 export function actorsOf(recording: Recording): Actor[] {
   const actors: Actor[] = [];
   const commands = recording.commands.filter((entry) => entry.kind === "command");
@@ -101,7 +107,10 @@ function scriptPath(connection: Connection): boolean {
   return connection.exchanges.some((one) => one.kind === "request" && one.body.startsWith("backend/"));
 }
 
-/** A connection older than the recording: the kernel uses relative paths and pointers as tokens, xenconsoled names its watches. */
+/**
+ * A connection older than the recording: the kernel uses pointers as tokens,
+ * xenconsoled names its watches.
+ */
 function residentRole(connection: Connection): string | null {
   for (const exchange of connection.exchanges) {
     const token =

@@ -90,7 +90,8 @@ function changing(names: Names, process: Process): string[] {
   const flush = (): void => {
     if (batch)
       lines.push(
-        `memory_op populate_physmap dom=${batch.dom} order=0 flags=${batch.flags}, ${batch.asked} pages in all = ${batch.got} in all`,
+        `memory_op populate_physmap dom=${batch.dom} order=0 flags=${batch.flags}: ` +
+          `${batch.asked} pages in all = ${batch.got} in all`,
       );
     batch = null;
   };

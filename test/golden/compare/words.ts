@@ -60,7 +60,7 @@ function renameWords(names: Names, text: string): string {
   return renamePaths(names, text)
     .replace(/\b\w+\.c:\d+:/g, "")
     .replace(
-      /(\b[Dd]omain '?|\bdomid[ =]|"domid": |\bdom[ =]|\bdomid_out=|domain\(domid=|destroydomain\(|domain id ')(\d+)\b/g,
+      /(\b[Dd]omain '?|\bdom(?:id)?[ =]|"domid": |\bdomid_out=|destroydomain\(|domain id ')(\d+)\b/g,
       domid,
     )
     .replace(/(domid \S+ -> |consecutive domids: \S+ )(\d+)/, domid)

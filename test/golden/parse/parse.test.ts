@@ -10,7 +10,8 @@ import { parseWatchLog } from "./watch-log.ts";
 
 test("a command with its output, a long stderr from its own file, a remark", () => {
   const text =
-    "+ 1.5 $ xl list\n  out| a  b\n  err| (41 lines in stderr-x.log)\n- 2.5 rc=3 wall=1us\n# 3.0 snapshot up\n--- 4 end\n";
+    "+ 1.5 $ xl list\n  out| a  b\n  err| (41 lines in stderr-x.log)\n" +
+    "- 2.5 rc=3 wall=1us\n# 3.0 snapshot up\n--- 4 end\n";
   expect(parseCommands(text, (name) => `first of ${name}\nsecond\n`)).toEqual([
     {
       kind: "command",

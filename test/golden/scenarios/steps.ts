@@ -12,7 +12,10 @@ export interface Setting {
 export type Step =
   /** Writes /tmp/NAME.cfg. */
   | { do: "config"; name: string; text: string }
-  /** Runs a command whose words and calls are recorded. `$1` is the first domain's domid as the driver knew it, `$2` the second's. */
+  /**
+   * Runs a command whose words and calls are recorded. `$1` is the first domain's
+   * domid as the driver knew it, `$2` the second's.
+   */
   | { do: "command"; line: string }
   /** Runs a command that is not recorded. */
   | { do: "quiet"; line: string }
