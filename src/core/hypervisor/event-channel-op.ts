@@ -125,7 +125,7 @@ export interface PortStatus {
   pirq: number;
 }
 
-/** Asks about a port: ESRCH, EPERM, EACCES for one of Xen's. */
+/** Asks about a port: ESRCH, EPERM, EINVAL beyond those there are, EACCES for one of Xen's. */
 export function status(
   host: Host,
   caller: Caller,
@@ -133,6 +133,7 @@ export function status(
 ): PortStatus | Failure {
   const d = targeted(host, caller, domid);
   if (isFailure(d)) return d;
+  if (port >= evtchn.validPorts(host, d.domid)) return fail("EINVAL");
   const chn = evtchnPort(host, d.domid, port);
   if (chn === undefined || chn.state === "reserved" || chn.state === "free") {
     return { status: "closed", vcpu: 0, domid: 0, remotePort: 0, virq: 0, pirq: 0 };

@@ -67,6 +67,16 @@ function freePort(cells: Cells, domid: number, port: number): void {
   cells.drop(portCell, portId(domid, port));
 }
 
+/** Ports Xen allocates at a time (EVTCHNS_PER_BUCKET). */
+const PORTS_PER_BUCKET = 64;
+
+/** How many ports a domain has room for: whole buckets up to its highest one (valid_evtchns). */
+export function validPorts(cells: Cells, domid: number): number {
+  const ports = portsInUse(domid);
+  const highest = Math.max(findPrevBit(cells, ports, 32 ** ports.levels - 1), 0);
+  return (Math.floor(highest / PORTS_PER_BUCKET) + 1) * PORTS_PER_BUCKET;
+}
+
 /** The lowest free port: EINVAL for a dying domain, ENOSPC when its limit is reached (get_free_port). */
 export function getFreePort(cells: Cells, domid: number): number | Failure {
   if (must(cells, domainCell, domid).isDying !== "alive") return fail("EINVAL");

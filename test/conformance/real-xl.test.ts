@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Debian's unmodified xl, its hypercalls decoded into the functions the built-in
+// toolstack calls, on a live host with our own xenstored and xenconsoled.
+
+import { execFileSync, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { tinyPvh } from "../../examples/guests/tiny-pvh.ts";
+import { must } from "../../src/core/engine/cells.ts";
+import type { TraceEvents } from "../../src/core/engine/trace.ts";
+import { checkLedger } from "../../src/core/hypervisor/check-ledger.ts";
+import { domainById, domainPagesCell, domlist } from "../../src/core/hypervisor/domain.ts";
+import { findNextBit } from "../../src/core/hypervisor/bitmap.ts";
+import { heapCell } from "../../src/core/hypervisor/heap.ts";
+import {
+  HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_STORE_PFN,
+  hvmParam,
+} from "../../src/core/hypervisor/hvm-params.ts";
+import { gfnToMfn } from "../../src/core/hypervisor/p2m.ts";
+import { directory } from "../../src/live/directory.ts";
+import { LiveHost } from "../../src/live/live-host.ts";
+import { memoryFolder } from "../../src/live/guest-memory.ts";
+import { libxendev } from "../../src/live/native.ts";
+import { runOnHost } from "../../src/live/run.ts";
+import { requires } from "../capabilities.ts";
+
+const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-xl-"));
+const where = directory(join(folder, "host"));
+const config = join(folder, "tiny.cfg");
+/** The frame the tiny kernel is loaded at. */
+const KERNEL_GFN = 0x100;
+
+let host: LiveHost;
+let hypercalls: TraceEvents["hypercall"][] = [];
+const warnings: string[] = [];
+
+interface Result {
+  readonly code: number;
+  readonly out: string;
+}
+
+/** Runs a program on the host through a child process of ours, as the command line does. */
+function run(...command: [string, ...string[]]): Promise<Result> {
+  const child = start(...command);
+  let out = "";
+  child.stdout?.on("data", (text: Buffer) => (out += text.toString()));
+  child.stderr?.on("data", (text: Buffer) => (out += text.toString()));
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code: code ?? -1, out })));
+}
+
+function start(...command: [string, ...string[]]): ChildProcess {
+  const bin = join(import.meta.dirname, "../../bin/xenolith.js");
+  return spawn(process.execPath, [bin, "run", "--dir", where.dir, "--", ...command]);
+}
+
+async function rows(): Promise<string[]> {
+  const { out } = await run("xl", "list");
+  return out
+    .trimEnd()
+    .split("\n")
+    .slice(1)
+    .map((row) => row.replaceAll(/\s+/g, " ").replace(/ [\d.]+$/, ""));
+}
+
+function freePages(): number {
+  return must(host.world, heapCell, 0).freePages;
+}
+
+/** What xl's processes asked of the hypervisor, in order. */
+function asked(): string[] {
+  return hypercalls.filter(({ caller }) => caller.startsWith("d0/xl.")).map(({ op }) => op);
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition() && performance.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(condition(), what).toBe(true);
+}
+
+requires("xen-utils", "c-compiler")("the real xl", () => {
+  beforeAll(async () => {
+    fs.writeFileSync(join(folder, "tiny.elf"), tinyPvh());
+    fs.writeFileSync(config, `name = "tiny"\ntype = "pvh"\nkernel = "${folder}/tiny.elf"\nmemory = 32\n`);
+    host = await LiveHost.start({
+      where,
+      config: {},
+      trace: join(folder, "trace.jsonl"),
+      code: "test",
+      warn: (text) => warnings.push(text),
+      crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),
+    });
+    await host.serve((_request, asker) => asker.say({ exit: 0 }));
+    host.recorder.listenTo("hypercall", (data) => hypercalls.push(data));
+    libxendev();
+  }, 60_000);
+
+  afterAll(async () => {
+    await host.stop();
+    expect(fs.existsSync(memoryFolder(where.dir))).toBe(false);
+    fs.rmSync(folder, { recursive: true });
+  });
+
+  test("info tells of this host", async () => {
+    const { code, out } = await run("xl", "info");
+    const fields = new Map([...out.matchAll(/^(\w+) *: ?(.*)$/gm)].map(([, field, value]) => [field, value]));
+    expect(code).toBe(0);
+    expect(fields.get("xen_version")).toBe("4.17.7");
+    expect(fields.get("total_memory")).toBe("3071");
+    expect(fields.get("free_memory")).toBe(String(Math.floor(freePages() / 256)));
+    expect(fields.get("nr_cpus")).toBe("2");
+    expect(fields.get("xen_scheduler")).toBe("credit2");
+    expect(fields.get("hw_caps")).toBe(
+      "1fcbf3fd:c2d8220b:ec500800:00000077:00000000:01884389:0000020c:00000000",
+    );
+  });
+
+  test("create -p builds a PVH domain, unpause runs it, destroy leaves nothing", async () => {
+    const before = freePages();
+    expect(await rows()).toEqual(["Domain-0 0 1280 2 r-----"]);
+    hypercalls = [];
+
+    expect(await run("xl", "create", "-p", config)).toEqual({
+      code: 0,
+      out: `Parsing config from ${config}\n`,
+    });
+    const domid = findNextBit(host.world, domlist, 1);
+    expect(await rows()).toEqual(["Domain-0 0 1280 2 r-----", `tiny ${domid} 32 1 --p---`]);
+    const d = domainById(host.world, domid);
+    expect(d).toMatchObject({ type: "pvh", controllerPauseCount: 1, maxVcpus: 1 });
+    const kernel = host.world.memory.read(gfnToMfn(host.world, d!, KERNEL_GFN), 0, 0xc7);
+    expect(Buffer.from(kernel).equals(tinyPvh())).toBe(true);
+    for (const param of [HVM_PARAM_STORE_PFN, HVM_PARAM_CONSOLE_PFN]) {
+      expect(gfnToMfn(host.world, d!, Number(hvmParam(host.world, domid, param)))).toBeGreaterThan(0);
+    }
+    const ops = asked();
+    const order = [
+      "domctl createdomain",
+      "domctl max_vcpus",
+      "domctl max_mem",
+      "evtchn_op alloc_unbound",
+      "domctl set_cpu_policy",
+      "memory_op populate_physmap",
+      "domctl sethvmcontext",
+      "domctl scheduler_op",
+    ];
+    const places = order.map((op) => ops.indexOf(op));
+    expect(places).not.toContain(-1);
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+    expect(hypercalls.filter(({ result }) => typeof result === "string")).toEqual([]);
+    const tty = await run("xenstore-read", `/local/domain/${domid}/console/tty`);
+    expect(tty.out).toMatch(/^\/dev\/pts\/\d+\n$/);
+    expect(checkLedger(host.world, domid)).toEqual([]);
+
+    expect(await run("xl", "unpause", "tiny")).toEqual({ code: 0, out: "" });
+    expect((await rows())[1]).toBe(`tiny ${domid} 32 1 r-----`);
+
+    expect(await run("xl", "destroy", "tiny")).toEqual({ code: 0, out: "" });
+    expect(await rows()).toEqual(["Domain-0 0 1280 2 r-----"]);
+    expect(asked()).toContain("domctl destroydomain");
+    await until("all memory is free again", () => freePages() === before);
+    expect((await run("xenstore-ls", `/local/domain/${domid}`)).code).not.toBe(0);
+  }, 60_000);
+
+  test("a hypercall nobody knows is ENOSYS, and one line in the log", async () => {
+    for (let time = 0; time < 2; time++) {
+      const { out } = await run("/usr/lib/xen-4.17/bin/xenperf");
+      expect(out).toBe("Error getting number of perf counters: 38 (Function not implemented)\n");
+    }
+    const said = warnings.filter((line) =>
+      /xenperf\.\d+ asked for sysctl 5, which this host does not know/.test(line),
+    );
+    expect(said).toHaveLength(1);
+  }, 60_000);
+
+  test("exit codes and signals are the program's own", async () => {
+    expect((await run("sh", "-c", "exit 7")).code).toBe(7);
+    expect((await run("sh", "-c", "kill -TERM $$")).code).toBe(143);
+    const options = {
+      dir: where.dir,
+      bridge: where.bridge,
+      xenstored: where.xenstored,
+      library: libxendev(),
+    };
+    await expect(runOnHost({ ...options, command: ["/nonexistent"] })).resolves.toBe(127);
+  }, 60_000);
+
+  requires("libxen-dev")("with a program that maps its memory", () => {
+    test("destroy leaves a zombie until the program is killed", async () => {
+      const holder = join(folder, "holder");
+      execFileSync("gcc", ["-o", holder, join(import.meta.dirname, "holder.c"), "-lxenforeignmemory"]);
+      expect((await run("xl", "create", config)).code).toBe(0);
+      const domid = findNextBit(host.world, domlist, 1);
+      const mfn = gfnToMfn(host.world, domainById(host.world, domid)!, KERNEL_GFN);
+      const child = start(holder, String(domid), `0x${KERNEL_GFN.toString(16)}`);
+      const first = await new Promise<string>((resolve) =>
+        child.stdout?.once("data", (text: Buffer) => resolve(text.toString())),
+      );
+      expect(first).toBe("7f454c46\n");
+      expect(host.world.memory.read(mfn, 4095, 1)).toEqual(Uint8Array.of(0x5a));
+
+      expect((await run("xl", "destroy", "tiny")).code).toBe(0);
+      expect((await rows())[1]).toBe(`(null) ${domid} 0 1 --p--d`);
+      expect(must(host.world, domainPagesCell, domid).totPages).toBe(1);
+      child.kill("SIGTERM");
+      await until("the domain is freed", () => domainById(host.world, domid) === undefined);
+      expect(await rows()).toEqual(["Domain-0 0 1280 2 r-----"]);
+    }, 60_000);
+  });
+
+  test("the host met nothing it could not bear, and its trace can be read", () => {
+    expect(warnings.filter((line) => line.startsWith("CRASHED"))).toEqual([]);
+    host.recorder.flush();
+    const lines = fs.readFileSync(join(folder, "trace.jsonl"), "utf8").trimEnd().split("\n");
+    expect(lines.length).toBeGreaterThan(100);
+    for (const line of lines) JSON.parse(line);
+  });
+});
