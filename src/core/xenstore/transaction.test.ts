@@ -109,6 +109,18 @@ describe("within a transaction", () => {
     ]);
   });
 
+  test("the events of a removed tree come parents first, as its nodes are accessed", () => {
+    const a = new TestClient(testStore());
+    for (const path of ["/t/y/z", "/t/x/z", "/t/y/a"]) {
+      a.ask("WRITE", `${path}|`);
+      a.all("WATCH", `${path}|t|`);
+    }
+    const txId = a.begin();
+    a.ask("RM", "/t|", txId);
+    const events = ["/t/y/z", "/t/y/a", "/t/x/z"].map((path) => `WATCH_EVENT ${path}|t|`);
+    expect(a.all("TRANSACTION_END", "T|", txId)).toEqual([...events, "TRANSACTION_END OK|"]);
+  });
+
   test("a node created and removed again fires nothing, and leaves nothing", () => {
     const a = new TestClient(testStore());
     a.all("WATCH", "/|t|");

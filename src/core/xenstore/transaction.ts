@@ -28,6 +28,7 @@ import {
   transactionType,
 } from "./observation.ts";
 import { childPath, nameOf, parentOf } from "./path.ts";
+import { settingsOf } from "./quota.ts";
 import { nodeType, subtree } from "./tree.ts";
 import { access, childNames, inherited } from "./view.ts";
 
@@ -84,8 +85,12 @@ function queueAtCommit(own: TransactionNode, event: "exact" | "subtree"): void {
   if (own.event !== "subtree") own.event = event;
 }
 
-/** What a request made sure of rests on the nearest node the store has there or above; see SEEN_SUPPORT. */
+/**
+ * What a request made sure of rests on the nearest node the store has there or
+ * above; see SEEN_SUPPORT. Under the strict rule no transaction outlives its going.
+ */
 export function leanOn(cells: Cells, caller: Caller, path: string): void {
+  if (settingsOf(cells).conflicts === "strict") return;
   const transaction = caller.transaction as string;
   for (let at = path; ; at = parentOf(at)) {
     const own = cells.get(transactionNodeType, transaction + at);
@@ -195,11 +200,10 @@ function removeFromParent(cells: Cells, caller: Caller, path: string): void {
 
 /** The tree, children first; each node is accessed on the way down, parents first. */
 function accessInOrder(cells: Cells, caller: Caller, path: string): string[] {
-  const found = subtree(path, (at) => childNames(cells, caller, at));
   const down = [path];
   for (let at = down.pop(); at !== undefined; at = down.pop()) {
     access(cells, caller, at);
     for (const name of childNames(cells, caller, at).toReversed()) down.push(childPath(at, name));
   }
-  return found;
+  return subtree(path, (at) => childNames(cells, caller, at));
 }
