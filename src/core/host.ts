@@ -4,7 +4,7 @@
 // xenstored, the toolstack's daemons. What runs on it afterwards is up to whoever
 // gives it commands.
 
-import { writeFile } from "./daemons/files.ts";
+import { textBytes, writeFile } from "./daemons/files.ts";
 import { addOutside } from "./daemons/outside.ts";
 import { hasExited, reap } from "./daemons/process.ts";
 import { startXenconsoled } from "./daemons/xenconsoled.ts";
@@ -29,8 +29,8 @@ export interface HostConfig {
   xenwatch: XenwatchPolicy;
   /** Who serves xenstore: our own xenstored, or a process outside. */
   xenstored: "builtin" | "outside";
-  /** Files of dom0 beside those every dom0 has, by absolute path. */
-  files: { readonly [path: string]: Uint8Array };
+  /** Files of dom0 beside those every dom0 has, by absolute path: text, or bytes. */
+  files: { readonly [path: string]: string | Uint8Array };
   /** Bridges of dom0, the first of which vifs join by default. */
   bridges: readonly string[];
   /** Block devices of dom0: sectors of 512 bytes by path. */
@@ -90,7 +90,9 @@ function addThings(
   host: Host,
   { files, bridges, blockDevices }: Pick<HostConfig, "files" | "bridges" | "blockDevices">,
 ): void {
-  for (const [path, bytes] of Object.entries(files)) writeFile(host, path, bytes);
+  for (const [path, content] of Object.entries(files)) {
+    writeFile(host, path, typeof content === "string" ? textBytes(content) : content);
+  }
   for (const name of bridges) addBridge(host, name);
   for (const [minor, [path, sectors]] of Object.entries(blockDevices).entries()) {
     addBlockDevice(host, `${BLOCK_MAJOR.toString(16)}:${minor.toString(16)}`, path, sectors);

@@ -53,8 +53,14 @@ const READS = new Set([
   "IS_DOMAIN_INTRODUCED",
 ]);
 
+/** A client by its process or kernel: `dom0/xl.3/xs` is `xl.3`. */
+function clientName(who: string): string {
+  return who.replace(/^dom0\//, "").replace(/\/xs$/, "");
+}
+
 function xenstore(data: Fields, reads: boolean): Omit<Message, "seq" | "at"> | null {
-  const { dir, who, op, body } = data as { dir: string; who: string; op: string; body: string };
+  const { dir, op, body } = data as { dir: string; op: string; body: string };
+  const who = clientName(data["who"] as string);
   const words = body.split("\0").filter((word) => word !== "");
   if (dir === "in") {
     if (!reads && READS.has(op)) return null;
