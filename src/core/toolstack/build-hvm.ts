@@ -57,7 +57,7 @@ function stretches(type: "hvm" | "pvh", pages: number): Stretch[] {
 }
 
 /** A context that gives vCPU 0 registers, and no other (vcpu_hvm). */
-function bootContext(host: Host, process: string, domid: number): Uint8Array | Failure {
+export function bootContext(host: Host, process: string, domid: number): Uint8Array | Failure {
   const whole = gethvmcontext(host, dom0(process), { domid });
   if (isFailure(whole)) return whole;
   const descriptor = abi.hvm_save_descriptor;

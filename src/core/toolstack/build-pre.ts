@@ -69,7 +69,7 @@ const numaPlace = routine(
 );
 
 /** Xen decides how the time stamp counter behaves, and at which rate. */
-const TSC_DEFAULT: TscInfo = { mode: 0, khz: 0, elapsedNs: 0n, incarnation: 0 };
+export const TSC_DEFAULT: TscInfo = { mode: 0, khz: 0, elapsedNs: 0n, incarnation: 0 };
 
 /** A port of the new domain's for whoever serves it. */
 function unboundPort(host: Host, process: string, domid: number, remoteDomid: number): number | Failure {

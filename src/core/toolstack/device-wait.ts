@@ -20,11 +20,14 @@ export type Hope =
   /** Any value but the empty one. */
   | { nonempty: true }
   /** Any value but this one; a node that is gone counts as answered. */
-  | { not: string };
+  | { not: string }
+  /** The empty value; a node that is gone counts as answered. */
+  | { empty: true };
 
 function isOver(hope: Hope, value: string | null): boolean {
   if ("state" in hope) return value === null || value === hope.state;
   if ("nonempty" in hope) return value !== null && value !== "";
+  if ("empty" in hope) return value === null || value === "";
   return value !== hope.not;
 }
 

@@ -24,6 +24,7 @@ import { domainDestroyState } from "./domain-destroy.ts";
 import { domainMake, makeConfig } from "./domain-make.ts";
 import type { MakeConfig } from "./domain-make.ts";
 import { domainRestore } from "./domain-restore.ts";
+import type { Source } from "./domain-restore.ts";
 import { complaining, libxlError } from "./log.ts";
 import { newNic, nicSetDefault, nicSetDevids } from "./nic.ts";
 import { ERROR_FAIL, ERROR_INVAL, rcOf } from "./rc.ts";
@@ -129,8 +130,9 @@ const attach = routine(
 /** Makes a domain and everything it has; `domid` is set as soon as there is one. */
 interface Creation {
   process: string;
-  /** The file a saved domain is restored from, or null. */
-  restoreFile: string | null;
+  /** What the domain is built from if not from its configuration's kernel. */
+  source: Source | null;
+  /** The domain, once there is one; on a soft reset there is from the start. */
   domid: number;
   errno: Errno;
   failed: boolean;
@@ -140,15 +142,17 @@ interface Creation {
 }
 
 /**
- * Creates a domain from the process's create state, or restores one into it.
- * `domid` is -1 where none was made. With `errno` set creation failed: what was
- * made has been destroyed, as far as it could be.
+ * Creates a domain from the process's create state: a new one, one that was
+ * saved, or, where `domid` is given, that one anew around its memory. `domid` is
+ * -1 where none was made. With `errno` set creation failed: what was made has
+ * been destroyed, as far as it could be.
  */
 export const domainCreate = routine(
   "do_domain_create",
-  (a: { process: string; restoreFile: string | null }): Creation => ({
-    ...a,
-    domid: -1,
+  (a: { process: string; source: Source | null; domid?: number }): Creation => ({
+    process: a.process,
+    source: a.source,
+    domid: a.domid ?? -1,
     errno: "EIO",
     failed: false,
     config: null,
@@ -164,7 +168,7 @@ export const domainCreate = routine(
         call(
           "libxl__domain_make",
           domainMake,
-          ({ process, config }) => ({ process, config: config as MakeConfig, domid: null }),
+          ({ process, config, domid }) => ({ process, config: config as MakeConfig, domid: domid < 0 ? null : domid }),
           (l, { made, errno }) => {
             l.domid = made;
             l.failed = errno !== null;
@@ -195,17 +199,17 @@ export const domainCreate = routine(
           },
           [
             when(
-              "restore",
-              (l) => l.restoreFile !== null,
+              "from what it was",
+              (l) => l.source !== null,
               [
                 call(
                   "libxl__domain_restore",
                   domainRestore,
-                  ({ process, domid, build, restoreFile }) => ({
+                  ({ process, domid, build, source }) => ({
                     process,
                     domid,
                     build: build as BuildConfig,
-                    file: restoreFile as string,
+                    source: source as Source,
                   }),
                   (l, rings) => void (l.rings = rings),
                 ),

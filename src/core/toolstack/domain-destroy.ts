@@ -5,17 +5,17 @@
 // (tools/libs/light/libxl_domain.c, libxl_domain_destroy).
 
 import { fail, isFailure } from "../engine/errno.ts";
-import type { Errno } from "../engine/errno.ts";
+import type { Errno, Failure } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
-import { destroydomain, pausedomain } from "../hypervisor/domctl.ts";
+import { destroydomain, pausedomain, softReset, unpausedomain } from "../hypervisor/domctl.ts";
 import { devicesDestroy } from "./devices-destroy.ts";
 import { domainInfo, domainType, stubdomId } from "./dominfo.ts";
 import { markDomidRecent } from "./domid-history.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { complaining, libxlError, reported } from "./log.ts";
 import { exitProcess, hasExited, reap, spawnProcess } from "../daemons/process.ts";
-import { ERROR_DOMAIN_NOTFOUND, ERROR_FAIL } from "./rc.ts";
-import { strerror } from "./strerror.ts";
+import { ERROR_DOMAIN_NOTFOUND } from "./rc.ts";
+import { errnoNumber, errnoOf, strerror } from "./strerror.ts";
 import { userdataDestroyAll } from "./userdata.ts";
 import { rmRequest, xsGetDomainPath, xsRead, xsRm, xsScript } from "./xs.ts";
 
@@ -24,6 +24,11 @@ const ofDomain = (a: { process: string; domid: number }): { process: string; dom
   ...a,
   errno: "EIO",
 });
+
+/** A domain to destroy; on a soft reset Xen only resets it, with its memory and its domid. */
+type OneDomain = { process: string; domid: number; reset: boolean };
+
+const orFailure = (result: 0 | Failure): void | Failure => (isFailure(result) ? result : undefined);
 
 const pciDevices = routine(
   "libxl__device_pci_destroy_all",
@@ -92,39 +97,54 @@ const forgetInXenstore = routine(
   },
 );
 
-/** The forked child: its exit status is the error number, as far as one fits. */
+/** Resets a domain in place, with both of its ends paused (the child's other branch). */
+const resetDomain = routine("xc_domain_soft_reset", (a: { process: string; domid: number }) => ({ ...a }), ({ step, call }) => [
+  step("pausedomain", (host, l) => orFailure(pausedomain(host, dom0(l.process), l.domid))),
+  call("soft_reset", softReset, ({ process, domid }) => ({ caller: dom0(process), domid })),
+  step("unpausedomain", (host, l) => orFailure(unpausedomain(host, dom0(l.process), l.domid))),
+]);
+
+/** The forked child: its exit status is the error number. */
 const destroyer = routine(
   "xc_domain_destroy child",
-  (a: { process: string; domid: number }) => ({ ...a, status: 0 }),
-  ({ attempt, step, call }) => [
+  (a: { process: string; domid: number; reset: boolean }) => ({ ...a, errno: null as Errno | null }),
+  ({ attempt, when, step, call }) => [
     attempt([
-      step("libxl__mark_domid_recent", (host, l) => markDomidRecent(host, l.domid)),
-      call("destroydomain", destroydomain, ({ process, domid }) => ({ caller: dom0(process), domid })),
-    ]).onError((l) => void (l.status = 1), []),
-    step("_exit", (host, l) => exitProcess(host, l.process, l.status)),
+      when(
+        "only reset",
+        (l) => l.reset,
+        [call("soft reset", resetDomain, ({ process, domid }) => ({ process, domid }))],
+        [
+          step("libxl__mark_domid_recent", (host, l) => markDomidRecent(host, l.domid)),
+          call("destroydomain", destroydomain, ({ process, domid }) => ({ caller: dom0(process), domid })),
+        ],
+      ),
+    ]).onError((l, errno) => void (l.errno = errno), []),
+    step("_exit", (host, l) => exitProcess(host, l.process, l.errno === null ? 0 : errnoNumber(l.errno))),
   ],
 );
 
 /** Forks a child that asks Xen to destroy the domain, and waits for it. */
 const destroyInChild = routine(
   "domain_destroy_domid_cb",
-  (a: { process: string; domid: number }) => ({ ...a, child: "" }),
+  (a: OneDomain) => ({ ...a, child: "" }),
   ({ step, waitFor }) => [
     step("fork", (host, l) => {
       l.child = `${l.process}/destroy-${l.domid}`;
-      spawnProcess(host, l.child, ["xl"], destroyer, { domid: l.domid }, { awaited: true });
+      spawnProcess(host, l.child, ["xl"], destroyer, { domid: l.domid, reset: l.reset }, { awaited: true });
     }),
     waitFor("SIGCHLD", (host, l) => hasExited(host, l.child)),
     step("waitpid", (host, l) => {
-      if (reap(host, l.child) === 0) return;
-      libxlError(host, l.process, "libxl_domain.c:1616:domain_destroy_domid_cb", "xc_domain_destroy failed", l.domid);
-      return fail(ERROR_FAIL);
+      const status = reap(host, l.child);
+      if (status === 0) return undefined;
+      const where = "libxl_domain.c:1616:domain_destroy_domid_cb";
+      return reported(host, l.process, where, "xc_domain_destroy failed", fail(errnoOf(status)), l.domid);
     }),
   ],
 );
 
 /** Destroys one domain (libxl__destroy_domid). */
-const destroyDomid = routine("libxl__destroy_domid", ofDomain, (words) => {
+const destroyDomid = routine("libxl__destroy_domid", (a: OneDomain) => ({ ...ofDomain(a), reset: a.reset }), (words) => {
   const { step, call, attempt } = words;
   const complain = complaining(words);
   return [
@@ -149,7 +169,7 @@ const destroyDomid = routine("libxl__destroy_domid", ofDomain, (words) => {
     ]).onError(() => {}, []),
     call("forget in xenstore", forgetInXenstore, ({ process, domid }) => ({ process, domid })),
     step("forget in files", (host, l) => userdataDestroyAll(host, l.process, l.domid)),
-    call("destroy", destroyInChild, ({ process, domid }) => ({ process, domid })),
+    call("destroy", destroyInChild, ({ process, domid, reset }) => ({ process, domid, reset })),
   ];
 });
 
@@ -160,14 +180,14 @@ const destroyDomid = routine("libxl__destroy_domid", ofDomain, (words) => {
  */
 export const domainDestroyState = routine(
   "libxl__domain_destroy",
-  (a: { process: string; domid: number }) => ({ ...ofDomain(a), stubdom: 0 }),
+  (a: { process: string; domid: number; reset?: boolean }) => ({ ...ofDomain(a), reset: a.reset ?? false, stubdom: 0 }),
   (words) => [
     words.call("stub domain", stubdomId, ({ process, domid }) => ({ process, domid }), (l, domid) => void (l.stubdom = domid)),
     words.when("has a stub domain", (l) => l.stubdom !== 0, [
-      words.call("destroy it", destroyDomid, ({ process, stubdom }) => ({ process, domid: stubdom })),
+      words.call("destroy it", destroyDomid, ({ process, stubdom }) => ({ process, domid: stubdom, reset: false })),
     ]),
     complaining(words)({ where: "libxl_domain.c:1137:domain_destroy_callback", text: "Unable to destroy guest" }, [
-      words.call("destroy", destroyDomid, ({ process, domid }) => ({ process, domid })),
+      words.call("destroy", destroyDomid, ({ process, domid, reset }) => ({ process, domid, reset })),
     ]),
   ],
 );

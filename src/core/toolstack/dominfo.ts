@@ -18,7 +18,7 @@ import { xsGetDomainPath, xsRead } from "./xs.ts";
 const LIST_BATCH = 1024;
 
 /** What libxl knows of a domain; its UUID with dashes, as everybody writes it. */
-export type DomainInfo = DomainInfoReply & { uuid: string };
+export type DomainInfo = { [K in keyof DomainInfoReply]: DomainInfoReply[K] } & { uuid: string };
 
 /** 32 hexadecimal digits as a UUID. */
 export function uuidOf(handle: string): string {

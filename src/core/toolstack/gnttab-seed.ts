@@ -7,19 +7,17 @@ import { isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { grantAccess } from "../hypervisor/grant-table-op.ts";
-import { acquireGrantFrames, unmapForeign } from "../hypervisor/memory-op.ts";
+import { acquireGrantFrames } from "../hypervisor/memory-op.ts";
 import { dom0 } from "./libxl-ctx.ts";
 
 /** References every domain keeps for them (public/grant_table.h). */
 const GNTTAB_RESERVED_CONSOLE = 0;
 const GNTTAB_RESERVED_XENSTORE = 1;
 
-/** Writes the two entries into the table's first frame, which is mapped just for that. */
+/** Writes the two entries into the table's first frame. */
 export function seedGrantTable(host: Host, process: string, domid: number, console: number, store: number): void | Failure {
-  const caller = dom0(process);
-  const table = acquireGrantFrames(host, caller, { domid, frame: 0, nrFrames: 1 });
+  const table = acquireGrantFrames(host, dom0(process), { domid, frame: 0, nrFrames: 1 });
   if (isFailure(table)) return table;
   grantAccess(host, domid, GNTTAB_RESERVED_CONSOLE, 0, console);
   grantAccess(host, domid, GNTTAB_RESERVED_XENSTORE, 0, store);
-  for (const mfn of table.mfns) unmapForeign(host, caller, { mfn });
 }

@@ -10,7 +10,7 @@ import type { Host } from "../engine/host.ts";
 import type { Node, Vocabulary } from "../engine/routine.ts";
 import { stderr } from "../daemons/process.ts";
 import { ERROR_FAIL } from "./rc.ts";
-import { strerror } from "./strerror.ts";
+import { errnoNumber, strerror } from "./strerror.ts";
 
 /** The first domid that is not a guest's: libxl names the domain in a message only below it. */
 const FIRST_RESERVED = 0x7ff0;
@@ -24,6 +24,11 @@ export function libxlError(host: Host, process: string, where: string, text: str
 /** libxenctrl's words for a failure of its own: `xc: error: TEXT: Internal error`. */
 export function xcError(host: Host, process: string, text: string): void {
   stderr(host, process, `xc: error: ${text}\n`);
+}
+
+/** libxc's words with the error it failed with (PERROR). */
+export function xcPerror(host: Host, process: string, text: string, errno: Errno): void {
+  xcError(host, process, `${text} (${errnoNumber(errno)} = ${strerror(errno)}): Internal error`);
 }
 
 /** A failed operation, reported (LOGE): the line ends with the error's words. Fails with ERROR_FAIL. */

@@ -174,7 +174,7 @@ export const lookAfter = routine(
             }),
           ],
           [
-            call("create", domainCreate, ({ process }) => ({ process, restoreFile: null }), (l, made) => {
+            call("create", domainCreate, ({ process }) => ({ process, source: null }), (l, made) => {
               l.domid = made.domid;
               l.errno = made.errno;
             }),

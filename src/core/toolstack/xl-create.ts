@@ -8,6 +8,7 @@ import { routine } from "../engine/routine.ts";
 import type { Errno } from "../engine/errno.ts";
 import { createState, putCreateState } from "./create-state.ts";
 import { domainCreate } from "./domain-create.ts";
+import type { Source } from "./domain-restore.ts";
 import { domainDestroy } from "./domain-destroy.ts";
 import { hasContext } from "./libxl-ctx.ts";
 import { lookAfter, monitorProcess } from "./monitor.ts";
@@ -28,6 +29,8 @@ export type CreateOptions = ConfigSource & {
   monitor: boolean;
   ignoreGlobalAffinityMasks: boolean;
 };
+
+const sourceOf = ({ restoreFile }: CreateOptions): Source | null => (restoreFile === null ? null : { file: restoreFile });
 
 /** INVALID_DOMID: Xen chooses; RANDOM_DOMID: libxl draws one. */
 const DOMID_POLICIES = { xen: 0xffffffff, random: 0xfffffffe } as const;
@@ -65,7 +68,7 @@ export const createDomain = routine(
         putCreateState(host, l.process, config);
       }),
       when("go on", (l) => !l.done, [
-        call("create", domainCreate, ({ process, options }) => ({ process, restoreFile: options.restoreFile }), (l, made) => {
+        call("create", domainCreate, ({ process, options }) => ({ process, source: sourceOf(options) }), (l, made) => {
           l.domid = made.domid;
           l.errno = made.errno;
         }),

@@ -147,6 +147,13 @@ export const xsResumeDomain = request(
   (a: { process: string; domid: number }) => withNuls(String(a.domid)),
   nothing,
 );
+/** Tells xenstored that a domain is no more, as far as it is concerned. */
+export const xsReleaseDomain = request(
+  "xs_release_domain",
+  "RELEASE",
+  (a: { process: string; domid: number }) => withNuls(String(a.domid)),
+  nothing,
+);
 /** Starts a transaction; its number. */
 export const xsTransactionStart = request(
   "xs_transaction_start",
