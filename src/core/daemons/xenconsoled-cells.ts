@@ -70,7 +70,8 @@ export function takeOutput(host: Host, console: DomainConsole): string {
   const first = Math.min(size, OUT_BYTES - at);
   let text = "";
   for (const byte of host.memory.read(console.mfn, OUT + at, first)) text += String.fromCharCode(byte);
-  if (size > first) for (const byte of host.memory.read(console.mfn, OUT, size - first)) text += String.fromCharCode(byte);
+  if (size > first)
+    for (const byte of host.memory.read(console.mfn, OUT, size - first)) text += String.fromCharCode(byte);
   setIndex(host, console.mfn, INDICES.outCons, prod);
   send(host, XENCONSOLED_CALLER, { port: console.localPort });
   return text;

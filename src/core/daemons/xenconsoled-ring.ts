@@ -68,13 +68,23 @@ const consoleCreateTty = routine(
       host.edit(domainConsoleCell, l.domid).pty = pty;
       l.slave = `/dev/pts/${pty}`;
     }),
-    call("limit", xsReadNode, (l) => ({ process: XENCONSOLED, path: `${l.xspath}/limit` }), (l, value) => {
-      l.limit = Number(value ?? 0);
-    }),
+    call(
+      "limit",
+      xsReadNode,
+      (l) => ({ process: XENCONSOLED, path: `${l.xspath}/limit` }),
+      (l, value) => {
+        l.limit = Number(value ?? 0);
+      },
+    ),
     step("max_capacity", (host, l) => {
       host.edit(domainConsoleCell, l.domid).maxCapacity = l.limit;
     }),
-    call("xs_write", xsTalk, (l) => ({ process: XENCONSOLED, t: 0, op: "WRITE" as const, payload: `${l.xspath}/tty\0${l.slave}` })),
+    call("xs_write", xsTalk, (l) => ({
+      process: XENCONSOLED,
+      t: 0,
+      op: "WRITE" as const,
+      payload: `${l.xspath}/tty\0${l.slave}`,
+    })),
   ],
 );
 
@@ -91,11 +101,17 @@ const createConsoleLog = routine(
         l.path = `${reply.split("\0")[0]}/name`;
       },
     ),
-    call("name", xsReadNode, (l) => ({ process: XENCONSOLED, path: l.path }), (l, name) => {
-      l.name = name;
-    }),
+    call(
+      "name",
+      xsReadNode,
+      (l) => ({ process: XENCONSOLED, path: l.path }),
+      (l, name) => {
+        l.name = name;
+      },
+    ),
     step("open", (host, l) => {
-      if (l.name !== null && l.name !== "") host.edit(domainConsoleCell, l.domid).log = `${LOG_DIR}/guest-${l.name}.log`;
+      if (l.name !== null && l.name !== "")
+        host.edit(domainConsoleCell, l.domid).log = `${LOG_DIR}/guest-${l.name}.log`;
     }),
   ],
 );
@@ -111,7 +127,7 @@ interface RingLocals {
   hasLog: boolean;
 }
 
-/** Sets a console up as far as xenstore knows it; does nothing more where it is set up. Never fails: it is tried again with the next event. */
+/** Sets a console up as far as xenstore knows it. Never fails: it is tried again with the next event. */
 export const consoleCreateRing = routine(
   "console_create_ring",
   (a: { domid: number }): RingLocals => ({
@@ -128,17 +144,32 @@ export const consoleCreateRing = routine(
     step("xspath", (host, l) => {
       l.xspath = must(host, domainConsoleCell, l.domid).xspath;
     }),
-    call("ring-ref", xsReadNode, (l) => ({ process: XENCONSOLED, path: `${l.xspath}/ring-ref` }), (l, value) => {
-      l.ringRef = value;
-    }),
+    call(
+      "ring-ref",
+      xsReadNode,
+      (l) => ({ process: XENCONSOLED, path: `${l.xspath}/ring-ref` }),
+      (l, value) => {
+        l.ringRef = value;
+      },
+    ),
     when("has a ring", (l) => l.ringRef !== null, [
-      call("port", xsReadNode, (l) => ({ process: XENCONSOLED, path: `${l.xspath}/port` }), (l, value) => {
-        l.port = value;
-      }),
+      call(
+        "port",
+        xsReadNode,
+        (l) => ({ process: XENCONSOLED, path: `${l.xspath}/port` }),
+        (l, value) => {
+          l.port = value;
+        },
+      ),
       when("has a port", (l) => l.port !== null, [
-        call("type", xsReadNode, (l) => ({ process: XENCONSOLED, path: `${l.xspath}/type` }), (l, value) => {
-          l.type = value;
-        }),
+        call(
+          "type",
+          xsReadNode,
+          (l) => ({ process: XENCONSOLED, path: `${l.xspath}/type` }),
+          (l, value) => {
+            l.type = value;
+          },
+        ),
         when("is ours", (l) => l.type === null || l.type === "xenconsoled", [
           attempt([
             step("xengnttab_map_grant_ref", (host, l) => {
@@ -155,7 +186,9 @@ export const consoleCreateRing = routine(
               when("no terminal", (l) => !l.hasTty, [
                 call("console_create_tty", consoleCreateTty, (l) => ({ domid: l.domid, xspath: l.xspath })),
               ]),
-              when("no log", (l) => !l.hasLog, [call("create_console_log", createConsoleLog, (l) => ({ domid: l.domid }))]),
+              when("no log", (l) => !l.hasLog, [
+                call("create_console_log", createConsoleLog, (l) => ({ domid: l.domid })),
+              ]),
             ]),
           ]).onError(() => {}, []),
         ]),

@@ -15,7 +15,14 @@ import { unmapGrantRef } from "../hypervisor/grant-table-op.ts";
 import { consumeEvent, eventPending } from "../hypervisor/port.ts";
 import { spawnProcess } from "./process.ts";
 import { consoleCreateRing } from "./xenconsoled-ring.ts";
-import { bufferAppend, consoleBufferCell, domainConsoleCell, takeOutput, XENCONSOLED, XENCONSOLED_CALLER } from "./xenconsoled-cells.ts";
+import {
+  bufferAppend,
+  consoleBufferCell,
+  domainConsoleCell,
+  takeOutput,
+  XENCONSOLED,
+  XENCONSOLED_CALLER,
+} from "./xenconsoled-cells.ts";
 import { xsHasEvent, xsOpen, xsReadWatch, xsTalk } from "./xs-client.ts";
 
 /** The daemon: the domains it knows, the latest first, and how often it has listed them all. */
@@ -51,64 +58,72 @@ function unmapConsole(host: Host, domid: number): void {
   console.localPort = -1;
 }
 
-const shutdownDomain = routine("shutdown_domain", (a: { domid: number }) => ({ ...a, xspath: "" }), ({ step, call, attempt }) => [
-  step("is_dead", (host, l) => {
-    const console = host.edit(domainConsoleCell, l.domid);
-    console.isDead = true;
-    l.xspath = console.xspath;
-  }),
-  attempt([
-    call("xs_unwatch", xsTalk, (l) => ({
-      process: XENCONSOLED,
-      t: 0,
-      op: "UNWATCH" as const,
-      payload: `${l.xspath}\0dom${l.domid}\0`,
-    })),
-  ]).onError(() => {}, []),
-  step("console_unmap_interface", (host, l) => unmapConsole(host, l.domid)),
-]);
+const shutdownDomain = routine(
+  "shutdown_domain",
+  (a: { domid: number }) => ({ ...a, xspath: "" }),
+  ({ step, call, attempt }) => [
+    step("is_dead", (host, l) => {
+      const console = host.edit(domainConsoleCell, l.domid);
+      console.isDead = true;
+      l.xspath = console.xspath;
+    }),
+    attempt([
+      call("xs_unwatch", xsTalk, (l) => ({
+        process: XENCONSOLED,
+        t: 0,
+        op: "UNWATCH" as const,
+        payload: `${l.xspath}\0dom${l.domid}\0`,
+      })),
+    ]).onError(() => {}, []),
+    step("console_unmap_interface", (host, l) => unmapConsole(host, l.domid)),
+  ],
+);
 
 /** Watches a new domain's console and looks whether it is there already. */
-const createDomain = routine("create_domain", (a: { domid: number; pass: number }) => ({ ...a, xspath: "" }), ({ step, call, attempt }) => [
-  attempt([
-    call(
-      "xs_get_domain_path",
-      xsTalk,
-      (l) => ({ process: XENCONSOLED, t: 0, op: "GET_DOMAIN_PATH" as const, payload: `${l.domid}\0` }),
-      (l, reply) => {
-        l.xspath = `${reply.split("\0")[0]}/console`;
-      },
-    ),
-    step("calloc", (host, l) => {
-      host.add(domainConsoleCell, l.domid, {
-        xspath: l.xspath,
-        isDead: false,
-        lastSeen: l.pass,
-        mfn: -1,
-        handle: -1,
-        localPort: -1,
-        remotePort: -1,
-        pty: -1,
-        maxCapacity: 0,
-        log: null,
-      });
-      host.add(consoleBufferCell, l.domid, { text: "" });
-    }),
-    call("xs_watch", xsTalk, (l) => ({
-      process: XENCONSOLED,
-      t: 0,
-      op: "WATCH" as const,
-      payload: `${l.xspath}\0dom${l.domid}\0`,
-    })),
-    call("console_create_ring", consoleCreateRing, (l) => ({ domid: l.domid })),
-    step("dom_head", (host, l) => void host.edit(daemonCell, 0).domains.unshift(l.domid)),
-  ]).onError(() => {}, [
-    step("free", (host, l) => {
-      if (host.get(domainConsoleCell, l.domid) !== undefined) host.drop(domainConsoleCell, l.domid);
-      if (host.get(consoleBufferCell, l.domid) !== undefined) host.drop(consoleBufferCell, l.domid);
-    }),
-  ]),
-]);
+const createDomain = routine(
+  "create_domain",
+  (a: { domid: number; pass: number }) => ({ ...a, xspath: "" }),
+  ({ step, call, attempt }) => [
+    attempt([
+      call(
+        "xs_get_domain_path",
+        xsTalk,
+        (l) => ({ process: XENCONSOLED, t: 0, op: "GET_DOMAIN_PATH" as const, payload: `${l.domid}\0` }),
+        (l, reply) => {
+          l.xspath = `${reply.split("\0")[0]}/console`;
+        },
+      ),
+      step("calloc", (host, l) => {
+        host.add(domainConsoleCell, l.domid, {
+          xspath: l.xspath,
+          isDead: false,
+          lastSeen: l.pass,
+          mfn: -1,
+          handle: -1,
+          localPort: -1,
+          remotePort: -1,
+          pty: -1,
+          maxCapacity: 0,
+          log: null,
+        });
+        host.add(consoleBufferCell, l.domid, { text: "" });
+      }),
+      call("xs_watch", xsTalk, (l) => ({
+        process: XENCONSOLED,
+        t: 0,
+        op: "WATCH" as const,
+        payload: `${l.xspath}\0dom${l.domid}\0`,
+      })),
+      call("console_create_ring", consoleCreateRing, (l) => ({ domid: l.domid })),
+      step("dom_head", (host, l) => void host.edit(daemonCell, 0).domains.unshift(l.domid)),
+    ]).onError(() => {}, [
+      step("free", (host, l) => {
+        if (host.get(domainConsoleCell, l.domid) !== undefined) host.drop(domainConsoleCell, l.domid);
+        if (host.get(consoleBufferCell, l.domid) !== undefined) host.drop(consoleBufferCell, l.domid);
+      }),
+    ]),
+  ],
+);
 
 interface Seen {
   readonly domid: number;
@@ -118,7 +133,8 @@ interface Seen {
 function listDomains(host: Host): Seen[] {
   const seen: Seen[] = [];
   for (const d of forEachDomain(host)) {
-    if (d.domid > 0) seen.push({ domid: d.domid, dying: (getdomaininfo(host, host.now, d).flags & DOMINF_dying) !== 0 });
+    if (d.domid > 0)
+      seen.push({ domid: d.domid, dying: (getdomaininfo(host, host.now, d).flags & DOMINF_dying) !== 0 });
   }
   return seen;
 }
@@ -132,14 +148,26 @@ const enumDomains = routine(
       l.pass = ++host.edit(daemonCell, 0).enumPass;
       l.seen = listDomains(host);
     }),
-    each("domains", (l) => l.seen as unknown as { domid: number; dying: boolean }[], (l, { domid, dying }) => { l.domid = domid; l.dying = dying; }, [
-      step("lookup_domain", (host, l) => {
-        l.isKnown = known(host).includes(l.domid);
-        if (l.isKnown) host.edit(domainConsoleCell, l.domid).lastSeen = l.pass;
-      }),
-      when("dying and known", (l) => l.dying && l.isKnown, [call("shutdown_domain", shutdownDomain, (l) => ({ domid: l.domid }))]),
-      when("alive and new", (l) => !l.dying && !l.isKnown, [call("create_domain", createDomain, (l) => ({ domid: l.domid, pass: l.pass }))]),
-    ]),
+    each(
+      "domains",
+      (l) => l.seen as unknown as { domid: number; dying: boolean }[],
+      (l, { domid, dying }) => {
+        l.domid = domid;
+        l.dying = dying;
+      },
+      [
+        step("lookup_domain", (host, l) => {
+          l.isKnown = known(host).includes(l.domid);
+          if (l.isKnown) host.edit(domainConsoleCell, l.domid).lastSeen = l.pass;
+        }),
+        when("dying and known", (l) => l.dying && l.isKnown, [
+          call("shutdown_domain", shutdownDomain, (l) => ({ domid: l.domid })),
+        ]),
+        when("alive and new", (l) => !l.dying && !l.isKnown, [
+          call("create_domain", createDomain, (l) => ({ domid: l.domid, pass: l.pass })),
+        ]),
+      ],
+    ),
   ],
 );
 
@@ -154,18 +182,27 @@ const sweep = routine(
         return isDead || lastSeen !== must(host, daemonCell, 0).enumPass;
       });
     }),
-    each("domains", (l) => l.domains, (l, domid) => { l.domid = domid; }, [
-      step("d->last_seen != enum_pass", (host, l) => {
-        l.gone = !must(host, domainConsoleCell, l.domid).isDead;
-      }),
-      when("not seen", (l) => l.gone, [call("shutdown_domain", shutdownDomain, (l) => ({ domid: l.domid }))]),
-      step("cleanup_domain", (host, l) => {
-        const daemon = host.edit(daemonCell, 0);
-        daemon.domains = daemon.domains.filter((domid) => domid !== l.domid);
-        host.drop(domainConsoleCell, l.domid);
-        host.drop(consoleBufferCell, l.domid);
-      }),
-    ]),
+    each(
+      "domains",
+      (l) => l.domains,
+      (l, domid) => {
+        l.domid = domid;
+      },
+      [
+        step("d->last_seen != enum_pass", (host, l) => {
+          l.gone = !must(host, domainConsoleCell, l.domid).isDead;
+        }),
+        when("not seen", (l) => l.gone, [
+          call("shutdown_domain", shutdownDomain, (l) => ({ domid: l.domid })),
+        ]),
+        step("cleanup_domain", (host, l) => {
+          const daemon = host.edit(daemonCell, 0);
+          daemon.domains = daemon.domains.filter((domid) => domid !== l.domid);
+          host.drop(domainConsoleCell, l.domid);
+          host.drop(consoleBufferCell, l.domid);
+        }),
+      ],
+    ),
   ],
 );
 
@@ -183,12 +220,16 @@ const handleXs = routine(
       l.domid = console === undefined || console.isDead ? -1 : domid;
       return undefined;
     }),
-    when("domlist", (l) => l.listAll, [
-      call("enum_domains", enumDomains, () => ({})),
-      call("cleanup", sweep, () => ({})),
-    ], [
-      when("a domain's", (l) => l.domid >= 0, [call("console_create_ring", consoleCreateRing, (l) => ({ domid: l.domid }))]),
-    ]),
+    when(
+      "domlist",
+      (l) => l.listAll,
+      [call("enum_domains", enumDomains, () => ({})), call("cleanup", sweep, () => ({}))],
+      [
+        when("a domain's", (l) => l.domid >= 0, [
+          call("console_create_ring", consoleCreateRing, (l) => ({ domid: l.domid })),
+        ]),
+      ],
+    ),
   ],
 );
 
@@ -199,12 +240,27 @@ const xenconsoled = routine(
   () => ({ watch: "", event: false }),
   ({ step, each, call, forever, waitFor, when }) => [
     step("xs_open", (host) => xsOpen(host, XENCONSOLED)),
-    each("xen_setup", () => specialWatches, (l, watch) => { l.watch = watch; }, [
-      call("xs_watch", xsTalk, (l) => ({ process: XENCONSOLED, t: 0, op: "WATCH" as const, payload: `${l.watch}\0domlist\0` })),
-    ]),
+    each(
+      "xen_setup",
+      () => specialWatches,
+      (l, watch) => {
+        l.watch = watch;
+      },
+      [
+        call("xs_watch", xsTalk, (l) => ({
+          process: XENCONSOLED,
+          t: 0,
+          op: "WATCH" as const,
+          payload: `${l.watch}\0domlist\0`,
+        })),
+      ],
+    ),
     call("enum_domains", enumDomains, () => ({})),
     forever("handle_io", [
-      waitFor("poll", (host) => xsHasEvent(host, XENCONSOLED) || known(host).some((domid) => ringPending(host, domid))),
+      waitFor(
+        "poll",
+        (host) => xsHasEvent(host, XENCONSOLED) || known(host).some((domid) => ringPending(host, domid)),
+      ),
       step("handle_console_ring", (host, l) => {
         for (const domid of known(host)) if (ringPending(host, domid)) handleRingRead(host, domid);
         l.event = xsHasEvent(host, XENCONSOLED);

@@ -8,12 +8,21 @@ import { xsTalk } from "./xs-client.ts";
 /** A node's value, or null where it cannot be read. */
 export const xsReadNode = routine(
   "xs_read(XBT_NULL)",
-  (a: { process: string; path: string }) => ({ process: a.process, path: a.path, value: null as string | null }),
+  (a: { process: string; path: string }) => ({
+    process: a.process,
+    path: a.path,
+    value: null as string | null,
+  }),
   ({ attempt, call }) => [
     attempt([
-      call("xs_single", xsTalk, (l) => ({ process: l.process, t: 0, op: "READ" as const, payload: `${l.path}\0` }), (l, reply) => {
-        l.value = reply;
-      }),
+      call(
+        "xs_single",
+        xsTalk,
+        (l) => ({ process: l.process, t: 0, op: "READ" as const, payload: `${l.path}\0` }),
+        (l, reply) => {
+          l.value = reply;
+        },
+      ),
     ]).onError(() => {}, []),
   ],
   (l) => l.value,

@@ -8,7 +8,7 @@ import { cellType } from "../engine/cells.ts";
 /** A device's disk, by device (struct backend_info): which one it is, as an old one may outlive its device. */
 export const blkbackInfoCell = cellType<{ blkif: string; backendWatch: boolean }>("blkback-info");
 
-/** A disk (struct xen_blkif), by its own name: the device's, with a number where an older one of that name is still busy. */
+/** A disk (struct xen_blkif), by its own name: its device's, with a number where an older one is still busy. */
 export interface Blkback {
   /** `1.xvda`, once connected: what its threads are named after. */
   name: string;

@@ -14,7 +14,15 @@ import type { DeviceArgs } from "../xenbus/device.ts";
 import { kthreadRun } from "../xenbus/kthread.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
-import { xenbusPrintf, xenbusRead, xenbusReadOptional, xenbusReadUnsigned, xenbusTransactionEnd, xenbusTransactionStart } from "../xenbus/xs.ts";
+import type { Entry } from "../xenbus/write-entries.ts";
+import {
+  xenbusPrintf,
+  xenbusRead,
+  xenbusReadOptional,
+  xenbusReadUnsigned,
+  xenbusTransactionEnd,
+  xenbusTransactionStart,
+} from "../xenbus/xs.ts";
 import { blkbackCell, blkbackRingCell } from "./blkback-cells.ts";
 import { xenBlkifSchedule } from "./blkback-io.ts";
 import { xenBlkifMap } from "./blkback-ring.ts";
@@ -38,14 +46,29 @@ interface RefsLocals extends DeviceArgs {
 /** Reads what the frontend offers for one ring, and maps it. Rings of one page only. */
 const readPerRingRefs = routine(
   "read_per_ring_refs",
-  (a: DeviceArgs & { blkif: string; at: number; dir: string; otherend: string }): RefsLocals => ({ ...a, order: null, port: "", ref: "" }),
+  (a: DeviceArgs & { blkif: string; at: number; dir: string; otherend: string }): RefsLocals => ({
+    ...a,
+    order: null,
+    port: "",
+    ref: "",
+  }),
   ({ call, step }) => [
-    call("event-channel", xenbusRead, (l) => ({ domid: l.domid, dir: l.dir, name: "event-channel" }), (l, port) => {
-      l.port = port;
-    }),
-    call("ring-ref", xenbusRead, (l) => ({ domid: l.domid, dir: l.dir, name: "ring-ref" }), (l, ref) => {
-      l.ref = ref;
-    }),
+    call(
+      "event-channel",
+      xenbusRead,
+      (l) => ({ domid: l.domid, dir: l.dir, name: "event-channel" }),
+      (l, port) => {
+        l.port = port;
+      },
+    ),
+    call(
+      "ring-ref",
+      xenbusRead,
+      (l) => ({ domid: l.domid, dir: l.dir, name: "ring-ref" }),
+      (l, ref) => {
+        l.ref = ref;
+      },
+    ),
     step("xen_blkif_map", (host, l) => {
       const [ref, port] = [Number(l.ref), Number(l.port)];
       if (!Number.isSafeInteger(ref) || !Number.isSafeInteger(port)) return fail("EINVAL");
@@ -83,37 +106,71 @@ export const connectRing = routine(
       l.otherend = deviceOf(host, l.device).otherend ?? "";
     }),
     attempt([
-      call("protocol", xenbusReadOptional, (l) => ({ domid: l.domid, dir: l.otherend, name: "protocol" }), (l, protocol) => {
-        l.protocol = protocol;
-      }),
-      when("unknown protocol", (l) => l.protocol !== null && !protocols.includes(l.protocol), [failWith("ENOSYS", "ENOSYS")]),
-      call("feature-persistent", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-persistent", otherwise: 0 }), (l, value) => {
-        l.persistent = value;
-      }),
-      call("multi-queue-num-queues", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-num-queues", otherwise: 1 }), (l, value) => {
-        l.queues = value;
-        l.numbers = Array.from({ length: Math.min(value, MAX_QUEUES) }, (_, at) => at);
-      }),
-      when("bad number of queues", (l) => l.queues === 0 || l.queues > MAX_QUEUES, [failWith("queues", "ENOSYS")]),
-      call("ring-page-order", xenbusReadOptional, (l) => ({ domid: l.domid, dir: l.otherend, name: "ring-page-order" })),
+      call(
+        "protocol",
+        xenbusReadOptional,
+        (l) => ({ domid: l.domid, dir: l.otherend, name: "protocol" }),
+        (l, protocol) => {
+          l.protocol = protocol;
+        },
+      ),
+      when("unknown protocol", (l) => l.protocol !== null && !protocols.includes(l.protocol), [
+        failWith("ENOSYS", "ENOSYS"),
+      ]),
+      call(
+        "feature-persistent",
+        xenbusReadUnsigned,
+        (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-persistent", otherwise: 0 }),
+        (l, value) => {
+          l.persistent = value;
+        },
+      ),
+      call(
+        "multi-queue-num-queues",
+        xenbusReadUnsigned,
+        (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-num-queues", otherwise: 1 }),
+        (l, value) => {
+          l.queues = value;
+          l.numbers = Array.from({ length: Math.min(value, MAX_QUEUES) }, (_, at) => at);
+        },
+      ),
+      when("bad number of queues", (l) => l.queues === 0 || l.queues > MAX_QUEUES, [
+        failWith("queues", "ENOSYS"),
+      ]),
+      call("ring-page-order", xenbusReadOptional, (l) => ({
+        domid: l.domid,
+        dir: l.otherend,
+        name: "ring-page-order",
+      })),
       step("xen_blkif_alloc_rings", (host, l) => {
         host.edit(blkbackCell, l.blkif).featurePersistent = l.persistent !== 0;
       }),
-      each("rings", (l) => l.numbers, (l, at) => { l.at = at; }, [
-        call("read_per_ring_refs", readPerRingRefs, (l) => ({
-          ...sameDevice(l),
-          blkif: l.blkif,
-          at: l.at,
-          dir: l.queues === 1 ? l.otherend : `${l.otherend}/queue-${l.at}`,
-          otherend: l.otherend,
-        })),
-      ]),
+      each(
+        "rings",
+        (l) => l.numbers,
+        (l, at) => {
+          l.at = at;
+        },
+        [
+          call("read_per_ring_refs", readPerRingRefs, (l) => ({
+            ...sameDevice(l),
+            blkif: l.blkif,
+            at: l.at,
+            dir: l.queues === 1 ? l.otherend : `${l.otherend}/queue-${l.at}`,
+            otherend: l.otherend,
+          })),
+        ],
+      ),
     ]).onError(
       (l, errno) => {
         l.errno = errno;
       },
       [
-        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({ ...sameDevice(l), errno: l.errno, message: "connecting ring" })),
+        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
+          ...sameDevice(l),
+          errno: l.errno,
+          message: "connecting ring",
+        })),
         failWith("not connected", (l) => l.errno as Errno),
       ],
     ),
@@ -121,11 +178,11 @@ export const connectRing = routine(
 );
 
 /** What the frontend is told of the disk, around the discard nodes. */
-function diskData(host: Host, blkif: string): { discard: (readonly [string, string])[]; rest: (readonly [string, string])[]; flush: string } {
+function diskData(host: Host, blkif: string): { discard: Entry[]; rest: Entry[]; flush: string } {
   const { physicalDevice, mode } = must(host, blkbackCell, blkif);
   const disk = must(host, blockDeviceCell, physicalDevice);
   const flush = disk.flush ? "1" : "0";
-  const discard: (readonly [string, string])[] =
+  const discard: Entry[] =
     disk.discardGranularity > 0
       ? [
           ["discard-granularity", String(disk.discardGranularity)],
@@ -155,8 +212,8 @@ interface TellLocals extends DeviceArgs {
   tx: number;
   flush: string;
   discardEnable: number;
-  discard: (readonly [string, string])[];
-  rest: (readonly [string, string])[];
+  discard: Entry[];
+  rest: Entry[];
   name: string;
   value: string;
   done: boolean;
@@ -183,26 +240,78 @@ const connect = routine(
       Object.assign(l, diskData(host, l.blkif));
     }),
     repeatUntil("again", (l) => l.done, [
-      call("xenbus_transaction_start", xenbusTransactionStart, (l) => ({ domid: l.domid }), (l, tx) => {
-        l.tx = tx;
-      }),
-      call("xen_blkbk_flush_diskcache", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: "feature-flush-cache", value: l.flush })),
-      call("discard-enable", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.nodename, name: "discard-enable", otherwise: 1 }), (l, value) => {
-        l.discardEnable = value;
-      }),
+      call(
+        "xenbus_transaction_start",
+        xenbusTransactionStart,
+        (l) => ({ domid: l.domid }),
+        (l, tx) => {
+          l.tx = tx;
+        },
+      ),
+      call("xen_blkbk_flush_diskcache", xenbusPrintf, (l) => ({
+        domid: l.domid,
+        tx: l.tx,
+        dir: l.nodename,
+        name: "feature-flush-cache",
+        value: l.flush,
+      })),
+      call(
+        "discard-enable",
+        xenbusReadUnsigned,
+        (l) => ({ domid: l.domid, dir: l.nodename, name: "discard-enable", otherwise: 1 }),
+        (l, value) => {
+          l.discardEnable = value;
+        },
+      ),
       when("discard", (l) => l.discardEnable !== 0, [
-        each("xen_blkbk_discard", (l) => l.discard, (l, [name, value]) => { l.name = name; l.value = value; }, [
-          call("discard node", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: l.name, value: l.value })),
-        ]),
+        each(
+          "xen_blkbk_discard",
+          (l) => l.discard,
+          (l, [name, value]) => {
+            l.name = name;
+            l.value = value;
+          },
+          [
+            call("discard node", xenbusPrintf, (l) => ({
+              domid: l.domid,
+              tx: l.tx,
+              dir: l.nodename,
+              name: l.name,
+              value: l.value,
+            })),
+          ],
+        ),
       ]),
-      each("disk data", (l) => l.rest, (l, [name, value]) => { l.name = name; l.value = value; }, [
-        call("xenbus_printf", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: l.name, value: l.value })),
-      ]),
-      call("xenbus_transaction_end", xenbusTransactionEnd, (l) => ({ domid: l.domid, tx: l.tx, abort: false }), (l, again) => {
-        l.done = !again;
-      }),
+      each(
+        "disk data",
+        (l) => l.rest,
+        (l, [name, value]) => {
+          l.name = name;
+          l.value = value;
+        },
+        [
+          call("xenbus_printf", xenbusPrintf, (l) => ({
+            domid: l.domid,
+            tx: l.tx,
+            dir: l.nodename,
+            name: l.name,
+            value: l.value,
+          })),
+        ],
+      ),
+      call(
+        "xenbus_transaction_end",
+        xenbusTransactionEnd,
+        (l) => ({ domid: l.domid, tx: l.tx, abort: false }),
+        (l, again) => {
+          l.done = !again;
+        },
+      ),
     ]),
-    call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Connected })),
+    call("xenbus_switch_state", xenbusSwitchState, (l) => ({
+      ...sameDevice(l),
+      state: XenbusState.Connected,
+    })),
   ],
 );
 
@@ -233,9 +342,14 @@ export const updateBlkifStatus = routine(
     }),
     when("ready", (l) => l.ready, [
       call("connect", connect, (l) => ({ ...sameDevice(l), blkif: l.blkif })),
-      call("blkback_name", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: "dev" }), (l, dev) => {
-        l.dev = dev;
-      }),
+      call(
+        "blkback_name",
+        xenbusRead,
+        (l) => ({ domid: l.domid, dir: l.nodename, name: "dev" }),
+        (l, dev) => {
+          l.dev = dev;
+        },
+      ),
       step("kthread_run", (host, l) => {
         const blkback = host.edit(blkbackCell, l.blkif);
         blkback.name = `${blkback.frontend}.${l.dev.replace(/^\/dev\//, "")}`;

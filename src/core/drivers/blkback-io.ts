@@ -24,14 +24,32 @@ interface RingArgs {
   ring: string;
 }
 
-function makeResponse(host: Host, domid: number, ring: BlkbackRing, { id, operation }: { id: number; operation: number }, status: number): void {
-  produceResponse(host.memory, ring.ring.mfn, blkifLayout, ring.rspProd, encodeResponse(id, operation, status));
+function makeResponse(
+  host: Host,
+  domid: number,
+  ring: BlkbackRing,
+  { id, operation }: { id: number; operation: number },
+  status: number,
+): void {
+  produceResponse(
+    host.memory,
+    ring.ring.mfn,
+    blkifLayout,
+    ring.rspProd,
+    encodeResponse(id, operation, status),
+  );
   ring.rspProd++;
   evtchnSend(host, domid, ring.port);
 }
 
 /** Maps the pages of a request that are not mapped already; null where one cannot be. */
-function xenBlkbkMap(host: Host, domid: number, blkif: string, ring: BlkbackRing, refs: readonly number[]): number[] | null {
+function xenBlkbkMap(
+  host: Host,
+  domid: number,
+  blkif: string,
+  ring: BlkbackRing,
+  refs: readonly number[],
+): number[] | null {
   const { frontend, featurePersistent, name } = must(host, blkbackCell, blkif);
   const caller = { domid, process: `kernel ${name}` };
   const handles: number[] = [];
@@ -54,16 +72,20 @@ function insertPersistent(ring: BlkbackRing, grant: { ref: number; handle: numbe
 }
 
 /** The disk has answered: so is the guest. */
-const endBlockIoOp = routine("end_block_io_op", (a: { domid: number; bio: string }) => ({ ...a }), ({ step }) => [
-  step("__end_block_io_op", (host, l) => {
-    const { ring: id, handles, id: request, operation } = must(host, bioCell, l.bio);
-    const ring = host.edit(blkbackRingCell, id);
-    for (const handle of handles) unmapGrantRef(host, { domid: l.domid, process: "kernel" }, { handle });
-    makeResponse(host, l.domid, ring, { id: request, operation }, BLKIF_RSP_OKAY);
-    ring.inflight--;
-    host.drop(bioCell, l.bio);
-  }),
-]);
+const endBlockIoOp = routine(
+  "end_block_io_op",
+  (a: { domid: number; bio: string }) => ({ ...a }),
+  ({ step }) => [
+    step("__end_block_io_op", (host, l) => {
+      const { ring: id, handles, id: request, operation } = must(host, bioCell, l.bio);
+      const ring = host.edit(blkbackRingCell, id);
+      for (const handle of handles) unmapGrantRef(host, { domid: l.domid, process: "kernel" }, { handle });
+      makeResponse(host, l.domid, ring, { id: request, operation }, BLKIF_RSP_OKAY);
+      ring.inflight--;
+      host.drop(bioCell, l.bio);
+    }),
+  ],
+);
 
 /** A request with its pages mapped goes to the disk. */
 const dispatchRwBlockIo = routine(
@@ -109,7 +131,12 @@ const doBlockIoOp = routine(
         else l.request = request;
       }),
       when("a request", (l) => l.request !== null, [
-        call("dispatch_rw_block_io", dispatchRwBlockIo, ({ domid, blkif, ring, request }) => ({ domid, blkif, ring, request: request as BlkifRequest })),
+        call("dispatch_rw_block_io", dispatchRwBlockIo, ({ domid, blkif, ring, request }) => ({
+          domid,
+          blkif,
+          ring,
+          request: request as BlkifRequest,
+        })),
       ]),
     ]),
   ],
@@ -122,14 +149,18 @@ export const xenBlkifSchedule = routine(
   ({ repeatUntil, waitFor, step, when, call }) => [
     repeatUntil("kthread_should_stop", (l) => l.stop, [
       waitFor("wait_event blkif->wq", (host, l) => {
-        return kthreadShouldStop(host, l.thread) || eventPending(host, l.domid, must(host, blkbackRingCell, l.ring).port);
+        return (
+          kthreadShouldStop(host, l.thread) ||
+          eventPending(host, l.domid, must(host, blkbackRingCell, l.ring).port)
+        );
       }),
       step("waiting_reqs = 0", (host, l) => {
         l.stop = kthreadShouldStop(host, l.thread);
         consumeEvent(host, l.domid, must(host, blkbackRingCell, l.ring).port);
       }),
-      when("go on", (l) => !l.stop, [call("do_block_io_op", doBlockIoOp, ({ domid, blkif, ring }) => ({ domid, blkif, ring }))]),
+      when("go on", (l) => !l.stop, [
+        call("do_block_io_op", doBlockIoOp, ({ domid, blkif, ring }) => ({ domid, blkif, ring })),
+      ]),
     ]),
   ],
 );
-

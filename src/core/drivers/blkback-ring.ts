@@ -26,7 +26,14 @@ export interface DiskArgs {
 const kernel = (domid: number): { domid: number; process: string } => ({ domid, process: "kernel" });
 
 /** Maps a ring and binds its event channel. */
-export function xenBlkifMap(host: Host, domid: number, blkif: string, at: number, ref: number, remotePort: number): void | Failure {
+export function xenBlkifMap(
+  host: Host,
+  domid: number,
+  blkif: string,
+  at: number,
+  ref: number,
+  remotePort: number,
+): void | Failure {
   const { frontend } = must(host, blkbackCell, blkif);
   const { status, handle, mfn } = mapGrantRef(host, kernel(domid), { domid: frontend, ref });
   if (status !== GrantStatus.okay) return fail("EINVAL");
@@ -68,7 +75,11 @@ const freePersistentGnts = routine(
       l.grants = must(host, blkbackRingCell, l.ring).persistent.map((grant) => ({ ...grant }));
     }),
     when("some", (l) => l.grants.length > 0, [
-      call("gnttab_unmap_refs_sync", gnttabUnmapRefsSync, ({ domid, number, grants }) => ({ domid, number, grants })),
+      call("gnttab_unmap_refs_sync", gnttabUnmapRefsSync, ({ domid, number, grants }) => ({
+        domid,
+        number,
+        grants,
+      })),
     ]),
     step("persistent_gnt_c = 0", (host, l) => {
       host.edit(blkbackRingCell, l.ring).persistent = [];
@@ -76,9 +87,13 @@ const freePersistentGnts = routine(
   ],
 );
 
-const xenBlkbkFreeCaches = routine("xen_blkbk_free_caches", (a: DiskArgs & { ring: string }) => ({ ...a }), ({ call }) => [
-  call("free_persistent_gnts", freePersistentGnts, ({ blkif, domid, ring }) => ({ blkif, domid, ring })),
-]);
+const xenBlkbkFreeCaches = routine(
+  "xen_blkbk_free_caches",
+  (a: DiskArgs & { ring: string }) => ({ ...a }),
+  ({ call }) => [
+    call("free_persistent_gnts", freePersistentGnts, ({ blkif, domid, ring }) => ({ blkif, domid, ring })),
+  ],
+);
 
 interface DisconnectLocals extends DiskArgs {
   rings: string[];
@@ -104,25 +119,40 @@ export const xenBlkifDisconnect = routine(
   ({ step, each, when, call }) => [
     step("nr_rings", (host, l) => {
       const { rings } = must(host, blkbackCell, l.blkif);
-      l.rings = Array.from({ length: rings }, (_, at) => `${l.blkif}/${at}`).filter((ring) => host.get(blkbackRingCell, ring) !== undefined);
+      l.rings = Array.from({ length: rings }, (_, at) => `${l.blkif}/${at}`).filter(
+        (ring) => host.get(blkbackRingCell, ring) !== undefined,
+      );
     }),
-    each("rings", (l) => l.rings, (l, ring) => { l.ring = ring; }, [
-      step("ring->xenblkd", (host, l) => {
-        l.xenblkd = must(host, blkbackRingCell, l.ring).xenblkd;
-      }),
-      when("has a thread", (l) => l.xenblkd !== null, [call("kthread_stop", kthreadStop, (l) => ({ thread: l.xenblkd as string }))]),
-      step("atomic_read(&ring->inflight)", (host, l) => {
-        const ring = host.edit(blkbackRingCell, l.ring);
-        ring.xenblkd = null;
-        l.inflight = ring.inflight;
-        if (l.inflight > 0) l.busy = true;
-        else releaseRing(host, l.domid, l.ring);
-      }),
-      when("nothing at the disk", (l) => l.inflight === 0, [
-        call("xen_blkbk_free_caches", xenBlkbkFreeCaches, ({ blkif, domid, ring }) => ({ blkif, domid, ring })),
-        step("ring->active = false", (host, l) => host.drop(blkbackRingCell, l.ring)),
-      ]),
-    ]),
+    each(
+      "rings",
+      (l) => l.rings,
+      (l, ring) => {
+        l.ring = ring;
+      },
+      [
+        step("ring->xenblkd", (host, l) => {
+          l.xenblkd = must(host, blkbackRingCell, l.ring).xenblkd;
+        }),
+        when("has a thread", (l) => l.xenblkd !== null, [
+          call("kthread_stop", kthreadStop, (l) => ({ thread: l.xenblkd as string })),
+        ]),
+        step("atomic_read(&ring->inflight)", (host, l) => {
+          const ring = host.edit(blkbackRingCell, l.ring);
+          ring.xenblkd = null;
+          l.inflight = ring.inflight;
+          if (l.inflight > 0) l.busy = true;
+          else releaseRing(host, l.domid, l.ring);
+        }),
+        when("nothing at the disk", (l) => l.inflight === 0, [
+          call("xen_blkbk_free_caches", xenBlkbkFreeCaches, ({ blkif, domid, ring }) => ({
+            blkif,
+            domid,
+            ring,
+          })),
+          step("ring->active = false", (host, l) => host.drop(blkbackRingCell, l.ring)),
+        ]),
+      ],
+    ),
     step("kfree(blkif->rings)", (host, l) => {
       if (!l.busy) host.edit(blkbackCell, l.blkif).rings = 0;
     }),

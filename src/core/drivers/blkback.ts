@@ -37,7 +37,15 @@ function blkifOf(host: Host, device: string): string {
 /** The frontend shows another state. */
 const frontendChanged = routine(
   "frontend_changed [xen_blkback]",
-  (a: DeviceArgs & { state: number }) => ({ ...a, ours: 0, nodename: "", blkif: "", unregister: false, busy: false, errno: null as Errno | null }),
+  (a: DeviceArgs & { state: number }) => ({
+    ...a,
+    ours: 0,
+    nodename: "",
+    blkif: "",
+    unregister: false,
+    busy: false,
+    errno: null as Errno | null,
+  }),
   ({ step, when, call, attempt }) => [
     step("switch", (host, l) => {
       const { state, nodename } = deviceOf(host, l.device);
@@ -46,40 +54,74 @@ const frontendChanged = routine(
       l.blkif = blkifOf(host, l.device);
       l.unregister = l.state === XenbusState.Unknown;
     }),
-    when("prepare for reconnect", (l) => l.state === XenbusState.Initialising && l.ours === XenbusState.Closed, [
-      call("InitWait", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.InitWait })),
-    ]),
-    when("ready", (l) => (l.state === XenbusState.Initialised || l.state === XenbusState.Connected) && l.ours !== XenbusState.Connected, [
-      call("xen_blkif_disconnect", xenBlkifDisconnect, ({ domid, blkif }) => ({ domid, blkif }), (l, busy) => {
-        l.busy = busy;
-      }),
-      when("pending I/O", (l) => l.busy, [
-        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({ ...sameDevice(l), errno: "EBUSY", message: "pending I/O" })),
-      ], [
-        attempt([
-          call("connect_ring", connectRing, (l) => ({ ...sameDevice(l), blkif: l.blkif })),
-          call("xen_update_blkif_status", updateBlkifStatus, (l) => ({ ...sameDevice(l), blkif: l.blkif })),
-        ]).onError(
-          (l, errno) => {
-            l.errno = errno;
+    when(
+      "prepare for reconnect",
+      (l) => l.state === XenbusState.Initialising && l.ours === XenbusState.Closed,
+      [call("InitWait", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.InitWait }))],
+    ),
+    when(
+      "ready",
+      (l) =>
+        (l.state === XenbusState.Initialised || l.state === XenbusState.Connected) &&
+        l.ours !== XenbusState.Connected,
+      [
+        call(
+          "xen_blkif_disconnect",
+          xenBlkifDisconnect,
+          ({ domid, blkif }) => ({ domid, blkif }),
+          (l, busy) => {
+            l.busy = busy;
           },
-          [call("clean up", xenBlkifDisconnect, ({ domid, blkif }) => ({ domid, blkif }))],
         ),
-      ]),
-    ]),
+        when(
+          "pending I/O",
+          (l) => l.busy,
+          [
+            call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
+              ...sameDevice(l),
+              errno: "EBUSY",
+              message: "pending I/O",
+            })),
+          ],
+          [
+            attempt([
+              call("connect_ring", connectRing, (l) => ({ ...sameDevice(l), blkif: l.blkif })),
+              call("xen_update_blkif_status", updateBlkifStatus, (l) => ({
+                ...sameDevice(l),
+                blkif: l.blkif,
+              })),
+            ]).onError(
+              (l, errno) => {
+                l.errno = errno;
+              },
+              [call("clean up", xenBlkifDisconnect, ({ domid, blkif }) => ({ domid, blkif }))],
+            ),
+          ],
+        ),
+      ],
+    ),
     when("Closing", (l) => l.state === XenbusState.Closing, [
       call("to Closing", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Closing })),
     ]),
     when("Closed", (l) => l.state === XenbusState.Closed, [
       call("disconnect", xenBlkifDisconnect, ({ domid, blkif }) => ({ domid, blkif })),
       call("to Closed", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Closed })),
-      call("xenbus_dev_is_online", xenbusDevIsOnline, (l) => ({ ...sameDevice(l), nodename: l.nodename }), (l, online) => {
-        l.unregister = !online;
-      }),
+      call(
+        "xenbus_dev_is_online",
+        xenbusDevIsOnline,
+        (l) => ({ ...sameDevice(l), nodename: l.nodename }),
+        (l, online) => {
+          l.unregister = !online;
+        },
+      ),
     ]),
     when("gone", (l) => l.unregister, [call("device_unregister", deviceUnregister, sameDevice)]),
     when("impossible", (l) => l.state > XenbusState.Closed || l.state === XenbusState.InitWait, [
-      call("xenbus_dev_fatal state", xenbusDevFatal, (l) => ({ ...sameDevice(l), errno: "EINVAL", message: `saw state ${l.state} at frontend` })),
+      call("xenbus_dev_fatal state", xenbusDevFatal, (l) => ({
+        ...sameDevice(l),
+        errno: "EINVAL",
+        message: `saw state ${l.state} at frontend`,
+      })),
     ]),
   ],
 );
@@ -124,31 +166,51 @@ const backendChanged = routine(
       l.blkif = blkifOf(host, l.device);
       l.known = must(host, blkbackCell, l.blkif).physicalDevice !== "";
     }),
-    call("physical-device", xenbusReadOptional, (l) => ({ domid: l.domid, dir: l.nodename, name: "physical-device" }), (l, value) => {
-      l.physical = value;
-    }),
+    call(
+      "physical-device",
+      xenbusReadOptional,
+      (l) => ({ domid: l.domid, dir: l.nodename, name: "physical-device" }),
+      (l, value) => {
+        l.physical = value;
+      },
+    ),
     when("news", (l) => l.physical !== null && !l.known, [
       attempt([
-        call("mode", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: "mode" }), (l, mode) => {
-          l.mode = mode;
-        }),
-        call("device-type", xenbusReadOptional, (l) => ({ domid: l.domid, dir: l.otherend, name: "device-type" })),
+        call(
+          "mode",
+          xenbusRead,
+          (l) => ({ domid: l.domid, dir: l.nodename, name: "mode" }),
+          (l, mode) => {
+            l.mode = mode;
+          },
+        ),
+        call("device-type", xenbusReadOptional, (l) => ({
+          domid: l.domid,
+          dir: l.otherend,
+          name: "device-type",
+        })),
         step("xen_vbd_create", (host, l) => {
           l.errno = vbdCreate(host, l);
         }),
-      ]).onError(
-        (l, errno) => {
-          l.errno = errno;
-        },
-        [],
+      ]).onError((l, errno) => {
+        l.errno = errno;
+      }, []),
+      when(
+        "cannot be opened",
+        (l) => l.errno !== null,
+        [
+          call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
+            ...sameDevice(l),
+            errno: l.errno ?? "",
+            message: "creating vbd structure",
+          })),
+        ],
+        [
+          attempt([
+            call("xen_update_blkif_status", updateBlkifStatus, (l) => ({ ...sameDevice(l), blkif: l.blkif })),
+          ]).onError(() => {}, []),
+        ],
       ),
-      when("cannot be opened", (l) => l.errno !== null, [
-        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({ ...sameDevice(l), errno: l.errno ?? "", message: "creating vbd structure" })),
-      ], [
-        attempt([
-          call("xen_update_blkif_status", updateBlkifStatus, (l) => ({ ...sameDevice(l), blkif: l.blkif })),
-        ]).onError(() => {}, []),
-      ]),
     ]),
   ],
 );
@@ -171,51 +233,74 @@ function newDisk(host: Host, device: string): string {
 }
 
 /** Makes the disk, waits for the script to find its block device, and for the frontend (InitWait). */
-const blkbkProbe = routine("xen_blkbk_probe [xen_blkback]", (a: DeviceArgs) => ({ ...a, nodename: "" }), ({ step, call }) => [
-  step("xen_blkif_alloc", (host, l) => {
-    l.nodename = deviceOf(host, l.device).nodename;
-    newDisk(host, l.device);
-  }),
-  call("feature-max-indirect-segments", xenbusPrintf, (l) => ({
-    domid: l.domid,
-    dir: l.nodename,
-    name: "feature-max-indirect-segments",
-    value: MAX_INDIRECT_SEGMENTS,
-  })),
-  call("multi-queue-max-queues", xenbusPrintf, (l) => ({ domid: l.domid, dir: l.nodename, name: "multi-queue-max-queues", value: MAX_QUEUES })),
-  call("backend_watch", registerXenbusWatch, (l) => ({
-    domid: l.domid,
-    node: `${l.nodename}/physical-device`,
-    token: backendToken(l.device),
-    callback: backendChanged.name,
-    owner: l.device,
-  })),
-  step("be->backend_watch", (host, l) => {
-    host.edit(blkbackInfoCell, l.device).backendWatch = true;
-  }),
-  call("max-ring-page-order", xenbusPrintf, (l) => ({ domid: l.domid, dir: l.nodename, name: "max-ring-page-order", value: MAX_RING_PAGE_ORDER })),
-  call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.InitWait })),
-]);
+const blkbkProbe = routine(
+  "xen_blkbk_probe [xen_blkback]",
+  (a: DeviceArgs) => ({ ...a, nodename: "" }),
+  ({ step, call }) => [
+    step("xen_blkif_alloc", (host, l) => {
+      l.nodename = deviceOf(host, l.device).nodename;
+      newDisk(host, l.device);
+    }),
+    call("feature-max-indirect-segments", xenbusPrintf, (l) => ({
+      domid: l.domid,
+      dir: l.nodename,
+      name: "feature-max-indirect-segments",
+      value: MAX_INDIRECT_SEGMENTS,
+    })),
+    call("multi-queue-max-queues", xenbusPrintf, (l) => ({
+      domid: l.domid,
+      dir: l.nodename,
+      name: "multi-queue-max-queues",
+      value: MAX_QUEUES,
+    })),
+    call("backend_watch", registerXenbusWatch, (l) => ({
+      domid: l.domid,
+      node: `${l.nodename}/physical-device`,
+      token: backendToken(l.device),
+      callback: backendChanged.name,
+      owner: l.device,
+    })),
+    step("be->backend_watch", (host, l) => {
+      host.edit(blkbackInfoCell, l.device).backendWatch = true;
+    }),
+    call("max-ring-page-order", xenbusPrintf, (l) => ({
+      domid: l.domid,
+      dir: l.nodename,
+      name: "max-ring-page-order",
+      value: MAX_RING_PAGE_ORDER,
+    })),
+    call("xenbus_switch_state", xenbusSwitchState, (l) => ({
+      ...sameDevice(l),
+      state: XenbusState.InitWait,
+    })),
+  ],
+);
 
 /** A disk's end: the block device is closed. Its rings must have gone. */
 function freeDisk(host: Host, blkif: string): void {
   const { physicalDevice, open } = must(host, blkbackCell, blkif);
-  if (open && host.get(blockDeviceCell, physicalDevice) !== undefined) host.edit(blockDeviceCell, physicalDevice).openers--;
+  if (open && host.get(blockDeviceCell, physicalDevice) !== undefined)
+    host.edit(blockDeviceCell, physicalDevice).openers--;
   host.drop(blkbackCell, blkif);
 }
 
 function requestsAtDisk(host: Host, blkif: string): boolean {
   const { rings } = must(host, blkbackCell, blkif);
-  for (let at = 0; at < rings; at++) if ((host.get(blkbackRingCell, `${blkif}/${at}`)?.inflight ?? 0) > 0) return true;
+  for (let at = 0; at < rings; at++)
+    if ((host.get(blkbackRingCell, `${blkif}/${at}`)?.inflight ?? 0) > 0) return true;
   return false;
 }
 
 /** The last request of a disk without a device has come back: what it held is let go of now. */
-const blkifDeferredFree = routine("xen_blkif_deferred_free", (a: DiskArgs) => ({ ...a }), ({ waitFor, call, step }) => [
-  waitFor("refcnt", (host, l) => !requestsAtDisk(host, l.blkif)),
-  call("xen_blkif_disconnect", xenBlkifDisconnect, (l) => l),
-  step("xen_vbd_free", (host, l) => freeDisk(host, l.blkif)),
-]);
+const blkifDeferredFree = routine(
+  "xen_blkif_deferred_free",
+  (a: DiskArgs) => ({ ...a }),
+  ({ waitFor, call, step }) => [
+    waitFor("refcnt", (host, l) => !requestsAtDisk(host, l.blkif)),
+    call("xen_blkif_disconnect", xenBlkifDisconnect, (l) => l),
+    step("xen_vbd_free", (host, l) => freeDisk(host, l.blkif)),
+  ],
+);
 
 const blkbkRemove = routine(
   "xen_blkbk_remove [xen_blkback]",
@@ -227,15 +312,29 @@ const blkbkRemove = routine(
       l.watch = backendWatch;
     }),
     when("watching", (l) => l.watch, [
-      call("unregister_xenbus_watch", unregisterXenbusWatch, (l) => ({ domid: l.domid, token: backendToken(l.device) })),
+      call("unregister_xenbus_watch", unregisterXenbusWatch, (l) => ({
+        domid: l.domid,
+        token: backendToken(l.device),
+      })),
     ]),
-    call("xen_blkif_disconnect", xenBlkifDisconnect, ({ domid, blkif }) => ({ domid, blkif }), (l, busy) => {
-      l.busy = busy;
-    }),
+    call(
+      "xen_blkif_disconnect",
+      xenBlkifDisconnect,
+      ({ domid, blkif }) => ({ domid, blkif }),
+      (l, busy) => {
+        l.busy = busy;
+      },
+    ),
     step("xen_blkif_put", (host, l) => {
       host.drop(blkbackInfoCell, l.device);
       if (!l.busy) return freeDisk(host, l.blkif);
-      spawnThread(host, `dom${l.domid}/kworker/${l.blkif}`, blkifDeferredFree, { domid: l.domid, blkif: l.blkif }, { kind: "kthread", domid: l.domid });
+      spawnThread(
+        host,
+        `dom${l.domid}/kworker/${l.blkif}`,
+        blkifDeferredFree,
+        { domid: l.domid, blkif: l.blkif },
+        { kind: "kthread", domid: l.domid },
+      );
     }),
   ],
 );
@@ -261,6 +360,4 @@ export const blkback = xenbusDriver({
   allowRebind: true,
   otherendChanged: frontendChanged,
   forget,
-  resume: null,
 });
-

@@ -12,7 +12,14 @@ import { routine } from "../engine/routine.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
 import { consumeEvent, eventPending } from "../hypervisor/port.ts";
 import { deviceOf } from "../xenbus/device.ts";
-import { BLKIF_OP_READ, BLKIF_RSP_OKAY, blkifLayout, decodeResponse, encodeRequest, SEGMENTS_MAX } from "./blkif.ts";
+import {
+  BLKIF_OP_READ,
+  BLKIF_RSP_OKAY,
+  blkifLayout,
+  decodeResponse,
+  encodeRequest,
+  SEGMENTS_MAX,
+} from "./blkif.ts";
 import { blkfrontCell, blkfrontRingCell } from "./blkfront-cells.ts";
 import type { BlkfrontRing } from "./blkfront-cells.ts";
 import { allocGrantReferences, endForeignAccess, grantForeignAccess } from "./gnttab.ts";
@@ -38,13 +45,25 @@ function getGrants(host: Host, domid: number, ring: BlkfrontRing, to: number, co
 }
 
 /** Puts a read of so many pages into a ring; its id. */
-function queueRead(host: Host, domid: number, device: string, ringId: string, sector: number, pages: number): number {
+function queueRead(
+  host: Host,
+  domid: number,
+  device: string,
+  ringId: string,
+  sector: number,
+  pages: number,
+): number {
   const ring = host.edit(blkfrontRingCell, ringId);
   const granted = getGrants(host, domid, ring, deviceOf(host, device).otherendId, pages);
   let id = 0;
   while (ring.requests.some((request) => request.id === id)) id++;
   ring.requests.push({ id, pages: granted, done: false, status: 0 });
-  const request = encodeRequest({ operation: BLKIF_OP_READ, id, sector, refs: granted.map(({ ref }) => ref) });
+  const request = encodeRequest({
+    operation: BLKIF_OP_READ,
+    id,
+    sector,
+    refs: granted.map(({ ref }) => ref),
+  });
   produceRequest(host.memory, ring.ring.mfn, blkifLayout, ring.reqProd, request);
   ring.reqProd++;
   evtchnSend(host, domid, ring.port);
@@ -57,7 +76,7 @@ function blkifInterrupt(host: Host, domid: number, ringId: string): void {
   consumeEvent(host, domid, port);
   const ring = host.edit(blkfrontRingCell, ringId);
   const produced = responsesProduced(host.memory, ring.ring.mfn);
-  for (; ring.rspCons !== produced && ((produced - ring.rspCons) >>> 0) <= blkifLayout.slots; ring.rspCons++) {
+  for (; ring.rspCons !== produced && (produced - ring.rspCons) >>> 0 <= blkifLayout.slots; ring.rspCons++) {
     const { id, status } = decodeResponse(readSlot(host.memory, ring.ring.mfn, blkifLayout, ring.rspCons));
     const request = ring.requests.find((other) => other.id === id && !other.done);
     if (request === undefined) continue;
@@ -95,7 +114,13 @@ interface ReadLocals {
 /** One request for up to eleven pages of 4096 bytes. Fails with EIO where the backend says so, ENXIO without a disk. */
 const readRequest = routine(
   "blkif_queue_rq",
-  (a: { domid: number; device: string; sector: number; pages: number }): ReadLocals => ({ ...a, ring: `${a.device}/0`, id: 0, port: 0, answered: false }),
+  (a: { domid: number; device: string; sector: number; pages: number }): ReadLocals => ({
+    ...a,
+    ring: `${a.device}/0`,
+    id: 0,
+    port: 0,
+    answered: false,
+  }),
   ({ step, repeatUntil, waitFor }) => [
     step("blkif_queue_request", (host, l) => {
       if (host.get(blkfrontCell, l.device)?.connected !== true) return fail("ENXIO");
@@ -104,12 +129,17 @@ const readRequest = routine(
       return undefined;
     }),
     repeatUntil("answered", (l) => l.answered, [
-      waitFor("io_schedule", (host, l) => eventPending(host, l.domid, l.port) || isAnswered(host, l.ring, l.id)),
+      waitFor(
+        "io_schedule",
+        (host, l) => eventPending(host, l.domid, l.port) || isAnswered(host, l.ring, l.id),
+      ),
       step("blkif_interrupt", (host, l) => {
         if (host.get(blkfrontRingCell, l.ring) === undefined) return fail("ENXIO");
         blkifInterrupt(host, l.domid, l.ring);
         l.answered = isAnswered(host, l.ring, l.id);
-        return l.answered && finishRequest(host, l.domid, l.device, l.ring, l.id) !== BLKIF_RSP_OKAY ? fail("EIO") : undefined;
+        return l.answered && finishRequest(host, l.domid, l.device, l.ring, l.id) !== BLKIF_RSP_OKAY
+          ? fail("EIO")
+          : undefined;
       }),
     ]),
   ],
@@ -124,7 +154,12 @@ export const blkfrontRead = routine(
       call(
         "submit_bio",
         readRequest,
-        (l) => ({ domid: l.domid, device: l.device, sector: l.done * 8, pages: Math.min(SEGMENTS_MAX, l.pages - l.done) }),
+        (l) => ({
+          domid: l.domid,
+          device: l.device,
+          sector: l.done * 8,
+          pages: Math.min(SEGMENTS_MAX, l.pages - l.done),
+        }),
         (l) => {
           l.done += Math.min(SEGMENTS_MAX, l.pages - l.done);
         },

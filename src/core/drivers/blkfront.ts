@@ -15,7 +15,9 @@ import type { DeviceArgs } from "../xenbus/device.ts";
 import { xenbusFrontendClosed } from "../xenbus/otherend.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
-import { xenbusPrintf, xenbusRead, xenbusReadOptional, xenbusReadUnsigned, xenbusTransactionEnd, xenbusTransactionStart } from "../xenbus/xs.ts";
+import { xenbusWriteEntries } from "../xenbus/write-entries.ts";
+import type { Entry } from "../xenbus/write-entries.ts";
+import { xenbusRead, xenbusReadOptional, xenbusReadUnsigned } from "../xenbus/xs.ts";
 import { blkfrontCell, blkfrontRingCell } from "./blkfront-cells.ts";
 import { blkfrontRead } from "./blkfront-io.ts";
 import { onlineCpus } from "./cpus.ts";
@@ -37,7 +39,14 @@ function setupBlkring(host: Host, domid: number, device: string, at: number, to:
     endForeignAccess(host, domid, [ring]);
     return made;
   }
-  host.add(blkfrontRingCell, `${device}/${at}`, { ring, port: made.port, reqProd: 0, rspCons: 0, persistent: [], requests: [] });
+  host.add(blkfrontRingCell, `${device}/${at}`, {
+    ring,
+    port: made.port,
+    reqProd: 0,
+    rspCons: 0,
+    persistent: [],
+    requests: [],
+  });
   host.edit(blkfrontCell, device).rings = at + 1;
 }
 
@@ -54,8 +63,8 @@ function blkifFree(host: Host, domid: number, device: string): void {
 }
 
 /** What the backend is told: one queue's nodes lie beside the device's own, those of several in a directory each. */
-function ringEntries(host: Host, device: string, rings: number): (readonly [string, string])[] {
-  const entries: (readonly [string, string])[] = rings > 1 ? [["multi-queue-num-queues", String(rings)]] : [];
+function ringEntries(host: Host, device: string, rings: number): Entry[] {
+  const entries: Entry[] = rings > 1 ? [["multi-queue-num-queues", String(rings)]] : [];
   for (let at = 0; at < rings; at++) {
     const { ring, port } = must(host, blkfrontRingCell, `${device}/${at}`);
     const dir = rings === 1 ? "" : `queue-${at}/`;
@@ -68,28 +77,45 @@ interface TalkLocals extends DeviceArgs {
   nodename: string;
   otherend: string;
   maxQueues: number;
-  tx: number;
-  entries: (readonly [name: string, value: string])[];
-  name: string;
-  value: string;
-  done: boolean;
+  entries: Entry[];
 }
 
 /** Sets the rings up, tells the backend of them, and shows Initialised. */
 const talkToBlkback = routine(
   "talk_to_blkback",
-  (a: DeviceArgs): TalkLocals => ({ ...a, nodename: "", otherend: "", maxQueues: 1, tx: 0, entries: [], name: "", value: "", done: false }),
-  ({ step, call, each, repeatUntil }) => [
+  (a: DeviceArgs): TalkLocals => ({
+    ...a,
+    nodename: "",
+    otherend: "",
+    maxQueues: 1,
+    entries: [],
+  }),
+  ({ step, call }) => [
     step("info", (host, l) => {
       const { nodename, otherend } = deviceOf(host, l.device);
       l.nodename = nodename;
       l.otherend = otherend ?? "";
     }),
-    call("trusted", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.nodename, name: "trusted", otherwise: 1 })),
-    call("max-ring-page-order", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "max-ring-page-order", otherwise: 0 })),
-    call("negotiate_mq", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-max-queues", otherwise: 1 }), (l, value) => {
-      l.maxQueues = value;
-    }),
+    call("trusted", xenbusReadUnsigned, (l) => ({
+      domid: l.domid,
+      dir: l.nodename,
+      name: "trusted",
+      otherwise: 1,
+    })),
+    call("max-ring-page-order", xenbusReadUnsigned, (l) => ({
+      domid: l.domid,
+      dir: l.otherend,
+      name: "max-ring-page-order",
+      otherwise: 0,
+    })),
+    call(
+      "negotiate_mq",
+      xenbusReadUnsigned,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-max-queues", otherwise: 1 }),
+      (l, value) => {
+        l.maxQueues = value;
+      },
+    ),
     step("setup_blkring", (host, l) => {
       blkifFree(host, l.domid, l.device);
       const { otherendId } = deviceOf(host, l.device);
@@ -101,18 +127,15 @@ const talkToBlkback = routine(
       l.entries = ringEntries(host, l.device, rings);
       return undefined;
     }),
-    repeatUntil("again", (l) => l.done, [
-      call("xenbus_transaction_start", xenbusTransactionStart, (l) => ({ domid: l.domid }), (l, tx) => {
-        l.tx = tx;
-      }),
-      each("nodes", (l) => l.entries, (l, [name, value]) => { l.name = name; l.value = value; }, [
-        call("xenbus_printf", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: l.name, value: l.value })),
-      ]),
-      call("xenbus_transaction_end", xenbusTransactionEnd, (l) => ({ domid: l.domid, tx: l.tx, abort: false }), (l, again) => {
-        l.done = !again;
-      }),
-    ]),
-    call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Initialised })),
+    call("write_per_ring_nodes", xenbusWriteEntries, (l) => ({
+      domid: l.domid,
+      dir: l.nodename,
+      entries: l.entries,
+    })),
+    call("xenbus_switch_state", xenbusSwitchState, (l) => ({
+      ...sameDevice(l),
+      state: XenbusState.Initialised,
+    })),
   ],
 );
 
@@ -132,32 +155,79 @@ interface ConnectLocals extends DeviceArgs {
 /** The backend is connected: the disk's data is read and the disk shown to user space, which looks for partitions. */
 const blkfrontConnect = routine(
   "blkfront_connect",
-  (a: DeviceArgs): ConnectLocals => ({ ...a, otherend: "", wasConnected: false, feature: "", sectors: "0", discard: false, persistent: 0 }),
+  (a: DeviceArgs): ConnectLocals => ({
+    ...a,
+    otherend: "",
+    wasConnected: false,
+    feature: "",
+    sectors: "0",
+    discard: false,
+    persistent: 0,
+  }),
   ({ step, call, each, when, attempt }) => [
     step("info->connected", (host, l) => {
       l.wasConnected = must(host, blkfrontCell, l.device).connected;
       l.otherend = deviceOf(host, l.device).otherend ?? "";
     }),
-    call("sectors", xenbusRead, (l) => ({ domid: l.domid, dir: l.otherend, name: "sectors" }), (l, sectors) => {
-      l.sectors = sectors;
-    }),
+    call(
+      "sectors",
+      xenbusRead,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "sectors" }),
+      (l, sectors) => {
+        l.sectors = sectors;
+      },
+    ),
     when("new", (l) => !l.wasConnected, [
       call("info", xenbusRead, (l) => ({ domid: l.domid, dir: l.otherend, name: "info" })),
       call("sector-size", xenbusRead, (l) => ({ domid: l.domid, dir: l.otherend, name: "sector-size" })),
-      call("physical-sector-size", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "physical-sector-size", otherwise: 512 })),
-      each("blkfront_gather_backend_features", () => backendFeatures, (l, feature) => { l.feature = feature; }, [
-        call("feature", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: l.feature, otherwise: 0 }), (l, value) => {
-          l.discard = l.feature === "feature-discard" && value !== 0;
-        }),
-      ]),
+      call("physical-sector-size", xenbusReadUnsigned, (l) => ({
+        domid: l.domid,
+        dir: l.otherend,
+        name: "physical-sector-size",
+        otherwise: 512,
+      })),
+      each(
+        "blkfront_gather_backend_features",
+        () => backendFeatures,
+        (l, feature) => {
+          l.feature = feature;
+        },
+        [
+          call(
+            "feature",
+            xenbusReadUnsigned,
+            (l) => ({ domid: l.domid, dir: l.otherend, name: l.feature, otherwise: 0 }),
+            (l, value) => {
+              l.discard = l.feature === "feature-discard" && value !== 0;
+            },
+          ),
+        ],
+      ),
       when("discards", (l) => l.discard, [
-        each("blkfront_setup_discard", () => discardFeatures, (l, feature) => { l.feature = feature; }, [
-          call("discard", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: l.feature, otherwise: 0 })),
-        ]),
+        each(
+          "blkfront_setup_discard",
+          () => discardFeatures,
+          (l, feature) => {
+            l.feature = feature;
+          },
+          [
+            call("discard", xenbusReadUnsigned, (l) => ({
+              domid: l.domid,
+              dir: l.otherend,
+              name: l.feature,
+              otherwise: 0,
+            })),
+          ],
+        ),
       ]),
-      call("feature-persistent", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-persistent", otherwise: 0 }), (l, value) => {
-        l.persistent = value;
-      }),
+      call(
+        "feature-persistent",
+        xenbusReadUnsigned,
+        (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-persistent", otherwise: 0 }),
+        (l, value) => {
+          l.persistent = value;
+        },
+      ),
       call("feature-max-indirect-segments", xenbusReadUnsigned, (l) => ({
         domid: l.domid,
         dir: l.otherend,
@@ -173,7 +243,10 @@ const blkfrontConnect = routine(
       blkfront.connected = true;
     }),
     when("not yet shown", (l) => !l.wasConnected, [
-      call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Connected })),
+      call("xenbus_switch_state", xenbusSwitchState, (l) => ({
+        ...sameDevice(l),
+        state: XenbusState.Connected,
+      })),
       attempt([
         call("device_add_disk", blkfrontRead, (l) => ({ domid: l.domid, device: l.device, pages: 1 })),
       ]).onError(() => {}, []),
@@ -203,11 +276,21 @@ const blkbackChanged = routine(
       (l, errno) => {
         l.errno = errno;
       },
-      [call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({ ...sameDevice(l), errno: l.errno, message: "connecting" }))],
+      [
+        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
+          ...sameDevice(l),
+          errno: l.errno,
+          message: "connecting",
+        })),
+      ],
     ),
-    when("Closing or Closed", (l) => (l.state === XenbusState.Closing && l.ours !== XenbusState.Closing) || (l.state === XenbusState.Closed && l.ours !== XenbusState.Closed), [
-      call("blkfront_closing", xenbusFrontendClosed, sameDevice),
-    ]),
+    when(
+      "Closing or Closed",
+      (l) =>
+        (l.state === XenbusState.Closing && l.ours !== XenbusState.Closing) ||
+        (l.state === XenbusState.Closed && l.ours !== XenbusState.Closed),
+      [call("blkfront_closing", xenbusFrontendClosed, sameDevice)],
+    ),
   ],
 );
 
@@ -218,9 +301,14 @@ const blkfrontProbe = routine(
     step("nodename", (host, l) => {
       l.nodename = deviceOf(host, l.device).nodename;
     }),
-    call("virtual-device", xenbusReadOptional, (l) => ({ domid: l.domid, dir: l.nodename, name: "virtual-device" }), (l, value) => {
-      l.vdevice = value;
-    }),
+    call(
+      "virtual-device",
+      xenbusReadOptional,
+      (l) => ({ domid: l.domid, dir: l.nodename, name: "virtual-device" }),
+      (l, value) => {
+        l.vdevice = value;
+      },
+    ),
     step("info", (host, l) => {
       const vdevice = Number.parseInt(l.vdevice ?? "0", 10);
       host.add(blkfrontCell, l.device, {
@@ -235,17 +323,16 @@ const blkfrontProbe = routine(
   ],
 );
 
-const blkfrontRemove = routine("blkfront_remove [xen_blkfront]", (a: DeviceArgs) => ({ ...a }), ({ step }) => [
-  step("blkif_free", (host, l) => {
-    blkifFree(host, l.domid, l.device);
-    host.drop(blkfrontCell, l.device);
-  }),
-]);
-
-const blkfrontResume = routine("blkfront_resume [xen_blkfront]", (a: DeviceArgs) => ({ ...a }), ({ step, call }) => [
-  step("blkif_free", (host, l) => blkifFree(host, l.domid, l.device)),
-  call("talk_to_blkback", talkToBlkback, sameDevice),
-]);
+const blkfrontRemove = routine(
+  "blkfront_remove [xen_blkfront]",
+  (a: DeviceArgs) => ({ ...a }),
+  ({ step }) => [
+    step("blkif_free", (host, l) => {
+      blkifFree(host, l.domid, l.device);
+      host.drop(blkfrontCell, l.device);
+    }),
+  ],
+);
 
 function forget(host: Host, device: string): void {
   const blkfront = host.get(blkfrontCell, device);
@@ -264,5 +351,4 @@ export const blkfront = xenbusDriver({
   allowRebind: false,
   otherendChanged: blkbackChanged,
   forget,
-  resume: blkfrontResume,
 });

@@ -47,7 +47,9 @@ export function encodeRequest({ operation, id, sector, refs }: BlkifRequest): Ui
 /** A request as a backend reads it; more segments than there can be are cut off, the request is bad then. */
 export function decodeRequest(bytes: Uint8Array): BlkifRequest & { bad: boolean } {
   const count = bytes[1] as number;
-  const refs = Array.from({ length: Math.min(count, SEGMENTS_MAX) }, (_, at) => readU32(bytes, SEGMENTS_OFFSET + at * SEGMENT_BYTES));
+  const refs = Array.from({ length: Math.min(count, SEGMENTS_MAX) }, (_, at) =>
+    readU32(bytes, SEGMENTS_OFFSET + at * SEGMENT_BYTES),
+  );
   return {
     operation: bytes[0] as number,
     id: readU32(bytes, 8),

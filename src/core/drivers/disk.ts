@@ -25,7 +25,9 @@ export const diskFaultCell = cellType<{ held: boolean; exhausted: boolean }>("di
 export const heldPagesCell = cellType<{ by: string }>("held-pages", { provenance: ["by"] });
 
 function tagFree(cells: Cells, number: string): boolean {
-  return cells.get(diskFaultCell, number)?.exhausted !== true && (cells.get(tagsCell, number)?.used ?? 0) < TAGS;
+  return (
+    cells.get(diskFaultCell, number)?.exhausted !== true && (cells.get(tagsCell, number)?.used ?? 0) < TAGS
+  );
 }
 
 function takeTag(host: Host, number: string): void {
@@ -39,14 +41,20 @@ function putTag(host: Host, number: string): void {
   if (tags.used === 0) host.drop(tagsCell, number);
 }
 
-const blkMqGetTag = routine("blk_mq_get_tag", (a: { number: string }) => ({ ...a }), ({ waitFor, step }) => [
-  waitFor("bt_get", (host, l) => tagFree(host, l.number)),
-  step("tag", (host, l) => takeTag(host, l.number)),
-]);
+const blkMqGetTag = routine(
+  "blk_mq_get_tag",
+  (a: { number: string }) => ({ ...a }),
+  ({ waitFor, step }) => [
+    waitFor("bt_get", (host, l) => tagFree(host, l.number)),
+    step("tag", (host, l) => takeTag(host, l.number)),
+  ],
+);
 
-const blkMqAllocRequest = routine("__blk_mq_alloc_request", (a: { number: string }) => ({ ...a }), ({ call }) => [
-  call("blk_mq_get_tag", blkMqGetTag, (l) => l),
-]);
+const blkMqAllocRequest = routine(
+  "__blk_mq_alloc_request",
+  (a: { number: string }) => ({ ...a }),
+  ({ call }) => [call("blk_mq_get_tag", blkMqGetTag, (l) => l)],
+);
 
 const bioLife = routine(
   "bio",
@@ -55,7 +63,11 @@ const bioLife = routine(
     sleep("disk", () => DISK_US),
     waitFor("bio on hold", (host, l) => host.get(diskFaultCell, l.number)?.held !== true),
     step("blk_mq_free_request", (host, l) => putTag(host, l.number)),
-    callNamed("bio_endio", (l) => l.endIo, (l) => l.args),
+    callNamed(
+      "bio_endio",
+      (l) => l.endIo,
+      (l) => l.args,
+    ),
   ],
 );
 
@@ -71,7 +83,13 @@ export const submitBio = routine(
   ({ call, step }) => [
     call("blk_mq_map_request", blkMqAllocRequest, (l) => ({ number: l.number })),
     step("issue", (host, l) => {
-      spawnThread(host, `dom0/bio/${l.name}`, bioLife, { number: l.number, endIo: l.endIo, args: l.args }, { kind: "kthread" });
+      spawnThread(
+        host,
+        `dom0/bio/${l.name}`,
+        bioLife,
+        { number: l.number, endIo: l.endIo, args: l.args },
+        { kind: "kthread" },
+      );
     }),
   ],
 );
@@ -80,4 +98,3 @@ export const submitBio = routine(
 export function pagesHeld(cells: Cells, number: string): boolean {
   return cells.get(heldPagesCell, number) !== undefined;
 }
-

@@ -92,10 +92,19 @@ export function removeBlockDevice(cells: Cells, number: string): void {
 /** losetup -f: the lowest free loop device is given a file; its path. */
 export function losetup(cells: Cells, file: string): string {
   let minor = 0;
-  while (cells.get(loopCell, minor) !== undefined || cells.get(blockNodeCell, `/dev/loop${minor}`) !== undefined) minor++;
+  while (
+    cells.get(loopCell, minor) !== undefined ||
+    cells.get(blockNodeCell, `/dev/loop${minor}`) !== undefined
+  )
+    minor++;
   const path = `/dev/loop${minor}`;
   cells.add(loopCell, minor, { file });
-  addBlockDevice(cells, `${LOOP_MAJOR}:${minor.toString(16)}`, path, Math.floor(must(cells, fileCell, file).size / 512));
+  addBlockDevice(
+    cells,
+    `${LOOP_MAJOR}:${minor.toString(16)}`,
+    path,
+    Math.floor(must(cells, fileCell, file).size / 512),
+  );
   return path;
 }
 

@@ -57,7 +57,14 @@ export function freeGrantReferences(host: Host, domid: number, refs: readonly nu
 }
 
 /** Lets a domain map a page, by a reference that was taken. */
-export function grantForeignAccess(host: Host, domid: number, ref: number, to: number, gfn: number, readonly = false): void {
+export function grantForeignAccess(
+  host: Host,
+  domid: number,
+  ref: number,
+  to: number,
+  gfn: number,
+  readonly = false,
+): void {
   assert(grantAccess(host, domid, ref, to, gfn, readonly), `d${domid} has no grant entry ${ref}`);
 }
 

@@ -62,9 +62,14 @@ const hotplugProcess = routine(
     }),
     sleep("bash", (l) => l.delay),
     when("goes on", (l) => l.status === null, [
-      callNamed("script", (l) => scripts[l.script] as string, ({ process, args, env }) => ({ process, args, env }), (l, status) => {
-        l.status = status as number;
-      }),
+      callNamed(
+        "script",
+        (l) => scripts[l.script] as string,
+        ({ process, args, env }) => ({ process, args, env }),
+        (l, status) => {
+          l.status = status as number;
+        },
+      ),
     ]),
     step("exit", (host, l) => exitProcess(host, l.process, l.status ?? 0)),
   ],
@@ -72,7 +77,14 @@ const hotplugProcess = routine(
 
 /** Executes a script as a process of that name, which is its parent's to wait for. Gives the name. */
 export function startHotplug(host: Host, name: string, { script, args, env }: ScriptRun): string {
-  return spawnProcess(host, name, [script, ...args], hotplugProcess, { script, args, env }, { awaited: true });
+  return spawnProcess(
+    host,
+    name,
+    [script, ...args],
+    hotplugProcess,
+    { script, args, env },
+    { awaited: true },
+  );
 }
 
 /** Whether a script has ended. */
@@ -85,7 +97,7 @@ export function hotplugPid(cells: Cells, name: string): number {
   return must(cells, processCell, name).pid;
 }
 
-/** Kills a script that takes too long (SIGKILL): what it held stays held as bash would leave it, which is nothing but files. */
+/** Kills a script that takes too long (SIGKILL). */
 export function killHotplug(host: Host, name: string): void {
   killThread(host, name);
   exitProcess(host, name, 137);

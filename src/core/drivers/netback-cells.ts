@@ -62,5 +62,11 @@ export interface NetbackStats {
 }
 
 export const netbackStatsCell = cellType<NetbackStats>("netback-stats", {
-  provenance: ["rx_gso_checksum_fixup", "tx_zerocopy_sent", "tx_zerocopy_success", "tx_zerocopy_fail", "tx_frag_overflow"],
+  provenance: [
+    "rx_gso_checksum_fixup",
+    "tx_zerocopy_sent",
+    "tx_zerocopy_success",
+    "tx_zerocopy_fail",
+    "tx_frag_overflow",
+  ],
 });

@@ -24,7 +24,10 @@ export const unregisterHotplugStatusWatch = routine(
       l.has = must(host, netbackCell, l.device).haveHotplugStatusWatch;
     }),
     when("has one", (l) => l.has, [
-      call("unregister_xenbus_watch", unregisterXenbusWatch, (l) => ({ domid: l.domid, token: token(l.device) })),
+      call("unregister_xenbus_watch", unregisterXenbusWatch, (l) => ({
+        domid: l.domid,
+        token: token(l.device),
+      })),
       step("have_hotplug_status_watch = 0", (host, l) => {
         host.edit(netbackCell, l.device).haveHotplugStatusWatch = false;
       }),
@@ -35,15 +38,26 @@ export const unregisterHotplugStatusWatch = routine(
 /** The script has run, or something else happened to its node: what waited for it is shown now. */
 const hotplugStatusChanged = routine(
   "hotplug_status_changed [xen_netback]",
-  (a: WatchEvent) => ({ device: a.owner, domid: a.domid, nodename: "", status: null as string | null, state: 0 }),
+  (a: WatchEvent) => ({
+    device: a.owner,
+    domid: a.domid,
+    nodename: "",
+    status: null as string | null,
+    state: 0,
+  }),
   ({ step, call, when }) => [
     step("be->dev", (host, l) => {
       l.nodename = deviceOf(host, l.device).nodename;
       l.state = must(host, netbackCell, l.device).state;
     }),
-    call("xenbus_read", xenbusReadOptional, (l) => ({ domid: l.domid, dir: l.nodename, name: "hotplug-status" }), (l, status) => {
-      l.status = status;
-    }),
+    call(
+      "xenbus_read",
+      xenbusReadOptional,
+      (l) => ({ domid: l.domid, dir: l.nodename, name: "hotplug-status" }),
+      (l, status) => {
+        l.status = status;
+      },
+    ),
     when("connected", (l) => l.status === "connected", [
       call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: l.state })),
       call("unregister_hotplug_status_watch", unregisterHotplugStatusWatch, sameDevice),

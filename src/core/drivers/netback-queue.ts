@@ -31,7 +31,13 @@ function kernel(domid: number, name: string): { domid: number; process: string }
   return { domid, process: `kernel ${name}` };
 }
 
-function mapRing(host: Host, domid: number, name: string, frontend: number, ref: number): MappedRing | Failure {
+function mapRing(
+  host: Host,
+  domid: number,
+  name: string,
+  frontend: number,
+  ref: number,
+): MappedRing | Failure {
   const mapped = mapGrantRef(host, kernel(domid, name), { domid: frontend, ref });
   return mapped.status === GrantStatus.okay ? { handle: mapped.handle, mfn: mapped.mfn } : fail("EINVAL");
 }
@@ -41,7 +47,13 @@ function unmapRing(host: Host, domid: number, name: string, ring: MappedRing): v
 }
 
 /** Maps a queue's rings, binds its ports, starts its threads. What was done is undone where something fails. */
-export function xenvifConnectData(host: Host, domid: number, device: string, at: number, offer: QueueOffer): void | Failure {
+export function xenvifConnectData(
+  host: Host,
+  domid: number,
+  device: string,
+  at: number,
+  offer: QueueOffer,
+): void | Failure {
   const vif = must(host, netbackCell, device);
   const name = `${vif.name}-q${at}`;
   const txRing = mapRing(host, domid, vif.name, vif.frontend, offer.txRef);
@@ -60,11 +72,22 @@ export function xenvifConnectData(host: Host, domid: number, device: string, at:
   startQueue(host, domid, `${device}/${at}`, { name, txRing, rxRing, ...ports });
 }
 
-function bindPorts(host: Host, domid: number, vif: { name: string; frontend: number }, offer: QueueOffer): { txPort: number; rxPort: number } | Failure {
-  const tx = bindInterdomain(host, kernel(domid, vif.name), { remoteDomid: vif.frontend, remotePort: offer.txPort });
+function bindPorts(
+  host: Host,
+  domid: number,
+  vif: { name: string; frontend: number },
+  offer: QueueOffer,
+): { txPort: number; rxPort: number } | Failure {
+  const tx = bindInterdomain(host, kernel(domid, vif.name), {
+    remoteDomid: vif.frontend,
+    remotePort: offer.txPort,
+  });
   if (isFailure(tx)) return tx;
   if (offer.rxPort === offer.txPort) return { txPort: tx.port, rxPort: tx.port };
-  const rx = bindInterdomain(host, kernel(domid, vif.name), { remoteDomid: vif.frontend, remotePort: offer.rxPort });
+  const rx = bindInterdomain(host, kernel(domid, vif.name), {
+    remoteDomid: vif.frontend,
+    remotePort: offer.rxPort,
+  });
   if (!isFailure(rx)) return { txPort: tx.port, rxPort: rx.port };
   close(host, kernel(domid, vif.name), { port: tx.port });
   return rx;
@@ -91,8 +114,16 @@ function startQueue(host: Host, domid: number, queue: string, made: NewQueue): v
     tx_zerocopy_fail: 0,
     tx_frag_overflow: 0,
   });
-  kthreadRun(host, domid, `${made.name}-guest-rx`, xenvifKthreadGuestRx, { domid, queue, thread: thread("guest-rx") });
-  kthreadRun(host, domid, `${made.name}-dealloc`, xenvifDeallocKthread, { domid, queue, thread: thread("dealloc") });
+  kthreadRun(host, domid, `${made.name}-guest-rx`, xenvifKthreadGuestRx, {
+    domid,
+    queue,
+    thread: thread("guest-rx"),
+  });
+  kthreadRun(host, domid, `${made.name}-dealloc`, xenvifDeallocKthread, {
+    domid,
+    queue,
+    thread: thread("dealloc"),
+  });
   kthreadRun(host, domid, `${made.name}-napi`, xenvifPoll, { domid, queue, thread: thread("napi") });
 }
 
@@ -116,26 +147,33 @@ export const xenvifDisconnectData = routine(
       vif.carrier = false;
       l.queues = Array.from({ length: vif.queues }, (_, at) => `${l.device}/${at}`);
     }),
-    each("num_queues", (l) => l.queues, (l, queue) => { l.queue = queue; }, [
-      step("xenvif_disconnect_queue", (host, l) => {
-        const { napi, rxThread, deallocThread } = must(host, netbackQueueCell, l.queue);
-        l.napi = napi;
-        l.rxThread = rxThread;
-        l.deallocThread = deallocThread;
-      }),
-      call("napi_disable", kthreadStop, (l) => ({ thread: l.napi })),
-      call("stop guest-rx", kthreadStop, (l) => ({ thread: l.rxThread })),
-      call("stop dealloc", kthreadStop, (l) => ({ thread: l.deallocThread })),
-      step("xenvif_unmap_frontend_data_rings", (host, l) => {
-        const { txRing, rxRing } = must(host, netbackQueueCell, l.queue);
-        const { name } = must(host, netbackCell, l.device);
-        unbindPorts(host, l.domid, l.queue);
-        unmapRing(host, l.domid, name, txRing);
-        unmapRing(host, l.domid, name, rxRing);
-        host.drop(netbackQueueCell, l.queue);
-        host.drop(netbackStatsCell, l.queue);
-      }),
-    ]),
+    each(
+      "num_queues",
+      (l) => l.queues,
+      (l, queue) => {
+        l.queue = queue;
+      },
+      [
+        step("xenvif_disconnect_queue", (host, l) => {
+          const { napi, rxThread, deallocThread } = must(host, netbackQueueCell, l.queue);
+          l.napi = napi;
+          l.rxThread = rxThread;
+          l.deallocThread = deallocThread;
+        }),
+        call("napi_disable", kthreadStop, (l) => ({ thread: l.napi })),
+        call("stop guest-rx", kthreadStop, (l) => ({ thread: l.rxThread })),
+        call("stop dealloc", kthreadStop, (l) => ({ thread: l.deallocThread })),
+        step("xenvif_unmap_frontend_data_rings", (host, l) => {
+          const { txRing, rxRing } = must(host, netbackQueueCell, l.queue);
+          const { name } = must(host, netbackCell, l.device);
+          unbindPorts(host, l.domid, l.queue);
+          unmapRing(host, l.domid, name, txRing);
+          unmapRing(host, l.domid, name, rxRing);
+          host.drop(netbackQueueCell, l.queue);
+          host.drop(netbackStatsCell, l.queue);
+        }),
+      ],
+    ),
     step("num_queues = 0", (host, l) => {
       host.edit(netbackCell, l.device).queues = 0;
     }),

@@ -9,7 +9,13 @@ import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
-import { GNTMAP_host_map, GNTMAP_readonly, GrantStatus, mapGrantRef, unmapGrantRef } from "../hypervisor/grant-table-op.ts";
+import {
+  GNTMAP_host_map,
+  GNTMAP_readonly,
+  GrantStatus,
+  mapGrantRef,
+  unmapGrantRef,
+} from "../hypervisor/grant-table-op.ts";
 import { consumeEvent, eventPending } from "../hypervisor/port.ts";
 import { kthreadShouldStop } from "../xenbus/kthread.ts";
 import { readU32 } from "../xenstore/wire.ts";
@@ -40,7 +46,11 @@ function forwardPacket(host: Host, domid: number, id: string, queue: NetbackQueu
   const ref = readU32(request, 0);
   const requestId = (request[8] as number) | ((request[9] as number) << 8);
   const frontend = frontendOf(queue.name);
-  const mapped = mapGrantRef(host, { domid, process: `kernel ${queue.name}` }, { domid: frontend, ref, flags: GNTMAP_host_map | GNTMAP_readonly });
+  const mapped = mapGrantRef(
+    host,
+    { domid, process: `kernel ${queue.name}` },
+    { domid: frontend, ref, flags: GNTMAP_host_map | GNTMAP_readonly },
+  );
   if (mapped.status !== GrantStatus.okay) return respond(host, domid, queue, requestId, XEN_NETIF_RSP_ERROR);
   queue.inflightPackets++;
   host.edit(netbackStatsCell, id).tx_zerocopy_sent++;
@@ -69,13 +79,14 @@ export const xenvifPoll = routine(
         const produced = requestsProduced(host.memory, found.txRing.mfn);
         const waiting = (produced - found.txReqCons) >>> 0;
         l.more = waiting > 1 && waiting <= txLayout.slots;
-        if (waiting > 0 && waiting <= txLayout.slots) forwardPacket(host, l.domid, l.queue, host.edit(netbackQueueCell, l.queue));
+        if (waiting > 0 && waiting <= txLayout.slots)
+          forwardPacket(host, l.domid, l.queue, host.edit(netbackQueueCell, l.queue));
       }),
     ]),
   ],
 );
 
-/** Whether the dealloc thread may stop: it was told to, and no packet is on its way (xenvif_dealloc_kthread_should_stop). */
+/** Whether the dealloc thread may stop: it was told to, and no packet is on its way. */
 function deallocShouldStop(cells: Cells, thread: string, queue: string): boolean {
   return kthreadShouldStop(cells, thread) && must(cells, netbackQueueCell, queue).inflightPackets === 0;
 }

@@ -11,7 +11,9 @@ import { deviceOf, sameDevice, xenbusDriver } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusDevIsOnline, xenbusSwitchState } from "../xenbus/switch-state.ts";
-import { xenbusPrintf, xenbusRead, xenbusRm, xenbusTransactionEnd, xenbusTransactionStart } from "../xenbus/xs.ts";
+import { xenbusWriteEntries } from "../xenbus/write-entries.ts";
+import type { Entry } from "../xenbus/write-entries.ts";
+import { xenbusPrintf, xenbusRead, xenbusRm } from "../xenbus/xs.ts";
 import { netDeviceCell } from "./dom0-devices.ts";
 import { netbackCell } from "./netback-cells.ts";
 import { netbackConnect, unregisterWatchers } from "./netback-connect.ts";
@@ -22,7 +24,7 @@ import { xenvifDisconnectData } from "./netback-queue.ts";
 const MAX_QUEUES = "2";
 
 /** What a backend can do, in the order in which it says so. */
-const features: readonly (readonly [name: string, value: string])[] = [
+const features: readonly Entry[] = [
   ["feature-sg", "1"],
   ["feature-gso-tcpv4", "1"],
   ["feature-gso-tcpv6", "1"],
@@ -33,7 +35,7 @@ const features: readonly (readonly [name: string, value: string])[] = [
   ["feature-multicast-control", "1"],
   ["feature-dynamic-multicast-control", "1"],
 ];
-const optional: readonly (readonly [name: string, value: string])[] = [
+const optional: readonly Entry[] = [
   ["feature-split-event-channels", "1"],
   ["multi-queue-max-queues", MAX_QUEUES],
   ["feature-ctrl-ring", "1"],
@@ -105,7 +107,12 @@ const setBackendState = routine(
 /** The frontend shows another state. */
 const frontendChanged = routine(
   "frontend_changed [xen_netback]",
-  (a: DeviceArgs & { state: number }) => ({ ...a, target: null as number | null, nodename: "", unregister: false }),
+  (a: DeviceArgs & { state: number }) => ({
+    ...a,
+    target: null as number | null,
+    nodename: "",
+    unregister: false,
+  }),
   ({ step, when, call }) => [
     step("switch", (host, l) => {
       const { Initialising, InitWait, Connected, Closing, Closed, Unknown } = XenbusState;
@@ -123,34 +130,47 @@ const frontendChanged = routine(
     when("moves", (l) => l.target !== null, [
       call("set_backend_state", setBackendState, (l) => ({ ...sameDevice(l), state: l.target as number })),
       when("closed", (l) => l.state === XenbusState.Closed, [
-        call("xenbus_dev_is_online", xenbusDevIsOnline, (l) => ({ ...sameDevice(l), nodename: l.nodename }), (l, online) => {
-          l.unregister = !online;
-        }),
+        call(
+          "xenbus_dev_is_online",
+          xenbusDevIsOnline,
+          (l) => ({ ...sameDevice(l), nodename: l.nodename }),
+          (l, online) => {
+            l.unregister = !online;
+          },
+        ),
       ]),
       when("gone", (l) => l.unregister, [call("device_unregister", deviceUnregister, sameDevice)]),
     ]),
     when("impossible", (l) => l.target === null && l.state !== XenbusState.Initialised, [
-      call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({ ...sameDevice(l), errno: "EINVAL", message: `saw state ${l.state} at frontend` })),
+      call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
+        ...sameDevice(l),
+        errno: "EINVAL",
+        message: `saw state ${l.state} at frontend`,
+      })),
     ]),
   ],
 );
 
 interface ProbeLocals extends DeviceArgs {
   nodename: string;
-  tx: number;
   name: string;
   value: string;
-  done: boolean;
   script: string;
   handle: string;
-  errno: string;
 }
 
 /** Says what the backend can do, waits for the frontend (InitWait), makes the interface. */
 const netbackProbe = routine(
   "netback_probe [xen_netback]",
-  (a: DeviceArgs): ProbeLocals => ({ ...a, nodename: "", tx: 0, name: "", value: "", done: false, script: "", handle: "", errno: "" }),
-  ({ step, call, each, repeatUntil }) => [
+  (a: DeviceArgs): ProbeLocals => ({
+    ...a,
+    nodename: "",
+    name: "",
+    value: "",
+    script: "",
+    handle: "",
+  }),
+  ({ step, call, each }) => [
     step("backend_info", (host, l) => {
       const { nodename, otherendId } = deviceOf(host, l.device);
       l.nodename = nodename;
@@ -166,27 +186,43 @@ const netbackProbe = routine(
         carrier: false,
       });
     }),
-    repeatUntil("err != -EAGAIN", (l) => l.done, [
-      call("xenbus_transaction_start", xenbusTransactionStart, (l) => ({ domid: l.domid }), (l, tx) => {
-        l.tx = tx;
-      }),
-      each("features", () => features, (l, [name, value]) => { l.name = name; l.value = value; }, [
-        call("xenbus_printf", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: l.name, value: l.value })),
-      ]),
-      call("xenbus_transaction_end", xenbusTransactionEnd, (l) => ({ domid: l.domid, tx: l.tx, abort: false }), (l, again) => {
-        l.done = !again;
-      }),
-    ]),
-    each("optional features", () => optional, (l, [name, value]) => { l.name = name; l.value = value; }, [
-      call("xenbus_printf optional", xenbusPrintf, (l) => ({ domid: l.domid, dir: l.nodename, name: l.name, value: l.value })),
-    ]),
-    call("backend_switch_state", backendSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.InitWait })),
-    call("script", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: "script" }), (l, script) => {
-      l.script = script;
-    }),
-    call("handle", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: "handle" }), (l, handle) => {
-      l.handle = handle;
-    }),
+    call("features", xenbusWriteEntries, (l) => ({ domid: l.domid, dir: l.nodename, entries: features })),
+    each(
+      "optional features",
+      () => optional,
+      (l, [name, value]) => {
+        l.name = name;
+        l.value = value;
+      },
+      [
+        call("xenbus_printf optional", xenbusPrintf, (l) => ({
+          domid: l.domid,
+          dir: l.nodename,
+          name: l.name,
+          value: l.value,
+        })),
+      ],
+    ),
+    call("backend_switch_state", backendSwitchState, (l) => ({
+      ...sameDevice(l),
+      state: XenbusState.InitWait,
+    })),
+    call(
+      "script",
+      xenbusRead,
+      (l) => ({ domid: l.domid, dir: l.nodename, name: "script" }),
+      (l, script) => {
+        l.script = script;
+      },
+    ),
+    call(
+      "handle",
+      xenbusRead,
+      (l) => ({ domid: l.domid, dir: l.nodename, name: "handle" }),
+      (l, handle) => {
+        l.handle = handle;
+      },
+    ),
     step("xenvif_alloc", (host, l) => {
       const be = host.edit(netbackCell, l.device);
       be.script = l.script;
@@ -196,16 +232,22 @@ const netbackProbe = routine(
   ],
 );
 
-const netbackRemove = routine("netback_remove [xen_netback]", (a: DeviceArgs) => ({ ...a, nodename: "" }), ({ step, call, attempt }) => [
-  step("be = dev_get_drvdata", (host, l) => {
-    l.nodename = deviceOf(host, l.device).nodename;
-  }),
-  call("unregister_hotplug_status_watch", unregisterHotplugStatusWatch, sameDevice),
-  attempt([call("xenbus_rm", xenbusRm, (l) => ({ domid: l.domid, dir: l.nodename, name: "hotplug-status" }))]).onError(() => {}, []),
-  call("xen_unregister_watchers", unregisterWatchers, sameDevice),
-  call("backend_disconnect", xenvifDisconnectData, sameDevice),
-  step("xenvif_free", (host, l) => forget(host, l.device)),
-]);
+const netbackRemove = routine(
+  "netback_remove [xen_netback]",
+  (a: DeviceArgs) => ({ ...a, nodename: "" }),
+  ({ step, call, attempt }) => [
+    step("be = dev_get_drvdata", (host, l) => {
+      l.nodename = deviceOf(host, l.device).nodename;
+    }),
+    call("unregister_hotplug_status_watch", unregisterHotplugStatusWatch, sameDevice),
+    attempt([
+      call("xenbus_rm", xenbusRm, (l) => ({ domid: l.domid, dir: l.nodename, name: "hotplug-status" })),
+    ]).onError(() => {}, []),
+    call("xen_unregister_watchers", unregisterWatchers, sameDevice),
+    call("backend_disconnect", xenvifDisconnectData, sameDevice),
+    step("xenvif_free", (host, l) => forget(host, l.device)),
+  ],
+);
 
 function forget(host: Host, device: string): void {
   const netback = host.get(netbackCell, device);
@@ -224,5 +266,4 @@ export const netback = xenbusDriver({
   allowRebind: true,
   otherendChanged: frontendChanged,
   forget,
-  resume: null,
 });

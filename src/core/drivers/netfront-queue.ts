@@ -43,7 +43,8 @@ export function disconnectBackend(host: Host, domid: number, device: string): vo
   for (let at = 0; at < queues; at++) {
     const id = `${device}/${at}`;
     const { txRing, rxRing, txPort, rxPort, txRefs, rxRefs, sent } = must(host, netfrontQueueCell, id);
-    for (const port of [txPort, rxPort]) if (evtchnPort(host, domid, port) !== undefined) close(host, { domid, process: "kernel" }, { port });
+    for (const port of [txPort, rxPort])
+      if (evtchnPort(host, domid, port) !== undefined) close(host, { domid, process: "kernel" }, { port });
     endForeignAccess(host, domid, [txRing, rxRing, ...sent.map(({ page }) => page)]);
     freeGrantReferences(host, domid, [...rxRefs, ...txRefs]);
     host.drop(netfrontQueueCell, id);

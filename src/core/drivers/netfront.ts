@@ -11,14 +11,14 @@ import type { DeviceArgs } from "../xenbus/device.ts";
 import { xenbusFrontendClosed } from "../xenbus/otherend.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
+import { xenbusWriteEntries } from "../xenbus/write-entries.ts";
+import type { Entry } from "../xenbus/write-entries.ts";
 import {
-  xenbusExists,
   xenbusPrintf,
   xenbusRead,
   xenbusReadDriverState,
+  xenbusReadOptional,
   xenbusReadUnsigned,
-  xenbusTransactionEnd,
-  xenbusTransactionStart,
 } from "../xenbus/xs.ts";
 import { onlineCpus } from "./cpus.ts";
 import { netfrontCell, netfrontQueueCell } from "./netfront-cells.ts";
@@ -29,7 +29,7 @@ const XENNET_TIMEOUT_US = 5_000_000;
 const MAX_QUEUES = 8;
 
 /** What a frontend can do, in the order in which it says so. */
-const features: readonly (readonly [name: string, value: string])[] = [
+const features: readonly Entry[] = [
   ["request-rx-copy", "1"],
   ["feature-rx-notify", "1"],
   ["feature-sg", "1"],
@@ -44,21 +44,15 @@ const fixFeatures = ["feature-sg", "feature-ipv6-csum-offload", "feature-gso-tcp
 interface TalkLocals extends DeviceArgs {
   nodename: string;
   otherend: string;
-  maxQueues: number;
-  queues: number;
+  maxQueues: string | null;
   mac: string;
   xdp: boolean;
-  multi: boolean;
-  tx: number;
-  entries: (readonly [name: string, value: string])[];
-  name: string;
-  value: string;
-  done: boolean;
+  entries: Entry[];
 }
 
 /** Nodes of one queue: beside the device's own where there is one queue, else in a directory each. */
-function queueEntries(host: Host, device: string, queues: number, multi: boolean): (readonly [string, string])[] {
-  const entries: (readonly [string, string])[] = multi ? [["multi-queue-num-queues", String(queues)]] : [];
+function queueEntries(host: Host, device: string, queues: number, multi: boolean): Entry[] {
+  const entries: Entry[] = multi ? [["multi-queue-num-queues", String(queues)]] : [];
   for (let at = 0; at < queues; at++) {
     const { txRing, rxRing, txPort, rxPort } = must(host, netfrontQueueCell, `${device}/${at}`);
     const dir = queues === 1 ? "" : `queue-${at}/`;
@@ -79,65 +73,80 @@ const talkToNetback = routine(
     ...a,
     nodename: "",
     otherend: "",
-    maxQueues: 1,
-    queues: 1,
+    maxQueues: null,
     mac: "",
     xdp: false,
-    multi: false,
-    tx: 0,
     entries: [],
-    name: "",
-    value: "",
-    done: false,
   }),
-  ({ step, call, when, each, repeatUntil }) => [
+  ({ step, call, when }) => [
     step("info", (host, l) => {
       const { nodename, otherend } = deviceOf(host, l.device);
       l.nodename = nodename;
       l.otherend = otherend ?? "";
     }),
-    call("trusted", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.nodename, name: "trusted", otherwise: 1 })),
-    call("max queues", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-max-queues", otherwise: 1 }), (l, value) => {
-      l.maxQueues = value;
-    }),
-    call("split event channels", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-split-event-channels", otherwise: 0 })),
-    call("xen_net_read_mac", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: "mac" }), (l, mac) => {
-      l.mac = mac;
-    }),
-    call("xdp headroom", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-xdp-headroom", otherwise: 0 }), (l, value) => {
-      l.xdp = value !== 0;
-    }),
+    call("trusted", xenbusReadUnsigned, (l) => ({
+      domid: l.domid,
+      dir: l.nodename,
+      name: "trusted",
+      otherwise: 1,
+    })),
+    call(
+      "max queues",
+      xenbusReadOptional,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-max-queues" }),
+      (l, value) => {
+        l.maxQueues = value;
+      },
+    ),
+    call("split event channels", xenbusReadUnsigned, (l) => ({
+      domid: l.domid,
+      dir: l.otherend,
+      name: "feature-split-event-channels",
+      otherwise: 0,
+    })),
+    call(
+      "xen_net_read_mac",
+      xenbusRead,
+      (l) => ({ domid: l.domid, dir: l.nodename, name: "mac" }),
+      (l, mac) => {
+        l.mac = mac;
+      },
+    ),
+    call(
+      "xdp headroom",
+      xenbusReadUnsigned,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-xdp-headroom", otherwise: 0 }),
+      (l, value) => {
+        l.xdp = value !== 0;
+      },
+    ),
     when("xdp", (l) => l.xdp, [
-      call("talk_to_netback_xdp", xenbusPrintf, (l) => ({ domid: l.domid, dir: l.nodename, name: "xdp-headroom", value: "0" })),
+      call("talk_to_netback_xdp", xenbusPrintf, (l) => ({
+        domid: l.domid,
+        dir: l.nodename,
+        name: "xdp-headroom",
+        value: "0",
+      })),
     ]),
     step("xennet_create_queues", (host, l) => {
       disconnectBackend(host, l.domid, l.device);
-      l.queues = Math.max(1, Math.min(l.maxQueues, MAX_QUEUES, onlineCpus(host, l.domid)));
+      const offered = Number.parseInt(l.maxQueues ?? "1", 10);
+      const queues = Math.max(1, Math.min(offered, MAX_QUEUES, onlineCpus(host, l.domid)));
       const to = deviceOf(host, l.device).otherendId;
-      for (let at = 0; at < l.queues; at++) {
+      for (let at = 0; at < queues; at++) {
         const failed = setupNetfront(host, l.domid, `${l.device}/${at}`, to);
         if (failed !== undefined) return failed;
         Object.assign(host.edit(netfrontCell, l.device), { queues: at + 1, mac: l.mac });
       }
+      l.entries = queueEntries(host, l.device, queues, l.maxQueues !== null);
       return undefined;
     }),
-    repeatUntil("again", (l) => l.done, [
-      call("xenbus_transaction_start", xenbusTransactionStart, (l) => ({ domid: l.domid }), (l, tx) => {
-        l.tx = tx;
-      }),
-      call("xenbus_exists", xenbusExists, (l) => ({ domid: l.domid, tx: 0, dir: l.otherend, name: "multi-queue-max-queues" }), (l, exists) => {
-        l.multi = exists;
-      }),
-      step("write_queue_xenstore_keys", (host, l) => {
-        l.entries = queueEntries(host, l.device, l.queues, l.multi);
-      }),
-      each("nodes", (l) => l.entries, (l, [name, value]) => { l.name = name; l.value = value; }, [
-        call("xenbus_printf", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: l.name, value: l.value })),
-      ]),
-      call("xenbus_transaction_end", xenbusTransactionEnd, (l) => ({ domid: l.domid, tx: l.tx, abort: false }), (l, again) => {
-        l.done = !again;
-      }),
-    ]),
+    call("write_queue_xenstore_keys", xenbusWriteEntries, (l) => ({
+      domid: l.domid,
+      dir: l.nodename,
+      entries: l.entries,
+      lookAt: `${l.otherend}/multi-queue-max-queues`,
+    })),
   ],
 );
 
@@ -146,9 +155,21 @@ const netdevUpdateFeatures = routine(
   "netdev_update_features",
   (a: DeviceArgs & { otherend: string }) => ({ ...a, feature: "" }),
   ({ each, call }) => [
-    each("xennet_fix_features", () => fixFeatures, (l, feature) => { l.feature = feature; }, [
-      call("xenbus_read_unsigned", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: l.feature, otherwise: 0 })),
-    ]),
+    each(
+      "xennet_fix_features",
+      () => fixFeatures,
+      (l, feature) => {
+        l.feature = feature;
+      },
+      [
+        call("xenbus_read_unsigned", xenbusReadUnsigned, (l) => ({
+          domid: l.domid,
+          dir: l.otherend,
+          name: l.feature,
+          otherwise: 0,
+        })),
+      ],
+    ),
   ],
 );
 
@@ -156,9 +177,14 @@ const xennetConnect = routine(
   "xennet_connect",
   (a: DeviceArgs & { otherend: string }) => ({ ...a, rxCopy: 0, first: false }),
   ({ call, when, step, failWith }) => [
-    call("feature-rx-copy", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-rx-copy", otherwise: 0 }), (l, value) => {
-      l.rxCopy = value;
-    }),
+    call(
+      "feature-rx-copy",
+      xenbusReadUnsigned,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-rx-copy", otherwise: 0 }),
+      (l, value) => {
+        l.rxCopy = value;
+      },
+    ),
     when("no copying backend", (l) => l.rxCopy === 0, [failWith("ENODEV", "ENODEV")]),
     call("talk_to_netback", talkToNetback, sameDevice),
     call("netdev_update_features", netdevUpdateFeatures, (l) => ({ ...sameDevice(l), otherend: l.otherend })),
@@ -194,51 +220,84 @@ const netbackChanged = routine(
     when("InitWait", (l) => l.state === XenbusState.InitWait && l.ours === XenbusState.Initialising, [
       attempt([
         call("xennet_connect", xennetConnect, (l) => ({ ...sameDevice(l), otherend: l.otherend })),
-        call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Connected })),
+        call("xenbus_switch_state", xenbusSwitchState, (l) => ({
+          ...sameDevice(l),
+          state: XenbusState.Connected,
+        })),
       ]).onError(
         (l, errno) => {
           l.errno = errno;
         },
-        [call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({ ...sameDevice(l), errno: l.errno, message: "connecting" }))],
+        [
+          call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
+            ...sameDevice(l),
+            errno: l.errno,
+            message: "connecting",
+          })),
+        ],
       ),
     ]),
-    when("Closing or Closed", (l) => l.state === XenbusState.Closing || (l.state === XenbusState.Closed && l.ours !== XenbusState.Closed), [
-      call("xenbus_frontend_closed", xenbusFrontendClosed, sameDevice),
-    ]),
+    when(
+      "Closing or Closed",
+      (l) =>
+        l.state === XenbusState.Closing || (l.state === XenbusState.Closed && l.ours !== XenbusState.Closed),
+      [call("xenbus_frontend_closed", xenbusFrontendClosed, sameDevice)],
+    ),
   ],
 );
 
 /** Waits until the backend shows one of the states, looking once for each as the real condition does. */
 const awaitBackend = routine(
   "wait_event_timeout",
-  (a: { domid: number; path: string; states: readonly number[]; wanted: boolean }) => ({ ...a, checked: 0, state: 0, met: false }),
+  (a: { domid: number; path: string; states: readonly number[]; wanted: boolean }) => ({
+    ...a,
+    checked: 0,
+    state: 0,
+    met: false,
+  }),
   ({ each, call, when, repeatUntil, sleep }) => [
     repeatUntil("ret", (l) => l.met, [
-      each("condition", (l) => l.states, (l, state) => { l.checked = state; }, [
-        when("undecided", (l) => l.wanted ? !l.met : l.checked === l.states[0] || l.met, [
-          call("xenbus_read_driver_state", xenbusReadDriverState, (l) => ({ domid: l.domid, path: l.path }), (l, state) => {
-            l.met = l.wanted === (state === l.checked);
-          }),
-        ]),
-      ]),
+      each(
+        "condition",
+        (l) => l.states,
+        (l, state) => {
+          l.checked = state;
+        },
+        [
+          when("undecided", (l) => (l.wanted ? !l.met : l.checked === l.states[0] || l.met), [
+            call(
+              "xenbus_read_driver_state",
+              xenbusReadDriverState,
+              (l) => ({ domid: l.domid, path: l.path }),
+              (l, state) => {
+                l.met = l.wanted === (state === l.checked);
+              },
+            ),
+          ]),
+        ],
+      ),
       when("time-out", (l) => !l.met, [sleep("schedule_timeout", () => XENNET_TIMEOUT_US)]),
     ]),
   ],
 );
 
 /** Makes the interface. It connects when its backend waits for it. */
-const netfrontProbe = routine("netfront_probe [xen_netfront]", (a: DeviceArgs) => ({ ...a, otherend: "" }), ({ step, call }) => [
-  step("xennet_create_dev", (host, l) => {
-    host.add(netfrontCell, l.device, { mac: "", queues: 0, carrier: false, registered: false });
-    l.otherend = deviceOf(host, l.device).otherend ?? "";
-  }),
-  call("wait for a backend", awaitBackend, (l) => ({
-    domid: l.domid,
-    path: l.otherend,
-    states: [XenbusState.Closed, XenbusState.Unknown],
-    wanted: false,
-  })),
-]);
+const netfrontProbe = routine(
+  "netfront_probe [xen_netfront]",
+  (a: DeviceArgs) => ({ ...a, otherend: "" }),
+  ({ step, call }) => [
+    step("xennet_create_dev", (host, l) => {
+      host.add(netfrontCell, l.device, { mac: "", queues: 0, carrier: false, registered: false });
+      l.otherend = deviceOf(host, l.device).otherend ?? "";
+    }),
+    call("wait for a backend", awaitBackend, (l) => ({
+      domid: l.domid,
+      path: l.otherend,
+      states: [XenbusState.Closed, XenbusState.Unknown],
+      wanted: false,
+    })),
+  ],
+);
 
 /** Asks the backend to close, and waits until it has or is gone. */
 const xennetBusClose = routine(
@@ -248,9 +307,14 @@ const xennetBusClose = routine(
     step("dev->otherend", (host, l) => {
       l.otherend = deviceOf(host, l.device).otherend ?? "";
     }),
-    call("closed?", xenbusReadDriverState, (l) => ({ domid: l.domid, path: l.otherend }), (l, state) => {
-      l.state = state;
-    }),
+    call(
+      "closed?",
+      xenbusReadDriverState,
+      (l) => ({ domid: l.domid, path: l.otherend }),
+      (l, state) => {
+        l.state = state;
+      },
+    ),
     when("not closed", (l) => l.state !== XenbusState.Closed, [
       call("Closing", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Closing })),
       call("wait for Closing", awaitBackend, (l) => ({
@@ -259,9 +323,14 @@ const xennetBusClose = routine(
         states: [XenbusState.Closing, XenbusState.Closed, XenbusState.Unknown],
         wanted: true,
       })),
-      call("closed now?", xenbusReadDriverState, (l) => ({ domid: l.domid, path: l.otherend }), (l, state) => {
-        l.state = state;
-      }),
+      call(
+        "closed now?",
+        xenbusReadDriverState,
+        (l) => ({ domid: l.domid, path: l.otherend }),
+        (l, state) => {
+          l.state = state;
+        },
+      ),
       when("still not closed", (l) => l.state !== XenbusState.Closed, [
         call("Closed", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Closed })),
         call("wait for Closed", awaitBackend, (l) => ({
@@ -275,17 +344,17 @@ const xennetBusClose = routine(
   ],
 );
 
-const netfrontRemove = routine("xennet_remove [xen_netfront]", (a: DeviceArgs) => ({ ...a }), ({ call, step }) => [
-  call("xennet_bus_close", xennetBusClose, sameDevice),
-  step("xennet_disconnect_backend", (host, l) => {
-    disconnectBackend(host, l.domid, l.device);
-    host.drop(netfrontCell, l.device);
-  }),
-]);
-
-const netfrontResume = routine("netfront_resume [xen_netfront]", (a: DeviceArgs) => ({ ...a }), ({ step }) => [
-  step("xennet_disconnect_backend", (host, l) => disconnectBackend(host, l.domid, l.device)),
-]);
+const netfrontRemove = routine(
+  "xennet_remove [xen_netfront]",
+  (a: DeviceArgs) => ({ ...a }),
+  ({ call, step }) => [
+    call("xennet_bus_close", xennetBusClose, sameDevice),
+    step("xennet_disconnect_backend", (host, l) => {
+      disconnectBackend(host, l.domid, l.device);
+      host.drop(netfrontCell, l.device);
+    }),
+  ],
+);
 
 function forget(host: Host, device: string): void {
   const netfront = host.get(netfrontCell, device);
@@ -304,6 +373,4 @@ export const netfront = xenbusDriver({
   allowRebind: false,
   otherendChanged: netbackChanged,
   forget,
-  resume: netfrontResume,
 });
-

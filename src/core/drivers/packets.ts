@@ -37,18 +37,27 @@ export function interfaceOf(queue: string): string {
   return `vif${domid}.${handle}`;
 }
 
-const skbLife = routine("skb", (a: { skb: string; queue: string }) => ({ ...a }), ({ sleep, waitFor, step }) => [
-  sleep("dev_hard_start_xmit", () => PACKET_US),
-  waitFor("sk_buff on hold", (host, l) => !isHeld(host, l.queue)),
-  step("kfree_skb", (host, l) => {
-    const { queue, handle, requestId } = must(host, skbCell, l.skb);
-    host.drop(skbCell, l.skb);
-    xenvifZerocopyCallback(host, queue, { handle, requestId }, true);
-  }),
-]);
+const skbLife = routine(
+  "skb",
+  (a: { skb: string; queue: string }) => ({ ...a }),
+  ({ sleep, waitFor, step }) => [
+    sleep("dev_hard_start_xmit", () => PACKET_US),
+    waitFor("sk_buff on hold", (host, l) => !isHeld(host, l.queue)),
+    step("kfree_skb", (host, l) => {
+      const { queue, handle, requestId } = must(host, skbCell, l.skb);
+      host.drop(skbCell, l.skb);
+      xenvifZerocopyCallback(host, queue, { handle, requestId }, true);
+    }),
+  ],
+);
 
 /** Hands a packet on to the bridge and whatever is behind it. */
-export function sendSkb(host: Host, domid: number, queue: string, packet: { handle: number; requestId: number }): void {
+export function sendSkb(
+  host: Host,
+  domid: number,
+  queue: string,
+  packet: { handle: number; requestId: number },
+): void {
   const skb = `${interfaceOf(queue)}/${packet.handle}`;
   host.add(skbCell, skb, { queue, ...packet });
   spawnThread(host, `dom${domid}/skb/${skb}`, skbLife, { skb, queue }, { kind: "kthread", domid });

@@ -34,7 +34,8 @@ function topmost(host: Host, domid: number, count: number): GuestPage[] {
   const found: GuestPage[] = [];
   for (const { start, count: size, value } of [...runsOf(host, ownedFrames(domid))].toReversed()) {
     for (let at = size - 1; at >= 0 && found.length < count; at--) {
-      if (!mfns.includes(start + at)) found.push({ mfn: start + at, gfn: translated ? value + at : start + at });
+      if (!mfns.includes(start + at))
+        found.push({ mfn: start + at, gfn: translated ? value + at : start + at });
     }
   }
   return found;

@@ -49,13 +49,25 @@ function slot({ slotBytes, slots }: RingLayout, index: number): number {
 }
 
 /** Writes the request of that index and produces it. */
-export function produceRequest(memory: Memory, mfn: number, layout: RingLayout, index: number, bytes: Uint8Array): void {
+export function produceRequest(
+  memory: Memory,
+  mfn: number,
+  layout: RingLayout,
+  index: number,
+  bytes: Uint8Array,
+): void {
   memory.write(mfn, slot(layout, index), bytes);
   setIndex(memory, mfn, REQ_PROD, (index + 1) >>> 0);
 }
 
 /** Writes the response of that index and produces it. */
-export function produceResponse(memory: Memory, mfn: number, layout: RingLayout, index: number, bytes: Uint8Array): void {
+export function produceResponse(
+  memory: Memory,
+  mfn: number,
+  layout: RingLayout,
+  index: number,
+  bytes: Uint8Array,
+): void {
   memory.write(mfn, slot(layout, index), bytes);
   setIndex(memory, mfn, RSP_PROD, (index + 1) >>> 0);
 }

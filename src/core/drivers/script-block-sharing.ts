@@ -40,21 +40,46 @@ const sameVm = routine(
     otvm: "No Other Target",
   }),
   ({ call }) => [
-    call("othervm", xenstoreRead, (l) => ({ process: l.process, path: `/local/domain/${l.dom}/vm` }), (l, value) => {
-      l.othervm = value ?? l.frontendUuid;
-    }),
-    call("target", xenstoreRead, (l) => ({ process: l.process, path: `/local/domain/${l.frontendId}/target` }), (l, value) => {
-      l.target = value ?? l.target;
-    }),
-    call("targetvm", xenstoreRead, (l) => ({ process: l.process, path: `/local/domain/${l.target}/vm` }), (l, value) => {
-      l.targetvm = value ?? l.targetvm;
-    }),
-    call("otarget", xenstoreRead, (l) => ({ process: l.process, path: `/local/domain/${l.dom}/target` }), (l, value) => {
-      l.otarget = value ?? l.otarget;
-    }),
-    call("otvm", xenstoreRead, (l) => ({ process: l.process, path: `/local/domain/${l.otarget}/vm` }), (l, value) => {
-      l.otvm = value ?? l.otvm;
-    }),
+    call(
+      "othervm",
+      xenstoreRead,
+      (l) => ({ process: l.process, path: `/local/domain/${l.dom}/vm` }),
+      (l, value) => {
+        l.othervm = value ?? l.frontendUuid;
+      },
+    ),
+    call(
+      "target",
+      xenstoreRead,
+      (l) => ({ process: l.process, path: `/local/domain/${l.frontendId}/target` }),
+      (l, value) => {
+        l.target = value ?? l.target;
+      },
+    ),
+    call(
+      "targetvm",
+      xenstoreRead,
+      (l) => ({ process: l.process, path: `/local/domain/${l.target}/vm` }),
+      (l, value) => {
+        l.targetvm = value ?? l.targetvm;
+      },
+    ),
+    call(
+      "otarget",
+      xenstoreRead,
+      (l) => ({ process: l.process, path: `/local/domain/${l.dom}/target` }),
+      (l, value) => {
+        l.otarget = value ?? l.otarget;
+      },
+    ),
+    call(
+      "otvm",
+      xenstoreRead,
+      (l) => ({ process: l.process, path: `/local/domain/${l.otarget}/vm` }),
+      (l, value) => {
+        l.otvm = value ?? l.otvm;
+      },
+    ),
   ],
   (l) => {
     const uuid = l.frontendUuid.replace(/-1$/, "");
@@ -62,7 +87,7 @@ const sameVm = routine(
   },
 );
 
-/** Looks at what dom0 has mounted and at every vbd there is; the first that has the device in a way that matters counts. */
+/** Looks at what dom0 has mounted and at every vbd there is, until one has the device in a way that matters. */
 export const checkSharing = routine(
   "check_sharing",
   (a: SharingArgs) => ({
@@ -81,36 +106,80 @@ export const checkSharing = routine(
       if (mountedInDom0(host, l.numbers, l.mode)) l.found = "local";
     }),
     when("not mounted", (l) => l.found === "ok", [
-      call("xenstore-list", xenstoreList, (l) => ({ process: l.process, path: l.basePath }), (l, doms) => {
-        l.doms = doms;
-      }),
-      each("dom", (l) => l.doms, (l, dom) => { l.dom = dom; }, [
-        when("looking", (l) => l.found === "ok", [
-          call("xenstore-list dom", xenstoreList, (l) => ({ process: l.process, path: `${l.basePath}/${l.dom}` }), (l, devs) => {
-            l.devs = devs;
-          }),
-          each("dev", (l) => l.devs, (l, dev) => { l.dev = dev; }, [
-            when("still looking", (l) => l.found === "ok", [
-              call("physical-device", xenstoreRead, (l) => ({ process: l.process, path: `${l.basePath}/${l.dom}/${l.dev}/physical-device` }), (l, theirs) => {
-                l.theirs = theirs;
-                l.theirMode = "w";
-              }),
-              when("the same device", (l) => l.theirs !== null && l.numbers.includes(l.theirs), [
-                when("read only", (l) => l.mode !== "w", [
-                  call("mode", xenstoreRead, (l) => ({ process: l.process, path: `${l.basePath}/${l.dom}/${l.dev}/mode` }), (l, mode) => {
-                    l.theirMode = mode ?? "";
-                  }),
+      call(
+        "xenstore-list",
+        xenstoreList,
+        (l) => ({ process: l.process, path: l.basePath }),
+        (l, doms) => {
+          l.doms = doms;
+        },
+      ),
+      each(
+        "dom",
+        (l) => l.doms,
+        (l, dom) => {
+          l.dom = dom;
+        },
+        [
+          when("looking", (l) => l.found === "ok", [
+            call(
+              "xenstore-list dom",
+              xenstoreList,
+              (l) => ({ process: l.process, path: `${l.basePath}/${l.dom}` }),
+              (l, devs) => {
+                l.devs = devs;
+              },
+            ),
+            each(
+              "dev",
+              (l) => l.devs,
+              (l, dev) => {
+                l.dev = dev;
+              },
+              [
+                when("still looking", (l) => l.found === "ok", [
+                  call(
+                    "physical-device",
+                    xenstoreRead,
+                    (l) => ({ process: l.process, path: `${l.basePath}/${l.dom}/${l.dev}/physical-device` }),
+                    (l, theirs) => {
+                      l.theirs = theirs;
+                      l.theirMode = "w";
+                    },
+                  ),
+                  when("the same device", (l) => l.theirs !== null && l.numbers.includes(l.theirs), [
+                    when("read only", (l) => l.mode !== "w", [
+                      call(
+                        "mode",
+                        xenstoreRead,
+                        (l) => ({ process: l.process, path: `${l.basePath}/${l.dom}/${l.dev}/mode` }),
+                        (l, mode) => {
+                          l.theirMode = mode ?? "";
+                        },
+                      ),
+                    ]),
+                    when("writing", (l) => l.theirMode.includes("w") && !l.theirMode.includes("!"), [
+                      call(
+                        "same_vm",
+                        sameVm,
+                        ({ process, dom, frontendId, frontendUuid }) => ({
+                          process,
+                          dom,
+                          frontendId,
+                          frontendUuid,
+                        }),
+                        (l, same) => {
+                          if (!same) l.found = "guest";
+                        },
+                      ),
+                    ]),
+                  ]),
                 ]),
-                when("writing", (l) => l.theirMode.includes("w") && !l.theirMode.includes("!"), [
-                  call("same_vm", sameVm, ({ process, dom, frontendId, frontendUuid }) => ({ process, dom, frontendId, frontendUuid }), (l, same) => {
-                    if (!same) l.found = "guest";
-                  }),
-                ]),
-              ]),
-            ]),
+              ],
+            ),
           ]),
-        ]),
-      ]),
+        ],
+      ),
     ]),
   ],
   (l) => l.found,

@@ -47,11 +47,15 @@ function findType(host: Host, l: BlockLocals): void {
 
 /** What do_ebusy says of a device or a file that others use. */
 function busyMessage(l: BlockLocals, user: "local" | "guest"): string {
-  const what = l.truetype === "phy" ? `Device ${l.dev} is mounted ` : `File ${l.params} is loopback-mounted through ${l.numbers.join(",")},\nwhich is mounted `;
+  const what =
+    l.truetype === "phy"
+      ? `Device ${l.dev} is mounted `
+      : `File ${l.params} is loopback-mounted through ${l.numbers.join(",")},\nwhich is mounted `;
   const write = canonicalMode(l.mode) === "w";
   const where = user === "guest" ? "a guest " : "the privileged ";
   const when = user === "guest" ? "now" : "by a guest";
-  return `${what}${write ? "" : "read-write "}in ${where}domain,\nand so cannot be mounted ${write ? "" : "read-only "}${when}.`;
+  const [theirs, ours] = write ? ["", ""] : ["read-write ", "read-only "];
+  return `${what}${theirs}in ${where}domain,\nand so cannot be mounted ${ours}${when}.`;
 }
 
 function useLoop(host: Host, l: BlockLocals): void {
@@ -60,17 +64,21 @@ function useLoop(host: Host, l: BlockLocals): void {
 }
 
 /** Writes what blkback waits for. */
-const writeDev = routine("write_dev", (a: { process: string; xenbusPath: string; dev: string; number: string }) => ({ ...a }), ({ call }) => [
-  call("physical-device", xenstoreWrite, (l) => ({
-    process: l.process,
-    entries: [[`${l.xenbusPath}/physical-device`, l.number]] as const,
-  })),
-  call("physical-device-path", xenstoreWrite, (l) => ({
-    process: l.process,
-    entries: [[`${l.xenbusPath}/physical-device-path`, l.dev]] as const,
-  })),
-  call("success", success, (l) => ({ process: l.process, xenbusPath: l.xenbusPath })),
-]);
+const writeDev = routine(
+  "write_dev",
+  (a: { process: string; xenbusPath: string; dev: string; number: string }) => ({ ...a }),
+  ({ call }) => [
+    call("physical-device", xenstoreWrite, (l) => ({
+      process: l.process,
+      entries: [[`${l.xenbusPath}/physical-device`, l.number]] as const,
+    })),
+    call("physical-device-path", xenstoreWrite, (l) => ({
+      process: l.process,
+      entries: [[`${l.xenbusPath}/physical-device-path`, l.dev]] as const,
+    })),
+    call("success", success, (l) => ({ process: l.process, xenbusPath: l.xenbusPath })),
+  ],
+);
 
 const sharingArgs = (l: BlockLocals): Parameters<typeof checkSharing.locals>[0] => ({
   process: l.process,
@@ -81,45 +89,74 @@ const sharingArgs = (l: BlockLocals): Parameters<typeof checkSharing.locals>[0] 
   frontendUuid: l.frontendUuid,
 });
 
-const addPhysical = routine("block add phy", (a: BlockLocals) => ({ ...a }), ({ step, call, when }) => [
-  step("expand_dev", (host, l) => {
-    l.dev = l.params;
-    l.number = host.get(blockNodeCell, l.dev)?.number ?? "";
-    l.numbers = [l.number];
-  }),
-  when("must not be shared", (l) => canonicalMode(l.mode) !== "!", [
-    call("check_device_sharing", checkSharing, sharingArgs, (l, user) => {
-      if (user !== "ok") l.message = busyMessage(l, user);
-      l.why = "busy";
+const addPhysical = routine(
+  "block add phy",
+  (a: BlockLocals) => ({ ...a }),
+  ({ step, call, when }) => [
+    step("expand_dev", (host, l) => {
+      l.dev = l.params;
+      l.number = host.get(blockNodeCell, l.dev)?.number ?? "";
+      l.numbers = [l.number];
     }),
-  ]),
-  when("free", (l) => l.message === null, [
-    call("write_dev", writeDev, ({ process, xenbusPath, dev, number }) => ({ process, xenbusPath, dev, number })),
-  ]),
-], (l) => l.message);
-
-const addFile = routine("block add file", (a: BlockLocals) => ({ ...a }), ({ step, call, when }) => [
-  call("state", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/state` }), (l, state) => {
-    l.state = state ?? "unknown";
-    if (l.state !== "2") l.message = `Path closed or removed during hotplug add: ${l.xenbusPath} state: ${l.state}`;
-  }),
-  when("backend waits", (l) => l.message === null, [
-    step("losetup -a", (host, l) => {
-      l.numbers = loopsOf(host, l.params);
-    }),
-    when("must not be shared", (l) => l.numbers.length > 0 && canonicalMode(l.mode) !== "!", [
-      call("check_file_sharing", checkSharing, sharingArgs, (l, user) => {
+    when("must not be shared", (l) => canonicalMode(l.mode) !== "!", [
+      call("check_device_sharing", checkSharing, sharingArgs, (l, user) => {
         if (user !== "ok") l.message = busyMessage(l, user);
         l.why = "busy";
       }),
     ]),
-  ]),
-  when("free", (l) => l.message === null, [
-    step("losetup", useLoop),
-    call("write node", xenstoreWrite, (l) => ({ process: l.process, entries: [[`${l.xenbusPath}/node`, l.dev]] as const })),
-    call("write_dev", writeDev, ({ process, xenbusPath, dev, number }) => ({ process, xenbusPath, dev, number })),
-  ]),
-], (l) => ({ message: l.message, why: l.why }));
+    when("free", (l) => l.message === null, [
+      call("write_dev", writeDev, ({ process, xenbusPath, dev, number }) => ({
+        process,
+        xenbusPath,
+        dev,
+        number,
+      })),
+    ]),
+  ],
+  (l) => l.message,
+);
+
+const addFile = routine(
+  "block add file",
+  (a: BlockLocals) => ({ ...a }),
+  ({ step, call, when }) => [
+    call(
+      "state",
+      xenstoreRead,
+      (l) => ({ process: l.process, path: `${l.xenbusPath}/state` }),
+      (l, state) => {
+        l.state = state ?? "unknown";
+        if (l.state !== "2")
+          l.message = `Path closed or removed during hotplug add: ${l.xenbusPath} state: ${l.state}`;
+      },
+    ),
+    when("backend waits", (l) => l.message === null, [
+      step("losetup -a", (host, l) => {
+        l.numbers = loopsOf(host, l.params);
+      }),
+      when("must not be shared", (l) => l.numbers.length > 0 && canonicalMode(l.mode) !== "!", [
+        call("check_file_sharing", checkSharing, sharingArgs, (l, user) => {
+          if (user !== "ok") l.message = busyMessage(l, user);
+          l.why = "busy";
+        }),
+      ]),
+    ]),
+    when("free", (l) => l.message === null, [
+      step("losetup", useLoop),
+      call("write node", xenstoreWrite, (l) => ({
+        process: l.process,
+        entries: [[`${l.xenbusPath}/node`, l.dev]] as const,
+      })),
+      call("write_dev", writeDev, ({ process, xenbusPath, dev, number }) => ({
+        process,
+        xenbusPath,
+        dev,
+        number,
+      })),
+    ]),
+  ],
+  (l) => ({ message: l.message, why: l.why }),
+);
 
 /** The script; its exit status. */
 export const blockScript = routine(
@@ -145,51 +182,96 @@ export const blockScript = routine(
   }),
   ({ step, call, when, locked }) => [
     call("type", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/type` })),
-    call("params", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/params` }), (l, params) => {
-      l.params = params ?? "";
-    }),
-    call("mode", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/mode` }), (l, mode) => {
-      l.mode = mode ?? "";
-    }),
+    call(
+      "params",
+      xenstoreRead,
+      (l) => ({ process: l.process, path: `${l.xenbusPath}/params` }),
+      (l, params) => {
+        l.params = params ?? "";
+      },
+    ),
+    call(
+      "mode",
+      xenstoreRead,
+      (l) => ({ process: l.process, path: `${l.xenbusPath}/mode` }),
+      (l, mode) => {
+        l.mode = mode ?? "";
+      },
+    ),
     step("truetype", findType),
     when("add", (l) => l.command === "add", [
-      call("physical-device", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/physical-device` }), (l, physical) => {
-        l.physical = physical;
-      }),
+      call(
+        "physical-device",
+        xenstoreRead,
+        (l) => ({ process: l.process, path: `${l.xenbusPath}/physical-device` }),
+        (l, physical) => {
+          l.physical = physical;
+        },
+      ),
       when("not there yet", (l) => l.physical === null, [
-        call("frontend-id", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/frontend-id` }), (l, id) => {
-          l.frontendId = id ?? "";
-        }),
-        call("frontend's vm", xenstoreRead, (l) => ({ process: l.process, path: `/local/domain/${l.frontendId}/vm` }), (l, uuid) => {
-          l.frontendUuid = uuid ?? "unknown";
-        }),
+        call(
+          "frontend-id",
+          xenstoreRead,
+          (l) => ({ process: l.process, path: `${l.xenbusPath}/frontend-id` }),
+          (l, id) => {
+            l.frontendId = id ?? "";
+          },
+        ),
+        call(
+          "frontend's vm",
+          xenstoreRead,
+          (l) => ({ process: l.process, path: `/local/domain/${l.frontendId}/vm` }),
+          (l, uuid) => {
+            l.frontendUuid = uuid ?? "unknown";
+          },
+        ),
         locked("block", () => "/var/run/xen-hotplug/block", [
           when("phy", (l) => l.truetype === "phy", [
-            call("phy)", addPhysical, (l) => l, (l, message) => {
-              l.message = message;
-              l.why = "busy";
-            }),
+            call(
+              "phy)",
+              addPhysical,
+              (l) => l,
+              (l, message) => {
+                l.message = message;
+                l.why = "busy";
+              },
+            ),
           ]),
           when("file", (l) => l.truetype === "file", [
-            call("file)", addFile, (l) => l, (l, { message, why }) => {
-              l.message = message;
-              l.why = why;
-            }),
+            call(
+              "file)",
+              addFile,
+              (l) => l,
+              (l, { message, why }) => {
+                l.message = message;
+                l.why = why;
+              },
+            ),
           ]),
           when("neither", (l) => l.truetype === "", [
             call("success", success, (l) => ({ process: l.process, xenbusPath: l.xenbusPath })),
           ]),
         ]),
         when("failed", (l) => l.message !== null, [
-          call("fatal", fatal, (l) => ({ process: l.process, xenbusPath: l.xenbusPath, message: l.message ?? "", status: l.why })),
+          call("fatal", fatal, (l) => ({
+            process: l.process,
+            xenbusPath: l.xenbusPath,
+            message: l.message ?? "",
+            status: l.why,
+          })),
         ]),
       ]),
     ]),
     when("remove file", (l) => l.command === "remove" && l.truetype === "file", [
       locked("block again", () => "/var/run/xen-hotplug/block", [
-        call("node", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/node` }), (l, node) => {
-          l.node = node;
-        }),
+        call(
+          "node",
+          xenstoreRead,
+          (l) => ({ process: l.process, path: `${l.xenbusPath}/node` }),
+          (l, node) => {
+            l.node = node;
+          },
+        ),
         step("losetup -d", (host, l) => losetupDelete(host, l.node ?? "")),
       ]),
     ]),

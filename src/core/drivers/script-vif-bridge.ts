@@ -54,17 +54,32 @@ export const vifBridgeScript = routine(
   ({ step, call, when }) => [
     call("vifname", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/vifname` })),
     call("ip", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/ip` })),
-    call("bridge", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/bridge` }), (l, bridge) => {
-      l.bridge = bridge;
-    }),
+    call(
+      "bridge",
+      xenstoreRead,
+      (l) => ({ process: l.process, path: `${l.xenbusPath}/bridge` }),
+      (l, bridge) => {
+        l.bridge = bridge;
+      },
+    ),
     step("ip link show dev $bridge", findBridge),
     when("no bridge", (l) => l.error !== null, [
-      call("fatal", fatal, (l) => ({ process: l.process, xenbusPath: l.xenbusPath, message: l.error ?? "", status: "error" as const })),
+      call("fatal", fatal, (l) => ({
+        process: l.process,
+        xenbusPath: l.xenbusPath,
+        message: l.error ?? "",
+        status: "error" as const,
+      })),
     ]),
     when("online", (l) => l.error === null && l.command === "online", [
-      call("mtu", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/mtu` }), (l, mtu) => {
-        l.mtu = mtu;
-      }),
+      call(
+        "mtu",
+        xenstoreRead,
+        (l) => ({ process: l.process, path: `${l.xenbusPath}/mtu` }),
+        (l, mtu) => {
+          l.mtu = mtu;
+        },
+      ),
       step("set_mtu", (host, l) => {
         l.mtu ??= String(host.get(bridgeCell, l.bridge as string)?.mtu ?? "");
         joinBridge(host, l);

@@ -33,9 +33,13 @@ export const fatal = routine(
 );
 
 /** Tells that the device is in place. */
-export const success = routine("success", (a: { process: string; xenbusPath: string }) => ({ ...a }), ({ call }) => [
-  call("xenstore_write", xenstoreWrite, (l) => ({
-    process: l.process,
-    entries: [[`${l.xenbusPath}/hotplug-status`, "connected"]] as const,
-  })),
-]);
+export const success = routine(
+  "success",
+  (a: { process: string; xenbusPath: string }) => ({ ...a }),
+  ({ call }) => [
+    call("xenstore_write", xenstoreWrite, (l) => ({
+      process: l.process,
+      entries: [[`${l.xenbusPath}/hotplug-status`, "connected"]] as const,
+    })),
+  ],
+);

@@ -28,9 +28,14 @@ export const xenstoreRead = routine(
   (a: Command) => ({ process: `${a.process}/xenstore-read`, path: a.path, value: null as string | null }),
   ({ step, call }) => [
     step("xs_open", open),
-    call("xs_read", xsReadNode, (l) => ({ process: l.process, path: l.path }), (l, value) => {
-      l.value = value;
-    }),
+    call(
+      "xs_read",
+      xsReadNode,
+      (l) => ({ process: l.process, path: l.path }),
+      (l, value) => {
+        l.value = value;
+      },
+    ),
     step("xs_close", (host, l) => xsClose(host, l.process)),
   ],
   (l) => l.value,
@@ -48,13 +53,26 @@ export const xenstoreWrite = routine(
   }),
   ({ step, each, attempt, call }) => [
     step("xs_open", open),
-    each("entries", (l) => l.entries, (l, [path, value]) => { l.path = path; l.value = value; }, [
-      attempt([
-        call("xs_write", xsTalk, (l) => ({ process: l.process, t: 0, op: "WRITE" as const, payload: `${l.path}\0${l.value}` })),
-      ]).onError((l) => {
-        l.failed = true;
-      }, []),
-    ]),
+    each(
+      "entries",
+      (l) => l.entries,
+      (l, [path, value]) => {
+        l.path = path;
+        l.value = value;
+      },
+      [
+        attempt([
+          call("xs_write", xsTalk, (l) => ({
+            process: l.process,
+            t: 0,
+            op: "WRITE" as const,
+            payload: `${l.path}\0${l.value}`,
+          })),
+        ]).onError((l) => {
+          l.failed = true;
+        }, []),
+      ],
+    ),
     step("xs_close", (host, l) => xsClose(host, l.process)),
   ],
   (l) => !l.failed,
@@ -75,13 +93,28 @@ export const xenstoreList = routine(
           l.t = Number.parseInt(reply, 10);
         },
       ),
-      call("xs_directory", xsTalk, (l) => ({ process: l.process, t: l.t, op: "DIRECTORY" as const, payload: `${l.path}\0` }), (l, reply) => {
-        l.names = reply.split("\0").filter((name) => name !== "");
-      }),
-      call("xs_transaction_end", xsTalk, (l) => ({ process: l.process, t: l.t, op: "TRANSACTION_END" as const, payload: "T\0" })),
+      call(
+        "xs_directory",
+        xsTalk,
+        (l) => ({ process: l.process, t: l.t, op: "DIRECTORY" as const, payload: `${l.path}\0` }),
+        (l, reply) => {
+          l.names = reply.split("\0").filter((name) => name !== "");
+        },
+      ),
+      call("xs_transaction_end", xsTalk, (l) => ({
+        process: l.process,
+        t: l.t,
+        op: "TRANSACTION_END" as const,
+        payload: "T\0",
+      })),
     ]).onError(() => {}, [
       attempt([
-        call("abort", xsTalk, (l) => ({ process: l.process, t: l.t, op: "TRANSACTION_END" as const, payload: "F\0" })),
+        call("abort", xsTalk, (l) => ({
+          process: l.process,
+          t: l.t,
+          op: "TRANSACTION_END" as const,
+          payload: "F\0",
+        })),
       ]).onError(() => {}, []),
     ]),
     step("xs_close", (host, l) => xsClose(host, l.process)),

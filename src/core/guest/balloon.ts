@@ -30,7 +30,7 @@ export interface Balloon {
 
 export const balloonCell = cellType<Balloon>("balloon");
 
-/** Sets the target, which is in KiB. The first time a translated guest learns what the target counts beside its own pages. */
+/** Sets the target, in KiB. At first a translated guest learns what the target counts beside its own pages. */
 function setNewTarget(host: Host, domid: number, target: string, staticMax: string | null): void {
   const balloon = host.edit(balloonCell, domid);
   const pages = (kib: string): number => Math.floor(Number.parseInt(kib, 10) / 4);
@@ -43,22 +43,39 @@ function setNewTarget(host: Host, domid: number, target: string, staticMax: stri
 /** The callback of the watch on `memory/target`. */
 const watchTarget = routine(
   "watch_target",
-  (a: WatchEvent) => ({ domid: a.domid, target: null as string | null, staticMax: null as string | null, first: false }),
+  (a: WatchEvent) => ({
+    domid: a.domid,
+    target: null as string | null,
+    staticMax: null as string | null,
+    first: false,
+  }),
   ({ step, call, when }) => [
-    call("xenbus_scanf", xenbusReadOptional, (l) => ({ domid: l.domid, dir: "memory", name: "target" }), (l, value) => {
-      l.target = value;
-    }),
+    call(
+      "xenbus_scanf",
+      xenbusReadOptional,
+      (l) => ({ domid: l.domid, dir: "memory", name: "target" }),
+      (l, value) => {
+        l.target = value;
+      },
+    ),
     when("a number", (l) => l.target !== null && /^\d+/.test(l.target), [
       step("watch_fired", (host, l) => {
         l.first = !must(host, balloonCell, l.domid).watchFired;
         if (l.first) host.edit(balloonCell, l.domid).watchFired = true;
       }),
       when("first", (l) => l.first, [
-        call("static-max", xenbusReadOptional, (l) => ({ domid: l.domid, dir: "memory", name: "static-max" }), (l, value) => {
-          l.staticMax = value;
-        }),
+        call(
+          "static-max",
+          xenbusReadOptional,
+          (l) => ({ domid: l.domid, dir: "memory", name: "static-max" }),
+          (l, value) => {
+            l.staticMax = value;
+          },
+        ),
       ]),
-      step("balloon_set_new_target", (host, l) => setNewTarget(host, l.domid, l.target as string, l.first ? (l.staticMax ?? l.target) : null)),
+      step("balloon_set_new_target", (host, l) =>
+        setNewTarget(host, l.domid, l.target as string, l.first ? (l.staticMax ?? l.target) : null),
+      ),
     ]),
   ],
 );
@@ -90,18 +107,33 @@ const balloonThread = routine(
   ],
 );
 
-/** Starts the balloon of a kernel that has so many pages. */
-export function startBalloon(host: Host, domid: number, pages: number): void {
-  host.add(balloonCell, domid, { currentPages: pages, targetPages: pages, targetDiff: 0, ballooned: [], watchFired: false });
+/** Runs a balloon that counts what it is given. */
+export function runBalloon(host: Host, domid: number, balloon: Balloon): void {
+  host.add(balloonCell, domid, balloon);
   kthreadRun(host, domid, "xen-balloon", balloonThread, { domid });
 }
 
+/** Starts the balloon of a kernel that has so many pages. */
+export function startBalloon(host: Host, domid: number, pages: number): void {
+  runBalloon(host, domid, {
+    currentPages: pages,
+    targetPages: pages,
+    targetDiff: 0,
+    ballooned: [],
+    watchFired: false,
+  });
+}
+
 /** Watches `memory/target`. */
-export const balloonInitWatcher = routine("balloon_init_watcher", (a: { domid: number }) => ({ ...a }), ({ call }) => [
-  call("register_xenbus_watch", registerXenbusWatch, (l) => ({
-    domid: l.domid,
-    node: "memory/target",
-    token: "target_watch",
-    callback: watchTarget.name,
-  })),
-]);
+export const balloonInitWatcher = routine(
+  "balloon_init_watcher",
+  (a: { domid: number }) => ({ ...a }),
+  ({ call }) => [
+    call("register_xenbus_watch", registerXenbusWatch, (l) => ({
+      domid: l.domid,
+      node: "memory/target",
+      token: "target_watch",
+      callback: watchTarget.name,
+    })),
+  ],
+);

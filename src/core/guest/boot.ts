@@ -31,10 +31,14 @@ function forgetGuest(host: Host, domid: number): void {
 }
 
 /** Waits for the moment from which no vCPU of the domain runs any more, and forgets its kernel. */
-const vcpusEnd = routine("vcpu_teardown", (a: { domid: number }) => ({ ...a }), ({ waitFor, step }) => [
-  waitFor("domain_kill", (host, l) => host.get(domainCell, l.domid)?.isDying !== "alive"),
-  step("vcpus are gone", (host, l) => forgetGuest(host, l.domid)),
-]);
+const vcpusEnd = routine(
+  "vcpu_teardown",
+  (a: { domid: number }) => ({ ...a }),
+  ({ waitFor, step }) => [
+    waitFor("domain_kill", (host, l) => host.get(domainCell, l.domid)?.isDying !== "alive"),
+    step("vcpus are gone", (host, l) => forgetGuest(host, l.domid)),
+  ],
+);
 
 /** The parts of a guest that do not depend on how it came into its domain. */
 export function addGuest(host: Host, info: StartInfo, bootedAt: number): void {

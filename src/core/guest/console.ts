@@ -59,9 +59,11 @@ export const hvcWrite = routine(
 );
 
 /** Prints a line of user space. */
-export const guestPrint = routine("write", (a: { domid: number; line: string }) => ({ ...a }), ({ call }) => [
-  call("hvc_write", hvcWrite, (l) => ({ domid: l.domid, text: `${l.line}\r\n` })),
-]);
+export const guestPrint = routine(
+  "write",
+  (a: { domid: number; line: string }) => ({ ...a }),
+  ({ call }) => [call("hvc_write", hvcWrite, (l) => ({ domid: l.domid, text: `${l.line}\r\n` }))],
+);
 
 /** Prints a line of the kernel with its time stamp, as one of high severity. */
 export const guestPrintk = routine(

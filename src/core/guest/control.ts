@@ -11,7 +11,12 @@ import { printk } from "../xenbus/printk.ts";
 import { registerXenbusWatch } from "../xenbus/watch.ts";
 import type { WatchEvent } from "../xenbus/xenbus.ts";
 import { systemRunning } from "../xenbus/xenbus.ts";
-import { xenbusPrintf, xenbusReadOptional, xenbusTransactionEnd, xenbusTransactionStart } from "../xenbus/xs.ts";
+import {
+  xenbusPrintf,
+  xenbusReadOptional,
+  xenbusTransactionEnd,
+  xenbusTransactionStart,
+} from "../xenbus/xs.ts";
 import { guestCell } from "./guest.ts";
 import { guestCrash, kernelDown } from "./reboot.ts";
 import { doSuspend } from "./suspend.ts";
@@ -48,19 +53,40 @@ const takeRequest = routine(
   }),
   ({ call, when, repeatUntil }) => [
     repeatUntil("again", (l) => l.done, [
-      call("xenbus_transaction_start", xenbusTransactionStart, (l) => ({ domid: l.domid }), (l, tx) => {
-        l.tx = tx;
-      }),
-      call("xenbus_read", xenbusReadOptional, (l) => ({ domid: l.domid, tx: l.tx, dir: "control", name: l.name }), (l, value) => {
-        l.value = value ?? "";
-        l.acknowledge = l.value !== "" && (l.known?.includes(l.value) ?? true);
-      }),
+      call(
+        "xenbus_transaction_start",
+        xenbusTransactionStart,
+        (l) => ({ domid: l.domid }),
+        (l, tx) => {
+          l.tx = tx;
+        },
+      ),
+      call(
+        "xenbus_read",
+        xenbusReadOptional,
+        (l) => ({ domid: l.domid, tx: l.tx, dir: "control", name: l.name }),
+        (l, value) => {
+          l.value = value ?? "";
+          l.acknowledge = l.value !== "" && (l.known?.includes(l.value) ?? true);
+        },
+      ),
       when("a request", (l) => l.acknowledge, [
-        call("xenbus_write", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: "control", name: l.name, value: "" })),
+        call("xenbus_write", xenbusPrintf, (l) => ({
+          domid: l.domid,
+          tx: l.tx,
+          dir: "control",
+          name: l.name,
+          value: "",
+        })),
       ]),
-      call("xenbus_transaction_end", xenbusTransactionEnd, (l) => ({ domid: l.domid, tx: l.tx, abort: l.value === "" }), (l, again) => {
-        l.done = !again;
-      }),
+      call(
+        "xenbus_transaction_end",
+        xenbusTransactionEnd,
+        (l) => ({ domid: l.domid, tx: l.tx, abort: l.value === "" }),
+        (l, again) => {
+          l.done = !again;
+        },
+      ),
     ]),
   ],
   (l) => l.value,
@@ -81,10 +107,17 @@ const shutdownHandler = routine(
       l.busy = host.get(guestCell, l.domid)?.shuttingDown === "suspend";
     }),
     when("not shutting down", (l) => !l.busy, [
-      call("take request", takeRequest, (l) => ({ domid: l.domid, name: "shutdown", known: handlers }), (l, request) => {
-        l.request = request as Request | "";
-      }),
-      when("suspend", (l) => l.request === "suspend", [call("do_suspend", doSuspend, (l) => ({ domid: l.domid }))]),
+      call(
+        "take request",
+        takeRequest,
+        (l) => ({ domid: l.domid, name: "shutdown", known: handlers }),
+        (l, request) => {
+          l.request = request as Request | "";
+        },
+      ),
+      when("suspend", (l) => l.request === "suspend", [
+        call("do_suspend", doSuspend, (l) => ({ domid: l.domid })),
+      ]),
       when("another request", (l) => l.request !== "suspend" && l.request !== "", [
         step("handler", (host, l) => {
           if (l.request === "reboot") orderlyDown(host, l.domid, "restart");
@@ -115,10 +148,17 @@ const sysrqHandler = routine(
   "sysrq_handler",
   (a: WatchEvent) => ({ domid: a.domid, key: "" }),
   ({ step, call, when }) => [
-    call("take request", takeRequest, (l) => ({ domid: l.domid, name: "sysrq", known: null }), (l, value) => {
-      l.key = value.slice(0, 1);
-    }),
-    when("a key", (l) => l.key !== "", [step("handle_sysrq", (host, l) => handleSysrq(host, l.domid, l.key))]),
+    call(
+      "take request",
+      takeRequest,
+      (l) => ({ domid: l.domid, name: "sysrq", known: null }),
+      (l, value) => {
+        l.key = value.slice(0, 1);
+      },
+    ),
+    when("a key", (l) => l.key !== "", [
+      step("handle_sysrq", (host, l) => handleSysrq(host, l.domid, l.key)),
+    ]),
   ],
 );
 
@@ -139,9 +179,20 @@ export const setupShutdownWatcher = routine(
       token: "sysrq_watch",
       callback: sysrqHandler.name,
     })),
-    each("shutdown_handlers", () => features, (l, feature) => { l.feature = feature; }, [
-      call("xenbus_printf", xenbusPrintf, (l) => ({ domid: l.domid, dir: "control", name: `feature-${l.feature}`, value: "1" })),
-    ]),
+    each(
+      "shutdown_handlers",
+      () => features,
+      (l, feature) => {
+        l.feature = feature;
+      },
+      [
+        call("xenbus_printf", xenbusPrintf, (l) => ({
+          domid: l.domid,
+          dir: "control",
+          name: `feature-${l.feature}`,
+          value: "1",
+        })),
+      ],
+    ),
   ],
 );
-

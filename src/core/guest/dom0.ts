@@ -31,18 +31,27 @@ export interface Dom0Options {
 
 const xenbusProbeThread = routine(
   "xenbus_probe_thread",
-  (a: { mfn: number; port: number; policy: XenwatchPolicy; modules: readonly string[] }) => ({ ...a, nrVcpus: 0, module: "" }),
+  (a: { mfn: number; port: number; policy: XenwatchPolicy; modules: readonly string[] }) => ({
+    ...a,
+    nrVcpus: 0,
+    module: "",
+  }),
   ({ waitFor, step, call, each }) => [
     waitFor("wait for xenstored", (host, l) => evtchnPort(host, 0, l.port)?.state === "interdomain"),
     step("xs_init", (host, l) => {
-      xsInit(host, 0, l.mfn, l.port, l.policy);
+      xsInit(host, 0, l.mfn, l.port, { policy: l.policy });
       l.nrVcpus = must(host, domainCell, 0).nrVcpus;
     }),
     call("xenbus_probe", xenbusProbe, () => ({ domid: 0, control: true })),
     call("setup_vcpu_hotplug_event", setupCpuWatcher, (l) => ({ domid: 0, nrVcpus: l.nrVcpus })),
-    each("modprobe", (l) => l.modules, (l, module) => { l.module = module; }, [
-      call("xenbus_register_backend", xenbusRegisterDriver, (l) => ({ domid: 0, module: l.module })),
-    ]),
+    each(
+      "modprobe",
+      (l) => l.modules,
+      (l, module) => {
+        l.module = module;
+      },
+      [call("xenbus_register_backend", xenbusRegisterDriver, (l) => ({ domid: 0, module: l.module }))],
+    ),
   ],
 );
 

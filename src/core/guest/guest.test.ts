@@ -10,7 +10,10 @@ import { domainVcpu, VPF_blocked, VPF_down } from "../hypervisor/vcpu.ts";
 import { TestHost, TOOLSTACK } from "./testing.ts";
 
 /** A guest that is up, on a host of its own. */
-function up(commandLine: string, options: { vcpus?: number; seed?: number } = {}): { host: TestHost; domid: number; home: string } {
+function up(
+  commandLine: string,
+  options: { vcpus?: number; seed?: number } = {},
+): { host: TestHost; domid: number; home: string } {
   const { seed, ...rest } = options;
   const host = seed === undefined ? new TestHost() : new TestHost({ seed, scheduler: random });
   const domid = host.build(`console=hvc0 loglevel=4 ${commandLine}`, rest);
@@ -161,7 +164,11 @@ describe("a guest's user space", () => {
   test("ticks once a second", () => {
     const { host, domid } = up("mode=tick");
     host.pass(2.5);
-    expect(host.console(domid).split("\r\n").slice(1, -1)).toEqual(["GUEST: tick 0", "GUEST: tick 1", "GUEST: tick 2"]);
+    expect(host.console(domid).split("\r\n").slice(1, -1)).toEqual([
+      "GUEST: tick 0",
+      "GUEST: tick 1",
+      "GUEST: tick 2",
+    ]);
   });
 
   test("blocks its vCPU when idle and burns it when it spins", () => {
@@ -189,12 +196,17 @@ describe("a guest's domain", () => {
 
   test("leaves nothing behind when it is killed: no thread, no cell of its kernel", () => {
     const { host, domid } = up("mode=tick");
-    const threads = (): string[] => (host.world.ids(threadCell) as string[]).filter((name) => name.includes(`dom${domid}/`));
+    const threads = (): string[] =>
+      (host.world.ids(threadCell) as string[]).filter((name) => name.includes(`dom${domid}/`));
     expect(threads()).not.toEqual([]);
     destroy(host, domid);
     expect(threads()).toEqual([]);
     expect(hasEnded(host.world, `xen/dom${domid}/vcpus`)).toBe(true);
-    expect([...host.world.entries()].map(({ type, id }) => `${type.name}/${id}`).filter((cell) => cell.includes(`dom${domid}/`))).toEqual([]);
+    expect(
+      [...host.world.entries()]
+        .map(({ type, id }) => `${type.name}/${id}`)
+        .filter((cell) => cell.includes(`dom${domid}/`)),
+    ).toEqual([]);
   });
 
   test("boots and shuts down under any schedule", () => {

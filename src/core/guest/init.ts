@@ -35,33 +35,48 @@ const endBy = routine(
   ({ call, sleep }) => [
     sleep("sleep $DELAY", (l) => l.delay),
     call("echo", guestPrint, (l) => ({ domid: l.domid, line: `GUEST: ${l.mode} -f` })),
-    call("sys_reboot", kernelDown, (l) => ({ domid: l.domid, how: l.mode === "reboot" ? ("restart" as const) : ("halt" as const) })),
+    call("sys_reboot", kernelDown, (l) => ({
+      domid: l.domid,
+      how: l.mode === "reboot" ? ("restart" as const) : ("halt" as const),
+    })),
   ],
 );
 
-const crashIt = routine("sysrq_trigger", (a: { domid: number; delay: number }) => ({ ...a }), ({ call, sleep }) => [
-  sleep("sleep $DELAY", (l) => l.delay),
-  call("echo", guestPrint, (l) => ({ domid: l.domid, line: "GUEST: crash" })),
-  call("sysrq_handle_crash", guestCrash, (l) => ({ domid: l.domid, why: "sysrq triggered crash" })),
-]);
+const crashIt = routine(
+  "sysrq_trigger",
+  (a: { domid: number; delay: number }) => ({ ...a }),
+  ({ call, sleep }) => [
+    sleep("sleep $DELAY", (l) => l.delay),
+    call("echo", guestPrint, (l) => ({ domid: l.domid, line: "GUEST: crash" })),
+    call("sysrq_handle_crash", guestCrash, (l) => ({ domid: l.domid, why: "sysrq triggered crash" })),
+  ],
+);
 
-const tick = routine("tick", (a: { domid: number; ticks: number }) => ({ ...a }), ({ forever, call, step, sleep }) => [
-  forever("while :", [
-    call("echo", guestPrint, (l) => ({ domid: l.domid, line: `GUEST: tick ${l.ticks}` })),
-    step("i=$((i+1))", (host, l) => {
-      host.edit(guestCell, l.domid).ticks = ++l.ticks;
+const tick = routine(
+  "tick",
+  (a: { domid: number; ticks: number }) => ({ ...a }),
+  ({ forever, call, step, sleep }) => [
+    forever("while :", [
+      call("echo", guestPrint, (l) => ({ domid: l.domid, line: `GUEST: tick ${l.ticks}` })),
+      step("i=$((i+1))", (host, l) => {
+        host.edit(guestCell, l.domid).ticks = ++l.ticks;
+      }),
+      sleep("sleep 1", () => 1_000_000),
+    ]),
+  ],
+);
+
+const spin = routine(
+  "spin",
+  (a: { domid: number }) => ({ ...a }),
+  ({ call, step, waitFor }) => [
+    call("echo", guestPrint, (l) => ({ domid: l.domid, line: "GUEST: spin" })),
+    step("while :; do :; done", (host, l) => {
+      host.edit(guestCell, l.domid).spinning = true;
     }),
-    sleep("sleep 1", () => 1_000_000),
-  ]),
-]);
-
-const spin = routine("spin", (a: { domid: number }) => ({ ...a }), ({ call, step, waitFor }) => [
-  call("echo", guestPrint, (l) => ({ domid: l.domid, line: "GUEST: spin" })),
-  step("while :; do :; done", (host, l) => {
-    host.edit(guestCell, l.domid).spinning = true;
-  }),
-  waitFor("for ever", () => false),
-]);
+    waitFor("for ever", () => false),
+  ],
+);
 
 function isEnd(mode: GuestMode): mode is "poweroff" | "halt" | "reboot" {
   return mode === "poweroff" || mode === "halt" || mode === "reboot";
@@ -82,17 +97,25 @@ export const userSpace = routine(
     when("ends", (l) => isEnd(l.mode), [
       call("ends it", endBy, (l) => ({ domid: l.domid, mode: l.mode as "poweroff", delay: l.delay })),
     ]),
-    when("crash", (l) => l.mode === "crash", [call("crashes", crashIt, (l) => ({ domid: l.domid, delay: l.delay }))]),
-    when("tick", (l) => l.mode === "tick", [call("ticks", tick, (l) => ({ domid: l.domid, ticks: l.ticks }))]),
+    when("crash", (l) => l.mode === "crash", [
+      call("crashes", crashIt, (l) => ({ domid: l.domid, delay: l.delay })),
+    ]),
+    when("tick", (l) => l.mode === "tick", [
+      call("ticks", tick, (l) => ({ domid: l.domid, ticks: l.ticks })),
+    ]),
     when("spin", (l) => l.mode === "spin", [call("spins", spin, (l) => ({ domid: l.domid }))]),
     waitFor("sleep 3600", () => false),
   ],
 );
 
-const loadModules = routine("insmod", (a: { domid: number }) => ({ ...a }), ({ call }) => [
-  call("xen-blkfront.ko", xenbusRegisterFrontend, (l) => ({ domid: l.domid, module: blkfront.module })),
-  call("xen-netfront.ko", xenbusRegisterFrontend, (l) => ({ domid: l.domid, module: netfront.module })),
-]);
+const loadModules = routine(
+  "insmod",
+  (a: { domid: number }) => ({ ...a }),
+  ({ call }) => [
+    call("xen-blkfront.ko", xenbusRegisterFrontend, (l) => ({ domid: l.domid, module: blkfront.module })),
+    call("xen-netfront.ko", xenbusRegisterFrontend, (l) => ({ domid: l.domid, module: netfront.module })),
+  ],
+);
 
 /** The guest's first thread: the kernel boots and becomes init. */
 export const kernelInit = routine(

@@ -25,16 +25,24 @@ const xenbusDevShutdown = routine(
     step("dev->state", (host, l) => {
       const { state, nodename } = deviceOf(host, l.device);
       l.connected = state === XenbusState.Connected;
-      if (!l.connected) printk(host, l.domid, `xenbus_dev_shutdown: ${nodename}: ${state} != Connected, skipping`);
+      if (!l.connected)
+        printk(host, l.domid, `xenbus_dev_shutdown: ${nodename}: ${state} != Connected, skipping`);
     }),
     when("connected", (l) => l.connected, [
-      call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Closing })),
-      waitFor("wait_for_completion_timeout", (host, l) => host.get(xenbusDeviceCell, l.device)?.down ?? true, {
-        timeout: () => CLOSE_TIMEOUT_US,
-        timedOut: (l) => {
-          l.late = true;
+      call("xenbus_switch_state", xenbusSwitchState, (l) => ({
+        ...sameDevice(l),
+        state: XenbusState.Closing,
+      })),
+      waitFor(
+        "wait_for_completion_timeout",
+        (host, l) => host.get(xenbusDeviceCell, l.device)?.down ?? true,
+        {
+          timeout: () => CLOSE_TIMEOUT_US,
+          timedOut: (l) => {
+            l.late = true;
+          },
         },
-      }),
+      ),
       step("dev->down", (host, l) => {
         if (l.late) printk(host, l.domid, `xenbus_dev_shutdown: ${l.device} timeout closing device`);
       }),
@@ -50,9 +58,14 @@ const deviceShutdown = routine(
     step("devices_kset", (host, l) => {
       l.devices = devicesOn(host, l.domid, "frontend").toReversed();
     }),
-    each("devices", (l) => l.devices, (l, device) => { l.device = device; }, [
-      call("xenbus_dev_shutdown", xenbusDevShutdown, sameDevice),
-    ]),
+    each(
+      "devices",
+      (l) => l.devices,
+      (l, device) => {
+        l.device = device;
+      },
+      [call("xenbus_dev_shutdown", xenbusDevShutdown, sameDevice)],
+    ),
   ],
 );
 

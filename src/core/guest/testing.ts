@@ -32,16 +32,34 @@ type Request = readonly [op: XsOp, payload: string];
 
 const script = routine(
   "test_script",
-  (a: { process: string; requests: readonly Request[] }) => ({ ...a, op: "READ" as XsOp, payload: "", replies: [] as string[] }),
+  (a: { process: string; requests: readonly Request[] }) => ({
+    ...a,
+    op: "READ" as XsOp,
+    payload: "",
+    replies: [] as string[],
+  }),
   ({ step, each, call, attempt }) => [
     step("xs_open", (host, l) => xsOpen(host, l.process)),
-    each("requests", (l) => l.requests, (l, [op, payload]) => { l.op = op; l.payload = payload; }, [
-      attempt([
-        call("request", xsTalk, (l) => ({ process: l.process, t: 0, op: l.op, payload: l.payload }), (l, reply) => {
-          l.replies.push(reply);
-        }),
-      ]).onError((l, errno) => void l.replies.push(errno), []),
-    ]),
+    each(
+      "requests",
+      (l) => l.requests,
+      (l, [op, payload]) => {
+        l.op = op;
+        l.payload = payload;
+      },
+      [
+        attempt([
+          call(
+            "request",
+            xsTalk,
+            (l) => ({ process: l.process, t: 0, op: l.op, payload: l.payload }),
+            (l, reply) => {
+              l.replies.push(reply);
+            },
+          ),
+        ]).onError((l, errno) => void l.replies.push(errno), []),
+      ],
+    ),
     step("xs_close", (host, l) => xsClose(host, l.process)),
   ],
   (l) => l.replies,
@@ -54,13 +72,26 @@ export class TestHost {
   readonly scheduler: Scheduler;
   #processes = 0;
 
-  constructor(options: { seed?: number; scheduler?: Scheduler; modules?: readonly string[]; tracking?: { undo: boolean; hash: boolean } } = {}) {
-    this.world = new World({ seed: options.seed ?? 0, ...(options.tracking === undefined ? {} : { tracking: options.tracking }) });
+  constructor(
+    options: {
+      seed?: number;
+      scheduler?: Scheduler;
+      modules?: readonly string[];
+      tracking?: { undo: boolean; hash: boolean };
+    } = {},
+  ) {
+    this.world = new World({
+      seed: options.seed ?? 0,
+      ...(options.tracking === undefined ? {} : { tracking: options.tracking }),
+    });
     this.scheduler = options.scheduler ?? fifo;
     this.world.sink = (record) => void this.records.push(record);
     this.world.boot((host) => {
       startHypervisor(host);
-      const { mfn, port } = startDom0Kernel(host, options.modules === undefined ? {} : { modules: options.modules });
+      const { mfn, port } = startDom0Kernel(
+        host,
+        options.modules === undefined ? {} : { modules: options.modules },
+      );
       startXenstored(host, mfn, port);
       startXenconsoled(host);
     });
@@ -69,7 +100,9 @@ export class TestHost {
 
   /** Runs until nothing is left to do but wait for time to pass. */
   settle(): void {
-    run(this.world, (world) => (world.runnable.length === 0 ? null : this.scheduler(world)), { stepsMax: 1_000_000 });
+    run(this.world, (world) => (world.runnable.length === 0 ? null : this.scheduler(world)), {
+      stepsMax: 1_000_000,
+    });
   }
 
   /** Runs until a condition holds; an assertion where it never does. */
@@ -92,7 +125,9 @@ export class TestHost {
   /** Makes xenstore requests as a process of dom0; gives replies and error names. */
   store(...requests: Request[]): string[] {
     const process = `dom0/test.${++this.#processes}`;
-    this.world.boot((host) => void spawnThread(host, process, script, { process, requests }, { joinable: true }));
+    this.world.boot(
+      (host) => void spawnThread(host, process, script, { process, requests }, { joinable: true }),
+    );
     this.until((world) => hasEnded(world, process), "xenstore answers");
     let replies: string[] = [];
     this.world.boot((host) => {
@@ -136,12 +171,17 @@ export class TestHost {
       ...["cpu", "memory", "device"].flatMap((dir) => node(`${home}/${dir}`, "", 0, `r${domid}`)),
       ...node(`${home}/device/suspend/event-channel`, "", domid),
       ...node(`${home}/control`, "", 0, `r${domid}`),
-      ...["shutdown", "feature-poweroff", "feature-reboot", "feature-suspend", "sysrq"].flatMap((of) => node(`${home}/control/${of}`, "", domid)),
-      ...Array.from({ length: vcpus }, (_, cpu): Request => ["WRITE", `${home}/cpu/${cpu}/availability\0online`]),
+      ...["shutdown", "feature-poweroff", "feature-reboot", "feature-suspend", "sysrq"].flatMap((of) =>
+        node(`${home}/control/${of}`, "", domid),
+      ),
+      ...Array.from({ length: vcpus }, (_, cpu): Request => [
+        "WRITE",
+        `${home}/cpu/${cpu}/availability\0online`,
+      ]),
       ["WRITE", `${home}/memory/static-max\0${pages * 4}`],
       ["WRITE", `${home}/memory/target\0${pages * 4}`],
       ["INTRODUCE", `${domid}\0${storeMfn}\0${storePort}\0`],
-      ["WRITE", `${home}/console/limit\0${1048576}`],
+      ["WRITE", `${home}/console/limit\x001048576`],
       ["WRITE", `${home}/console/type\0xenconsoled`],
       ["WRITE", `${home}/console/port\0${consolePort}`],
       ["WRITE", `${home}/console/ring-ref\0${consoleMfn}`],
@@ -152,57 +192,105 @@ export class TestHost {
   }
 
   /** Adds a device's nodes as libxl does, in one transaction's order: the frontend's, then the backend's. */
-  addDevice(kind: "vbd" | "vif", domid: number, devid: number, front: readonly Entry[], back: readonly Entry[]): void {
+  addDevice(
+    kind: "vbd" | "vif",
+    domid: number,
+    devid: number,
+    front: readonly Entry[],
+    back: readonly Entry[],
+  ): void {
     const frontend = `/local/domain/${domid}/device/${kind}/${devid}`;
     const backend = `/local/domain/0/backend/${kind}/${domid}/${devid}`;
-    const nodes = (dir: string, entries: readonly Entry[]): Request[] => entries.map(([name, value]) => ["WRITE", `${dir}/${name}\0${value}`]);
+    const nodes = (dir: string, entries: readonly Entry[]): Request[] =>
+      entries.map(([name, value]) => ["WRITE", `${dir}/${name}\0${value}`]);
     const replies = this.store(
       ["WRITE", `${frontend}\0`],
       ["SET_PERMS", `${frontend}\0n${domid}\0r0\0`],
       ["WRITE", `${backend}\0`],
       ["SET_PERMS", `${backend}\0n0\0r${domid}\0`],
       ...nodes(frontend, [["backend", backend], ["backend-id", "0"], ...front, ["state", "1"]]),
-      ...nodes(backend, [["frontend", frontend], ["frontend-id", String(domid)], ["online", "1"], ...back, ["state", "1"]]),
+      ...nodes(backend, [
+        ["frontend", frontend],
+        ["frontend-id", String(domid)],
+        ["online", "1"],
+        ...back,
+        ["state", "1"],
+      ]),
     );
-    assert(replies.every((reply) => reply === "OK\0"), `device nodes: ${replies.join(" ")}`);
+    assert(
+      replies.every((reply) => reply === "OK\0"),
+      `device nodes: ${replies.join(" ")}`,
+    );
   }
 
   /** Adds a disk on a block device of dom0. */
   addDisk(domid: number, devid: number, path: string, mode = "w"): void {
-    this.addDevice("vbd", domid, devid, [["virtual-device", String(devid)], ["device-type", "disk"], ["trusted", "1"]], [
-      ["params", path],
-      ["script", "/etc/xen/scripts/block"],
-      ["dev", devid === 51712 ? "xvda" : "xvdb"],
-      ["type", "phy"],
-      ["mode", mode],
-      ["discard-enable", "1"],
-    ]);
+    this.addDevice(
+      "vbd",
+      domid,
+      devid,
+      [
+        ["virtual-device", String(devid)],
+        ["device-type", "disk"],
+        ["trusted", "1"],
+      ],
+      [
+        ["params", path],
+        ["script", "/etc/xen/scripts/block"],
+        ["dev", devid === 51712 ? "xvda" : "xvdb"],
+        ["type", "phy"],
+        ["mode", mode],
+        ["discard-enable", "1"],
+      ],
+    );
   }
 
   /** Adds a network interface. */
   addNic(domid: number, devid: number, bridge: string): void {
     const mac = `00:16:3e:00:00:0${devid + 1}`;
-    this.addDevice("vif", domid, devid, [["handle", String(devid)], ["mac", mac], ["trusted", "1"]], [
-      ["script", "/etc/xen/scripts/vif-bridge"],
-      ["mac", mac],
-      ["bridge", bridge],
-      ["handle", String(devid)],
-      ["hotplug-status", ""],
-    ]);
+    this.addDevice(
+      "vif",
+      domid,
+      devid,
+      [
+        ["handle", String(devid)],
+        ["mac", mac],
+        ["trusted", "1"],
+      ],
+      [
+        ["script", "/etc/xen/scripts/vif-bridge"],
+        ["mac", mac],
+        ["bridge", bridge],
+        ["handle", String(devid)],
+        ["hotplug-status", ""],
+      ],
+    );
   }
 
   /** Runs a device's hotplug script and waits for it; its exit status. */
   hotplug(kind: "vbd" | "vif", domid: number, devid: number, command: string): number {
     const script = kind === "vbd" ? "/etc/xen/scripts/block" : "/etc/xen/scripts/vif-bridge";
-    const env = { XENBUS_PATH: `backend/${kind}/${domid}/${devid}`, XENBUS_TYPE: kind, XENBUS_BASE_PATH: "backend", vif: `vif${domid}.${devid}` };
-    const name = this.act((host) => startHotplug(host, `dom0/hotplug.${++this.#processes}`, { script, args: [command, "type_if=vif"], env }));
+    const env = {
+      XENBUS_PATH: `backend/${kind}/${domid}/${devid}`,
+      XENBUS_TYPE: kind,
+      XENBUS_BASE_PATH: "backend",
+      vif: `vif${domid}.${devid}`,
+    };
+    const name = this.act((host) =>
+      startHotplug(host, `dom0/hotplug.${++this.#processes}`, {
+        script,
+        args: [command, "type_if=vif"],
+        env,
+      }),
+    );
     this.until((world) => hotplugEnded(world, name), `${script} ${command} ends`);
     return this.act((host) => reapHotplug(host, name));
   }
 
   /** The states the two ends of a device show: backend's, frontend's. */
   states(kind: "vbd" | "vif", domid: number, devid: number): string {
-    return `${this.read(`/local/domain/0/backend/${kind}/${domid}/${devid}/state`)} ${this.read(`/local/domain/${domid}/device/${kind}/${devid}/state`)}`;
+    const backend = this.read(`/local/domain/0/backend/${kind}/${domid}/${devid}/state`);
+    return `${backend} ${this.read(`/local/domain/${domid}/device/${kind}/${devid}/state`)}`;
   }
 
   /** Lets a built domain run. */
@@ -212,7 +300,9 @@ export class TestHost {
 
   /** What a domain has printed, by its log. */
   console(domid: number): string {
-    return this.records.flatMap((r) => (r.kind === "console" && r.data.domid === domid ? [r.data.text] : [])).join("");
+    return this.records
+      .flatMap((r) => (r.kind === "console" && r.data.domid === domid ? [r.data.text] : []))
+      .join("");
   }
 
   /** Runs until the domain's console shows a text. */
@@ -263,4 +353,3 @@ function buildDomain(host: Host, pages: number, vcpus: number): Built {
   });
   return { domid, storeMfn, storePort, consoleMfn, consolePort };
 }
-

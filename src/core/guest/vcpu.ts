@@ -38,15 +38,19 @@ function isBlocked(cells: Cells, domid: number): boolean {
 }
 
 /** The idle loop of vCPU 0: SCHEDOP_block when there is nothing to do, until a thread or a timer has something. */
-export const defaultIdle = routine("default_idle", (a: { domid: number }) => ({ ...a }), ({ forever, waitFor, step }) => [
-  forever("while (1)", [
-    waitFor("xen_safe_halt", (host, l) => isBlocked(host, l.domid) === hasWork(host, l.domid)),
-    step("SCHEDOP_block", (host, l) => {
-      if (hasWork(host, l.domid)) vcpuUnblock(host, l.domid, 0);
-      else vcpuBlock(host, l.domid, 0);
-    }),
-  ]),
-]);
+export const defaultIdle = routine(
+  "default_idle",
+  (a: { domid: number }) => ({ ...a }),
+  ({ forever, waitFor, step }) => [
+    forever("while (1)", [
+      waitFor("xen_safe_halt", (host, l) => isBlocked(host, l.domid) === hasWork(host, l.domid)),
+      step("SCHEDOP_block", (host, l) => {
+        if (hasWork(host, l.domid)) vcpuUnblock(host, l.domid, 0);
+        else vcpuBlock(host, l.domid, 0);
+      }),
+    ]),
+  ],
+);
 
 /** The name of the idle loop's thread. */
 export function idleThread(domid: number): string {

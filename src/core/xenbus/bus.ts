@@ -4,7 +4,6 @@
 // and `device` lead to, and binding drivers to devices (Linux
 // drivers/xen/xenbus/xenbus_probe.c and the driver core around it).
 
-
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import {
@@ -63,7 +62,11 @@ function dropDevice(host: Host, device: string): void {
  */
 export const xenbusDevProbe = routine(
   "xenbus_dev_probe",
-  (a: DeviceArgs & { module: string }) => ({ ...a, stage: "otherend" as "otherend" | "probe" | "watch" | "gone", errno: "" }),
+  (a: DeviceArgs & { module: string }) => ({
+    ...a,
+    stage: "otherend" as "otherend" | "probe" | "watch" | "gone",
+    errno: "",
+  }),
   ({ step, call, callNamed, attempt, when, locked }) => [
     locked("device_lock", (l) => `device ${l.device}`, [
       step("dev->driver = drv", (host, l) => {
@@ -76,9 +79,14 @@ export const xenbusDevProbe = routine(
           call("talk_to_otherend", talkToOtherend, sameDevice, (l) => {
             l.stage = "probe";
           }),
-          callNamed("drv->probe", (l) => driverOf(l.module).probe.name, sameDevice, (l) => {
-            l.stage = "watch";
-          }),
+          callNamed(
+            "drv->probe",
+            (l) => driverOf(l.module).probe.name,
+            sameDevice,
+            (l) => {
+              l.stage = "watch";
+            },
+          ),
           call("watch_otherend", watchOtherend, sameDevice),
         ]).onError(
           (l, errno) => {
@@ -86,8 +94,15 @@ export const xenbusDevProbe = routine(
           },
           [
             when("probe failed", (l) => l.stage === "probe", [
-              call("xenbus_dev_error", xenbusDevError, (l) => ({ ...sameDevice(l), errno: l.errno, message: "xenbus_dev_probe" })),
-              call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Closed })),
+              call("xenbus_dev_error", xenbusDevError, (l) => ({
+                ...sameDevice(l),
+                errno: l.errno,
+                message: "xenbus_dev_probe",
+              })),
+              call("xenbus_switch_state", xenbusSwitchState, (l) => ({
+                ...sameDevice(l),
+                state: XenbusState.Closed,
+              })),
             ]),
             step("dev->driver = NULL", (host, l) => {
               driverOf(l.module).forget(host, l.device);
@@ -105,13 +120,27 @@ const backendBusId = routine(
   "backend_bus_id",
   (a: { domid: number; nodename: string }) => ({ ...a, frontend: "", exists: false }),
   ({ call, when, failWith }) => [
-    call("xenbus_gather frontend-id", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: "frontend-id" })),
-    call("xenbus_gather frontend", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: "frontend" }), (l, value) => {
-      l.frontend = value;
-    }),
-    call("xenbus_exists", xenbusExists, (l) => ({ domid: l.domid, dir: l.frontend, name: "" }), (l, exists) => {
-      l.exists = exists;
-    }),
+    call("xenbus_gather frontend-id", xenbusRead, (l) => ({
+      domid: l.domid,
+      dir: l.nodename,
+      name: "frontend-id",
+    })),
+    call(
+      "xenbus_gather frontend",
+      xenbusRead,
+      (l) => ({ domid: l.domid, dir: l.nodename, name: "frontend" }),
+      (l, value) => {
+        l.frontend = value;
+      },
+    ),
+    call(
+      "xenbus_exists",
+      xenbusExists,
+      (l) => ({ domid: l.domid, dir: l.frontend, name: "" }),
+      (l, exists) => {
+        l.exists = exists;
+      },
+    ),
     when("no frontend", (l) => !l.exists, [failWith("ENOENT", "ENOENT")]),
   ],
 );
@@ -119,11 +148,21 @@ const backendBusId = routine(
 /** Makes a device of a node whose state says that it is new, and binds a driver where there is one. */
 export const xenbusProbeNode = routine(
   "xenbus_probe_node",
-  (a: { domid: number; bus: Bus; nodename: string }) => ({ ...a, state: 0, device: "", module: null as string | null }),
+  (a: { domid: number; bus: Bus; nodename: string }) => ({
+    ...a,
+    state: 0,
+    device: "",
+    module: null as string | null,
+  }),
   ({ step, call, when, attempt }) => [
-    call("xenbus_read_driver_state", xenbusReadDriverState, (l) => ({ domid: l.domid, path: l.nodename }), (l, state) => {
-      l.state = state;
-    }),
+    call(
+      "xenbus_read_driver_state",
+      xenbusReadDriverState,
+      (l) => ({ domid: l.domid, path: l.nodename }),
+      (l, state) => {
+        l.state = state;
+      },
+    ),
     when("new", (l) => l.state === XenbusState.Initialising, [
       attempt([
         when("backend", (l) => l.bus === "backend", [
@@ -143,7 +182,13 @@ export const xenbusProbeNode = routine(
 
 const xenbusDevRemove = routine(
   "xenbus_dev_remove",
-  (a: DeviceArgs) => ({ ...a, nodename: "", remove: null as string | null, rebind: false, state: XenbusState.Closing as number }),
+  (a: DeviceArgs) => ({
+    ...a,
+    nodename: "",
+    remove: null as string | null,
+    rebind: false,
+    state: XenbusState.Closing as number,
+  }),
   ({ step, call, callNamed, when }) => [
     call("free_otherend_watch", freeOtherendWatch, sameDevice),
     step("drv->remove", (host, l) => {
@@ -153,25 +198,37 @@ const xenbusDevRemove = routine(
       l.remove = bound?.remove?.name ?? null;
       l.rebind = bound?.allowRebind ?? false;
     }),
-    when("driver removes", (l) => l.remove !== null, [callNamed("remove", (l) => l.remove as string, sameDevice)]),
+    when("driver removes", (l) => l.remove !== null, [
+      callNamed("remove", (l) => l.remove as string, sameDevice),
+    ]),
     step("free_otherend_details", (host, l) => {
       host.edit(xenbusDeviceCell, l.device).otherend = null;
     }),
     // A toolstack that forced the state to Closing waits for Closed.
     when("may be bound anew", (l) => l.rebind, [
-      call("xenbus_read_driver_state", xenbusReadDriverState, (l) => ({ domid: l.domid, path: l.nodename }), (l, state) => {
-        l.state = state;
-      }),
+      call(
+        "xenbus_read_driver_state",
+        xenbusReadDriverState,
+        (l) => ({ domid: l.domid, path: l.nodename }),
+        (l, state) => {
+          l.state = state;
+        },
+      ),
     ]),
     when("has to close", (l) => l.state === XenbusState.Closing, [
-      call("xenbus_switch_state", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.Closed })),
+      call("xenbus_switch_state", xenbusSwitchState, (l) => ({
+        ...sameDevice(l),
+        state: XenbusState.Closed,
+      })),
     ]),
   ],
 );
 
-const deviceReleaseDriverInner = routine("__device_release_driver", (a: DeviceArgs) => ({ ...a }), ({ call }) => [
-  call("xenbus_dev_remove", xenbusDevRemove, sameDevice),
-]);
+const deviceReleaseDriverInner = routine(
+  "__device_release_driver",
+  (a: DeviceArgs) => ({ ...a }),
+  ({ call }) => [call("xenbus_dev_remove", xenbusDevRemove, sameDevice)],
+);
 
 const deviceReleaseDriver = routine(
   "device_release_driver",
@@ -186,19 +243,27 @@ const deviceReleaseDriver = routine(
   ],
 );
 
-const busRemoveDevice = routine("bus_remove_device", (a: DeviceArgs) => ({ ...a }), ({ call }) => [
-  call("device_release_driver", deviceReleaseDriver, sameDevice),
-]);
+const busRemoveDevice = routine(
+  "bus_remove_device",
+  (a: DeviceArgs) => ({ ...a }),
+  ({ call }) => [call("device_release_driver", deviceReleaseDriver, sameDevice)],
+);
 
-const deviceDel = routine("device_del", (a: DeviceArgs) => ({ ...a }), ({ call }) => [
-  call("bus_remove_device", busRemoveDevice, sameDevice),
-]);
+const deviceDel = routine(
+  "device_del",
+  (a: DeviceArgs) => ({ ...a }),
+  ({ call }) => [call("bus_remove_device", busRemoveDevice, sameDevice)],
+);
 
 /** Takes a device off its bus: its driver lets go of it first, however long that takes. */
-export const deviceUnregister = routine("device_unregister", (a: DeviceArgs) => ({ ...a }), ({ call, step }) => [
-  call("device_del", deviceDel, sameDevice),
-  step("put_device", (host, l) => dropDevice(host, l.device)),
-]);
+export const deviceUnregister = routine(
+  "device_unregister",
+  (a: DeviceArgs) => ({ ...a }),
+  ({ call, step }) => [
+    call("device_del", deviceDel, sameDevice),
+    step("put_device", (host, l) => dropDevice(host, l.device)),
+  ],
+);
 
 /** Devices at a path or below it, the latest registered of them last. */
 function devicesBelow(host: Host, domid: number, bus: Bus, path: string): string[] {
@@ -213,30 +278,53 @@ const xenbusCleanupDevices = routine(
     step("bus_for_each_dev", (host, l) => {
       l.devices = devicesBelow(host, l.domid, l.bus, l.path);
     }),
-    each("devices", (l) => l.devices, (l, device) => { l.device = device; }, [
-      call("device_unregister", deviceUnregister, sameDevice),
-    ]),
+    each(
+      "devices",
+      (l) => l.devices,
+      (l, device) => {
+        l.device = device;
+      },
+      [call("device_unregister", deviceUnregister, sameDevice)],
+    ),
   ],
 );
 
 /** Something changed at a path of a bus: a device that has gone is unregistered, one that is new is probed. */
 const xenbusDevChanged = routine(
   "xenbus_dev_changed",
-  (a: { domid: number; bus: Bus; path: string }) => ({ ...a, nodename: deviceNode(a.bus, a.path), exists: false, known: false }),
+  (a: { domid: number; bus: Bus; path: string }) => ({
+    ...a,
+    nodename: deviceNode(a.bus, a.path),
+    exists: false,
+    known: false,
+  }),
   ({ step, call, when }) => [
     when("below a type", (l) => l.path.split("/").length > 2, [
-      call("xenbus_exists", xenbusExists, (l) => ({ domid: l.domid, dir: l.path, name: "" }), (l, exists) => {
-        l.exists = exists;
-      }),
+      call(
+        "xenbus_exists",
+        xenbusExists,
+        (l) => ({ domid: l.domid, dir: l.path, name: "" }),
+        (l, exists) => {
+          l.exists = exists;
+        },
+      ),
       when("gone", (l) => !l.exists, [
-        call("xenbus_cleanup_devices", xenbusCleanupDevices, (l) => ({ domid: l.domid, bus: l.bus, path: l.path })),
+        call("xenbus_cleanup_devices", xenbusCleanupDevices, (l) => ({
+          domid: l.domid,
+          bus: l.bus,
+          path: l.path,
+        })),
       ]),
       when("of a device", (l) => l.exists && l.nodename !== null, [
         step("xenbus_device_find", (host, l) => {
           l.known = findDevice(host, l.domid, l.nodename as string) !== undefined;
         }),
         when("unknown", (l) => !l.known, [
-          call("xenbus_probe_node", xenbusProbeNode, (l) => ({ domid: l.domid, bus: l.bus, nodename: l.nodename as string })),
+          call("xenbus_probe_node", xenbusProbeNode, (l) => ({
+            domid: l.domid,
+            bus: l.bus,
+            nodename: l.nodename as string,
+          })),
         ]),
       ]),
     ]),
@@ -247,12 +335,24 @@ const xenbusDevChanged = routine(
 export const backendBusChanged = routine(
   "backend_changed [xenbus_probe_backend]",
   (a: WatchEvent) => ({ domid: a.domid, path: a.path }),
-  ({ call }) => [call("xenbus_dev_changed", xenbusDevChanged, (l) => ({ domid: l.domid, bus: "backend" as const, path: l.path }))],
+  ({ call }) => [
+    call("xenbus_dev_changed", xenbusDevChanged, (l) => ({
+      domid: l.domid,
+      bus: "backend" as const,
+      path: l.path,
+    })),
+  ],
 );
 
 /** The callback of the watch on `device`. */
 export const frontendBusChanged = routine(
   "frontend_changed [xenbus_probe_frontend]",
   (a: WatchEvent) => ({ domid: a.domid, path: a.path }),
-  ({ call }) => [call("xenbus_dev_changed", xenbusDevChanged, (l) => ({ domid: l.domid, bus: "frontend" as const, path: l.path }))],
+  ({ call }) => [
+    call("xenbus_dev_changed", xenbusDevChanged, (l) => ({
+      domid: l.domid,
+      bus: "frontend" as const,
+      path: l.path,
+    })),
+  ],
 );

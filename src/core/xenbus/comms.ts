@@ -19,6 +19,7 @@ import { kthreadRun } from "./kthread.ts";
 import { xenbusCell, xenbusQueueCell, xenbusRequestCell } from "./xenbus.ts";
 import type { XenwatchPolicy } from "./xenbus.ts";
 import { startXenwatch, xsWatchMsg } from "./xenwatch.ts";
+import type { FirstCall } from "./xenwatch.ts";
 
 function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
   const joined = new Uint8Array(a.length + b.length);
@@ -101,18 +102,30 @@ function threadWork(host: Host, domid: number): boolean {
   return eventPending(host, domid, must(host, xenbusCell, domid).port);
 }
 
-const xenbusThread = routine("xenbus_thread", (a: { domid: number }) => ({ ...a }), ({ forever, waitFor, step }) => [
-  forever("while (!kthread_should_stop())", [
-    waitFor("wait_event xb_waitq", (host, l) => threadWork(host, l.domid)),
-    step("process_msg, process_writes", (host, { domid }) => {
-      const { mfn, port } = must(host, xenbusCell, domid);
-      if (consumeEvent(host, domid, port) && must(host, xenbusQueueCell, domid).full) host.edit(xenbusQueueCell, domid).full = false;
-      const took = processMsgs(host, domid, mfn);
-      const wrote = processWrites(host, domid, mfn);
-      if (took || wrote) evtchnSend(host, domid, port);
-    }),
-  ]),
-]);
+const xenbusThread = routine(
+  "xenbus_thread",
+  (a: { domid: number }) => ({ ...a }),
+  ({ forever, waitFor, step }) => [
+    forever("while (!kthread_should_stop())", [
+      waitFor("wait_event xb_waitq", (host, l) => threadWork(host, l.domid)),
+      step("process_msg, process_writes", (host, { domid }) => {
+        const { mfn, port } = must(host, xenbusCell, domid);
+        if (consumeEvent(host, domid, port) && must(host, xenbusQueueCell, domid).full)
+          host.edit(xenbusQueueCell, domid).full = false;
+        const took = processMsgs(host, domid, mfn);
+        const wrote = processWrites(host, domid, mfn);
+        if (took || wrote) evtchnSend(host, domid, port);
+      }),
+    ]),
+  ],
+);
+
+/** How a kernel's threads are started, where it is not an ordinary boot. */
+export interface XsInitOptions {
+  policy?: XenwatchPolicy;
+  /** What xenwatch does before its first event. */
+  first?: FirstCall;
+}
 
 /**
  * Connects a kernel to xenstore and starts its threads `xenbus` and `xenwatch`.
@@ -120,18 +133,30 @@ const xenbusThread = routine("xenbus_thread", (a: { domid: number }) => ({ ...a 
  * @param mfn machine frame of the shared page
  * @param port the kernel's end of the event channel
  */
-export function xsInit(host: Host, domid: number, mfn: number, port: number, policy: XenwatchPolicy = "single"): void {
+export function xsInit(
+  host: Host,
+  domid: number,
+  mfn: number,
+  port: number,
+  options: XsInitOptions = {},
+): void {
   host.add(xenbusCell, domid, {
     mfn,
     port,
-    policy,
+    policy: options.policy ?? "single",
     suspended: false,
     users: 0,
     systemState: "running",
     modules: [],
     watches: [],
   });
-  host.add(xenbusQueueCell, domid, { requests: [], writes: [], written: 0, full: false, incoming: new Uint8Array(0) });
-  startXenwatch(host, domid);
+  host.add(xenbusQueueCell, domid, {
+    requests: [],
+    writes: [],
+    written: 0,
+    full: false,
+    incoming: new Uint8Array(0),
+  });
+  startXenwatch(host, domid, options.first ?? null);
   kthreadRun(host, domid, "xenbus", xenbusThread, { domid });
 }

@@ -69,8 +69,6 @@ export interface XenbusDriver {
   otherendChanged: Routine<DeviceArgs & { state: number }, void>;
   /** Drops what the driver keeps of a device, if anything: its kernel is no more, or could not set it up. */
   forget: (host: Host, device: string) => void;
-  /** After a resume in a new domain: set the connection up again. */
-  resume: Routine<DeviceArgs, void> | null;
 }
 
 const drivers = new Map<string, XenbusDriver>();

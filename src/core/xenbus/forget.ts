@@ -29,7 +29,8 @@ export function forgetKernel(host: Host, domid: number): void {
   for (const bus of Object.keys(busRoot) as Bus[]) forgetDevices(host, domid, bus);
   for (const name of mailboxesOfKernel(host, domid)) host.drop(mailboxCell, name);
   for (const token of must(host, xenbusCell, domid).watches) host.drop(xenbusWatchCell, `${domid}/${token}`);
-  for (const id of must(host, xenbusQueueCell, domid).requests) host.drop(xenbusRequestCell, `${domid}/${id}`);
+  for (const id of must(host, xenbusQueueCell, domid).requests)
+    host.drop(xenbusRequestCell, `${domid}/${id}`);
   for (const thread of host.get(runqueueCell, domid)?.threads ?? []) {
     if (host.get(stoppingCell, thread) !== undefined) host.drop(stoppingCell, thread);
   }

@@ -26,14 +26,26 @@ export function enlist(host: Host, domid: number, thread: string): void {
 const kthread = routine(
   "kthread",
   (a: { threadfn: string; args: object }) => ({ ...a }),
-  ({ callNamed }) => [callNamed("threadfn", (l) => l.threadfn, (l) => l.args)],
+  ({ callNamed }) => [
+    callNamed(
+      "threadfn",
+      (l) => l.threadfn,
+      (l) => l.args,
+    ),
+  ],
 );
 
 /**
  * Starts a kernel thread of a domain's kernel. Its name is that of the kernel
  * and its own, as `dom0/xenwatch`; its stack ends in `kthread`.
  */
-export function kthreadRun<A extends object>(host: Host, domid: number, name: string, threadfn: Routine<A, unknown>, args: A): string {
+export function kthreadRun<A extends object>(
+  host: Host,
+  domid: number,
+  name: string,
+  threadfn: Routine<A, unknown>,
+  args: A,
+): string {
   const thread = `dom${domid}/${name}`;
   spawnThread(host, thread, kthread, { threadfn: threadfn.name, args }, { kind: "kthread", domid });
   enlist(host, domid, thread);

@@ -29,7 +29,10 @@ export const freeOtherendWatch = routine(
       l.token = deviceOf(host, l.device).otherendWatch;
     }),
     when("watching", (l) => l.token !== null, [
-      call("unregister_xenbus_watch", unregisterXenbusWatch, (l) => ({ domid: l.domid, token: l.token as string })),
+      call("unregister_xenbus_watch", unregisterXenbusWatch, (l) => ({
+        domid: l.domid,
+        token: l.token as string,
+      })),
       step("watch.node = NULL", (host, l) => {
         host.edit(xenbusDeviceCell, l.device).otherendWatch = null;
       }),
@@ -48,15 +51,30 @@ const readOtherendDetails = routine(
       l.pathNode = otherendNodes[bus].path;
     }),
     attempt([
-      call("xenbus_gather id", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: l.idNode }), (l, value) => {
-        l.id = value;
-      }),
-      call("xenbus_gather path", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: l.pathNode }), (l, value) => {
-        l.otherend = value;
-      }),
-      call("xenbus_exists", xenbusExists, (l) => ({ domid: l.domid, dir: l.otherend, name: "" }), (l, exists) => {
-        l.exists = exists && l.otherend !== "";
-      }),
+      call(
+        "xenbus_gather id",
+        xenbusRead,
+        (l) => ({ domid: l.domid, dir: l.nodename, name: l.idNode }),
+        (l, value) => {
+          l.id = value;
+        },
+      ),
+      call(
+        "xenbus_gather path",
+        xenbusRead,
+        (l) => ({ domid: l.domid, dir: l.nodename, name: l.pathNode }),
+        (l, value) => {
+          l.otherend = value;
+        },
+      ),
+      call(
+        "xenbus_exists",
+        xenbusExists,
+        (l) => ({ domid: l.domid, dir: l.otherend, name: "" }),
+        (l, exists) => {
+          l.exists = exists && l.otherend !== "";
+        },
+      ),
     ]).onError(() => {}, []),
     when("missing or inaccessible", (l) => !l.exists, [
       call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
@@ -76,10 +94,14 @@ const readOtherendDetails = routine(
 );
 
 /** Finds the device's other end, anew where it was known. Fails where it is missing. */
-export const talkToOtherend = routine("talk_to_otherend", (a: DeviceArgs) => ({ ...a }), ({ call }) => [
-  call("free_otherend_watch", freeOtherendWatch, sameDevice),
-  call("read_otherend_details", readOtherendDetails, sameDevice),
-]);
+export const talkToOtherend = routine(
+  "talk_to_otherend",
+  (a: DeviceArgs) => ({ ...a }),
+  ({ call }) => [
+    call("free_otherend_watch", freeOtherendWatch, sameDevice),
+    call("read_otherend_details", readOtherendDetails, sameDevice),
+  ],
+);
 
 /** The watch on the other end's state: whose bus-level callback it calls. */
 const otherendCallback: Record<Bus, string> = {
@@ -115,12 +137,20 @@ export const watchOtherend = routine(
 );
 
 /** A frontend says that it is closed, which is what a shutdown of the device waits for. */
-export const xenbusFrontendClosed = routine("xenbus_frontend_closed", (a: DeviceArgs) => ({ ...a }), ({ call, step }) => [
-  call("xenbus_switch_state", xenbusSwitchState, (l) => ({ device: l.device, domid: l.domid, state: XenbusState.Closed })),
-  step("complete(&dev->down)", (host, l) => {
-    host.edit(xenbusDeviceCell, l.device).down = true;
-  }),
-]);
+export const xenbusFrontendClosed = routine(
+  "xenbus_frontend_closed",
+  (a: DeviceArgs) => ({ ...a }),
+  ({ call, step }) => [
+    call("xenbus_switch_state", xenbusSwitchState, (l) => ({
+      device: l.device,
+      domid: l.domid,
+      state: XenbusState.Closed,
+    })),
+    step("complete(&dev->down)", (host, l) => {
+      host.edit(xenbusDeviceCell, l.device).down = true;
+    }),
+  ],
+);
 
 interface ChangedLocals extends DeviceArgs {
   path: string;
@@ -152,9 +182,14 @@ const xenbusOtherendChanged = routine(
       l.otherend = otherend !== null && l.path.startsWith(otherend) ? otherend : null;
     }),
     when("it is", (l) => l.otherend !== null, [
-      call("xenbus_read_driver_state", xenbusReadDriverState, (l) => ({ domid: l.domid, path: l.otherend as string }), (l, state) => {
-        l.state = state;
-      }),
+      call(
+        "xenbus_read_driver_state",
+        xenbusReadDriverState,
+        (l) => ({ domid: l.domid, path: l.otherend as string }),
+        (l, state) => {
+          l.state = state;
+        },
+      ),
       step("drv->otherend_changed", (host, l) => {
         const { driver, bus } = deviceOf(host, l.device);
         const running = systemRunning(host, l.domid);
@@ -165,7 +200,11 @@ const xenbusOtherendChanged = routine(
         call("xenbus_frontend_closed", xenbusFrontendClosed, sameDevice),
       ]),
       when("has a driver", (l) => l.changed !== null, [
-        callNamed("otherend_changed", (l) => l.changed as string, (l) => ({ device: l.device, domid: l.domid, state: l.state })),
+        callNamed(
+          "otherend_changed",
+          (l) => l.changed as string,
+          (l) => ({ device: l.device, domid: l.domid, state: l.state }),
+        ),
       ]),
     ]),
   ],

@@ -6,7 +6,15 @@
 import { must } from "../engine/cells.ts";
 import { routine } from "../engine/routine.ts";
 import { backendBusChanged, frontendBusChanged, xenbusDevProbe, xenbusProbeNode } from "./bus.ts";
-import { busRoot, deviceOf, devicesOn, driverOf, sameDevice, xenbusBusCell, xenbusDeviceCell } from "./device.ts";
+import {
+  busRoot,
+  deviceOf,
+  devicesOn,
+  driverOf,
+  sameDevice,
+  xenbusBusCell,
+  xenbusDeviceCell,
+} from "./device.ts";
 import type { Bus } from "./device.ts";
 import { XenbusState } from "./state.ts";
 import { registerXenbusWatch } from "./watch.ts";
@@ -15,27 +23,66 @@ import { xenbusDirectory } from "./xs.ts";
 
 const xenbusProbeDeviceType = routine(
   "xenbus_probe_device_type",
-  (a: { domid: number; bus: Bus; type: string }) => ({ ...a, names: [] as string[], name: "", units: [] as string[], unit: "" }),
+  (a: { domid: number; bus: Bus; type: string }) => ({
+    ...a,
+    names: [] as string[],
+    name: "",
+    units: [] as string[],
+    unit: "",
+  }),
   ({ call, each, when }) => [
-    call("xenbus_directory", xenbusDirectory, (l) => ({ domid: l.domid, dir: busRoot[l.bus], name: l.type }), (l, names) => {
-      l.names = names;
-    }),
-    each("names", (l) => l.names, (l, name) => { l.name = name; }, [
-      when("frontend", (l) => l.bus === "frontend", [
-        call("xenbus_probe_frontend", xenbusProbeNode, (l) => ({ domid: l.domid, bus: l.bus, nodename: `device/${l.type}/${l.name}` })),
-      ], [
-        call("xenbus_probe_backend", xenbusDirectory, (l) => ({ domid: l.domid, dir: `backend/${l.type}`, name: l.name }), (l, units) => {
-          l.units = units;
-        }),
-        each("units", (l) => l.units, (l, unit) => { l.unit = unit; }, [
-          call("xenbus_probe_backend_unit", xenbusProbeNode, (l) => ({
-            domid: l.domid,
-            bus: l.bus,
-            nodename: `backend/${l.type}/${l.name}/${l.unit}`,
-          })),
-        ]),
-      ]),
-    ]),
+    call(
+      "xenbus_directory",
+      xenbusDirectory,
+      (l) => ({ domid: l.domid, dir: busRoot[l.bus], name: l.type }),
+      (l, names) => {
+        l.names = names;
+      },
+    ),
+    each(
+      "names",
+      (l) => l.names,
+      (l, name) => {
+        l.name = name;
+      },
+      [
+        when(
+          "frontend",
+          (l) => l.bus === "frontend",
+          [
+            call("xenbus_probe_frontend", xenbusProbeNode, (l) => ({
+              domid: l.domid,
+              bus: l.bus,
+              nodename: `device/${l.type}/${l.name}`,
+            })),
+          ],
+          [
+            call(
+              "xenbus_probe_backend",
+              xenbusDirectory,
+              (l) => ({ domid: l.domid, dir: `backend/${l.type}`, name: l.name }),
+              (l, units) => {
+                l.units = units;
+              },
+            ),
+            each(
+              "units",
+              (l) => l.units,
+              (l, unit) => {
+                l.unit = unit;
+              },
+              [
+                call("xenbus_probe_backend_unit", xenbusProbeNode, (l) => ({
+                  domid: l.domid,
+                  bus: l.bus,
+                  nodename: `backend/${l.type}/${l.name}/${l.unit}`,
+                })),
+              ],
+            ),
+          ],
+        ),
+      ],
+    ),
   ],
 );
 
@@ -44,12 +91,28 @@ const xenbusProbeDevices = routine(
   (a: { domid: number; bus: Bus }) => ({ ...a, types: [] as string[], type: "" }),
   ({ call, each, attempt }) => [
     attempt([
-      call("xenbus_directory", xenbusDirectory, (l) => ({ domid: l.domid, dir: busRoot[l.bus], name: "" }), (l, types) => {
-        l.types = types;
-      }),
-      each("types", (l) => l.types, (l, type) => { l.type = type; }, [
-        call("xenbus_probe_device_type", xenbusProbeDeviceType, (l) => ({ domid: l.domid, bus: l.bus, type: l.type })),
-      ]),
+      call(
+        "xenbus_directory",
+        xenbusDirectory,
+        (l) => ({ domid: l.domid, dir: busRoot[l.bus], name: "" }),
+        (l, types) => {
+          l.types = types;
+        },
+      ),
+      each(
+        "types",
+        (l) => l.types,
+        (l, type) => {
+          l.type = type;
+        },
+        [
+          call("xenbus_probe_device_type", xenbusProbeDeviceType, (l) => ({
+            domid: l.domid,
+            bus: l.bus,
+            type: l.type,
+          })),
+        ],
+      ),
     ]).onError(() => {}, []),
   ],
 );
@@ -59,7 +122,7 @@ const busWatch = {
   frontend: { token: "fe_watch", callback: frontendBusChanged.name },
 } as const;
 
-/** Looks for the devices a bus has already and watches for more: `backend_probe_and_watch`, `frontend_probe_and_watch`. */
+/** Looks for the devices a bus has already and watches for more (`backend_probe_and_watch`, `frontend_probe_and_watch`). */
 export const probeAndWatch = routine(
   "probe_and_watch",
   (a: { domid: number; bus: Bus }) => ({ ...a }),
@@ -68,7 +131,11 @@ export const probeAndWatch = routine(
       host.add(xenbusBusCell, `${l.domid}/${l.bus}`, { devices: [] });
     }),
     call("xenbus_probe_devices", xenbusProbeDevices, (l) => l),
-    call("register_xenbus_watch", registerXenbusWatch, (l) => ({ domid: l.domid, node: busRoot[l.bus], ...busWatch[l.bus] })),
+    call("register_xenbus_watch", registerXenbusWatch, (l) => ({
+      domid: l.domid,
+      node: busRoot[l.bus],
+      ...busWatch[l.bus],
+    })),
   ],
 );
 
@@ -88,9 +155,14 @@ export const xenbusRegisterDriver = routine(
         return devicetype === type && driver === null;
       });
     }),
-    each("driver_attach", (l) => l.devices, (l, device) => { l.device = device; }, [
-      call("xenbus_dev_probe", xenbusDevProbe, (l) => ({ ...sameDevice(l), module: l.module })),
-    ]),
+    each(
+      "driver_attach",
+      (l) => l.devices,
+      (l, device) => {
+        l.device = device;
+      },
+      [call("xenbus_dev_probe", xenbusDevProbe, (l) => ({ ...sameDevice(l), module: l.module }))],
+    ),
   ],
 );
 

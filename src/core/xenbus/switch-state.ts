@@ -8,7 +8,14 @@ import { deviceOf, xenbusDeviceCell } from "./device.ts";
 import type { DeviceArgs } from "./device.ts";
 import { printk } from "./printk.ts";
 import { XenbusState } from "./state.ts";
-import { XBT_NIL, xenbusPrintf, xenbusRead, xenbusReadUnsigned, xenbusTransactionEnd, xenbusTransactionStart } from "./xs.ts";
+import {
+  XBT_NIL,
+  xenbusPrintf,
+  xenbusRead,
+  xenbusReadUnsigned,
+  xenbusTransactionEnd,
+  xenbusTransactionStart,
+} from "./xs.ts";
 
 interface SwitchLocals extends DeviceArgs {
   state: number;
@@ -45,19 +52,39 @@ export const xenbusSwitchState = routine(
     when("changed", (l) => !l.same, [
       attempt([
         repeatUntil("again", (l) => l.done, [
-          call("xenbus_transaction_start", xenbusTransactionStart, (l) => ({ domid: l.domid }), (l, tx) => {
-            l.tx = tx;
-            l.abort = true;
-          }),
+          call(
+            "xenbus_transaction_start",
+            xenbusTransactionStart,
+            (l) => ({ domid: l.domid }),
+            (l, tx) => {
+              l.tx = tx;
+              l.abort = true;
+            },
+          ),
           attempt([
-            call("xenbus_scanf", xenbusRead, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: "state" })),
-            call("xenbus_printf", xenbusPrintf, (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: "state", value: String(l.state) }), (l) => {
-              l.abort = false;
-            }),
+            call("xenbus_scanf", xenbusRead, (l) => ({
+              domid: l.domid,
+              tx: l.tx,
+              dir: l.nodename,
+              name: "state",
+            })),
+            call(
+              "xenbus_printf",
+              xenbusPrintf,
+              (l) => ({ domid: l.domid, tx: l.tx, dir: l.nodename, name: "state", value: String(l.state) }),
+              (l) => {
+                l.abort = false;
+              },
+            ),
           ]).onError(() => {}, []),
-          call("xenbus_transaction_end", xenbusTransactionEnd, (l) => ({ domid: l.domid, tx: l.tx, abort: l.abort }), (l, again) => {
-            l.done = !again || l.abort;
-          }),
+          call(
+            "xenbus_transaction_end",
+            xenbusTransactionEnd,
+            (l) => ({ domid: l.domid, tx: l.tx, abort: l.abort }),
+            (l, again) => {
+              l.done = !again || l.abort;
+            },
+          ),
         ]),
         step("dev->state = state", (host, l) => {
           host.edit(xenbusDeviceCell, l.device).state = l.state;
@@ -66,7 +93,11 @@ export const xenbusSwitchState = routine(
         (l, errno) => {
           l.errno = errno;
         },
-        [step("xenbus_switch_fatal", (host, l) => printk(host, l.domid, `${l.nodename}: ${l.errno} writing state ${l.state}`))],
+        [
+          step("xenbus_switch_fatal", (host, l) =>
+            printk(host, l.domid, `${l.nodename}: ${l.errno} writing state ${l.state}`),
+          ),
+        ],
       ),
     ]),
   ],
@@ -98,7 +129,11 @@ export const xenbusDevFatal = routine(
   (a: DeviceArgs & { errno: string; message: string }) => ({ ...a }),
   ({ call }) => [
     call("xenbus_va_dev_error", xenbusDevError, (l) => l),
-    call("xenbus_switch_state", xenbusSwitchState, (l) => ({ device: l.device, domid: l.domid, state: XenbusState.Closing })),
+    call("xenbus_switch_state", xenbusSwitchState, (l) => ({
+      device: l.device,
+      domid: l.domid,
+      state: XenbusState.Closing,
+    })),
   ],
 );
 
@@ -107,9 +142,14 @@ export const xenbusDevIsOnline = routine(
   "xenbus_dev_is_online",
   (a: DeviceArgs & { nodename: string }) => ({ ...a, online: false }),
   ({ call }) => [
-    call("xenbus_read_unsigned", xenbusReadUnsigned, (l) => ({ domid: l.domid, dir: l.nodename, name: "online", otherwise: 0 }), (l, value) => {
-      l.online = value !== 0;
-    }),
+    call(
+      "xenbus_read_unsigned",
+      xenbusReadUnsigned,
+      (l) => ({ domid: l.domid, dir: l.nodename, name: "online", otherwise: 0 }),
+      (l, value) => {
+        l.online = value !== 0;
+      },
+    ),
   ],
   (l) => l.online,
 );

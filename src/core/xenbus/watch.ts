@@ -12,13 +12,31 @@ import { xenbusCell, xenbusWatchCell } from "./xenbus.ts";
 import { cancelEvents } from "./xenwatch.ts";
 import { XBT_NIL, xsTalkv } from "./xs.ts";
 
-const xsWatch = routine("xs_watch", (a: { domid: number; node: string; token: string }) => ({ ...a }), ({ call }) => [
-  call("xs_talkv", xsTalkv, (l) => ({ domid: l.domid, type: XS.WATCH, tx: XBT_NIL, body: `${l.node}\0${l.token}\0` })),
-]);
+const xsWatch = routine(
+  "xs_watch",
+  (a: { domid: number; node: string; token: string }) => ({ ...a }),
+  ({ call }) => [
+    call("xs_talkv", xsTalkv, (l) => ({
+      domid: l.domid,
+      type: XS.WATCH,
+      tx: XBT_NIL,
+      body: `${l.node}\0${l.token}\0`,
+    })),
+  ],
+);
 
-const xsUnwatch = routine("xs_unwatch", (a: { domid: number; node: string; token: string }) => ({ ...a }), ({ call }) => [
-  call("xs_talkv", xsTalkv, (l) => ({ domid: l.domid, type: XS.UNWATCH, tx: XBT_NIL, body: `${l.node}\0${l.token}\0` })),
-]);
+const xsUnwatch = routine(
+  "xs_unwatch",
+  (a: { domid: number; node: string; token: string }) => ({ ...a }),
+  ({ call }) => [
+    call("xs_talkv", xsTalkv, (l) => ({
+      domid: l.domid,
+      type: XS.UNWATCH,
+      tx: XBT_NIL,
+      body: `${l.node}\0${l.token}\0`,
+    })),
+  ],
+);
 
 /** What a watch is registered with. */
 export interface WatchArgs {
@@ -40,7 +58,14 @@ export const registerXenbusWatch = routine(
   ({ step, call, attempt, failWith }) => [
     step("list_add", (host, l) => {
       const { node, token, callback, owner, onePending } = l;
-      host.add(xenbusWatchCell, `${l.domid}/${token}`, { node, token, callback, owner, pending: 0, onePending });
+      host.add(xenbusWatchCell, `${l.domid}/${token}`, {
+        node,
+        token,
+        callback,
+        owner,
+        pending: 0,
+        onePending,
+      });
       host.edit(xenbusCell, l.domid).watches.unshift(token);
     }),
     attempt([call("xs_watch", xsWatch, (l) => ({ domid: l.domid, node: l.node, token: l.token }))]).onError(
@@ -75,7 +100,9 @@ export const unregisterXenbusWatch = routine(
       cancelEvents(host, l.domid, l.token);
       host.drop(xenbusWatchCell, `${l.domid}/${l.token}`);
     }),
-    attempt([call("xs_unwatch", xsUnwatch, (l) => ({ domid: l.domid, node: l.node, token: l.token }))]).onError(() => {}, []),
+    attempt([
+      call("xs_unwatch", xsUnwatch, (l) => ({ domid: l.domid, node: l.node, token: l.token })),
+    ]).onError(() => {}, []),
   ],
 );
 

@@ -65,6 +65,13 @@ export function xsWatchMsg(host: Host, domid: number, token: string, path: strin
   post(host, mailbox, { token, path });
 }
 
+/** Events that were filed and not taken, oldest first. */
+export function pendingEvents(cells: Cells, domid: number): { token: string; path: string }[] {
+  return mailboxesOfKernel(cells, domid)
+    .flatMap((name) => must(cells, mailboxCell, name).messages as unknown as readonly Filed[])
+    .map(({ token, path }) => ({ token, path }));
+}
+
 /** Takes a watch's events out of the mailboxes: nothing is called for it any more. */
 export function cancelEvents(host: Host, domid: number, token: string): void {
   const watch = must(host, xenbusWatchCell, `${domid}/${token}`);
@@ -75,7 +82,10 @@ export function cancelEvents(host: Host, domid: number, token: string): void {
   }
 }
 
-function takeEvent(host: Host, l: { domid: number; mailbox: string; callback: string; event: WatchEvent }): void {
+function takeEvent(
+  host: Host,
+  l: { domid: number; mailbox: string; callback: string; event: WatchEvent },
+): void {
   const { token, path } = takeMessage(host, l.mailbox) as unknown as Filed;
   const watch = host.edit(xenbusWatchCell, `${l.domid}/${token}`);
   watch.pending--;
@@ -83,32 +93,55 @@ function takeEvent(host: Host, l: { domid: number; mailbox: string; callback: st
   l.event = { domid: l.domid, token, path, owner: watch.owner };
 }
 
+/** What a restored kernel's thread was in the middle of: a routine to finish before anything else. */
+export interface FirstCall {
+  routine: string;
+  args: object;
+}
+
 /** A mailbox's thread: takes events one by one and runs each one's callback to completion. */
 const xenwatchThread = routine(
   "xenwatch_thread",
-  (a: { domid: number; mailbox: string }) => ({
+  (a: { domid: number; mailbox: string; first: FirstCall | null }) => ({
     ...a,
     callback: "",
-    event: { domid: a.domid, token: "", path: "", owner: "" } as WatchEvent,
+    event: { domid: a.domid, token: "", path: "", owner: "" },
     failed: "",
   }),
-  ({ forever, waitFor, step, attempt, callNamed }) => [
+  ({ forever, waitFor, step, attempt, when, callNamed }) => [
+    when("in the middle of something", (l) => l.first !== null, [
+      callNamed(
+        "watch->callback at first",
+        (l) => l.first?.routine ?? "",
+        (l) => l.first?.args ?? {},
+      ),
+    ]),
     forever("for (;;)", [
       waitFor("wait_event watch_events_waitq", (host, l) => hasMessage(host, l.mailbox)),
       step("take event", takeEvent),
-      attempt([callNamed("watch->callback", (l) => l.callback, (l) => l.event)]).onError(
+      attempt([
+        callNamed(
+          "watch->callback",
+          (l) => l.callback,
+          (l) => l.event,
+        ),
+      ]).onError(
         (l, errno) => {
           l.failed = errno;
         },
-        [step("callback failed", (host, l) => printk(host, l.domid, `xenbus: ${l.callback} ${l.event.path}: ${l.failed}`))],
+        [
+          step("callback failed", (host, l) =>
+            printk(host, l.domid, `xenbus: ${l.callback} ${l.event.path}: ${l.failed}`),
+          ),
+        ],
       ),
     ]),
   ],
 );
 
 /** Makes the kernel's mailboxes and starts their threads, as its policy wants them. */
-export function startXenwatch(host: Host, domid: number): void {
+export function startXenwatch(host: Host, domid: number, first: FirstCall | null): void {
   const mailbox = defaultMailbox(domid);
   addMailbox(host, mailbox);
-  kthreadRun(host, domid, "xenwatch", xenwatchThread, { domid, mailbox });
+  kthreadRun(host, domid, "xenwatch", xenwatchThread, { domid, mailbox, first });
 }

@@ -73,7 +73,10 @@ export const xsTalkv = routine(
     step("xs_send", (host, l) => {
       l.request = xsSend(host, l.domid, l.type, l.tx, l.body);
     }),
-    waitFor("xs_wait_for_reply", (host, l) => host.get(xenbusRequestCell, `${l.domid}/${l.request}`)?.state === "got_reply"),
+    waitFor(
+      "xs_wait_for_reply",
+      (host, l) => host.get(xenbusRequestCell, `${l.domid}/${l.request}`)?.state === "got_reply",
+    ),
     step("xs_request_exit", takeReply),
   ],
   (l) => l.reply,
@@ -103,9 +106,14 @@ export const xenbusRead = routine(
   "xenbus_read",
   (a: NodeArgs) => ({ ...nodeLocals(a), value: "" }),
   ({ call }) => [
-    call("xs_single", xsTalkv, (l) => ({ domid: l.domid, type: XS.READ, tx: l.tx, body: `${l.path}\0` }), (l, reply) => {
-      l.value = reply;
-    }),
+    call(
+      "xs_single",
+      xsTalkv,
+      (l) => ({ domid: l.domid, type: XS.READ, tx: l.tx, body: `${l.path}\0` }),
+      (l, reply) => {
+        l.value = reply;
+      },
+    ),
   ],
   (l) => l.value,
 );
@@ -115,7 +123,16 @@ export const xenbusReadOptional = routine(
   "xenbus_scanf",
   (a: NodeArgs) => ({ ...a, value: null as string | null }),
   ({ call, attempt }) => [
-    attempt([call("xenbus_read", xenbusRead, (l): NodeArgs => l, (l, value) => { l.value = value; })]).onError(() => {}, []),
+    attempt([
+      call(
+        "xenbus_read",
+        xenbusRead,
+        (l): NodeArgs => l,
+        (l, value) => {
+          l.value = value;
+        },
+      ),
+    ]).onError(() => {}, []),
   ],
   (l) => l.value,
 );
@@ -125,9 +142,14 @@ export const xenbusReadUnsigned = routine(
   "xenbus_read_unsigned",
   (a: NodeArgs & { otherwise: number }) => ({ ...a, value: a.otherwise }),
   ({ call }) => [
-    call("xenbus_scanf", xenbusReadOptional, (l): NodeArgs => l, (l, text) => {
-      if (text !== null && /^\s*\d+/.test(text)) l.value = Number.parseInt(text, 10);
-    }),
+    call(
+      "xenbus_scanf",
+      xenbusReadOptional,
+      (l): NodeArgs => l,
+      (l, text) => {
+        if (text !== null && /^\s*\d+/.test(text)) l.value = Number.parseInt(text, 10);
+      },
+    ),
   ],
   (l) => l.value,
 );
@@ -137,9 +159,14 @@ export const xenbusReadDriverState = routine(
   "xenbus_read_driver_state",
   (a: { domid: number; path: string }) => ({ ...a, state: XenbusState.Unknown as number }),
   ({ call }) => [
-    call("xenbus_gather", xenbusReadOptional, (l) => ({ domid: l.domid, dir: l.path, name: "state" }), (l, value) => {
-      if (value !== null) l.state = parseState(value);
-    }),
+    call(
+      "xenbus_gather",
+      xenbusReadOptional,
+      (l) => ({ domid: l.domid, dir: l.path, name: "state" }),
+      (l, value) => {
+        if (value !== null) l.state = parseState(value);
+      },
+    ),
   ],
   (l) => l.state,
 );
@@ -172,9 +199,14 @@ export const xenbusDirectory = routine(
   "xenbus_directory",
   (a: NodeArgs) => ({ ...nodeLocals(a), names: [] as string[] }),
   ({ call }) => [
-    call("xs_single", xsTalkv, (l) => ({ domid: l.domid, type: XS.DIRECTORY, tx: l.tx, body: `${l.path}\0` }), (l, reply) => {
-      l.names = reply.split("\0").slice(0, -1);
-    }),
+    call(
+      "xs_single",
+      xsTalkv,
+      (l) => ({ domid: l.domid, type: XS.DIRECTORY, tx: l.tx, body: `${l.path}\0` }),
+      (l, reply) => {
+        l.names = reply.split("\0").slice(0, -1);
+      },
+    ),
   ],
   (l) => l.names,
 );
@@ -185,9 +217,14 @@ export const xenbusExists = routine(
   (a: NodeArgs) => ({ ...a, exists: false }),
   ({ call, attempt }) => [
     attempt([
-      call("xenbus_directory", xenbusDirectory, (l): NodeArgs => l, (l) => {
-        l.exists = true;
-      }),
+      call(
+        "xenbus_directory",
+        xenbusDirectory,
+        (l): NodeArgs => l,
+        (l) => {
+          l.exists = true;
+        },
+      ),
     ]).onError(() => {}, []),
   ],
   (l) => l.exists,
@@ -198,9 +235,14 @@ export const xenbusTransactionStart = routine(
   "xenbus_transaction_start",
   (a: { domid: number }) => ({ ...a, tx: XBT_NIL }),
   ({ call }) => [
-    call("xs_single", xsTalkv, (l) => ({ domid: l.domid, type: XS.TRANSACTION_START, tx: XBT_NIL, body: "\0" }), (l, reply) => {
-      l.tx = Number.parseInt(reply, 10);
-    }),
+    call(
+      "xs_single",
+      xsTalkv,
+      (l) => ({ domid: l.domid, type: XS.TRANSACTION_START, tx: XBT_NIL, body: "\0" }),
+      (l, reply) => {
+        l.tx = Number.parseInt(reply, 10);
+      },
+    ),
   ],
   (l) => l.tx,
 );
@@ -227,4 +269,3 @@ export const xenbusTransactionEnd = routine(
   ],
   (l) => l.again,
 );
-

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { addBlockDevice, addBridge } from "./dom0-devices.ts";
-import { TestHost } from "../guest/testing.ts";
+import { addBlockDevice, addBridge } from "../drivers/dom0-devices.ts";
+import { TestHost } from "./testing.ts";
 
 function hostWithDevices(): { host: TestHost; domid: number } {
   const host = new TestHost();
@@ -26,7 +26,17 @@ describe("a disk", () => {
     host.settle();
     expect(host.states("vbd", domid, 51712)).toBe("4 4");
     expect(host.states("vif", domid, 0)).toBe("4 4");
-    console.log(host.wire("dom0 kernel").filter((l) => !/DIRECTORY|READ|be_watch/.test(l)).join("\n"));
-    console.log(host.wire(`dom${domid} kernel`).filter((l) => !/DIRECTORY|READ|fe_watch/.test(l)).join("\n"));
+    console.log(
+      host
+        .wire("dom0 kernel")
+        .filter((l) => !/DIRECTORY|READ|be_watch/.test(l))
+        .join("\n"),
+    );
+    console.log(
+      host
+        .wire(`dom${domid} kernel`)
+        .filter((l) => !/DIRECTORY|READ|fe_watch/.test(l))
+        .join("\n"),
+    );
   });
 });
