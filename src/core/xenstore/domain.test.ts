@@ -326,6 +326,23 @@ describe("limits of an unprivileged domain", () => {
     expect(mayRead(store.cells, 1)).toBe(true);
   });
 
+  test("memory: what it writes, watches and leaves in the queue", () => {
+    const { store, tools, one } = withDomains();
+    tools.ask("CONTROL", "quota|set|memory|3000|");
+    expect(one.ask("WRITE", `a|${"x".repeat(1900)}`)).toBe("OK|");
+    expect(one.ask("WRITE", `b|${"x".repeat(1000)}`)).toBe("ENOMEM");
+    expect(one.ask("WRITE", `a|${"x".repeat(1950)}`)).toBe("OK|");
+    const tokens = Array.from({ length: 4 }, (_, i) => String(i).repeat(350));
+    expect(tokens.map((token) => one.ask("WATCH", `a|${token}|`))).toEqual(["OK|", "OK|", "ENOMEM", "ENOMEM"]);
+    for (let i = 0; i < 50; i++) tools.ask("WRITE", `/local/domain/1/a/x${i}|`);
+    expect(mayRead(store.cells, 1)).toBe(false);
+    one.take();
+    tools.ask("RM", "/local/domain/1/a|");
+    one.take();
+    expect(mayRead(store.cells, 1)).toBe(true);
+    expect(checkStore(store.cells)).toEqual([]);
+  });
+
   test("accounts are exact when all is over", () => {
     const { store, tools, one } = withDomains();
     const before = { ...accountOf(store.cells, 1) };

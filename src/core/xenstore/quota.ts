@@ -102,6 +102,13 @@ export function charge(cells: Cells, domid: number, what: keyof Account, amount:
   cells.edit(accountType, domid)[what] += amount;
 }
 
+/** Whether a domain would hold more memory than it may with so many bytes more. */
+export function exceedsMemory(cells: Cells, domid: number, more: number): boolean {
+  if (!isUnprivilegedDomid(cells, domid)) return false;
+  const limit = settingsOf(cells).limits.memory;
+  return limit !== 0 && accountOf(cells, domid).memory + more >= limit;
+}
+
 /** A domain is gone: whatever is still counted for it goes, too. */
 export function closeAccount(cells: Cells, domid: number): void {
   if (cells.get(accountType, domid) !== undefined) cells.drop(accountType, domid);

@@ -6,10 +6,11 @@
 import { must } from "../engine/cells.ts";
 import { type Errno, fail, type Failure, isFailure } from "../engine/errno.ts";
 import type { Caller } from "./caller.ts";
-import { connectionType, keepPending, queueReply, withPending } from "./connection.ts";
+import { connectionType, keepPending, withPending } from "./connection.ts";
 import { control } from "./control.ts";
 import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
 import { transactionType } from "./observation.ts";
+import { queueReply } from "./output.ts";
 import type { Store } from "./ports.ts";
 import { type After, type Handler, type Request } from "./request.ts";
 import { resetWatches, transactionEnd, transactionStart, unwatch, watch } from "./requests-connection.ts";
@@ -21,7 +22,8 @@ import {
   resume,
   setTargetRequest,
 } from "./requests-domain.ts";
-import { directory, directoryPart, getPerms, mkdir, read, rm, setPermsRequest, write } from "./requests-node.ts";
+import { directory, directoryPart, mkdir, read, rm, write } from "./requests-node.ts";
+import { getPerms, setPermsRequest } from "./requests-perms.ts";
 import { transactionKey } from "./transaction.ts";
 import { PAYLOAD_MAX, type Packet, parse, readLatin1, XS } from "./wire.ts";
 

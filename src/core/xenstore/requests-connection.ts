@@ -10,7 +10,7 @@ import { commitTransaction } from "./commit.ts";
 import { connectionType } from "./connection.ts";
 import { domainPath, isSpecial, isValidPath } from "./path.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, isFullLenient, settingsOf, traitsOf } from "./quota.ts";
+import { accountOf, exceedsMemory, isFullLenient, settingsOf, traitsOf } from "./quota.ts";
 import { type After, atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts";
 import { dropAllTransactions, dropTransaction, startTransaction } from "./transaction.ts";
 import { addWatch, fireInitialEvent, hasWatch, removeAllWatches, removeWatch } from "./watch.ts";
@@ -35,6 +35,7 @@ export function watch(store: Store, request: Request, after: After): string | Fa
   if (!privileged && isFullLenient(traits, limits.watches, accountOf(cells, domid).watches)) {
     return fail(traits.watchQuotaErrno);
   }
+  if (!privileged && exceedsMemory(cells, domid, path.length + token.length)) return fail("ENOMEM");
   addWatch(cells, conn, path, token, path !== name, depth);
   after.do = () => fireInitialEvent(store, conn, path, token);
   return OK;

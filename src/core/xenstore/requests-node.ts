@@ -1,37 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Requests about nodes: DIRECTORY, DIRECTORY_PART, READ, WRITE, MKDIR, RM,
-// GET_PERMS, SET_PERMS (xenstored_core.c).
+// Requests about nodes: DIRECTORY, DIRECTORY_PART, READ, WRITE, MKDIR, RM (xenstored_core.c).
 
 import type { Cells } from "../engine/cells.ts";
 import { fail, type Failure, isFailure } from "../engine/errno.ts";
 import { canonical, nodeFor } from "./access.ts";
 import type { Caller } from "./caller.ts";
 import { createMissing } from "./create.ts";
-import { dropNode, recordSize, setPerms, setValue } from "./node.ts";
-import { SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_PERMS, SEEN_VALUE, transactionType } from "./observation.ts";
-import { domainPath, isSpecial, nameOf, parentOf } from "./path.ts";
-import {
-  accessOf,
-  formatPerms,
-  ownerOf,
-  parsePerms,
-  PERM_OWNER,
-  PERM_READ,
-  PERM_WRITE,
-  permsToWire,
-} from "./perms.ts";
+import { dropNode, recordSize, setValue } from "./node.ts";
+import { SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_VALUE, transactionType } from "./observation.ts";
+import { domainPath, nameOf, parentOf } from "./path.ts";
+import { PERM_READ, PERM_WRITE } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, isFull, isUnprivilegedDomid, settingsOf, traitsOf } from "./quota.ts";
-import { knowDomain } from "./domain.ts";
+import { accountOf, exceedsMemory, isFull, settingsOf, traitsOf } from "./quota.ts";
 import { atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts";
-import { setSpecialPerms, specialPerms } from "./special.ts";
 import {
   createInTransaction,
   leanOn,
   removeInTransaction,
   removeMissingInTransaction,
-  setPermsInTransaction,
   writeInTransaction,
 } from "./transaction.ts";
 import { storedSubtree } from "./tree.ts";
@@ -39,12 +26,12 @@ import { childBytes, childGeneration, childText, childTextFrom, lookup, type Nod
 import { PAYLOAD_MAX, readLatin1 } from "./wire.ts";
 import { fireWatches } from "./watch.ts";
 
-function absolute(caller: Caller, path: string): string {
+export function absolute(caller: Caller, path: string): string {
   return canonical(path, domainPath(caller.domid));
 }
 
 /** The node a request with a single path names, and its path. */
-function named(store: Store, request: Request, want: number): { path: string; node: NodeView } | Failure {
+export function named(store: Store, request: Request, want: number): { path: string; node: NodeView } | Failure {
   const arg = oneArg(request);
   if (arg === undefined) return fail("EINVAL");
   const path = absolute(request.caller, arg);
@@ -111,6 +98,9 @@ export function write(store: Store, request: Request): string | Failure {
   if (tooLarge(cells, caller, node.perms, value.length, caller.privileged ? 0 : childBytes(cells, caller, path))) {
     return poisoned(cells, caller, "ENOSPC");
   }
+  if (!caller.privileged && exceedsMemory(cells, caller.domid, value.length - node.value.length)) {
+    return poisoned(cells, caller, "ENOMEM");
+  }
   if (caller.transaction !== null) writeInTransaction(cells, caller, path, value);
   else {
     setValue(cells, path, value);
@@ -139,12 +129,12 @@ function noteForUnprivileged(cells: Cells, caller: Caller, path: string): void {
 }
 
 /** An operation failed half-way in real xenstored's eyes: the transaction cannot be committed (fail_transaction). */
-function poisoned(cells: Cells, caller: Caller, errno: "ENOSPC" | "ENOMEM"): Failure {
+export function poisoned(cells: Cells, caller: Caller, errno: "ENOSPC" | "ENOMEM"): Failure {
   if (caller.transaction !== null) cells.edit(transactionType, caller.transaction).failed = true;
   return fail(errno);
 }
 
-function tooLarge(cells: Cells, caller: Caller, perms: string, valueBytes: number, childrenBytes: number): boolean {
+export function tooLarge(cells: Cells, caller: Caller, perms: string, valueBytes: number, childrenBytes: number): boolean {
   if (caller.privileged) return false;
   return recordSize(perms, valueBytes, childrenBytes) >= settingsOf(cells).limits["node-size"];
 }
@@ -206,12 +196,6 @@ function checkCreation(
   return exceedsMemory(cells, caller.domid, bytes) ? poisoned(cells, caller, "ENOMEM") : undefined;
 }
 
-function exceedsMemory(cells: Cells, domid: number, more: number): boolean {
-  if (!isUnprivilegedDomid(cells, domid)) return false;
-  const limit = settingsOf(cells).limits.memory;
-  return limit !== 0 && accountOf(cells, domid).memory + more >= limit;
-}
-
 export function rm(store: Store, request: Request): string | Failure {
   const { cells } = store;
   const { caller } = request;
@@ -244,62 +228,4 @@ export function removeTree(store: Store, root: string): void {
     fireWatches(store, path, path !== root, null);
     dropNode(store.cells, path);
   }
-}
-
-export function getPerms(store: Store, request: Request): string | Failure {
-  const arg = oneArg(request);
-  if (arg !== undefined && isSpecial(arg) && traitsOf(store.cells).specialPermsReadable) {
-    const perms = specialPerms(store.cells, arg);
-    if (perms === undefined) return fail("EINVAL");
-    return (accessOf(store.cells, perms, request.caller) & PERM_READ) !== 0 ? permsToWire(perms) : fail("EACCES");
-  }
-  const found = named(store, request, PERM_READ);
-  if (isFailure(found)) return found;
-  seen(store.cells, request.caller, found.path, SEEN_EXISTENCE | SEEN_PERMS);
-  return permsToWire(found.node.perms);
-}
-
-export function setPermsRequest(store: Store, request: Request): string | Failure {
-  const { cells } = store;
-  const { caller } = request;
-  const count = nulCount(request) - 1;
-  if (count < 1) return fail("EINVAL");
-  const { limits } = settingsOf(cells);
-  const limit = traitsOf(cells).quotaEdgesUniform ? limits.permissions - 1 : limits.permissions;
-  if (!caller.privileged && count > limit) return fail("ENOSPC");
-  const name = strings(request, 1)[0] as string;
-  const entries = parsePerms(readLatin1(request.bytes, request.start + name.length + 1, request.end));
-  if (isFailure(entries)) return entries;
-  const incarnations = new Map(entries.map(({ domid }) => [domid, knowDomain(store, domid)]));
-  if (incarnations.get(entries[0]?.domid as number) === 0) return fail("ENOENT");
-  const perms = formatPerms(entries, (domid) => incarnations.get(domid) ?? 0);
-  if (isSpecial(name)) return setPermsSpecial(store, caller, name, perms);
-  const path = absolute(caller, name);
-  const node = nodeFor(cells, caller, path, PERM_WRITE | PERM_OWNER);
-  if (isFailure(node)) {
-    if (node.errno === "ENOENT") seen(cells, caller, path, SEEN_EXISTENCE);
-    return node;
-  }
-  seen(cells, caller, path, SEEN_EXISTENCE);
-  if (!caller.privileged && ownerOf(perms) !== ownerOf(node.perms)) return fail("EPERM");
-  if (tooLarge(cells, caller, perms, node.value.length, caller.privileged ? 0 : childBytes(cells, caller, path))) {
-    return poisoned(cells, caller, "ENOSPC");
-  }
-  if (caller.transaction !== null) setPermsInTransaction(cells, caller, path, perms);
-  else {
-    const before = node.perms;
-    setPerms(cells, path, perms);
-    fireWatches(store, path, false, before);
-  }
-  return OK;
-}
-
-/** set_perms_special in xenstored_domain.c. */
-function setPermsSpecial(store: Store, caller: Caller, name: string, perms: string): string | Failure {
-  const before = name.includes("/") ? undefined : specialPerms(store.cells, name);
-  if (before === undefined) return fail("EINVAL");
-  const want = PERM_WRITE | PERM_OWNER;
-  if ((accessOf(store.cells, before, caller) & want) !== want) return fail("EACCES");
-  setSpecialPerms(store.cells, name, perms);
-  return OK;
 }

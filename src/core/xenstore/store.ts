@@ -22,7 +22,7 @@
 // the order in which real xenstored 4.17 sends them on each connection.
 
 import type { Cells } from "../engine/cells.ts";
-import { connectionType, connectSocket, dropConnection, expireEvents, outputLength, takeOutput } from "./connection.ts";
+import { connectionType, connectSocket, dropConnection } from "./connection.ts";
 import {
   addDomains,
   domainsChanged,
@@ -33,6 +33,7 @@ import {
   isIntroduced,
 } from "./domain.ts";
 import { addNode, addRoot } from "./node.ts";
+import { expireEvents, outputLength, takeOutput } from "./output.ts";
 import type { Store } from "./ports.ts";
 import { accountOf, addSettings, defaultLimits, type Limits, settingsOf } from "./quota.ts";
 import { receive } from "./receive.ts";

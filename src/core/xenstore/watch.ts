@@ -4,14 +4,15 @@
 // paths above it, so it costs what it delivers, however many watches there are.
 
 import { type Cells, cellType, must } from "../engine/cells.ts";
-import { connectionType, FIRST_SOCKET, implicitPath, queueEvent } from "./connection.ts";
+import { connectionType, implicitPath } from "./connection.ts";
 import { listAppend, listCompare, listCount, listDrop, listItems, listRemove, listType } from "./list.ts";
-import { nodeType } from "./tree.ts";
+import { FIRST_SOCKET, queueEvent } from "./output.ts";
 import { isSpecial, parentOf } from "./path.ts";
 import { accessOf, PERM_READ } from "./perms.ts";
 import type { Store } from "./ports.ts";
 import { charge } from "./quota.ts";
 import { specialPerms } from "./special.ts";
+import { nodeType } from "./tree.ts";
 import { PAYLOAD_MAX } from "./wire.ts";
 
 /** A watch, kept with the others on the same path. */

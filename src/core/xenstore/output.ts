@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What connections have to take: replies and events, in order, until the
+// transport has room for them.
+
+import { type Cells, cellType } from "../engine/cells.ts";
+import type { Store } from "./ports.ts";
+import { charge, exceedsMemory, isUnprivilegedDomid, settingsOf } from "./quota.ts";
+import { encodeInto, HEADER_SIZE, XS } from "./wire.ts";
+
+/** The number of the first socket connection: above every domid. */
+export const FIRST_SOCKET = 0x8000;
+
+/** A message waiting to be taken. */
+interface Message {
+  type: number;
+  reqId: number;
+  txId: number;
+  /** Payload as a latin1 string. */
+  body: string;
+}
+
+/** What a connection has to take; no cell where that is nothing. */
+export interface Output {
+  messages: Message[];
+  /** Bytes of the first message already taken. */
+  taken: number;
+  /** Bytes of all messages, those taken of the first not deducted. */
+  bytes: number;
+  /** How many of the messages are events with this body: `messages` say the same, only slower. */
+  events: Map<string, number>;
+  /** When the oldest event is dropped, microseconds, or null. */
+  eventDeadline: number | null;
+  /** For each event after the oldest: microseconds between its deadline and that of the one before. */
+  eventIntervals: number[];
+}
+export const outputType = cellType<Output>("xenstore-output", {
+  provenance: ["events"],
+  deadlines: ["eventDeadline"],
+});
+
+function outputFor(store: Store, conn: number): Output {
+  const { cells } = store;
+  if (cells.get(outputType, conn) !== undefined) return cells.edit(outputType, conn);
+  store.queued?.(conn);
+  return cells.add(outputType, conn, {
+    messages: [],
+    taken: 0,
+    bytes: 0,
+    events: new Map(),
+    eventDeadline: null,
+    eventIntervals: [],
+  });
+}
+
+/** Queues a reply. `body` is within the payload's limit. */
+export function queueReply(
+  store: Store,
+  conn: number,
+  type: number,
+  reqId: number,
+  txId: number,
+  body: string,
+): void {
+  const output = outputFor(store, conn);
+  output.messages.push({ type, reqId, txId, body });
+  output.bytes += HEADER_SIZE + body.length;
+  if (conn < FIRST_SOCKET) {
+    charge(store.cells, conn, "memory", HEADER_SIZE + body.length);
+    charge(store.cells, conn, "outstanding", 1);
+  }
+}
+
+/**
+ * Queues a watch event, `path NUL token NUL`. One exactly like it that still
+ * waits makes it superfluous, but for special watches, which count. A domain that
+ * holds too much already gets none (send_event in xenstored_core.c).
+ */
+export function queueEvent(store: Store, conn: number, body: string, special: boolean): void {
+  if (conn < FIRST_SOCKET && exceedsMemory(store.cells, conn, HEADER_SIZE + body.length)) return;
+  const output = outputFor(store, conn);
+  const waiting = output.events.get(body) ?? 0;
+  if (waiting > 0 && !special) return;
+  output.events.set(body, waiting + 1);
+  output.messages.push({ type: XS.WATCH_EVENT, reqId: 0, txId: 0, body });
+  output.bytes += HEADER_SIZE + body.length;
+  if (conn >= FIRST_SOCKET) return;
+  charge(store.cells, conn, "memory", HEADER_SIZE + body.length);
+  const timeout = settingsOf(store.cells).eventTimeout;
+  if (timeout === 0 || !isUnprivilegedDomid(store.cells, conn)) return;
+  const deadline = store.now + timeout;
+  if (output.eventDeadline === null) {
+    output.eventDeadline = deadline;
+    return;
+  }
+  let last = output.eventDeadline;
+  for (const interval of output.eventIntervals) last += interval;
+  output.eventIntervals.push(Math.max(0, deadline - last));
+}
+
+/** Bytes a connection has to take. */
+export function outputLength(cells: Cells, conn: number): number {
+  const output = cells.get(outputType, conn);
+  return output === undefined ? 0 : output.bytes - output.taken;
+}
+
+/**
+ * Takes up to `bytesMax` bytes of what a connection has to take, into `target`
+ * from `at` on; returns how many. A message may be taken in pieces.
+ */
+export function takeOutput(store: Store, conn: number, target: Uint8Array, at: number, bytesMax: number): number {
+  const { cells } = store;
+  if (cells.get(outputType, conn) === undefined) return 0;
+  const output = cells.edit(outputType, conn);
+  let room = Math.min(bytesMax, target.length - at);
+  let count = 0;
+  let done = 0;
+  for (const message of output.messages) {
+    const length = HEADER_SIZE + message.body.length - output.taken;
+    if (length > room) break;
+    count += takeMessage(message, output.taken, target, at + count);
+    room -= length;
+    output.taken = 0;
+    done++;
+    messageTaken(store, conn, output, message);
+  }
+  if (done === output.messages.length) {
+    cells.drop(outputType, conn);
+    return count;
+  }
+  if (done > 0) output.messages.splice(0, done);
+  const first = output.messages[0];
+  if (first !== undefined && room > 0) count += takePart(output, first, target, at + count, room);
+  return count;
+}
+
+/** The rest of a message from byte `from` on. */
+function takeMessage(message: Message, from: number, target: Uint8Array, at: number): number {
+  if (from === 0) return encodeInto(target, at, message.type, message.reqId, message.txId, message.body) - at;
+  const whole = new Uint8Array(HEADER_SIZE + message.body.length);
+  encodeInto(whole, 0, message.type, message.reqId, message.txId, message.body);
+  target.set(whole.subarray(from), at);
+  return whole.length - from;
+}
+
+function takePart(output: Output, message: Message, target: Uint8Array, at: number, room: number): number {
+  const whole = new Uint8Array(HEADER_SIZE + message.body.length);
+  encodeInto(whole, 0, message.type, message.reqId, message.txId, message.body);
+  target.set(whole.subarray(output.taken, output.taken + room), at);
+  output.taken += room;
+  return room;
+}
+
+function messageTaken(store: Store, conn: number, output: Output, message: Message): void {
+  const length = HEADER_SIZE + message.body.length;
+  output.bytes -= length;
+  if (message.type === XS.WATCH_EVENT) eventGone(output, message.body);
+  store.observe?.({
+    kind: "out",
+    conn,
+    type: message.type,
+    reqId: message.reqId,
+    txId: message.txId,
+    body: message.body,
+  });
+  if (conn >= FIRST_SOCKET) return;
+  charge(store.cells, conn, "memory", -length);
+  if (message.type !== XS.WATCH_EVENT) charge(store.cells, conn, "outstanding", -1);
+}
+
+/** The oldest event went: its like may be queued again, and the next one's deadline counts. */
+function eventGone(output: Output, body: string): void {
+  const waiting = (output.events.get(body) ?? 0) - 1;
+  if (waiting > 0) output.events.set(body, waiting);
+  else output.events.delete(body);
+  if (output.eventDeadline === null) return;
+  const interval = output.eventIntervals.shift();
+  output.eventDeadline = interval === undefined ? null : output.eventDeadline + interval;
+}
+
+/**
+ * Drops the events a domain has not taken in time (check_event_timeout in
+ * xenstored_core.c). An event partly taken stays.
+ */
+export function expireEvents(store: Store, conn: number): void {
+  const { cells } = store;
+  const deadline = cells.get(outputType, conn)?.eventDeadline ?? null;
+  if (deadline === null || deadline > store.now) return;
+  const output = cells.edit(outputType, conn);
+  for (let i = 0; i < output.messages.length; ) {
+    const message = output.messages[i] as Message;
+    if (message.type !== XS.WATCH_EVENT || (i === 0 && output.taken > 0)) {
+      i++;
+      continue;
+    }
+    if (output.eventDeadline === null || output.eventDeadline > store.now) break;
+    output.messages.splice(i, 1);
+    output.bytes -= HEADER_SIZE + message.body.length;
+    charge(cells, conn, "memory", -(HEADER_SIZE + message.body.length));
+    eventGone(output, message.body);
+    store.log?.(`watch event path ${message.body.split("\0", 1)[0]} for domain ${conn} timed out`);
+  }
+  if (output.messages.length === 0) cells.drop(outputType, conn);
+}
+
+/** Forgets all a connection has to take. */
+export function dropOutput(store: Store, conn: number): void {
+  const { cells } = store;
+  const output = cells.get(outputType, conn);
+  if (output === undefined) return;
+  if (conn < FIRST_SOCKET) {
+    charge(cells, conn, "memory", -output.bytes);
+    charge(cells, conn, "outstanding", -output.messages.filter((m) => m.type !== XS.WATCH_EVENT).length);
+  }
+  cells.drop(outputType, conn);
+}
