@@ -18,6 +18,7 @@ import { addWatch, fireInitialEvent, hasWatch, removeAllWatches, removeWatch } f
 /** Longest name of a special watch (XENSTORE_REL_PATH_MAX). */
 const SPECIAL_PATH_MAX = 2048;
 
+/** WATCH: a path or special path, a token, and where the version has it a depth. The first event comes at once. */
 export function watch(store: Store, request: Request, after: After): string | Failure {
   const { cells } = store;
   const { conn, domid, privileged } = request.caller;
@@ -41,6 +42,7 @@ export function watch(store: Store, request: Request, after: After): string | Fa
   return OK;
 }
 
+/** UNWATCH: ENOENT where there is no watch with that path and token. */
 export function unwatch(store: Store, request: Request): string | Failure {
   const [name, token] = strings(request, 2);
   if (name === undefined || token === undefined || nulCount(request) !== 2) return fail("EINVAL");
@@ -55,6 +57,7 @@ export function resetWatches(store: Store, request: Request): string | Failure {
   return OK;
 }
 
+/** TRANSACTION_START: the identifier. */
 export function transactionStart(store: Store, request: Request): string | Failure {
   const { cells } = store;
   const { conn, privileged, transaction } = request.caller;
@@ -64,6 +67,7 @@ export function transactionStart(store: Store, request: Request): string | Failu
   return `${startTransaction(cells, conn)}\0`;
 }
 
+/** TRANSACTION_END: `T` commits, `F` aborts. */
 export function transactionEnd(store: Store, request: Request): string | Failure {
   const arg = oneArg(request);
   if (arg !== "T" && arg !== "F") return fail("EINVAL");

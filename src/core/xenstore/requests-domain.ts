@@ -11,6 +11,10 @@ import { atoi, OK, oneArg, type Request, strings } from "./request.ts";
 
 const DOMID_SELF = 0x7ff0;
 
+/**
+ * INTRODUCE: a domain, its ring page (which is found by grant, so the number does not matter) and its
+ * event channel.
+ */
 export function introduce(store: Store, request: Request): string | Failure {
   const [domid, gfn, port] = strings(request, 3);
   if (domid === undefined || gfn === undefined || port === undefined) return fail("EINVAL");
@@ -26,6 +30,7 @@ function otherDomain(store: Store, request: Request): number | Failure {
   return connectedDomain(store.cells, domid) ?? domid;
 }
 
+/** RELEASE: forgets a domain as if it were gone. */
 export function release(store: Store, request: Request): string | Failure {
   const domid = otherDomain(store, request);
   if (isFailure(domid)) return domid;
@@ -33,6 +38,7 @@ export function release(store: Store, request: Request): string | Failure {
   return OK;
 }
 
+/** RESUME: the domain runs again after a suspend. */
 export function resume(store: Store, request: Request): string | Failure {
   const domid = otherDomain(store, request);
   if (isFailure(domid)) return domid;
@@ -40,11 +46,13 @@ export function resume(store: Store, request: Request): string | Failure {
   return OK;
 }
 
+/** GET_DOMAIN_PATH: a domain's directory, whether there is such a domain or not. */
 export function getDomainPath(_store: Store, request: Request): string | Failure {
   const arg = oneArg(request);
   return arg === undefined ? fail("EINVAL") : `${domainPath(atoi(arg) >>> 0)}\0`;
 }
 
+/** IS_DOMAIN_INTRODUCED: `T` or `F`; DOMID_SELF always is. */
 export function isDomainIntroduced(store: Store, request: Request): string | Failure {
   const arg = oneArg(request);
   if (arg === undefined) return fail("EINVAL");
@@ -52,6 +60,7 @@ export function isDomainIntroduced(store: Store, request: Request): string | Fai
   return domid === DOMID_SELF || isIntroduced(store.cells, domid) ? "T\0" : "F\0";
 }
 
+/** SET_TARGET: a device model domain gets the access of the domain it serves. */
 export function setTargetRequest(store: Store, request: Request): string | Failure {
   const [domid, target] = strings(request, 2);
   if (domid === undefined || target === undefined) return fail("EINVAL");

@@ -26,6 +26,7 @@ import { childBytes, childGeneration, childText, childTextFrom, lookup, type Nod
 import { PAYLOAD_MAX, readLatin1 } from "./wire.ts";
 import { fireWatches } from "./watch.ts";
 
+/** The path a caller means: its own are relative to its domain's directory. */
 export function absolute(caller: Caller, path: string): string {
   return canonical(path, domainPath(caller.domid));
 }
@@ -41,6 +42,7 @@ export function named(store: Store, request: Request, want: number): { path: str
   return node;
 }
 
+/** DIRECTORY: names of the children, in order of creation. E2BIG where they do not fit into a reply. */
 export function directory(store: Store, request: Request): string | Failure {
   const found = named(store, request, PERM_READ);
   if (isFailure(found)) return found;
@@ -74,6 +76,7 @@ export function directoryPart(store: Store, request: Request): string | Failure 
   return at + part.length === bytes ? `${generation}${part}\0` : generation + part;
 }
 
+/** READ: the value. */
 export function read(store: Store, request: Request): string | Failure {
   const found = named(store, request, PERM_READ);
   if (isFailure(found)) return found;
@@ -81,6 +84,7 @@ export function read(store: Store, request: Request): string | Failure {
   return found.node.value.length > PAYLOAD_MAX ? fail("E2BIG") : found.node.value;
 }
 
+/** WRITE: sets the value; creates the node, and what is missing above it. */
 export function write(store: Store, request: Request): string | Failure {
   const { cells } = store;
   const { caller, bytes, start, end } = request;
@@ -109,6 +113,7 @@ export function write(store: Store, request: Request): string | Failure {
   return OK;
 }
 
+/** MKDIR: creates a node without a value, unless it exists. */
 export function mkdir(store: Store, request: Request): string | Failure {
   const arg = oneArg(request);
   if (arg === undefined) return fail("EINVAL");
@@ -134,7 +139,14 @@ export function poisoned(cells: Cells, caller: Caller, errno: "ENOSPC" | "ENOMEM
   return fail(errno);
 }
 
-export function tooLarge(cells: Cells, caller: Caller, perms: string, valueBytes: number, childrenBytes: number): boolean {
+/** Whether a node would be larger than an unprivileged caller may make it. */
+export function tooLarge(
+  cells: Cells,
+  caller: Caller,
+  perms: string,
+  valueBytes: number,
+  childrenBytes: number,
+): boolean {
   if (caller.privileged) return false;
   return recordSize(perms, valueBytes, childrenBytes) >= settingsOf(cells).limits["node-size"];
 }
@@ -196,6 +208,7 @@ function checkCreation(
   return exceedsMemory(cells, caller.domid, bytes) ? poisoned(cells, caller, "ENOMEM") : undefined;
 }
 
+/** RM: removes a node and all below it. One that is missing is fine where its parent exists. */
 export function rm(store: Store, request: Request): string | Failure {
   const { cells } = store;
   const { caller } = request;

@@ -29,6 +29,7 @@ import { childBytes, seen } from "./view.ts";
 import { fireWatches } from "./watch.ts";
 import { readLatin1 } from "./wire.ts";
 
+/** GET_PERMS: all entries, stale ones included. */
 export function getPerms(store: Store, request: Request): string | Failure {
   const arg = oneArg(request);
   if (arg !== undefined && isSpecial(arg) && traitsOf(store.cells).specialPermsReadable) {
@@ -42,6 +43,7 @@ export function getPerms(store: Store, request: Request): string | Failure {
   return permsToWire(found.node.perms);
 }
 
+/** SET_PERMS: for the owner, who cannot give the node away, and for privileged connections. */
 export function setPermsRequest(store: Store, request: Request): string | Failure {
   const { cells } = store;
   const { caller } = request;
