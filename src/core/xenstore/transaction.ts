@@ -5,10 +5,11 @@
 // - `observed`: when something the transaction observed has changed: a value it
 //   read, a list it got, permissions it was told, a node it found or missed.
 //   What it only wrote, it did not observe; two that write the same do not mind
-//   each other, nor do two that create children of one node. Twice it is more
-//   careful than it would have to be: permissions it was told and that are
+//   each other, nor do two that create children of one node. Thrice it is
+//   more careful than it would have to be: permissions it was told and that are
 //   inherited count as changed when another node they could be inherited from
-//   comes, and a list when a child comes that it will remove.
+//   comes, a list when a child comes that it will remove, and the parent of what
+//   it removed when that goes, though it wrote elsewhere below it.
 // - `strict`, that of the C xenstored: when any node it touched in any way was
 //   written by anybody, also one above or one it only wrote itself.
 // Either way a commit has the effect of doing all of the transaction's requests
