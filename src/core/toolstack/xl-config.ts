@@ -19,6 +19,7 @@ import { applyGlobalAffinityMasks, emptyAffinityMessage } from "./xlcfg/affinity
 import type { HostCpus } from "./xlcfg/cpu-range.ts";
 import { domainConfig } from "./xlcfg/domain-config.ts";
 import type { DomainConfig } from "./xlcfg/domain-config.ts";
+import { BUILTIN_KERNEL } from "./config-defaults.ts";
 import { appendExtraConfig, parseDomainConfig } from "./xlcfg/parse-domain-config.ts";
 import { defaultXlConf, parseXlConf } from "./xlcfg/xl-conf.ts";
 import type { XlConf } from "./xlcfg/xl-conf.ts";
@@ -88,6 +89,7 @@ export function parseText(host: Host, process: string, source: string, text: str
     conf: xlConf(host),
     newUuid: randomUuid(host),
     newVmGenerationId: randomBytes(host, 16),
+    defaultKernel: BUILTIN_KERNEL,
   });
   if (config.stderr !== "") stderr(host, process, config.stderr);
   if (config.ok) return config.config;
