@@ -116,10 +116,13 @@ export const structs: { readonly [name: string]: string } = {
   mmu_update: "ptr val",
   vcpu_guest_context: "flags user_regs[] user_regs.rip user_regs.rdx user_regs.rsi gdt_frames[] gdt_ents ctrlreg[]",
   shared_info: "vcpu_info[] evtchn_pending[] evtchn_mask[] arch[]",
-  // arch-x86/hvm/save.h
+  start_info:
+    "nr_pages flags store_mfn store_evtchn console.domU.mfn console.domU.evtchn cmd_line[]",
+  // arch-x86/hvm/start_info.h, arch-x86/hvm/save.h
+  hvm_start_info: "magic cmdline_paddr",
   hvm_save_descriptor: "typecode instance length",
   hvm_save_header: "magic version changeset cpuid gtsc_khz",
-  hvm_hw_cpu: "rip rsp rflags cr0 cr3 cr4 msr_efer flags",
+  hvm_hw_cpu: "rbx rip rsp rflags cr0 cr3 cr4 msr_efer flags",
   hvm_hw_mtrr: "msr_pat_cr msr_mtrr_cap msr_mtrr_def_type",
   hvm_hw_lapic: "apic_base_msr disabled timer_divisor tdt_msr",
   hvm_hw_lapic_regs: "data[]",
@@ -189,6 +192,7 @@ export const constants: readonly RegExp[] = [
   /^XEN_X86_EMU_\w+$/,
   /^VGCF_\w+$/,
   /^IOCTL_(PRIVCMD|EVTCHN|GNTDEV)_\w+$/,
+  /^XEN_HVM_START_MAGIC_VALUE$/,
   /^PRIVCMD_MMAPBATCH_\w+_ERROR$/,
   /^UNMAP_NOTIFY_\w+$/,
 ];
@@ -233,6 +237,7 @@ export const headers: readonly string[] = [
   "xen/hvm/params.h",
   "xen/hvm/dm_op.h",
   "xen/hvm/save.h",
+  "xen/arch-x86/hvm/start_info.h",
   "xen/sys/privcmd.h",
   "xen/sys/evtchn.h",
   "xen/sys/gntdev.h",

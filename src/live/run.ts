@@ -6,6 +6,7 @@
 // mount namespace where the system allows one.
 
 import { spawn, spawnSync } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -61,10 +62,16 @@ function allows(...flags: string[]): boolean {
   );
 }
 
+let allowed: Isolation | null = null;
+
 /** What this system allows this user. */
 export function isolation(): Isolation {
-  if (allows("--mount")) return "mounts";
-  return allows("--user", "--map-root-user", "--mount") ? "user-mounts" : "environment";
+  allowed ??= allows("--mount")
+    ? "mounts"
+    : allows("--user", "--map-root-user", "--mount")
+      ? "user-mounts"
+      : "environment";
+  return allowed;
 }
 
 function preload(library: string): string {
@@ -98,16 +105,20 @@ function invocation(options: RunOptions, how: Isolation): { words: string[]; env
   return { words: ["unshare", ...flags, "sh", "-c", SCRIPT, "xenolith-run", ...places, ...command], env };
 }
 
+/** Starts a program on the host. */
+export function startOnHost(options: RunOptions, stdio: "inherit" | "pipe"): ChildProcess {
+  const { words, env } = invocation(options, isolation());
+  return spawn(words[0] as string, words.slice(1), { env, stdio });
+}
+
 /** Runs a program on the host and returns its exit code; 128 and the signal's number where one ended it. */
 export async function runOnHost(options: RunOptions): Promise<number> {
-  const how = isolation();
-  if (how === "environment") {
+  if (isolation() === "environment") {
     process.stderr.write(
       "xenolith: no private mounts here; only libxenstore's clients find this host's xenstored\n",
     );
   }
-  const { words, env } = invocation(options, how);
-  const child = spawn(words[0] as string, words.slice(1), { env, stdio: "inherit" });
+  const child = startOnHost(options, "inherit");
   // The terminal signals the program too; what is sent to us alone is passed on.
   const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
   const ignore = (): void => {};

@@ -15,6 +15,7 @@ import type { TraceEvents } from "../../src/core/engine/trace.ts";
 import { checkLedger } from "../../src/core/hypervisor/check-ledger.ts";
 import { domainById, domainPagesCell, domlist } from "../../src/core/hypervisor/domain.ts";
 import { findNextBit } from "../../src/core/hypervisor/bitmap.ts";
+import { guestCell } from "../../src/core/guest/guest.ts";
 import { heapCell } from "../../src/core/hypervisor/heap.ts";
 import {
   HVM_PARAM_CONSOLE_PFN,
@@ -26,7 +27,7 @@ import { directory } from "../../src/live/directory.ts";
 import { LiveHost } from "../../src/live/live-host.ts";
 import { memoryFolder } from "../../src/live/guest-memory.ts";
 import { libxendev } from "../../src/live/native.ts";
-import { runOnHost } from "../../src/live/run.ts";
+import { startOnHost } from "../../src/live/run.ts";
 import { requires } from "../capabilities.ts";
 
 const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-xl-"));
@@ -44,7 +45,7 @@ interface Result {
   readonly out: string;
 }
 
-/** Runs a program on the host through a child process of ours, as the command line does. */
+/** Runs a program on the host, as `xenolith run` does. */
 function run(...command: [string, ...string[]]): Promise<Result> {
   const child = start(...command);
   let out = "";
@@ -54,8 +55,8 @@ function run(...command: [string, ...string[]]): Promise<Result> {
 }
 
 function start(...command: [string, ...string[]]): ChildProcess {
-  const bin = join(import.meta.dirname, "../../bin/xenolith.js");
-  return spawn(process.execPath, [bin, "run", "--dir", where.dir, "--", ...command]);
+  const { dir, bridge, xenstored } = where;
+  return startOnHost({ dir, bridge, xenstored, library: libxendev(), command }, "pipe");
 }
 
 async function rows(): Promise<string[]> {
@@ -158,13 +159,43 @@ requires("xen-utils", "c-compiler")("the real xl", () => {
     expect(checkLedger(host.world, domid)).toEqual([]);
 
     expect(await run("xl", "unpause", "tiny")).toEqual({ code: 0, out: "" });
-    expect((await rows())[1]).toBe(`tiny ${domid} 32 1 r-----`);
+    const isUp = (): boolean => host.world.get(guestCell, domid)?.upAt != null;
+    await until("its kernel is up", isUp);
+    expect((await rows())[1]).toMatch(new RegExp(`^tiny ${domid} 32 1 [r-][b-]----$`));
+    const asksFor = await run("xenstore-read", `/local/domain/${domid}/control/feature-poweroff`);
+    expect(asksFor.out).toBe("1\n");
 
     expect(await run("xl", "destroy", "tiny")).toEqual({ code: 0, out: "" });
     expect(await rows()).toEqual(["Domain-0 0 1280 2 r-----"]);
     expect(asked()).toContain("domctl destroydomain");
     await until("all memory is free again", () => freePages() === before);
     expect((await run("xenstore-ls", `/local/domain/${domid}`)).code).not.toBe(0);
+  }, 60_000);
+
+  test("shutdown -w waits for the guest, and xl's monitor destroys what it leaves", async () => {
+    fs.appendFileSync(config, 'extra = "mode=idle"\n');
+    expect((await run("xl", "create", config)).code).toBe(0);
+    const domid = findNextBit(host.world, domlist, 1);
+    expect(host.world.get(guestCell, domid)?.commandLine).toContain("mode=idle");
+    await until("its kernel is up", () => host.world.get(guestCell, domid)?.upAt != null);
+    const { code, out } = await run("xl", "shutdown", "-w", "tiny");
+    expect(out).toContain(`Domain ${domid} has been shut down, reason code 0`);
+    expect(code).toBe(0);
+    await until("the monitor destroys it", () => domainById(host.world, domid) === undefined);
+    const log = fs.readFileSync(join(where.dir, "log-xen/xl-tiny.log"), "utf8");
+    expect(log).toContain("Action for shutdown reason code 0 is destroy");
+  }, 60_000);
+
+  test("reboot: the monitor builds the domain anew under the next domid", async () => {
+    expect((await run("xl", "create", config)).code).toBe(0);
+    const domid = findNextBit(host.world, domlist, 1);
+    await until("its kernel is up", () => host.world.get(guestCell, domid)?.upAt != null);
+    expect((await run("xl", "reboot", "tiny")).code).toBe(0);
+    await until("it runs again", () => host.world.get(guestCell, domid + 1)?.upAt != null);
+    expect(domainById(host.world, domid)).toBeUndefined();
+    expect((await rows())[1]).toMatch(new RegExp(`^tiny ${domid + 1} 32 1 `));
+    expect((await run("xl", "destroy", "tiny")).code).toBe(0);
+    await until("it is gone", () => domainById(host.world, domid + 1) === undefined);
   }, 60_000);
 
   test("a hypercall nobody knows is ENOSYS, and one line in the log", async () => {
@@ -178,16 +209,17 @@ requires("xen-utils", "c-compiler")("the real xl", () => {
     expect(said).toHaveLength(1);
   }, 60_000);
 
-  test("exit codes and signals are the program's own", async () => {
-    expect((await run("sh", "-c", "exit 7")).code).toBe(7);
-    expect((await run("sh", "-c", "kill -TERM $$")).code).toBe(143);
-    const options = {
-      dir: where.dir,
-      bridge: where.bridge,
-      xenstored: where.xenstored,
-      library: libxendev(),
+  test("the command's exit code is the program's own", async () => {
+    const bin = join(import.meta.dirname, "../../bin/xenolith.js");
+    const exitCode = (...command: string[]): Promise<number | null> => {
+      const child = spawn(process.execPath, [bin, "run", "--dir", where.dir, "--", ...command], {
+        stdio: "ignore",
+      });
+      return new Promise((resolve) => child.on("close", resolve));
     };
-    await expect(runOnHost({ ...options, command: ["/nonexistent"] })).resolves.toBe(127);
+    expect(await exitCode("sh", "-c", "exit 7")).toBe(7);
+    expect(await exitCode("sh", "-c", "kill -TERM $$")).toBe(143);
+    expect(await exitCode("/nonexistent")).toBe(127);
   }, 60_000);
 
   requires("libxen-dev")("with a program that maps its memory", () => {

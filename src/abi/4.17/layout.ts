@@ -729,6 +729,23 @@ export const shared_info = {
   arch: bytes(3088, 48),
 } as const;
 
+export const start_info = {
+  sizeof: 1168,
+  nr_pages: u64(32),
+  flags: u32(48),
+  store_mfn: u64(56),
+  store_evtchn: u32(64),
+  "console.domU.mfn": u64(72),
+  "console.domU.evtchn": u32(80),
+  cmd_line: bytes(128, 1024),
+} as const;
+
+export const hvm_start_info = {
+  sizeof: 56,
+  magic: u32(0),
+  cmdline_paddr: u64(24),
+} as const;
+
 export const hvm_save_descriptor = {
   sizeof: 8,
   typecode: u16(0),
@@ -747,6 +764,7 @@ export const hvm_save_header = {
 
 export const hvm_hw_cpu = {
   sizeof: 1032,
+  rbx: u64(520),
   rip: u64(640),
   rsp: u64(568),
   rflags: u64(648),

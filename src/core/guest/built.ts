@@ -41,7 +41,7 @@ type Translate = (address: bigint) => number | null;
 
 function readAt(host: Host, translate: Translate, address: bigint, length: number): Uint8Array | null {
   const bytes = new Uint8Array(length);
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const at = address + BigInt(done);
     const mfn = translate(at / PAGE);
     if (mfn === null) return null;
@@ -73,7 +73,8 @@ function pvhStartInfo(host: Host, d: DeepReadonly<Domain>): StartInfo | null {
   const physical: Translate = (gfn) => ownFrame(host, d, Number(gfn));
   const start = getBig(viewOf(registers), abi.hvm_hw_cpu.rbx);
   const bytes = readAt(host, physical, start, abi.hvm_start_info.sizeof);
-  if (bytes === null || abi.hvm_start_info.magic.get(viewOf(bytes)) !== X.XEN_HVM_START_MAGIC_VALUE) return null;
+  if (bytes === null || abi.hvm_start_info.magic.get(viewOf(bytes)) !== X.XEN_HVM_START_MAGIC_VALUE)
+    return null;
   const line = getBig(viewOf(bytes), abi.hvm_start_info.cmdline_paddr);
   const commandLine = line === 0n ? null : readAt(host, physical, line, COMMAND_LINE_MAX);
   const param = (index: number): number => Number(hvmParam(host, domid, index));

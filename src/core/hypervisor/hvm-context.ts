@@ -151,6 +151,11 @@ function translated(host: Host, caller: Caller, domid: number): DeepReadonly<Dom
   return isFailure(d) || (d.domid !== caller.domid && d.type !== "pv") ? d : fail("EINVAL");
 }
 
+/** A record that was loaded, as it is kept; null where none was. */
+export function loadedRecord(cells: Cells, domid: number, typecode: number, instance: number): Uint8Array | null {
+  return cells.get(hvmRecordCell, recordId(domid, typecode, instance))?.bytes.slice() ?? null;
+}
+
 /** A domain's whole context: ESRCH, EPERM, EINVAL for PV, the caller's own and dying domains. */
 export function gethvmcontext(
   host: Host,

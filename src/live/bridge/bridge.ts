@@ -4,6 +4,7 @@
 
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { builtDomainRuns } from "../../core/guest/built.ts";
 import { versionOf } from "../../core/hypervisor/machine.ts";
 import type { Driver } from "../driver.ts";
 import type { FileMemory } from "../guest-memory.ts";
@@ -54,6 +55,9 @@ function files(driver: Driver): ReadonlyMap<string, string> {
   ]);
 }
 
+/** The hypercall after which a domain's kernel may run. */
+const UNPAUSE = "domctl unpausedomain";
+
 /** Folders of Xen's that are there and empty. */
 const EMPTY_FOLDERS = ["/sys/bus/xen-backend/devices"];
 
@@ -83,6 +87,10 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
   const { driver, memory, folder } = options;
   writeFiles(options);
   const hypercalls = new Hypercalls(driver);
+  hypercalls.performed = (operation, args) => {
+    // No processor runs here: the kernel a toolstack put into its domain is ours to play.
+    if (operation === UNPAUSE) driver.give(builtDomainRuns, { domid: (args as { domid: number }).domid });
+  };
   const privcmd = privcmdDevices({ hypercalls, memory, unknown: once(options.log) });
   const devices = new Map<string, OpenDevice>([
     ["/dev/xen/privcmd", privcmd],

@@ -24,6 +24,8 @@ export type Done = (result: number | Failure) => void;
 /** The way into a live host for processes outside it. */
 export class Hypercalls {
   readonly driver: Driver;
+  /** Told of every operation that succeeded, before its caller is. */
+  performed: (operation: string, args: Plain) => void = () => {};
   readonly #waiting = new Map<number, (result: Plain | Failure) => void>();
   #count = 0;
 
@@ -36,9 +38,12 @@ export class Hypercalls {
   /** Performs a hypercall whose arguments are known. */
   perform(prepared: Prepared, caller: Caller, done: Done): void {
     const finish = (result: Plain | Failure): void => {
-      if (!isFailure(result)) return done(prepared.reply(result as never));
-      prepared.failed?.(result);
-      done(result);
+      if (isFailure(result)) {
+        prepared.failed?.(result);
+        return done(result);
+      }
+      this.performed(prepared.operation.name, prepared.args);
+      done(prepared.reply(result as never));
     };
     const { operation, args } = prepared;
     if (operation.kind === "query") {
