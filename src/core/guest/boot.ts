@@ -9,7 +9,7 @@ import { routine } from "../engine/routine.ts";
 import { spawnThread } from "../engine/thread.ts";
 import { domainCell, domainPagesCell } from "../hypervisor/domain.ts";
 import { forgetKernel } from "../xenbus/forget.ts";
-import { enlist, runqueueCell } from "../xenbus/kthread.ts";
+import { runqueueCell, taskRun } from "../xenbus/kthread.ts";
 import { balloonCell, startBalloon } from "./balloon.ts";
 import { guestCell } from "./guest.ts";
 import type { StartInfo } from "./guest.ts";
@@ -73,7 +73,5 @@ export function startGuest(host: Host, info: StartInfo): void {
   const { domid } = info;
   addGuest(host, info, host.now);
   startBalloon(host, domid, must(host, domainPagesCell, domid).totPages);
-  const name = `dom${domid}/init`;
-  spawnThread(host, name, kernelInit, { domid }, { kind: "process", domid });
-  enlist(host, domid, name);
+  taskRun(host, domid, "init", kernelInit, { domid });
 }

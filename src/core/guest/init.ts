@@ -6,6 +6,8 @@
 import { blkfront } from "../drivers/blkfront.ts";
 import { netfront } from "../drivers/netfront.ts";
 import { routine } from "../engine/routine.ts";
+import { sendPackets } from "../drivers/netfront-xmit.ts";
+import { taskRun } from "../xenbus/kthread.ts";
 import { xsInit } from "../xenbus/comms.ts";
 import { xenbusRegisterFrontend } from "../xenbus/probe.ts";
 import { guestPrint } from "./console.ts";
@@ -14,6 +16,7 @@ import { guestCell, guestOf, guestSeconds } from "./guest.ts";
 import type { GuestMode } from "./options.ts";
 import { xenbusProbe } from "./linux.ts";
 import { guestCrash, kernelDown } from "./reboot.ts";
+import { showDevices } from "./show-devices.ts";
 import { bringUpVcpus } from "./smp.ts";
 
 /** From the first instruction to the first xenstore request, and from there to user space, in µs. */
@@ -78,6 +81,17 @@ const spin = routine(
   ],
 );
 
+const ping = routine(
+  "ping",
+  (a: { domid: number }) => ({ ...a }),
+  ({ forever, step, sleep }) => [
+    forever("while :", [
+      step("sendto", (host, l) => sendPackets(host, l.domid)),
+      sleep("one second", () => 1_000_000),
+    ]),
+  ],
+);
+
 function isEnd(mode: GuestMode): mode is "poweroff" | "halt" | "reboot" {
   return mode === "poweroff" || mode === "halt" || mode === "reboot";
 }
@@ -93,6 +107,7 @@ export const userSpace = routine(
       l.ticks = guest.ticks;
       const sinceUp = host.now - guest.bootedAt - (guest.upAt ?? 0);
       l.delay = Math.max(0, guest.options.delay * 1_000_000 - sinceUp);
+      if (guest.options.ping) taskRun(host, l.domid, "ping", ping, { domid: l.domid });
     }),
     when("ends", (l) => isEnd(l.mode), [
       call("ends it", endBy, (l) => ({ domid: l.domid, mode: l.mode as "poweroff", delay: l.delay })),
@@ -147,6 +162,7 @@ export const kernelInit = routine(
       l.line = `GUEST: up mode=${guest.options.mode} delay=${guest.options.delay} uptime=${uptime}`;
     }),
     call("echo", guestPrint, (l) => ({ domid: l.domid, line: l.line })),
+    when("shows its devices", (l) => l.dev, [call("devices", showDevices, (l) => ({ domid: l.domid }))]),
     call("init", userSpace, (l) => ({ domid: l.domid })),
   ],
 );

@@ -15,18 +15,21 @@ export interface GuestOptions {
   delay: number;
   /** Loads blkfront and netfront. */
   dev: boolean;
+  /** Sends a packet a second through every network interface. */
+  ping: boolean;
   /** The kernel's `loglevel=`: lines of a lower severity do not reach the console. */
   loglevel: number;
 }
 
 /** Reads a command line; the last of two settings counts, what is unknown is the kernel's affair. */
 export function parseOptions(commandLine: string): GuestOptions {
-  const options: GuestOptions = { mode: "idle", delay: 3, dev: false, loglevel: 7 };
+  const options: GuestOptions = { mode: "idle", delay: 3, dev: false, ping: false, loglevel: 7 };
   for (const word of commandLine.split(/\s+/)) {
     const [key, value = ""] = word.split("=", 2);
     if (key === "mode" && modes.includes(value)) options.mode = value as GuestMode;
     if (key === "delay" && /^\d+(\.\d+)?$/.test(value)) options.delay = Number(value);
     if (key === "dev") options.dev = value !== "";
+    if (key === "ping") options.ping = value !== "";
     if (key === "loglevel" && /^\d$/.test(value)) options.loglevel = Number(value);
   }
   return options;

@@ -6,10 +6,9 @@
 import type { Plain } from "../engine/cells.ts";
 import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
-import { spawnThread } from "../engine/thread.ts";
 import { xsInit } from "../xenbus/comms.ts";
 import { deviceOf, devicesOn, xenbusBusCell } from "../xenbus/device.ts";
-import { enlist } from "../xenbus/kthread.ts";
+import { taskRun } from "../xenbus/kthread.ts";
 import { xenbusCell, xenbusWatchCell } from "../xenbus/xenbus.ts";
 import { pendingEvents, xsWatchMsg } from "../xenbus/xenwatch.ts";
 import { balloonCell, runBalloon } from "./balloon.ts";
@@ -88,7 +87,5 @@ export function restoreGuest(host: Host, info: StartInfo, image: Plain): void {
   Object.assign(host.edit(guestCell, domid), { ticks, spinning, upAt, shuttingDown: "suspend" });
   runBalloon(host, domid, saved.balloon);
   restoreXenbus(host, info, saved);
-  const name = `dom${domid}/init`;
-  spawnThread(host, name, userSpace, { domid }, { kind: "process", domid });
-  enlist(host, domid, name);
+  taskRun(host, domid, "init", userSpace, { domid });
 }

@@ -24,18 +24,21 @@ import { startHypervisor } from "../hypervisor/setup.ts";
 import { changeVcpu, VPF_down } from "../hypervisor/vcpu.ts";
 import { startGuest } from "./boot.ts";
 import { startDom0Kernel } from "./dom0.ts";
+import type { StartInfo } from "./guest.ts";
 
 /** A request and, after it ran, its reply or errno. */
 type Entry = readonly [name: string, value: string];
 
 type Request = readonly [op: XsOp, payload: string];
 
+/** Requests one after another; those between TRANSACTION_START and TRANSACTION_END are in that transaction. */
 const script = routine(
   "test_script",
   (a: { process: string; requests: readonly Request[] }) => ({
     ...a,
     op: "READ" as XsOp,
     payload: "",
+    t: 0,
     replies: [] as string[],
   }),
   ({ step, each, call, attempt }) => [
@@ -52,9 +55,11 @@ const script = routine(
           call(
             "request",
             xsTalk,
-            (l) => ({ process: l.process, t: 0, op: l.op, payload: l.payload }),
+            (l) => ({ process: l.process, t: l.t, op: l.op, payload: l.payload }),
             (l, reply) => {
               l.replies.push(reply);
+              if (l.op === "TRANSACTION_START") l.t = Number.parseInt(reply, 10);
+              if (l.op === "TRANSACTION_END") l.t = 0;
             },
           ),
         ]).onError((l, errno) => void l.replies.push(errno), []),
@@ -64,6 +69,15 @@ const script = routine(
   ],
   (l) => l.replies,
 );
+
+/** How a domain is built, where it is not the smallest there is. */
+interface BuildOptions {
+  name?: string;
+  pages?: number;
+  vcpus?: number;
+  /** Puts a kernel into the domain; a booting one where nobody says otherwise. */
+  image?: (host: Host, info: StartInfo) => void;
+}
 
 /** A world with everything a kernel talks to, and what happened in it. */
 export class TestHost {
@@ -156,8 +170,8 @@ export class TestHost {
   }
 
   /** Builds a domain with a guest's kernel in it, introduced and paused; its domid. */
-  build(commandLine: string, options: { name?: string; pages?: number; vcpus?: number } = {}): number {
-    const { name = "guest", pages = 512, vcpus = 1 } = options;
+  build(commandLine: string, options: BuildOptions = {}): number {
+    const { name = "guest", pages = 512, vcpus = 1, image = startGuest } = options;
     const built = this.act((host) => buildDomain(host, pages, vcpus));
     const { domid, storeMfn, storePort, consoleMfn, consolePort } = built;
     const home = `/local/domain/${domid}`;
@@ -168,6 +182,7 @@ export class TestHost {
     this.store(
       ...node(home, "", 0, `r${domid}`),
       ["WRITE", `${home}/name\0${name}`],
+      ["WRITE", `${home}/vm\0/vm/uuid-${domid}`],
       ...["cpu", "memory", "device"].flatMap((dir) => node(`${home}/${dir}`, "", 0, `r${domid}`)),
       ...node(`${home}/device/suspend/event-channel`, "", domid),
       ...node(`${home}/control`, "", 0, `r${domid}`),
@@ -181,12 +196,20 @@ export class TestHost {
       ["WRITE", `${home}/memory/static-max\0${pages * 4}`],
       ["WRITE", `${home}/memory/target\0${pages * 4}`],
       ["INTRODUCE", `${domid}\0${storeMfn}\0${storePort}\0`],
+    );
+    this.settle();
+    this.store(
+      ["TRANSACTION_START", "\0"],
+      ["WRITE", `${home}/console\0`],
       ["WRITE", `${home}/console/limit\x001048576`],
       ["WRITE", `${home}/console/type\0xenconsoled`],
+      ["WRITE", `${home}/console/output\0pty`],
+      ["WRITE", `${home}/console/tty\0`],
       ["WRITE", `${home}/console/port\0${consolePort}`],
       ["WRITE", `${home}/console/ring-ref\0${consoleMfn}`],
+      ["TRANSACTION_END", "T\0"],
     );
-    this.act((host) => startGuest(host, { type: "pv", commandLine, nrVcpus: vcpus, ...built }));
+    this.act((host) => image(host, { type: "pv", commandLine, nrVcpus: vcpus, ...built }));
     this.settle();
     return domid;
   }
@@ -204,6 +227,7 @@ export class TestHost {
     const nodes = (dir: string, entries: readonly Entry[]): Request[] =>
       entries.map(([name, value]) => ["WRITE", `${dir}/${name}\0${value}`]);
     const replies = this.store(
+      ["TRANSACTION_START", "\0"],
       ["WRITE", `${frontend}\0`],
       ["SET_PERMS", `${frontend}\0n${domid}\0r0\0`],
       ["WRITE", `${backend}\0`],
@@ -216,9 +240,10 @@ export class TestHost {
         ...back,
         ["state", "1"],
       ]),
+      ["TRANSACTION_END", "T\0"],
     );
     assert(
-      replies.every((reply) => reply === "OK\0"),
+      replies.slice(1).every((reply) => reply === "OK\0"),
       `device nodes: ${replies.join(" ")}`,
     );
   }

@@ -52,6 +52,19 @@ export function kthreadRun<A extends object>(
   return thread;
 }
 
+/** Starts a process of a guest's user space. */
+export function taskRun<A extends object>(
+  host: Host,
+  domid: number,
+  name: string,
+  main: Routine<A, unknown>,
+  args: A,
+): void {
+  const thread = `dom${domid}/${name}`;
+  spawnThread(host, thread, main, args, { kind: "process", domid });
+  enlist(host, domid, thread);
+}
+
 /** Whether the thread of that full name was told to stop. */
 export function kthreadShouldStop(cells: Cells, thread: string): boolean {
   return cells.get(stoppingCell, thread) !== undefined;

@@ -84,11 +84,6 @@ export interface WatchEvent {
   owner: string;
 }
 
-/** Whether that domain's kernel talks to xenstore. */
-export function hasXenbus(cells: Cells, domid: number): boolean {
-  return cells.get(xenbusCell, domid) !== undefined;
-}
-
 /** Whether xenstore can be talked to now: it cannot between suspend and resume. */
 export function xenbusRunning(cells: Cells, domid: number): boolean {
   return !must(cells, xenbusCell, domid).suspended;
