@@ -18,6 +18,13 @@ export interface Bounds {
   depthMax?: number;
   /** Distinct states; reaching it makes the search inexhaustive. */
   statesMax?: number;
+  /**
+   * `servers first`: while xenstored or a kernel's xenbus thread can step, nobody
+   * else does. What they do is moving requests, replies and events on; a request
+   * nobody has served is seen by nobody, so any order of service is that of some
+   * order of sending. `off`: every order of every step.
+   */
+  reduction?: "servers first" | "off";
   /** `eager`: a timer may fire at any time, in the order of deadlines. `lazy`: only when nothing else can happen. */
   timers?: "eager" | "lazy";
 }
@@ -35,6 +42,7 @@ export interface SearchResult {
   /** Every state within the bounds was visited. False for a search that a bound cut. */
   exhaustive: boolean;
   timers: "eager" | "lazy";
+  reduction: "servers first" | "off";
   /** Names of `sometimes` properties that no state showed. */
   unreached: string[];
   /** The first violation in order of depth, and a shortest way to it. */
@@ -106,6 +114,11 @@ export function search(
   return new Search(world, properties, bounds, progress).run();
 }
 
+/** Whether a thread only moves messages on between others. */
+function isServer(thread: string): boolean {
+  return thread === "xenstored" || thread.endsWith("/xenbus");
+}
+
 class Search {
   readonly #world: World;
   readonly #properties: Properties;
@@ -114,6 +127,7 @@ class Search {
   readonly #seen = new Set<string>();
   readonly #unreached: Set<string>;
   readonly #timers: "eager" | "lazy";
+  readonly #reduction: "servers first" | "off";
   #transitions = 0;
   #ends = 0;
   #cut = false;
@@ -125,6 +139,7 @@ class Search {
     this.#bounds = bounds;
     this.#progress = progress;
     this.#timers = bounds.timers ?? "lazy";
+    this.#reduction = bounds.reduction ?? "servers first";
     this.#unreached = new Set(Object.keys(properties.sometimes ?? {}));
   }
 
@@ -155,6 +170,7 @@ class Search {
       ends: this.#ends,
       exhaustive: !this.#cut && this.#violation === null,
       timers: this.#timers,
+      reduction: this.#reduction,
       unreached: [...this.#unreached],
       violation: this.#violation,
     };
@@ -164,7 +180,7 @@ class Search {
     const found: Visit[] = [];
     for (const visit of level) {
       walker.moveTo(visit);
-      const actions = this.#world.actions(this.#timers);
+      const actions = this.#enabled();
       if (actions.length === 0) this.#end(visit);
       for (const action of actions) {
         if (this.#violation !== null) return found;
@@ -173,6 +189,13 @@ class Search {
       }
     }
     return found;
+  }
+
+  #enabled(): Action[] {
+    const actions = this.#world.actions(this.#timers);
+    if (this.#reduction === "off") return actions;
+    const server = actions.find((action) => "thread" in action && isServer(action.thread));
+    return server === undefined ? actions : [server];
   }
 
   /** Takes a step and gives it back. Whether it led to a new state to go on from. */
