@@ -139,7 +139,7 @@ const asyncExec = routine(
   (a: { process: string; name: string; run: ScriptRun }) => ({ ...a, script: "", timedOut: false, status: 0, pid: 0 }),
   ({ step, waitFor, when, failWith }) => [
     step("fork and exec", (host, l) => {
-      l.script = startHotplug(host, `${l.process}/${l.name}`, l.run);
+      l.script = startHotplug(host, `${l.process}/${l.name}.script`, l.run);
       l.pid = hotplugPid(host, l.script);
     }),
     waitFor("SIGCHLD", (host, l) => hotplugEnded(host, l.script), {
