@@ -13,9 +13,12 @@ export const structs: { readonly [name: string]: string } = {
   xen_domctl: "cmd interface_version domain u[]",
   xen_arch_domainconfig: "emulation_flags misc_flags",
   xen_domctl_createdomain:
-    "ssidref handle[] flags iommu_opts max_vcpus max_evtchn_port max_grant_frames max_maptrack_frames grant_opts vmtrace_size cpupool_id arch.emulation_flags arch.misc_flags",
+    "ssidref handle[] flags iommu_opts max_vcpus max_evtchn_port max_grant_frames max_maptrack_frames " +
+    "grant_opts vmtrace_size cpupool_id arch.emulation_flags arch.misc_flags",
   xen_domctl_getdomaininfo:
-    "domain flags tot_pages max_pages outstanding_pages shr_pages paged_pages shared_info_frame cpu_time nr_online_vcpus max_vcpu_id ssidref handle[] cpupool gpaddr_bits arch_config.emulation_flags arch_config.misc_flags",
+    "domain flags tot_pages max_pages outstanding_pages shr_pages paged_pages shared_info_frame " +
+    "cpu_time nr_online_vcpus max_vcpu_id ssidref handle[] cpupool gpaddr_bits " +
+    "arch_config.emulation_flags arch_config.misc_flags",
   xen_domctl_getpageframeinfo3: "num *array",
   xen_domctl_shadow_op: "op mode mb *dirty_bitmap pages stats.fault_count stats.dirty_count",
   xen_domctl_max_mem: "max_memkb",
@@ -52,7 +55,8 @@ export const structs: { readonly [name: string]: string } = {
   xen_sysctl: "cmd interface_version u[]",
   xen_sysctl_readconsole: "clear incremental index *buffer count",
   xen_sysctl_physinfo:
-    "threads_per_core cores_per_socket nr_cpus max_cpu_id nr_nodes max_node_id cpu_khz capabilities arch_capabilities total_pages free_pages scrub_pages outstanding_pages max_mfn hw_cap[]",
+    "threads_per_core cores_per_socket nr_cpus max_cpu_id nr_nodes max_node_id cpu_khz capabilities " +
+    "arch_capabilities total_pages free_pages scrub_pages outstanding_pages max_mfn hw_cap[]",
   xen_sysctl_sched_id: "sched_id",
   xen_sysctl_getdomaininfolist: "first_domain max_domains *buffer num_domains",
   xen_sysctl_debug_keys: "*keys nr_keys",
@@ -114,10 +118,10 @@ export const structs: { readonly [name: string]: string } = {
   multicall_entry: "op result args[]",
   mmuext_op: "cmd arg1.mfn arg1.linear_addr arg2.nr_ents",
   mmu_update: "ptr val",
-  vcpu_guest_context: "flags user_regs[] user_regs.rip user_regs.rdx user_regs.rsi gdt_frames[] gdt_ents ctrlreg[]",
+  vcpu_guest_context:
+    "flags user_regs[] user_regs.rip user_regs.rdx user_regs.rsi gdt_frames[] gdt_ents ctrlreg[]",
   shared_info: "vcpu_info[] evtchn_pending[] evtchn_mask[] arch[]",
-  start_info:
-    "nr_pages flags store_mfn store_evtchn console.domU.mfn console.domU.evtchn cmd_line[]",
+  start_info: "nr_pages flags store_mfn store_evtchn console.domU.mfn console.domU.evtchn cmd_line[]",
   // arch-x86/hvm/start_info.h, arch-x86/hvm/save.h
   hvm_start_info: "magic cmdline_paddr",
   hvm_save_descriptor: "typecode instance length",

@@ -144,7 +144,9 @@ export function generateAbi(): GeneratedAbi {
     return {
       "layout.ts": `${NOTICE}\nimport { ${codecs.join(", ")} } from "../struct.ts";\n\n${layout}`,
       "constants.ts": `${NOTICE}\n${exports.join("\n")}\n`,
-      "hvm-save.ts": `${NOTICE}\n/** Records of an HVM context (hvm/save.h). Lengths are in bytes, without the descriptor. */\nexport const hvmSave = {\n${records}\n} as const;\n`,
+      "hvm-save.ts":
+        `${NOTICE}\n/** Records of an HVM context (hvm/save.h). Lengths are in bytes, without the descriptor. */\n` +
+        `export const hvmSave = {\n${records}\n} as const;\n`,
     };
   } finally {
     rmSync(folder, { recursive: true });

@@ -29,28 +29,29 @@ export type Isolation = "mounts" | "user-mounts" | "environment";
 
 /**
  * In the new namespace: a /run with everything the old one has, but with the
- * host's folders for Xen's; then the program. Nothing outside changes.
+ * host's folders for Xen's; then the program. Nothing outside changes, nor is
+ * anything noted in /run/mount (-n), which a user may not.
  */
 const SCRIPT = `
 set -e
 stage=$1 run_xen=$2 xenstored=$3 bridge=$4 lib_xen=$5 log_xen=$6 library=$7
 shift 7
-mount -t tmpfs -o mode=755 xenolith "$stage"
+mount -n -t tmpfs -o mode=755 xenolith "$stage"
 for entry in /run/* /run/.[!.]*; do
   name=\${entry##*/}
   case $name in xen|xenstored|xenolith) continue ;; esac
   if [ -L "$entry" ]; then cp -P "$entry" "$stage/$name"
-  elif [ -d "$entry" ]; then mkdir "$stage/$name"; mount --rbind "$entry" "$stage/$name"
-  elif [ -e "$entry" ]; then : > "$stage/$name"; mount --bind "$entry" "$stage/$name"
+  elif [ -d "$entry" ]; then mkdir "$stage/$name"; mount -n --rbind "$entry" "$stage/$name"
+  elif [ -e "$entry" ]; then : > "$stage/$name"; mount -n --bind "$entry" "$stage/$name"
   fi
 done
 mkdir "$stage/xen" "$stage/xenstored" "$stage/xenolith"
-mount --bind "$run_xen" "$stage/xen"
-mount --bind "$xenstored" "$stage/xenstored"
-mount --bind "$bridge" "$stage/xenolith"
-mount --move "$stage" /run
-if [ -d /var/lib/xen ]; then mount --bind "$lib_xen" /var/lib/xen; fi
-if [ -d /var/log/xen ]; then mount --bind "$log_xen" /var/log/xen; fi
+mount -n --bind "$run_xen" "$stage/xen"
+mount -n --bind "$xenstored" "$stage/xenstored"
+mount -n --bind "$bridge" "$stage/xenolith"
+mount -n --move "$stage" /run
+if [ -d /var/lib/xen ]; then mount -n --bind "$lib_xen" /var/lib/xen; fi
+if [ -d /var/log/xen ]; then mount -n --bind "$log_xen" /var/log/xen; fi
 LD_PRELOAD=$library
 export LD_PRELOAD
 exec "$@"
@@ -58,7 +59,8 @@ exec "$@"
 
 function allows(...flags: string[]): boolean {
   return (
-    spawnSync("unshare", [...flags, "sh", "-c", "mount -t tmpfs none /mnt"], { stdio: "ignore" }).status === 0
+    spawnSync("unshare", [...flags, "sh", "-c", "mount -n -t tmpfs none /run"], { stdio: "ignore" })
+      .status === 0
   );
 }
 

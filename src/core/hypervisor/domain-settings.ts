@@ -47,7 +47,10 @@ function within(members: readonly number[], count: number): Affinity {
   return known.length === count ? "all" : known;
 }
 
-/** Which processors a vCPU must and which it should run on; null leaves one as it is. EINVAL for no such vCPU or no processor. */
+/**
+ * Which processors a vCPU must and which it should run on; null leaves one as it
+ * is. EINVAL for no such vCPU or no processor.
+ */
 export function setvcpuaffinity(
   host: Host,
   caller: Caller,
@@ -95,7 +98,10 @@ export function setnodeaffinity(
   });
 }
 
-/** Changes a domain's share of the processors: a weight of 0 is none given, a cap above what its vCPUs could use EINVAL. */
+/**
+ * Changes a domain's share of the processors: a weight of 0 leaves it as it is, a
+ * cap above what its vCPUs could use is EINVAL.
+ */
 export function putSchedulerParams(
   host: Host,
   caller: Caller,
@@ -155,7 +161,7 @@ export function settimeoffset(
   });
 }
 
-/** Makes a PV domain a 32-bit or a 64-bit one, before it has vCPUs with a state: EOPNOTSUPP otherwise, EINVAL for other widths. */
+/** Makes a PV domain a 32-bit or a 64-bit one: EOPNOTSUPP for others, EINVAL for other widths. */
 export function setAddressSize(
   host: Host,
   caller: Caller,

@@ -47,9 +47,7 @@ export class Hypercalls {
     };
     const { operation, args } = prepared;
     if (operation.kind === "query") {
-      return finish(
-        this.driver.look((host) => operation.run?.(host, caller, args as never) as Plain | Failure),
-      );
+      return finish(this.driver.look((host) => operation.run?.(host, caller, args as never)));
     }
     const call = ++this.#count;
     if (operation.kind === "restartable") this.#waiting.set(call, finish);

@@ -42,7 +42,7 @@ const size: Family = ({ memory, args }) => {
   });
 };
 
-/** `grant_table_op(cmd, uop, count)`: what tools ask for, one at a time. Mapping is the kernel's, see /dev/xen/gntdev. */
+/** `grant_table_op(cmd, uop, count)`: what tools ask for, one at a time. Mapping is the kernel's (gntdev). */
 export const grantTableOp: Family = (call) => {
   const [command = 0, , count = 0] = call.args;
   if (command !== X.GNTTABOP_setup_table && command !== X.GNTTABOP_query_size) {

@@ -43,7 +43,7 @@ export const unmapBatch = operation(
   },
 );
 
-/** Frames of a resource, mapped each; all or none (IOCTL_PRIVCMD_MMAP_RESOURCE): the errors of XENMEM_acquire_resource. */
+/** IOCTL_PRIVCMD_MMAP_RESOURCE: frames of a resource, all or none; the errors of XENMEM_acquire_resource. */
 export const mapGrantTable = operation(
   "privcmd mmap_resource grant_table",
   (host, caller, { domid, frame, count }: { domid: number; frame: number; count: number }) => {
