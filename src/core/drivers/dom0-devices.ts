@@ -5,6 +5,8 @@
 
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
+import { fail } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
 import { fileCell } from "../daemons/files.ts";
 
 /** A block device, by its number as `stat -c %t:%T` prints it: hexadecimal `major:minor`. */
@@ -124,8 +126,9 @@ export function loopsOf(cells: Cells, file: string): string[] {
     .map((minor) => `${LOOP_MAJOR}:${(minor as number).toString(16)}`);
 }
 
-/** Makes a bridge. */
-export function addBridge(cells: Cells, name: string, mtu = 1500): void {
+/** Makes a bridge. EEXIST where there is one of that name. */
+export function addBridge(cells: Cells, name: string, mtu = 1500): void | Failure {
+  if (cells.get(bridgeCell, name) !== undefined) return fail("EEXIST");
   cells.add(bridgeCell, name, { mtu, ports: [] });
   if (cells.get(bridgesCell, 0) === undefined) cells.add(bridgesCell, 0, { names: [] });
   cells.edit(bridgesCell, 0).names.push(name);

@@ -44,6 +44,20 @@ export interface Guest {
 
 export const guestCell = cellType<Guest>("guest", { provenance: ["bootedAt"] });
 
+/** How long a guest takes on this machine, in µs. */
+export interface BootTimes {
+  /** From the first instruction to the first xenstore request. */
+  kernelUs: number;
+  /** From its buses to its last initcalls. */
+  lateInitUs: number;
+}
+
+/** By 0, where somebody says so. */
+export const bootTimesCell = cellType<BootTimes>("guest-boot-times");
+
+/** Times of a machine that is neither slow nor emulated. */
+export const defaultBootTimes: BootTimes = { kernelUs: 300_000, lateInitUs: 200_000 };
+
 /** The guest, which must exist. */
 export function guestOf(cells: Cells, domid: number): DeepReadonly<Guest> {
   return must(cells, guestCell, domid);

@@ -12,16 +12,13 @@ import { xsInit } from "../xenbus/comms.ts";
 import { xenbusRegisterFrontend } from "../xenbus/probe.ts";
 import { guestPrint } from "./console.ts";
 import { setupCpuWatcher } from "./cpu-hotplug.ts";
-import { guestCell, guestOf, guestSeconds } from "./guest.ts";
+import { bootTimesCell, defaultBootTimes, guestCell, guestOf, guestSeconds } from "./guest.ts";
+import type { BootTimes } from "./guest.ts";
 import type { GuestMode } from "./options.ts";
 import { xenbusProbe } from "./linux.ts";
 import { guestCrash, kernelDown } from "./reboot.ts";
 import { showDevices } from "./show-devices.ts";
 import { bringUpVcpus } from "./smp.ts";
-
-/** From the first instruction to the first xenstore request, and from there to user space, in µs. */
-const KERNEL_US = 300_000;
-const LATE_INIT_US = 200_000;
 
 interface ModeLocals {
   domid: number;
@@ -135,24 +132,32 @@ const loadModules = routine(
 /** The guest's first thread: the kernel boots and becomes init. */
 export const kernelInit = routine(
   "kernel_init",
-  (a: { domid: number }) => ({ ...a, nrVcpus: 1, dev: false, control: true, line: "" }),
+  (a: { domid: number }) => ({
+    ...a,
+    nrVcpus: 1,
+    dev: false,
+    control: true,
+    times: defaultBootTimes as BootTimes,
+    line: "",
+  }),
   ({ step, sleep, call, when }) => [
     step("start_kernel", (host, l) => {
       const guest = host.edit(guestCell, l.domid);
       guest.bootedAt = host.now;
       const { nrVcpus, options } = guest;
+      l.times = { ...(host.get(bootTimesCell, 0) ?? defaultBootTimes) };
       l.nrVcpus = nrVcpus;
       l.dev = options.dev;
       l.control = options.mode !== "ignore";
     }),
-    sleep("do_pre_smp_initcalls", () => KERNEL_US),
+    sleep("do_pre_smp_initcalls", (l) => l.times.kernelUs),
     step("smp_init", (host, l) => bringUpVcpus(host, l.domid)),
     step("xenbus_init", (host, l) => {
       const { storeMfn, storePort } = guestOf(host, l.domid);
       xsInit(host, l.domid, storeMfn, storePort);
     }),
     call("xenbus_probe", xenbusProbe, (l) => ({ domid: l.domid, control: l.control })),
-    sleep("late_initcall", () => LATE_INIT_US),
+    sleep("late_initcall", (l) => l.times.lateInitUs),
     call("setup_vcpu_hotplug_event", setupCpuWatcher, (l) => ({ domid: l.domid, nrVcpus: l.nrVcpus })),
     when("dev=1", (l) => l.dev, [call("insmod", loadModules, (l) => ({ domid: l.domid }))]),
     step("up", (host, l) => {
