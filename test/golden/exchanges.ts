@@ -112,9 +112,12 @@ function renameEntry(names: Names, directory: string, entry: string): string {
   return renamePaths(names, path).split("/").at(-1)!;
 }
 
-/** A kernel's token is the address of its watch: named after the path it was first seen with. */
+/** What xl, xenconsoled and the watcher call their watches. */
+const CHOSEN_TOKEN = /^(\d+\/[0-9a-f]+|dom(list|\d+)|w\d|)$/;
+
+/** A kernel's token stands for its watch, by its address: named after the path it was first seen with. */
 function renameToken(names: Names, tokens: Map<string, string>, token: string, path: string): string {
-  if (/^[0-9A-F]{16}$/.test(token)) {
+  if (!CHOSEN_TOKEN.test(token)) {
     if (!tokens.has(token)) tokens.set(token, `*${renamePaths(names, path).split("/")[0]}`);
     return tokens.get(token)!;
   }

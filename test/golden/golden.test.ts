@@ -46,16 +46,21 @@ for (const comparator of COMPARATORS) {
       test(name, () => {
         const recording = readRecording(join(folder, name));
         const expected = factsOf(comparator, subjectOf(recording));
+        const unexcepted = comparator.facts(subjectOf(recording));
         const tried = spread(mutationsFor(comparator, recording), TRIED);
-        expect(tried.length).toBeGreaterThanOrEqual(10);
         const missed: string[] = [];
+        let noticed = 0;
         for (const mutation of tried) {
           const repair = mutation.apply();
-          if (differences(comparator.name, expected, factsOf(comparator, subjectOf(recording))).length === 0)
+          const damaged = subjectOf(recording);
+          if (differences(comparator.name, expected, factsOf(comparator, damaged)).length > 0) noticed++;
+          // Only an exception may hide a damage.
+          else if (differences(comparator.name, unexcepted, comparator.facts(damaged)).length === 0)
             missed.push(mutation.what);
           repair();
         }
         expect(missed).toEqual([]);
+        expect(noticed).toBeGreaterThanOrEqual(10);
         expect(differences(comparator.name, expected, factsOf(comparator, subjectOf(recording)))).toEqual([]);
       });
     }

@@ -51,17 +51,22 @@ export function chosenDomids(recording: Recording): Set<number> {
 }
 
 /** createdomain takes an explicit domid, or anything outside 1..32751 for "choose one". */
-function isChosenByXen(call: Call): boolean {
+export function isChosenByXen(call: Call): boolean {
+  if (call.name !== "domctl createdomain") return false;
   const asked = Number(call.args["dom"]);
   return asked === 0 || asked > DOMIDS;
 }
 
+/** Xen's range, but for the ones that the scenarios' configuration files give. */
+const MAC = /\b00:16:3e:(?!00:)[0-9a-f]{2}:[0-9a-f]{2}:[0-9a-f]{2}\b/g;
+
 const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g;
 
-/** Replaces domids in xenstore paths, and UUIDs, anywhere in a text. */
+/** Replaces domids in xenstore paths, UUIDs, and MAC addresses that libxl draws, anywhere in a text. */
 export function renamePaths(names: Names, text: string): string {
   return text
     .replace(UUID, (uuid) => names.uuid(uuid))
+    .replace(MAC, (mac) => names.nth("MAC", mac))
     .replace(
       /(\/local\/domain\/|\/libxl\/|\bbackend\/[a-z0-9_]+\/)(\d+)\b/g,
       (_, before: string, domid: string) => before + names.domid(domid),

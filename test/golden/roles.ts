@@ -54,10 +54,15 @@ function roleOf(
   const first = firstRequest(connection);
   if (first?.type === "WATCH" && first.body.startsWith("/ ")) return "watchers";
   if (first?.type === "DIRECTORY" && pathOf(first) === "/") return null;
+  if (first?.type === "WATCH" && first.body.startsWith("@releaseDomain")) {
+    const creator = commands.findLastIndex(
+      ({ start, line }) => start <= connection.born! && CREATES.test(verb(line)),
+    );
+    if (creator >= 0) return `monitor [${creator + 1}]`;
+  }
   if (!command) return unattendedRole(connection);
   if (!isToolstack(command.line)) return null;
   const number = `[${commands.indexOf(command) + 1}]`;
-  if (first?.type === "WATCH" && first.body.startsWith("@releaseDomain")) return `monitor ${number}`;
   if (own.get(command) === connection) return `${verb(command.line)} ${number}`;
   return isLookup(connection) ? null : `${verb(command.line)} helper ${number}`;
 }
@@ -74,6 +79,9 @@ function unattendedRole(connection: Connection): string | null {
   const removed = requests[0]?.body.startsWith("@releaseDomain ") ? domain("RM") : null;
   return removed === null ? null : `monitor of ${removed}`;
 }
+
+/** Verbs that leave a process behind; it may open its connection after they have ended. */
+const CREATES = /^xl (create|restore)$/;
 
 /**
  * The connection of the command itself: the first made while it ran, but not
@@ -107,21 +115,11 @@ function scriptPath(connection: Connection): boolean {
   return connection.exchanges.some((one) => one.kind === "request" && one.body.startsWith("backend/"));
 }
 
-/**
- * A connection older than the recording: the kernel uses pointers as tokens,
- * xenconsoled names its watches.
- */
+/** A connection older than the recording: the kernel's paths are relative, xenconsoled names its watches. */
 function residentRole(connection: Connection): string | null {
   for (const exchange of connection.exchanges) {
-    const token =
-      exchange.kind === "event"
-        ? exchange.token
-        : exchange.type === "WATCH"
-          ? exchange.body.split(" ")[1]
-          : null;
-    if (!token) continue;
-    if (/^dom(list|\d+)$/.test(token)) return "xenconsoled";
-    if (/^[0-9A-F]{16}$/.test(token)) return "dom0 kernel";
+    if (exchange.kind === "event" && /^dom(list|\d+)$/.test(exchange.token)) return "xenconsoled";
+    if (exchange.kind === "event" && /^[a-z]/.test(exchange.path)) return "dom0 kernel";
   }
   return null;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Names } from "../names.ts";
+import { isChosenByXen, type Names } from "../names.ts";
 import type { Call, Command, Process, Recording } from "../recording.ts";
 import { verb } from "../roles.ts";
 import { add, type Comparator, type Facts } from "./facts.ts";
@@ -50,7 +50,6 @@ const CHANGING = new Set([
     "set_vcpu_msrs",
   ].map(domctl),
   ...[
-    "scheduler_op",
     "sendtrigger",
     "soft_reset",
     "set_max_evtchn",
@@ -120,7 +119,7 @@ function isPageByPage(call: Call): boolean {
 
 function described(names: Names, ports: Map<string, string>, call: Call): string {
   const args = Object.entries(call.args).map(([name, value]) => {
-    if (name === "dom") return `dom=${names.domid(value)}`;
+    if (name === "dom") return `dom=${isChosenByXen(call) ? "any" : names.domid(value)}`;
     if (call.name === "evtchn UNBIND" && name === "port") return `port=${ports.get(value) ?? value}`;
     return `${name}=${/^0x[0-9a-f]+$/.test(value) ? Number(value) : value}`;
   });

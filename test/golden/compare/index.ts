@@ -4,7 +4,7 @@ import { saidBy } from "../exchanges.ts";
 import { namesOf } from "../names.ts";
 import type { Recording } from "../recording.ts";
 import { actorsOf } from "../roles.ts";
-import { readExceptions, readOrders, type Exception } from "../tables.ts";
+import { readExceptions, readOrders } from "../tables.ts";
 import { domainFlags } from "./domain-flags.ts";
 import { differences, type Comparator, type Difference, type Facts, type Subject } from "./facts.ts";
 import { hypercalls } from "./hypercalls.ts";
@@ -35,22 +35,24 @@ export function subjectOf(recording: Recording): Subject {
 
 /** What a comparator sees of a recording, exceptions left out. */
 export function factsOf(comparator: Comparator, subject: Subject): Facts {
-  const rules = EXCEPTIONS.filter(
-    (rule) => rule.comparator === comparator.name && rule.scenario.test(subject.recording.scenario),
-  );
-  const facts = comparator.facts(subject);
-  if (rules.length === 0) return facts;
+  const { scenario } = subject.recording;
   const kept: Facts = new Map();
-  for (const [list, lines] of facts) {
-    const here = rules.filter((rule) => rule.list.test(list));
-    const left = lines.filter((fact) => !here.some((rule) => excepts(rule, fact.text)));
+  for (const [list, lines] of comparator.facts(subject)) {
+    const left = lines.filter((fact) => !isExcepted(comparator.name, scenario, list, fact.text));
     if (left.length > 0) kept.set(list, left);
   }
   return kept;
 }
 
-function excepts(rule: Exception, text: string): boolean {
-  return rule.line.test(text);
+/** Whether differences.md says that a line is not compared. */
+export function isExcepted(comparator: string, scenario: string, list: string, text: string): boolean {
+  return EXCEPTIONS.some(
+    (rule) =>
+      rule.comparator === comparator &&
+      rule.scenario.test(scenario) &&
+      rule.list.test(list) &&
+      rule.line.test(text),
+  );
 }
 
 /** Every list in which two recordings of one scenario differ, by comparator. */

@@ -14,7 +14,7 @@ export const snapshots: Comparator = {
     const facts: Facts = new Map();
     for (const snapshot of recording.snapshots) {
       if (snapshot.torn) {
-        add(facts, `snapshot ${snapshot.name}`, "(torn)");
+        add(facts, `snapshot ${snapshot.name}`, { text: "(torn)", unknown: true });
         continue;
       }
       for (const node of snapshot.nodes) {

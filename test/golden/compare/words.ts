@@ -66,6 +66,7 @@ function renameWords(names: Names, text: string): string {
     .replace(/(domid \S+ -> |consecutive domids: \S+ )(\d+)/, domid)
     .replace(/(consecutive domids: )(\d+)/, domid)
     .replace(/\bpid (\d+)/g, "pid N")
+    .replace(/ \[\d+\] exited /, " [N] exited ")
     .replace(/("(?:max|target)_memkb": )(13107(?:20|19))/, "$1MACHINE");
 }
 
