@@ -6,6 +6,7 @@
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
+import { bitmap } from "../hypervisor/bitmap.ts";
 import { send } from "../hypervisor/event-channel-op.ts";
 import { readU32, writeLatin1, writeU32 } from "../xenstore/wire.ts";
 
@@ -18,8 +19,6 @@ export interface DomainConsole {
   /** The directory it watches: `/local/domain/1/console`. */
   xspath: string;
   isDead: boolean;
-  /** The pass of `enum_domains` that saw it last. */
-  lastSeen: number;
   /** Frame of the mapped ring, and the grant mapping's handle; -1 while it is not mapped. */
   mfn: number;
   handle: number;
@@ -32,6 +31,15 @@ export interface DomainConsole {
   /** File the output is logged to, or null. */
   log: string | null;
 }
+
+/** The mailbox in which events of consoles' ports arrive, as port numbers. */
+export const XENCONSOLED_EVENTS = "xenconsoled/evtchn";
+
+/** Whose console a port of xenconsoled's is for, by port. */
+export const consolePortCell = cellType<{ domid: number }>("console-port");
+
+/** Numbers of terminals that are open. */
+export const ptysInUse = bitmap("ptys", 3);
 
 export const domainConsoleCell = cellType<DomainConsole>("console-domain");
 

@@ -4,15 +4,24 @@
 // event channel, making its terminal (io.c, console_create_ring, console_create_tty).
 
 import { must } from "../engine/cells.ts";
-import type { Cells } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { findNextZeroBit, setBit } from "../hypervisor/bitmap.ts";
 import { bindInterdomain, close, status } from "../hypervisor/event-channel-op.ts";
+import { portId, setUpcall, upcallCell } from "../hypervisor/port.ts";
 import { GrantStatus, mapGrantRef } from "../hypervisor/grant-table-op.ts";
 import { DOMID_SELF } from "../hypervisor/domid.ts";
-import { domainConsoleCell, XENCONSOLED, XENCONSOLED_CALLER } from "./xenconsoled-cells.ts";
+import {
+  consolePortCell,
+  domainConsoleCell,
+  ptysInUse,
+  XENCONSOLED,
+  XENCONSOLED_CALLER,
+  XENCONSOLED_EVENTS,
+} from "./xenconsoled-cells.ts";
+import type { DomainConsole } from "./xenconsoled-cells.ts";
 import { xsTalk } from "./xs-client.ts";
 import { xsReadNode } from "./xs-node.ts";
 
@@ -21,14 +30,6 @@ const GRANT_CONSOLE = 0;
 
 /** Where guests' output is logged (--log-dir). */
 const LOG_DIR = "/var/log/xen/console";
-
-/** The lowest number no open terminal has. */
-function lowestPty(cells: Cells): number {
-  const used = cells.ids(domainConsoleCell).map((domid) => must(cells, domainConsoleCell, domid).pty);
-  let pty = 0;
-  while (used.includes(pty)) pty++;
-  return pty;
-}
 
 function mapRing(host: Host, domid: number): void | Failure {
   const console = host.edit(domainConsoleCell, domid);
@@ -47,15 +48,26 @@ function stillBound(host: Host, domid: number, remotePort: number): boolean {
   return !isFailure(found) && found.status === "interdomain";
 }
 
-function bindPort(host: Host, domid: number, remotePort: number): void | Failure {
-  const console = host.edit(domainConsoleCell, domid);
-  if (console.localPort >= 0) close(host, XENCONSOLED_CALLER, { port: console.localPort });
+/** Closes a console's event channel, where it has one. */
+export function unbindPort(host: Host, console: DomainConsole): void {
+  const { localPort: port } = console;
   console.localPort = -1;
   console.remotePort = -1;
+  if (port < 0) return;
+  host.drop(upcallCell, portId(0, port));
+  host.drop(consolePortCell, port);
+  close(host, XENCONSOLED_CALLER, { port });
+}
+
+function bindPort(host: Host, domid: number, remotePort: number): void | Failure {
+  const console = host.edit(domainConsoleCell, domid);
+  unbindPort(host, console);
   const bound = bindInterdomain(host, XENCONSOLED_CALLER, { remoteDomid: domid, remotePort });
   if (isFailure(bound)) return bound;
   console.localPort = bound.port;
   console.remotePort = remotePort;
+  host.add(consolePortCell, bound.port, { domid });
+  setUpcall(host, 0, bound.port, XENCONSOLED_EVENTS);
 }
 
 /** Makes the terminal and tells xenstore its name. */
@@ -64,7 +76,8 @@ const consoleCreateTty = routine(
   (a: { domid: number; xspath: string }) => ({ ...a, slave: "", limit: 0 }),
   ({ step, call }) => [
     step("openpty", (host, l) => {
-      const pty = lowestPty(host);
+      const pty = findNextZeroBit(host, ptysInUse, 0);
+      setBit(host, ptysInUse, pty);
       host.edit(domainConsoleCell, l.domid).pty = pty;
       l.slave = `/dev/pts/${pty}`;
     }),
