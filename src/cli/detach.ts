@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { answers, readPid } from "../live/directory.ts";
+import { answers, makeFolder, readPid } from "../live/directory.ts";
 import type { Directory } from "../live/directory.ts";
 import { Problem, systemWords } from "../live/problem.ts";
 import type { Invocation } from "./command.ts";
@@ -33,7 +33,7 @@ function foregroundWords({ values }: Invocation, where: Directory): string[] {
 
 function openLog(where: Directory): number {
   try {
-    fs.mkdirSync(where.dir, { recursive: true, mode: 0o700 });
+    makeFolder(where.dir);
     return fs.openSync(where.log, "a", 0o600);
   } catch (error) {
     throw new Problem(

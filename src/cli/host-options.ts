@@ -29,6 +29,12 @@ export const HOST_OPTIONS: readonly Option[] = [
   { name: "trace", value: "FILE", help: "record the run in FILE" },
 ];
 
+/** What every live host's dom0 has for its guests, in sectors of 512 bytes. */
+const VOLUMES = { "/dev/vg0/web": 1 << 21, "/dev/vg0/db": 1 << 21 } as const;
+
+/** What help says about dom0. */
+export const DOM0_DETAILS = `dom0 has a bridge xenbr0 and two volumes of 1 GiB, ${Object.keys(VOLUMES).join(" and ")}.`;
+
 const PAGES_PER_MIB = 256;
 const UNITS: { readonly [unit: string]: number } = { M: 1, G: 1 << 10, T: 1 << 20 };
 /** Largest machine: 16 TiB, what 44 bits of physical address reach. */
@@ -51,6 +57,7 @@ export function hostConfig({ values }: Invocation): HostConfig {
   const version = values["xen-version"] as XenVersionName | undefined;
   return {
     ...defaultHost,
+    blockDevices: VOLUMES,
     machine: {
       ...(memory === undefined ? {} : { totalPages: pagesOf(memory) }),
       ...(version === undefined ? {} : { version }),

@@ -31,7 +31,8 @@ export function programWord(): string {
   const folders = (process.env["PATH"] ?? "").split(path.delimiter);
   if (folders.some((folder) => real(path.join(folder, "xenolith")) === self)) return "xenolith";
   const relative = path.relative(process.cwd(), self);
-  return shellWord(relative.startsWith("..") ? self : `./${relative}`);
+  const isBelow = process.cwd() !== "/" && !relative.startsWith("..");
+  return shellWord(isBelow ? `./${relative}` : self);
 }
 
 /** Text whose `xenolith` at the beginnings of commands becomes what works from here. */

@@ -12,12 +12,22 @@ interface Entry {
 }
 
 export const commands: readonly Entry[] = [
+  {
+    name: "start",
+    summary: "a live host with two domains, to look around in",
+    load: () => import("./commands/start.ts"),
+  },
   { name: "up", summary: "start a live host", load: () => import("./commands/up.ts") },
   { name: "down", summary: "stop a live host", load: () => import("./commands/down.ts") },
   {
     name: "status",
     summary: "what runs on a live host, and where its sockets are",
     load: () => import("./commands/status.ts"),
+  },
+  {
+    name: "xl",
+    summary: "the built-in toolstack: xl's verbs, words and exit codes",
+    load: () => import("./commands/xl.ts"),
   },
   {
     name: "run",

@@ -57,16 +57,26 @@ export async function takeDirectory(where: Directory): Promise<void> {
     throw new Problem(`a host is running in ${where.dir}${who}`, `xenolith status --dir ${dir}`);
   }
   try {
-    fs.mkdirSync(where.dir, { recursive: true, mode: 0o700 });
+    makeFolder(where.dir);
     assertPrivate(where.dir);
     fs.accessSync(where.dir, fs.constants.W_OK | fs.constants.X_OK);
     claim(where);
-    fs.mkdirSync(path.dirname(where.xenstored), { recursive: true, mode: 0o700 });
+    makeFolder(path.dirname(where.xenstored));
     for (const stale of [where.control, where.xenstored]) fs.rmSync(stale, { force: true });
   } catch (error) {
     if (error instanceof Problem) throw error;
     throw new Problem(`cannot use ${where.dir}: ${systemWords(error)}`, "xenolith up --dir /tmp/xen");
   }
+}
+
+/**
+ * Makes a folder that is private to this user, and those above it. Not with
+ * mkdir's `recursive`: below /proc, where nothing can be made, that never ends.
+ */
+export function makeFolder(folder: string): void {
+  if (fs.existsSync(folder)) return;
+  makeFolder(path.dirname(folder));
+  fs.mkdirSync(folder, { mode: 0o700 });
 }
 
 /** Throws Problem where a path is longer than a Unix socket's may be. */

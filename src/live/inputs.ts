@@ -3,5 +3,7 @@
 // Everything that can be given to a live host from outside: a recording names
 // inputs, and those it names must have been declared before it is run again.
 
-// eslint-disable-next-line import/no-unassigned-import -- declaring is what it does
+/* eslint-disable import/no-unassigned-import -- declaring is what they do */
 import "../core/daemons/outside.ts";
+import "../core/hypervisor/hypercall/perform.ts";
+import "./xl-session.ts";

@@ -2,18 +2,62 @@
 //
 // What commands can ask of a live host.
 
+import type { Luggage } from "./caller-files.ts";
 import type { Asker, Handler, Request } from "./control.ts";
 import type { LiveHost } from "./live-host.ts";
 import { statusOf } from "./status.ts";
+import { threadRows } from "./threads.ts";
+import { FILES } from "./verbs-words.ts";
+import { forgetFiles, startXl, writtenFiles } from "./xl-session.ts";
+
+type Verb = (request: Request, asker: Asker) => void;
+
+function isLuggage(data: unknown): data is Luggage {
+  if (typeof data !== "object" || data === null) return false;
+  const { files, writes } = data as Partial<Luggage>;
+  return Array.isArray(files) && Array.isArray(writes);
+}
+
+/** Runs xl; its files go back before its exit code, and stay in the host until they are safe. */
+function xl(host: LiveHost): Verb {
+  return ({ args, data }, asker) => {
+    if (!isLuggage(data)) {
+      asker.say({ err: "not a request\n" });
+      return asker.say({ exit: 2 });
+    }
+    const session = startXl(host, args, data.files, {
+      out: (out) => asker.say({ out }),
+      err: (err) => asker.say({ err }),
+    });
+    let exit = 0;
+    let written: string[] = [];
+    asker.onInput((text) => {
+      if (text === null) return session.interrupt();
+      if (text === FILES.written) forgetFiles(host, written);
+      if (text === FILES.written || text === FILES.kept) asker.say({ exit });
+    });
+    void session.exit.then((status) => {
+      exit = status;
+      const files = writtenFiles(host, data);
+      written = files.map(({ name }) => name);
+      asker.say(files.length > 0 ? { result: files } : { exit });
+    });
+  };
+}
 
 /** Answers commands. `down` stops the host; the answer to it comes when the host is gone. */
 export function verbsOf(host: LiveHost, down: () => Promise<void>): Handler {
-  const verbs: { readonly [verb: string]: (request: Request, asker: Asker) => void } = {
+  const verbs: { readonly [verb: string]: Verb } = {
     status: (_request, asker) => {
       asker.say({ result: statusOf(host) });
       asker.say({ exit: 0 });
     },
+    ps: (_request, asker) => {
+      asker.say({ result: threadRows(host.world) });
+      asker.say({ exit: 0 });
+    },
     down: (_request, asker) => void down().then(() => asker.say({ exit: 0 })),
+    xl: xl(host),
   };
   return (request, asker) => {
     const answer = Object.hasOwn(verbs, request.verb) ? verbs[request.verb] : undefined;

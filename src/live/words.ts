@@ -37,7 +37,7 @@ function domain(
     case "removed":
       return null;
     case "freed":
-      return `domain ${domid} is gone`;
+      return `${name(domid)} is gone`;
   }
 }
 
@@ -77,9 +77,9 @@ function xenstore(
   return deviceState(path, value, who, name);
 }
 
-/** A program of dom0 is worth a line when somebody typed it, not when a daemon or a script forked it. */
+/** A program of dom0 is worth a line when somebody typed it, not when a daemon, a script or xl itself forked it. */
 function exec({ argv }: TraceEvents["process.exec"]): string | null {
-  return argv[0] === "xl" ? `$ ${argv.join(" ")}` : null;
+  return argv[0] === "xl" && argv.length > 1 ? `$ ${argv.join(" ")}` : null;
 }
 
 function lastLine(text: string): string | null {

@@ -50,6 +50,7 @@ export function xenolith(args: readonly string[], options: RunOptions = {}): End
       cwd: options.cwd ?? os.tmpdir(),
       env: environment(options.env),
       timeout: 50_000,
+      killSignal: "SIGKILL",
       ...(options.input === undefined ? {} : { input: options.input }),
     },
   );

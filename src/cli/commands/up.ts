@@ -6,7 +6,7 @@ import { detach } from "../detach.ts";
 import type { Command } from "../command.ts";
 import { firstHints, runInForeground } from "../foreground.ts";
 import { dirWords, hostDirectory } from "../host.ts";
-import { HOST_OPTIONS, hostConfig } from "../host-options.ts";
+import { DOM0_DETAILS, HOST_OPTIONS, hostConfig } from "../host-options.ts";
 
 export const command: Command = {
   name: "up",
@@ -14,7 +14,7 @@ export const command: Command = {
   operands: "",
   details:
     "On a terminal it shows one screen: domains, the last events, xenstored's socket. Elsewhere it prints a line an\n" +
-    "event. It runs until q, Ctrl-C, SIGTERM or `xenolith down`; its domains go with it.",
+    `event. It runs until q, Ctrl-C, SIGTERM or \`xenolith down\`; its domains go with it. ${DOM0_DETAILS}`,
   examples: [
     "xenolith up",
     "xenolith up --detach --dir /tmp/xen --memory 16G",

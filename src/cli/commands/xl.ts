@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// xenolith xl: the built-in toolstack. It runs inside the host; files it names
+// are read and written here.
+
+import { pack, unpack } from "../../live/caller-files.ts";
+import type { Luggage, WrittenFile } from "../../live/caller-files.ts";
+import { ask, NoHost } from "../../live/control.ts";
+import { shellWord } from "../../live/directory.ts";
+import { systemWords } from "../../live/problem.ts";
+import { FILES } from "../../live/verbs-words.ts";
+import type { Command, Invocation } from "../command.ts";
+import { DIR_OPTION } from "../command.ts";
+import { dirWords, hostDirectory, noHost } from "../host.ts";
+import { callable } from "../self.ts";
+
+/** Inside the host text is bytes, one a character. */
+function bytes(text: string): Buffer {
+  return Buffer.from(text, "latin1");
+}
+
+/** Writes what xl wrote; what cannot be written stays in the host, and how to get at it is said. */
+function writeFiles(files: readonly WrittenFile[], invocation: Invocation): boolean {
+  for (const file of files) {
+    try {
+      unpack(file, process.cwd());
+    } catch (error) {
+      const kept = `the host keeps it until it can: xenolith xl${dirWords(invocation)} restore ${shellWord(file.name)}`;
+      process.stderr.write(
+        `xenolith xl: cannot write ${file.name}: ${systemWords(error)}\n${callable(kept)}\n`,
+      );
+      return false;
+    }
+  }
+  return true;
+}
+
+async function run(invocation: Invocation): Promise<number> {
+  const { words } = invocation;
+  // As they are typed: bytes, one a character.
+  const argv = words.map((word) => Buffer.from(word, "utf8").toString("latin1"));
+  const luggage: Luggage = pack(argv, process.cwd());
+  let kept = false;
+  const conversation = ask(
+    hostDirectory(invocation).control,
+    { verb: "xl", args: argv, data: luggage },
+    {
+      out: (text) => void process.stdout.write(bytes(text)),
+      err: (text) => void process.stderr.write(bytes(text)),
+      result: (files) => {
+        kept = !writeFiles(files as WrittenFile[], invocation);
+        return kept ? FILES.kept : FILES.written;
+      },
+    },
+  );
+  try {
+    const { exit } = await conversation.outcome;
+    return exit === 0 && kept ? 1 : exit;
+  } catch (error) {
+    throw error instanceof NoHost ? noHost(invocation, error) : error;
+  }
+}
+
+export const command: Command = {
+  name: "xl",
+  summary: "the built-in toolstack: xl's verbs, words and exit codes",
+  operands: "[--dir DIR] VERB [ARGUMENT...]",
+  details:
+    "Configuration files, kernels and disks are found from the current folder, as xl finds them; what save and\n" +
+    "dump-core write comes there. `xenolith xl help` lists the verbs. The exit code is xl's.",
+  examples: [
+    "xenolith xl create examples/web.cfg",
+    "xenolith xl list",
+    "xenolith xl --dir /tmp/xen destroy web",
+  ],
+  options: [DIR_OPTION],
+  raw: true,
+  words: [0, Infinity],
+  run,
+};

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An xl command that somebody outside typed: runs inside the host, speaks to
+// whoever typed it.
+
+import { fileCell } from "../core/daemons/files.ts";
+import { exitProcess, processCell } from "../core/daemons/process.ts";
+import { xsClose, xsHandleCell } from "../core/daemons/xs-client.ts";
+import { input } from "../core/engine/input.ts";
+import { killThread } from "../core/engine/thread.ts";
+import { spawnXl } from "../core/toolstack/xl.ts";
+import type { CallerFile, Luggage, WrittenFile } from "./caller-files.ts";
+import { filesGiven, filesTaken } from "./dom0-files.ts";
+import type { GivenFile } from "./dom0-files.ts";
+import type { LiveHost } from "./live-host.ts";
+
+/** Somebody typed an xl command at dom0's shell. `argv` is what stands after `xl`. */
+const xlTyped = input("xl", (host, { argv }: { argv: string[] }) => {
+  spawnXl(host, argv);
+});
+
+/** Whoever typed the command interrupted it, or is gone. 128 and SIGINT's number is what a shell would say. */
+const interrupted = input("interrupt", (host, { process }: { process: string }) => {
+  if (host.get(processCell, process) === undefined) return;
+  if (host.get(xsHandleCell, process) !== undefined) xsClose(host, process);
+  killThread(host, process);
+  exitProcess(host, process, 130);
+});
+
+/** Who hears what xl says: latin1 text, a character a byte. */
+export interface XlEars {
+  out(text: string): void;
+  err(text: string): void;
+}
+
+/** A command under way. */
+export interface XlSession {
+  /** Its exit code. */
+  readonly exit: Promise<number>;
+  /** Ends it where it stands, as Ctrl-C does. */
+  interrupt(): void;
+}
+
+function givenFile(file: CallerFile): GivenFile {
+  const { name, kind } = file;
+  const none = { name, kind, bytes: new Uint8Array(0), size: 0, number: "" };
+  if (kind === "regular")
+    return { ...none, bytes: Uint8Array.from(Buffer.from(file.base64, "base64")), size: file.size };
+  return kind === "block" ? { ...none, size: file.size, number: file.number } : none;
+}
+
+/** Starts an xl command with the files it names. Its words go to `ears` until it ends. */
+export function startXl(
+  { driver, recorder }: LiveHost,
+  argv: readonly string[],
+  files: CallerFile[],
+  ears: XlEars,
+): XlSession {
+  if (files.length > 0) driver.give(filesGiven, { files: files.map(givenFile) });
+  let name: string | null = null;
+  let ended: (status: number) => void = () => {};
+  const exit = new Promise<number>((resolve) => void (ended = resolve));
+  const stop = recorder.listen(({ kind, data }) => {
+    // The first process that starts is this command: it starts within the input.
+    if (kind === "process.exec") name ??= data.process;
+    else if (kind === "stdout" && data.process === name) ears.out(data.text);
+    else if (kind === "stderr" && data.process === name) ears.err(data.text);
+    else if (kind === "process.exit" && data.process === name) {
+      stop();
+      ended(data.status);
+    }
+  });
+  driver.give(xlTyped, { argv: [...argv] });
+  return {
+    exit,
+    interrupt: () => {
+      if (name !== null) driver.give(interrupted, { process: name });
+    },
+  };
+}
+
+/** What a command wrote, of the files it was to write. */
+export function writtenFiles({ driver }: LiveHost, { writes }: Luggage): WrittenFile[] {
+  return driver.look((cells) =>
+    writes.flatMap((name): WrittenFile[] => {
+      const file = cells.get(fileCell, name);
+      if (file?.kind !== "regular") return [];
+      return [{ name, base64: Buffer.from(file.bytes).toString("base64"), size: file.size }];
+    }),
+  );
+}
+
+/** Forgets files of dom0 that are safe outside. */
+export function forgetFiles({ driver }: LiveHost, names: string[]): void {
+  if (names.length > 0) driver.give(filesTaken, { names });
+}
