@@ -22,6 +22,8 @@ export type BuildConfig = {
   kernel: string | null;
   ramdisk: string | null;
   cmdline: string | null;
+  /** Whether the configuration names a scheduler, or the domain's pool is to be asked. */
+  schedulerKnown: boolean;
   weight: number;
   cap: number;
 };
@@ -46,6 +48,7 @@ export function buildConfig({ c_info: c, b_info: b }: DomainConfig): BuildConfig
     kernel: b.kernel,
     ramdisk: b.ramdisk,
     cmdline: b.cmdline,
+    schedulerKnown: b.sched_params.sched !== "unknown",
     weight: b.sched_params.weight,
     cap: b.sched_params.cap,
   };

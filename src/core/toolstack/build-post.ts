@@ -61,9 +61,11 @@ export const buildPost = routine(
     t: 0,
   }),
   (words) => {
-    const { call, step } = words;
+    const { call, step, when } = words;
     return [
-      call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" })),
+      when("ask for the scheduler", (l) => !l.build.schedulerKnown, [
+        call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" })),
+      ]),
       step("scheduler_op", (host, l) => setSched(host, l.process, l.domid, l.build)),
       call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
         l.home = home;

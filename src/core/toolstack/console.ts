@@ -6,7 +6,7 @@
 
 import { routine } from "../engine/routine.ts";
 import { deviceAddRequests } from "./device-entries.ts";
-import { backendPath, frontendPath, ownDomid } from "./device.ts";
+import { backendPath, frontendPath } from "./device.ts";
 import type { Device } from "./device.ts";
 import { transaction } from "./transaction.ts";
 import { xsScript } from "./xs.ts";
@@ -66,7 +66,6 @@ export const deviceConsoleAdd = routine(
           requests: consoleRequests(device, front, back, ring),
         })),
       ]),
-      call("own domid", ownDomid, ({ process }) => ({ process })),
     ];
   },
 );

@@ -30,8 +30,11 @@ export type NewDevice = { device: Device; entries: DeviceEntries };
 /** A backend that QEMU serves: nobody waits for it, it needs no script. */
 const servedByQemu = ({ backendKind }: Device): boolean => backendKind === "qdisk";
 
+/** Where libxl says that a device is there already. */
+const EXISTS = { vbd: "libxl_disk.c:343:device_disk_add", vif: "libxl_device.c:1998:libxl__device_add_async" } as const;
+
 /** Writes a device's nodes; the watch on its backend's state, or null where nobody waits. */
-const initiateDeviceAdd = routine(
+export const initiateDeviceAdd = routine(
   "libxl__device_generic_add",
   (a: { process: string; added: NewDevice }) => ({
     process: a.process,
@@ -53,7 +56,8 @@ const initiateDeviceAdd = routine(
         }),
         when("exists already", (l) => l.existing !== null, [
           step("complain", (host, l) => {
-            libxlError(host, l.process, "libxl_disk.c:343:device_disk_add", "device already exists in xenstore", l.domid);
+            const where = l.device.kind === "vbd" ? EXISTS.vbd : EXISTS.vif;
+            libxlError(host, l.process, where, "device already exists in xenstore", l.domid);
           }),
           failWith("ERROR_DEVICE_EXISTS", ERROR_DEVICE_EXISTS),
         ]),
@@ -77,7 +81,7 @@ const initiateDeviceAdd = routine(
 );
 
 /** Waits until a backend is ready for its script, and runs it. */
-const finishDeviceAdd = routine(
+export const finishDeviceAdd = routine(
   "device_backend_callback(add)",
   (a: { process: string; device: Device; watch: Watch | null }) => ({ ...a, domid: a.device.domid, errno: "EIO" as Errno }),
   (words) => {

@@ -70,8 +70,13 @@ export function diskSetDefault(host: Host, process: string, disk: DeviceDisk): D
   return fail(ERROR_INVAL);
 }
 
-/** What is written for a disk whose defaults are set. Fails, and says so, for a name that is no disk's. */
-export function newDisk(host: Host, process: string, domid: number, disk: DeviceDisk): NewDevice | Failure {
+/**
+ * What is written for a disk whose defaults are set. Fails, and says so, for a
+ * name that is no disk's.
+ *
+ * @param pv the guest may be an old one that does not tell its protocol itself
+ */
+export function newDisk(host: Host, process: string, domid: number, disk: DeviceDisk, pv: boolean): NewDevice | Failure {
   const devid = diskDevid(disk.vdev ?? "");
   if (devid === null) {
     const text = `Invalid or unsupported virtual disk identifier ${disk.vdev}`;
@@ -107,7 +112,7 @@ export function newDisk(host: Host, process: string, domid: number, disk: Device
         ["virtual-device", String(devid)],
         ["device-type", type],
         ["trusted", disk.trusted === true ? "1" : "0"],
-        ["protocol", "x86_64-abi"],
+        ...(pv ? ([["protocol", "x86_64-abi"]] as const) : []),
       ],
       readOnly: [],
     },
@@ -125,10 +130,16 @@ export function scriptPath(script: string): string {
 }
 
 /** Every disk of a configuration as devices to be added. Fails with the first that cannot be one. */
-export function newDisks(host: Host, process: string, domid: number, disks: readonly DeviceDisk[]): NewDevice[] | Failure {
+export function newDisks(
+  host: Host,
+  process: string,
+  domid: number,
+  disks: readonly DeviceDisk[],
+  pv: boolean,
+): NewDevice[] | Failure {
   const devices: NewDevice[] = [];
   for (const disk of disks) {
-    const device = newDisk(host, process, domid, disk);
+    const device = newDisk(host, process, domid, disk, pv);
     if (isFailure(device)) return device;
     devices.push(device);
   }

@@ -99,8 +99,8 @@ const attach = routine(
     const complain = complaining(words);
     return [
       step("which devices", (host, l) => {
-        const { disks, nics } = settledConfig(host, l.process);
-        const newOnes = newDisks(host, l.process, l.domid, disks);
+        const { c_info, disks, nics } = settledConfig(host, l.process);
+        const newOnes = newDisks(host, l.process, l.domid, disks, c_info.type === "pv");
         if (isFailure(newOnes)) return newOnes;
         l.disks = newOnes;
         l.nics = nics.map((nic) => newNic(l.domid, nic));

@@ -9,6 +9,7 @@ import type { Errno, Failure } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { destroydomain, pausedomain, softReset, unpausedomain } from "../hypervisor/domctl.ts";
 import { devicesDestroy } from "./devices-destroy.ts";
+import { dmActive } from "./dm-check.ts";
 import { domainInfo, domainType, stubdomId } from "./dominfo.ts";
 import { markDomidRecent } from "./domid-history.ts";
 import { dom0 } from "./libxl-ctx.ts";
@@ -42,25 +43,17 @@ const pciDevices = routine(
   ],
 );
 
-/** Looks for a device model (libxl__dm_active) and for what else a stub domain would leave (libxl_is_stubdom). */
+/** Looks for a device model, and for the domain that this one would be the stub domain of (libxl_is_stubdom). */
 const deviceModel = routine(
-  "libxl__dm_active",
-  (a: { process: string; domid: number }) => ({ ...a, active: false, home: "" }),
-  ({ call, when }) => [
-    call("pid", xsRead, ({ process, domid }) => ({ process, path: `/local/domain/${domid}/image/device-model-pid` }), (l, pid) => {
-      l.active = pid !== null;
-    }),
-    when("no pid", (l) => !l.active, [
-      call("domid", xsRead, ({ process, domid }) => ({ process, path: `/local/domain/${domid}/image/device-model-domid` }), (l, domid) => {
-        l.active = domid !== null;
-      }),
-    ]),
+  "destroy_domid_pci_done",
+  (a: { process: string; domid: number }) => ({ ...a, home: "" }),
+  ({ call }) => [
+    call("libxl__dm_active", dmActive, ({ process, domid }) => ({ process, domid })),
     call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
       l.home = home;
     }),
     call("target", xsRead, ({ process, home }) => ({ process, path: `${home}/target` })),
   ],
-  (l) => l.active,
 );
 
 /** Removes what xenstore knows of a domain beside its devices. */

@@ -97,7 +97,8 @@ export const domainRestore = routine(
     call("libxl__build_post", buildPost, ({ process, domid, build, ports, rings, started }) => ({
       process,
       domid,
-      build,
+      // The scheduler here may be another one than where it came from.
+      build: { ...build, schedulerKnown: false },
       rings: { ...ports, ...rings },
       vm: vmEntries(build, started, true),
     })),

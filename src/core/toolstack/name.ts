@@ -45,43 +45,40 @@ export const nameToDomid = routine(
 );
 
 /**
- * The domain a user named by number or name, and its name if it has one. A
- * number is taken as it is, whether or not there is such a domain. Says why and
- * fails where a name is nobody's: xl then exits with 1.
+ * The domid of a number or a name (libxl_domain_qualifier_to_domid). A number is
+ * taken as it is, whether or not there is such a domain. ERROR_INVAL for a name
+ * that is nobody's.
+ */
+export const qualifierToDomid = routine(
+  "libxl_domain_qualifier_to_domid",
+  (a: { process: string; domain: string }) => ({ ...a, domid: /^\d*$/.test(a.domain) ? Number(a.domain) : -1 }),
+  ({ when, call }) => [
+    when("by name", (l) => l.domid < 0, [
+      call("libxl_name_to_domid", nameToDomid, ({ process, domain }) => ({ process, name: domain }), (l, domid) => {
+        l.domid = domid;
+      }),
+    ]),
+  ],
+  (l) => l.domid,
+);
+
+/**
+ * The domain a user named, and its name if it has one. Says why and fails where
+ * a name is nobody's: xl then exits with 1.
  */
 export const findDomain = routine(
   "find_domain",
-  (a: { process: string; domain: string }) => ({
-    ...a,
-    domid: /^\d*$/.test(a.domain) ? Number(a.domain) : -1,
-    name: null as string | null,
-    rc: 0,
-  }),
-  ({ when, attempt, call, step, failWith }) => [
-    when("by name", (l) => l.domid < 0, [
-      attempt([
-        call(
-          "libxl_name_to_domid",
-          nameToDomid,
-          (l) => ({ process: l.process, name: l.domain }),
-          (l, domid) => void (l.domid = domid),
-        ),
-      ]).onError(
-        (l, errno) => void (l.rc = rcOf(errno)),
-        [
-          step("complain", (host, l) =>
-            stderr(host, l.process, `${l.domain} is an invalid domain identifier (rc=${l.rc})\n`),
-          ),
-          failWith("no such domain", ERROR_INVAL),
-        ],
-      ),
+  (a: { process: string; domain: string }) => ({ ...a, domid: -1, name: null as string | null, rc: 0 }),
+  ({ attempt, call, step, failWith }) => [
+    attempt([
+      call("libxl_domain_qualifier_to_domid", qualifierToDomid, ({ process, domain }) => ({ process, domain }), (l, domid) => {
+        l.domid = domid;
+      }),
+    ]).onError((l, errno) => void (l.rc = rcOf(errno)), [
+      step("complain", (host, l) => stderr(host, l.process, `${l.domain} is an invalid domain identifier (rc=${l.rc})\n`)),
+      failWith("no such domain", ERROR_INVAL),
     ]),
-    call(
-      "common_domname",
-      domidToName,
-      (l) => ({ process: l.process, domid: l.domid }),
-      (l, name) => void (l.name = name),
-    ),
+    call("common_domname", domidToName, ({ process, domid }) => ({ process, domid }), (l, name) => void (l.name = name)),
   ],
-  (l) => ({ domid: l.domid, name: l.name }),
+  ({ domid, name }) => ({ domid, name }),
 );

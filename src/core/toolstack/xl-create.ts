@@ -40,7 +40,7 @@ const DOMID_POLICIES = { xen: 0xffffffff, random: 0xfffffffe } as const;
  * code of libxl's; with `exit` a status that xl exits with at once.
  */
 export const createDomain = routine(
-  "create_domain",
+  "xl create_domain",
   (a: { process: string; options: CreateOptions }) => ({
     ...a,
     rc: 0,

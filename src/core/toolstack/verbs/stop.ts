@@ -27,7 +27,7 @@ const BUTTONS = { shutdown: "power", reboot: "reset" } as const;
 
 /** Stops one domain; without PV drivers it may be an ACPI event. Fails, and says so. */
 const stopOne = routine(
-  "shutdown_domain",
+  "xl shutdown_domain",
   (a: { process: string; domid: number; how: StopVerb; fallbackTrigger: boolean }) => ({ ...a, errno: "EIO" as Errno }),
   ({ step, attempt, call, when, failWith }) => [
     step("say so", (host, l) => stderr(host, l.process, say.stopping(l.how, l.domid))),
