@@ -3,7 +3,7 @@
 // A thread is data: a name and a stack of frames. This file moves threads
 // through their routines; which thread moves is the scheduler's affair.
 
-import { cellType } from "./cells.ts";
+import { cellType, must } from "./cells.ts";
 import type { Cells, Plain } from "./cells.ts";
 import { assert, isFailure } from "./errno.ts";
 import type { Errno } from "./errno.ts";
@@ -31,8 +31,10 @@ export interface Thread {
   kind: ThreadKind;
   /** The domain it runs in; null for the hypervisor's own. */
   domid: number | null;
-  /** Outermost frame first. Empty once it has ended and waits to be joined. */
-  stack: Frame[];
+  /** The innermost frame; null once it has ended and waits to be joined. */
+  frame: Frame | null;
+  /** How many routines wait for a call to return: their frames are cells of their own. */
+  callers: number;
   /** When the wait it stands at gives up, absolute microseconds, or null. */
   deadline: number | null;
   /** Whether that moment has come. */
@@ -41,15 +43,26 @@ export interface Thread {
   joinable: boolean;
   exit: { errno: Errno | null; result: Plain } | null;
   /** Microseconds when it started. */
-  started: number;
+  startedAt: number;
   /** The trace event that made it runnable, or its own last one; 0 for none. */
-  cause: number;
+  wokenBy: number;
 }
 
 export const threadCell = cellType<Thread>("thread", {
-  provenance: ["cause", "started"],
+  provenance: ["wokenBy", "startedAt"],
   deadlines: ["deadline"],
 });
+
+/**
+ * The frame of a routine that has called another, by `frameId`: a step of the
+ * callee touches none of its callers' locals, so they are not copied and hashed with it.
+ */
+const callerCell = cellType<Frame>("caller");
+
+/** Identifies the frame above `depth` others of a thread; the outermost has none above it. */
+function frameId(name: string, depth: number): string {
+  return `${name}/${depth}`;
+}
 
 declare module "./trace.ts" {
   interface TraceEvents {
@@ -81,34 +94,44 @@ export function spawnThread<A>(
   const thread = host.add(threadCell, name, {
     kind: options.kind ?? "process",
     domid: options.domid === undefined ? 0 : options.domid,
-    stack: [],
+    frame: null,
+    callers: 0,
     deadline: null,
     timedOut: false,
     joinable: options.joinable ?? false,
     exit: null,
-    started: host.now,
-    cause: 0,
+    startedAt: host.now,
+    wokenBy: 0,
   });
   host.emit("spawn", { thread: name, routine: routine.name });
-  enter(thread, routine, args as object);
+  enter(host, name, thread, routine, args as object);
   settle(host, name, thread, 0);
   return name;
 }
 
 /** The instruction a thread stands at; undefined once it has ended. */
-export function standingAt(thread: {
-  readonly stack: readonly Readonly<{ routine: string; at: string }>[];
-}): Instruction | undefined {
-  const frame = thread.stack.at(-1);
-  if (frame === undefined) return undefined;
+export function standingAt(thread: Standing): Instruction | undefined {
+  const { frame } = thread;
+  if (frame === null) return undefined;
   const { code, labels } = routineNamed(frame.routine);
   return code[position(labels, frame)];
+}
+
+/** What of a thread says where it stands. */
+interface Standing {
+  readonly frame: Readonly<Frame> | null;
 }
 
 /** The stack as `/proc/PID/stack` prints it, innermost first: where it stands, then who called. */
 export function stackOf(cells: Cells, name: string): { routine: string; at: string }[] {
   const thread = cells.get(threadCell, name);
-  return (thread?.stack ?? []).map(({ routine, at }) => ({ routine, at })).toReversed();
+  if (thread === undefined || thread.frame === null) return [];
+  const stack = [{ routine: thread.frame.routine, at: thread.frame.at }];
+  for (let depth = thread.callers - 1; depth >= 0; depth--) {
+    const { routine, at } = must(cells, callerCell, frameId(name, depth));
+    stack.push({ routine, at });
+  }
+  return stack;
 }
 
 function position(
@@ -121,22 +144,22 @@ function position(
 }
 
 /** Whether the thread could take a step now: never while its domain is paused. Reads cells with `get` only. */
-export function canStep(host: Host, thread: Readonly<Pick<Thread, "stack" | "timedOut" | "domid">>): boolean {
+export function canStep(host: Host, thread: Readonly<Pick<Thread, "frame" | "timedOut" | "domid">>): boolean {
   return mayRun(host, thread.domid) && isReady(host, thread);
 }
 
 /** Whether the thread waits for nothing, or what it waits for has come; its domain may be paused. */
-export function isReady(host: Host, thread: Readonly<Pick<Thread, "stack" | "timedOut">>): boolean {
+export function isReady(host: Host, thread: Readonly<Pick<Thread, "frame" | "timedOut">>): boolean {
   const instruction = standingAt(thread);
   if (instruction === undefined) return false;
   if (instruction.op !== "wait" || thread.timedOut) return true;
-  return instruction.until(host, thread.stack.at(-1)?.locals as never);
+  return instruction.until(host, thread.frame?.locals as never);
 }
 
 /** How many ways the thread's next step can go: more than one at a `choose`. */
-export function choicesOf(thread: Readonly<Pick<Thread, "stack">>): number {
+export function choicesOf(thread: Readonly<Pick<Thread, "frame">>): number {
   const instruction = standingAt(thread);
-  return instruction?.op === "choose" ? instruction.count(thread.stack.at(-1)?.locals as never) : 1;
+  return instruction?.op === "choose" ? instruction.count(thread.frame?.locals as never) : 1;
 }
 
 /**
@@ -151,8 +174,8 @@ export function performStep(host: Host, name: string, choice: number): void {
     instruction = standingAt(thread);
     if (instruction?.op !== "step") return;
   }
-  const frame = thread.stack.at(-1);
-  assert(frame !== undefined && instruction !== undefined, `${name} has ended`);
+  const { frame } = thread;
+  assert(frame !== null && instruction !== undefined, `${name} has ended`);
   assert(instruction.op === "step" || instruction.op === "choose", `${name} stands at a ${instruction.op}`);
   const outcome =
     instruction.op === "step"
@@ -165,7 +188,7 @@ export function performStep(host: Host, name: string, choice: number): void {
 
 /** Goes past a wait. False where that was all: it failed, or time is not up. */
 function leaveWait(host: Host, name: string, thread: Thread, wait: Instruction & { op: "wait" }): boolean {
-  const frame = thread.stack.at(-1) as Frame;
+  const frame = thread.frame as Frame;
   const met = wait.until(host, frame.locals as never);
   thread.deadline = null;
   thread.timedOut = false;
@@ -184,21 +207,30 @@ function next(frame: Frame): number {
   return position(routineNamed(frame.routine).labels, frame) + 1;
 }
 
-function enter(thread: Thread, routine: AnyRoutine, args: object): void {
-  thread.stack.push({
-    routine: routine.name,
-    at: "",
-    locals: routine.locals(args as never),
-    loops: {},
-    pending: null,
-  });
+/** Calls a routine: its frame becomes the innermost one. */
+function enter(host: Host, name: string, thread: Thread, routine: AnyRoutine, args: object): void {
+  const locals = routine.locals(args as never) as object;
+  for (const field of threadCell.provenance)
+    assert(!(field in locals), `${routine.name}: a local named ${field} would be no part of the state`);
+  if (thread.frame !== null) host.add(callerCell, frameId(name, thread.callers++), thread.frame);
+  thread.frame = { routine: routine.name, at: "", locals, loops: {}, pending: null };
+}
+
+/** Leaves the innermost frame for its caller's, or for none. */
+function popFrame(host: Host, name: string, thread: Thread): Frame | null {
+  thread.frame = null;
+  if (thread.callers === 0) return null;
+  const id = frameId(name, --thread.callers);
+  thread.frame = host.edit(callerCell, id);
+  host.drop(callerCell, id);
+  return thread.frame;
 }
 
 /** Runs control instructions of the innermost frame from `at` until a scheduling point. */
 function settle(host: Host, name: string, thread: Thread, at: number): void {
   let pc = at;
   for (;;) {
-    const frame = thread.stack.at(-1) as Frame;
+    const frame = thread.frame as Frame;
     const routine = routineNamed(frame.routine);
     const instruction = routine.code[pc] as Instruction;
     switch (instruction.op) {
@@ -213,6 +245,8 @@ function settle(host: Host, name: string, thread: Thread, at: number): void {
       case "call":
         frame.at = instruction.name;
         enter(
+          host,
+          name,
           thread,
           routineNamed(instruction.routine(frame.locals as never)),
           instruction.args(frame.locals as never),
@@ -221,7 +255,7 @@ function settle(host: Host, name: string, thread: Thread, at: number): void {
         break;
       case "return":
         if (!leave(host, name, thread, routine)) return;
-        pc = next(thread.stack.at(-1) as Frame);
+        pc = next(thread.frame as Frame);
         break;
       case "end cleanup":
         if (frame.pending !== null) {
@@ -281,10 +315,9 @@ function startWait(host: Host, thread: Thread, frame: Frame, wait: Instruction &
 
 /** Returns from the innermost frame. False where that ended the thread. */
 function leave(host: Host, name: string, thread: Thread, routine: AnyRoutine): boolean {
-  const frame = thread.stack.pop() as Frame;
-  const result = routine.result(frame.locals);
-  const caller = thread.stack.at(-1);
-  if (caller === undefined) {
+  const result = routine.result((thread.frame as Frame).locals);
+  const caller = popFrame(host, name, thread);
+  if (caller === null) {
     end(host, name, thread, null, (result ?? null) as Plain);
     return false;
   }
@@ -298,13 +331,13 @@ function leave(host: Host, name: string, thread: Thread, routine: AnyRoutine): b
 function unwind(host: Host, name: string, thread: Thread, errno: Errno, from?: number): void {
   let at = from;
   for (;;) {
-    const frame = thread.stack.at(-1);
-    if (frame === undefined) return end(host, name, thread, errno, null);
+    const { frame } = thread;
+    if (frame === null) return end(host, name, thread, errno, null);
     const routine = routineNamed(frame.routine);
     const pc = at ?? position(routine.labels, frame);
     const handler = handlerFor(routine.handlers, pc);
     if (handler === undefined) {
-      thread.stack.pop();
+      popFrame(host, name, thread);
       at = undefined;
       continue;
     }
@@ -354,9 +387,11 @@ export function killThread(host: Host, name: string): void {
   const thread = host.get(threadCell, name);
   if (thread === undefined || thread.exit !== null) return;
   host.emit("exit", { thread: name, errno: "EINTR" });
+  for (let depth = thread.callers - 1; depth >= 0; depth--) host.drop(callerCell, frameId(name, depth));
   if (thread.joinable) {
     const killed = host.edit(threadCell, name);
-    killed.stack = [];
+    killed.frame = null;
+    killed.callers = 0;
     killed.deadline = null;
     killed.exit = { errno: "EINTR", result: null };
   } else host.drop(threadCell, name);

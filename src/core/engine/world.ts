@@ -181,7 +181,7 @@ export class World extends Registry implements Host {
     this.counters.step++;
     if (this.onStep !== null) this.onStep(this.#stepRecord(action));
     this.#by = by;
-    this.#parent = "thread" in action ? (this.get(threadCell, action.thread)?.cause ?? 0) : 0;
+    this.#parent = "thread" in action ? (this.get(threadCell, action.thread)?.wokenBy ?? 0) : 0;
     this.begin();
     perform();
     if ("thread" in action) this.counters.last = action.thread;
@@ -194,7 +194,7 @@ export class World extends Registry implements Host {
   }
 
   #stepRecord(action: Action): StepRecord {
-    const frame = "thread" in action ? this.get(threadCell, action.thread)?.stack.at(-1) : undefined;
+    const frame = "thread" in action ? this.get(threadCell, action.thread)?.frame : undefined;
     return {
       step: this.counters.step,
       at: this.now,
@@ -227,7 +227,7 @@ export class World extends Registry implements Host {
     for (const { type, content } of touched) {
       if ((type as unknown) !== threadCell || content === undefined) continue;
       const thread = content as Thread;
-      thread.cause = Math.max(thread.cause, this.#parent);
+      thread.wokenBy = Math.max(thread.wokenBy, this.#parent);
     }
   }
 
@@ -256,6 +256,6 @@ export class World extends Registry implements Host {
 
   #becomeRunnable(name: string, thread: Thread): void {
     insertSorted(this.#runnable, name);
-    if (this.sink !== null && thread.cause < this.#parent) thread.cause = this.#parent;
+    if (this.sink !== null && thread.wokenBy < this.#parent) thread.wokenBy = this.#parent;
   }
 }
