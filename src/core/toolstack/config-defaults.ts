@@ -19,6 +19,9 @@ const GRANT_VERSION = 2;
 /** The kernel a guest gets that names none: the one whose behaviour its command line chooses. */
 export const BUILTIN_KERNEL = "xenolith:linux";
 
+/** The label of a domain that was given none (xen/xsm/flask). */
+const SECINITSID_DOMU = 12;
+
 /** Video memory in KiB by the kind of display adapter QEMU shows. */
 const VIDEO_MEMKB: { readonly [kind: string]: number } = { none: 0, qxl: 128 * 1024, std: 16 * 1024 };
 const CIRRUS_MEMKB = 8 * 1024;
@@ -38,6 +41,7 @@ function settleCreateInfo(c: DomainCreateInfo): DomainCreateInfo {
   const hap = c.type === "pv" ? false : (c.hap ?? true);
   return {
     ...c,
+    ssidref: c.ssidref || SECINITSID_DOMU,
     hap: c.type === "pv" ? c.hap : hap,
     oos: c.type === "pv" ? c.oos : (c.oos ?? !hap),
     run_hotplug_scripts: c.run_hotplug_scripts ?? true,
@@ -72,6 +76,8 @@ function settleBuildInfo(b: DomainBuildInfo, c: DomainCreateInfo): DomainBuildIn
     max_grant_version: b.max_grant_version ?? GRANT_VERSION,
     kernel: b.kernel ?? (b.bootloader === null && c.type !== "hvm" ? BUILTIN_KERNEL : null),
     dm_restrict: b.dm_restrict ?? false,
+    arch_x86: { msr_relaxed: b.arch_x86.msr_relaxed ?? false },
+    arch_x86: { msr_relaxed: b.arch_x86.msr_relaxed ?? false },
   };
 }
 
