@@ -13,7 +13,7 @@ import { tinyKernel } from "../../examples/guests/tiny-kernel.ts";
 import { must } from "../../src/core/engine/cells.ts";
 import type { TraceEvents } from "../../src/core/engine/trace.ts";
 import { checkLedger } from "../../src/core/hypervisor/check-ledger.ts";
-import { domainById, domainPagesCell, domlist } from "../../src/core/hypervisor/domain.ts";
+import { domainById, domainPagesCell, domlist, forEachDomain } from "../../src/core/hypervisor/domain.ts";
 import { findNextBit } from "../../src/core/hypervisor/bitmap.ts";
 import { guestCell } from "../../src/core/guest/guest.ts";
 import { heapCell } from "../../src/core/hypervisor/heap.ts";
@@ -264,6 +264,21 @@ requires("xen-utils", "c-compiler")("the real xl", () => {
       expect(await rows()).toEqual(["Domain-0 0 1280 2 r-----"]);
     }, 60_000);
   });
+
+  test("10,000 random ioctls are an errno each, and touch no other domain", async () => {
+    const garbage = join(folder, "garbage");
+    execFileSync("gcc", ["-w", "-o", garbage, join(import.meta.dirname, "garbage.c")]);
+    expect((await run("xl", "create", "-p", config)).code).toBe(0);
+    const domid = findNextBit(host.world, domlist, 1);
+    const { totPages } = must(host.world, domainPagesCell, domid);
+    const { code, out } = await run(garbage, "7", "10000", String(domid));
+    expect(code).toBe(0);
+    for (const errno of ["ok", "EINVAL", "ESRCH", "EFAULT", "ENOSYS"]) expect(out).toContain(`${errno} `);
+    expect(must(host.world, domainPagesCell, domid).totPages).toBe(totPages);
+    for (const { domid: any } of forEachDomain(host.world)) expect(checkLedger(host.world, any)).toEqual([]);
+    expect(warnings.filter((line) => /CRASHED|our fault/.test(line))).toEqual([]);
+    expect((await run("xl", "destroy", String(domid))).code).toBe(0);
+  }, 60_000);
 
   test("the host met nothing it could not bear, leaves a trace that can be read, and no memory behind", async () => {
     expect(warnings.filter((line) => line.startsWith("CRASHED"))).toEqual([]);

@@ -113,6 +113,9 @@ requires("c-compiler")("libxendev", () => {
         ["/dev/xen/evtchn", (_process, send) => evtchn(send)],
       ]),
       memoryFolder: memory.folder,
+      failed: (error) => {
+        throw error;
+      },
     });
     await server.listen(join(folder, "socket"));
     held.clear();

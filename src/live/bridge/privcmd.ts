@@ -8,12 +8,12 @@ import { viewOf } from "../../abi/struct.ts";
 import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import type { Caller } from "../../core/hypervisor/caller.ts";
-import { DOMID_INVALID } from "../../core/hypervisor/domid.ts";
+import { DOMID_INVALID, DOMID_SELF } from "../../core/hypervisor/domid.ts";
 import { readU64s } from "../../core/hypervisor/hypercall/caller-memory.ts";
 import { dmOp } from "../../core/hypervisor/hypercall/dm-op.ts";
 import type { DmBuffer } from "../../core/hypervisor/hypercall/dm-op.ts";
 import { isUnknown } from "../../core/hypervisor/hypercall/operation.ts";
-import type { Arrived, Family } from "../../core/hypervisor/hypercall/operation.ts";
+import type { Arrived, Family, Prepared } from "../../core/hypervisor/hypercall/operation.ts";
 import * as op from "../../core/hypervisor/hypercall/privcmd-device.ts";
 import { takeHypercall } from "../../core/hypervisor/hypercall/table.ts";
 import type { FileMemory } from "../guest-memory.ts";
@@ -27,6 +27,35 @@ const BATCH_MAX = 1 << 20;
 const MULTICALL_MAX = 1 << 12;
 /** Buffers of one device model operation (Linux, dm_op_max_nr_bufs). */
 const DM_BUFFERS_MAX = 16;
+
+/** Operations that a kernel does on its own event channels; a process has /dev/xen/evtchn for that. */
+const KERNELS_OWN: ReadonlySet<string> = new Set([
+  "evtchn_op bind_interdomain",
+  "evtchn_op bind_virq",
+  "evtchn_op bind_ipi",
+  "evtchn_op bind_vcpu",
+  "evtchn_op close",
+  "evtchn_op send",
+  "evtchn_op unmask",
+]);
+/** Operations that take something from the domain they name: from dom0, under its kernel. */
+const TAKING: ReadonlySet<string> = new Set([
+  "evtchn_op reset",
+  "memory_op decrease_reservation",
+  "mmuext_op pin_table",
+  "mmuext_op unpin_table",
+]);
+
+/**
+ * Whether a process asks for what would break dom0's kernel under it. Real Xen
+ * would let it, and the machine would be lost; here it is refused.
+ */
+function breaksOwnKernel({ operation, args }: Prepared): boolean {
+  if (KERNELS_OWN.has(operation.name)) return true;
+  if (!TAKING.has(operation.name)) return false;
+  const { domid } = args as { domid: number };
+  return domid === 0 || domid === DOMID_SELF;
+}
 
 /** What an open device needs of the host. */
 export interface PrivcmdHost {
@@ -110,6 +139,7 @@ class PrivcmdDevice implements Device {
   #perform(session: Session, caller: Caller, taken: ReturnType<Family>, done: Done): void {
     if (isUnknown(taken)) this.#host.unknown(taken.unknown, session.process.name);
     if (typeof taken === "number" || isFailure(taken)) return done(taken);
+    if (breaksOwnKernel(taken)) return done(fail("EPERM"));
     this.#host.hypercalls.perform(taken, caller, done);
   }
 

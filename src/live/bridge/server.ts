@@ -52,6 +52,8 @@ export interface BridgeOptions {
   readonly devices: ReadonlyMap<string, OpenDevice>;
   /** The folder of the files of frames: whoever maps one holds something. */
   readonly memoryFolder: string;
+  /** Told of a fault of ours in a call, which then fails with EIO: the host lives on. */
+  readonly failed: (error: unknown) => void;
 }
 
 /** Serves libxendev on a Unix socket. */
@@ -115,7 +117,14 @@ export class BridgeServer {
     }
     const requests = connection.parser.push(bytes);
     if (requests === null) return void connection.socket.destroy();
-    for (const request of requests) this.#serve(connection, request);
+    for (const request of requests) {
+      try {
+        this.#serve(connection, request);
+      } catch (error) {
+        this.#options.failed(error);
+        connection.socket.write(encodeReply(request.seq, negative(fail("EIO")), null));
+      }
+    }
   }
 
   #serve(connection: Connection, request: Request): void {

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Makes random ioctls and hypercalls: garbage SEED COUNT SPARED-DOMID. Most get
+ * past the first look (right sizes, version, addresses of its own). Prints what
+ * came back, by errno. dom0 and one domain are never the target of a destroy.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+enum { PRIVCMD, EVTCHN, GNTDEV, DEVICES };
+enum { HYPERCALL = 0, MMAPBATCH = 3, MMAPBATCH_V2 = 4, RESTRICT = 6 };
+enum { MULTICALL = 13, SYSCTL = 35, DOMCTL = 36, DESTROYDOMAIN = 2 };
+
+static const char types[DEVICES] = { 'P', 'E', 'G' };
+static const int sizes[DEVICES][10] = {
+    { 48, 0, 24, 24, 32, 16, 2, 32, 0, 0 },
+    { 4, 8, 4, 4, 4, 0, 2, 0, 0, 0 },
+    { 24, 16, 24, 4, 0, 0, 0, 16, 16, 24 },
+};
+static const int numbers[] = { 36, 36, 35, 35, 12, 12, 32, 32, 20, 34, 26, 29, 17, 27, 13, 1, 7, 40, 41 };
+
+static uint64_t buffer[1024];
+static char *region;
+static unsigned spared;
+
+static uint64_t word(void)
+{
+    switch (rand() % 6) {
+    case 0:
+        return (uint64_t)(rand() % 64);
+    case 1:
+        return (uint64_t)(uintptr_t)(buffer + rand() % 1000);
+    case 2:
+        return (uint64_t)(uintptr_t)region + 4096u * (unsigned)(rand() % 256);
+    case 3:
+        return (uint64_t)rand() << 33 | (uint64_t)rand();
+    case 4:
+        return 0;
+    default:
+        return (uint64_t)(rand() % 0x8000);
+    }
+}
+
+/* A control structure at buffer[100], its union full of words. */
+static void make_control(int number)
+{
+    uint32_t *control = (uint32_t *)(buffer + 100);
+
+    buffer[1] = (uint64_t)(uintptr_t)control;
+    control[0] = (uint32_t)(rand() % (number == SYSCTL ? 32 : 90));
+    control[1] = 0x15;
+    control[2] = (uint32_t)(rand() % 4);
+    if (control[0] == DESTROYDOMAIN && (control[2] == 0 || control[2] == spared))
+        control[2] = 500;
+}
+
+static void make_hypercall(void)
+{
+    int number = numbers[(size_t)rand() % (sizeof(numbers) / sizeof(*numbers))];
+
+    buffer[0] = (uint64_t)number;
+    if (number == SYSCTL || number == DOMCTL)
+        make_control(number);
+    else if (number == MULTICALL) {
+        buffer[1] = (uint64_t)(uintptr_t)(buffer + 200);
+        buffer[2] = (uint64_t)(rand() % 5);
+    } else {
+        buffer[1] = (uint64_t)(rand() % 34);
+        buffer[2] = (uint64_t)(uintptr_t)(buffer + 100);
+    }
+}
+
+static void make_batch(void)
+{
+    *(uint32_t *)buffer = (uint32_t)(rand() % 64);
+    *(uint16_t *)((char *)buffer + 4) = (uint16_t)(rand() % 4);
+    buffer[1] = (uint64_t)(uintptr_t)region + 4096u * (unsigned)(rand() % 200);
+    buffer[2] = (uint64_t)(uintptr_t)(buffer + 300);
+    buffer[3] = (uint64_t)(uintptr_t)(buffer + 600);
+    for (int i = 0; i < 64; i++)
+        buffer[300 + i] = (uint64_t)(rand() % 20000);
+}
+
+int main(int argc, char **argv)
+{
+    int fds[DEVICES] = { open("/dev/xen/privcmd", O_RDWR), open("/dev/xen/evtchn", O_RDWR | O_NONBLOCK),
+                         open("/dev/xen/gntdev", O_RDWR) };
+    int seen[200] = { 0 };
+
+    if (argc < 4)
+        return 2;
+    srand((unsigned)atoi(argv[1]));
+    spared = (unsigned)atoi(argv[3]);
+    region = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fds[PRIVCMD], 0);
+    for (int i = 0, count = atoi(argv[2]); i < count; i++) {
+        int device = rand() % DEVICES, nr = rand() % 10;
+        int size = rand() % 8 ? sizes[device][nr] : rand() % 300;
+
+        if (nr == RESTRICT && device != GNTDEV)
+            continue; /* for good, and then all else is EPERM */
+        for (int k = 0; k < 400; k++)
+            buffer[k] = word();
+        if (device == PRIVCMD && nr == HYPERCALL)
+            make_hypercall();
+        if (device == PRIVCMD && (nr == MMAPBATCH || nr == MMAPBATCH_V2))
+            make_batch();
+        seen[ioctl(fds[device], _IOC(_IOC_NONE, (unsigned)types[device], (unsigned)nr, (unsigned)size), buffer) < 0
+                 ? errno
+                 : 0]++;
+        if (rand() % 500 == 0) {
+            munmap(region, 1 << 20);
+            region = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fds[PRIVCMD], 0);
+        }
+    }
+    for (int i = 0; i < 200; i++)
+        if (seen[i])
+            printf("%s %d\n", i ? strerrorname_np(i) : "ok", seen[i]);
+    return 0;
+}
