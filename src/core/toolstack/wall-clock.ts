@@ -25,6 +25,13 @@ export function startTime(host: Host): string {
   return `${whole}.${String(Math.floor((seconds - whole) * 100)).padStart(2, "0")}`;
 }
 
+/** `13:37:00`: the time of day of a second since 1970, in dom0's time zone, UTC. */
+export function timeOfDay(seconds: number): string {
+  const two = (number: number): string => String(number % 60).padStart(2, "0");
+  const hours = String(Math.floor(seconds / 3600) % 24).padStart(2, "0");
+  return `${hours}:${two(Math.floor(seconds / 60))}:${two(seconds)}`;
+}
+
 /** `-20261120T2339Z`: what a preserved domain's name ends with. */
 export function preserveSuffix(host: Host): string {
   const minutes = Math.floor(wallSeconds(host) / 60);

@@ -4,9 +4,13 @@
 
 import "./create.ts";
 import "./disks.ts";
+import "./info.ts";
 import "./list.ts";
 import "./names.ts";
 import "./nics.ts";
 import "./pause.ts";
 import "./signals.ts";
 import "./stop.ts";
+import "./uptime.ts";
+import "./vcpu-list.ts";
+import "./vcpu-set.ts";

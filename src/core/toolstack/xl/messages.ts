@@ -48,6 +48,7 @@ export const continueWaitingForDeath = (domid: number): string =>
 
 export const cannotRename = (word: string): string => `Can't rename domain '${word}'.\n`;
 export const invalidSysrq = "Invalid sysrq.\n\n";
+export const invalidButton = (name: string): string => `${name} is an invalid button identifier\n`;
 export const invalidTrigger = (name: string): string => `Invalid trigger "${name}"\n`;
 export const invalidTriggerVcpu = "Invalid vcpuid, using default vcpuid=0.\n\n";
 export const cannotSendDebugKeys = (keys: string): string => `cannot send debug keys: ${keys}\n`;

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// vcpu-list (tools/xl/xl_vcpu.c). A domain that cannot be listed is passed over.
+
+import { isFailure } from "../../engine/errno.ts";
+import { routine } from "../../engine/routine.ts";
+import { stdout } from "../../daemons/process.ts";
+import { listDomains } from "../dominfo.ts";
+import { domidToName, findDomain } from "../name.ts";
+import { getPhysinfo } from "../physinfo.ts";
+import { listVcpus } from "../vcpu.ts";
+import type { VcpuInfo } from "../vcpu.ts";
+import { verb } from "../verb.ts";
+import { formatVcpuListHeader, formatVcpuRows } from "../xl/format/vcpu-list.ts";
+
+/** A domain's vCPUs, a line each. */
+const printVcpus = routine(
+  "print_domain_vcpuinfo",
+  (a: { process: string; domid: number; cpus: number }) => ({
+    ...a,
+    vcpus: [] as VcpuInfo[],
+    vcpu: null as VcpuInfo | null,
+    name: null as string | null,
+  }),
+  ({ attempt, call, each, step }) => [
+    attempt([
+      call("libxl_list_vcpu", listVcpus, ({ process, domid }) => ({ process, domid }), (l, vcpus) => void (l.vcpus = vcpus)),
+    ]).onError(() => {}, []),
+    each("vcpu", (l) => l.vcpus, (l, vcpu) => void (l.vcpu = vcpu), [
+      call("libxl_domid_to_name", domidToName, ({ process, domid }) => ({ process, domid }), (l, name) => void (l.name = name)),
+      step("print_vcpuinfo", (host, { process, domid, name, vcpu, cpus }) => {
+        stdout(host, process, formatVcpuRows({ name, domid }, [vcpu as VcpuInfo], cpus));
+      }),
+    ]),
+  ],
+);
+
+verb(
+  "vcpu-list",
+  ({ process, command }) => ({ process, command, status: 0, cpus: 0, domids: [] as number[], domid: -1, domain: "" }),
+  ({ step, when, call, each }) => [
+    step("libxl_get_physinfo", (host, l) => {
+      const info = getPhysinfo(host, l.process);
+      if (isFailure(info)) return info;
+      l.cpus = info.maxCpuId + 1;
+      return stdout(host, l.process, formatVcpuListHeader());
+    }),
+    when(
+      "all",
+      (l) => l.command.domains.length === 0,
+      [
+        call("libxl_list_domain", listDomains, ({ process }) => ({ process }), (l, domains) => {
+          l.domids = domains.map(({ domid }) => domid);
+        }),
+        each("domain", (l) => l.domids, (l, domid) => void (l.domid = domid), [
+          call("print", printVcpus, ({ process, domid, cpus }) => ({ process, domid, cpus })),
+        ]),
+      ],
+      [
+        each("one that was named", (l) => l.command.domains, (l, domain) => void (l.domain = domain), [
+          call("find_domain", findDomain, ({ process, domain }) => ({ process, domain }), (l, { domid }) => {
+            l.domid = domid;
+          }),
+          call("print it", printVcpus, ({ process, domid, cpus }) => ({ process, domid, cpus })),
+        ]),
+      ],
+    ),
+  ],
+);
