@@ -77,7 +77,6 @@ function settleBuildInfo(b: DomainBuildInfo, c: DomainCreateInfo): DomainBuildIn
     kernel: b.kernel ?? (b.bootloader === null && c.type !== "hvm" ? BUILTIN_KERNEL : null),
     dm_restrict: b.dm_restrict ?? false,
     arch_x86: { msr_relaxed: b.arch_x86.msr_relaxed ?? false },
-    arch_x86: { msr_relaxed: b.arch_x86.msr_relaxed ?? false },
   };
 }
 

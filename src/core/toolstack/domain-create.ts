@@ -35,12 +35,14 @@ import { xsRead, xsWrite } from "./xs.ts";
 
 /** Settles what the configuration leaves open. Fails with ERROR_INVAL, and says so, where it cannot be. */
 function settle(host: Host, process: string): void | Failure {
-  const settled = settleConfig(settledConfig(host, process));
+  const state = host.edit(createStateCell, process);
+  for (const disk of [...state.given.disks, ...state.settled.disks]) disk.colo_restore_enable = false;
+  const settled = settleConfig(state.settled);
   if ("text" in settled) {
     libxlError(host, process, settled.where, settled.text);
     return fail(ERROR_INVAL);
   }
-  host.edit(createStateCell, process).settled = settled;
+  state.settled = settled;
 }
 
 /** Settles what disks and interfaces leave open, the first that cannot be said so. */

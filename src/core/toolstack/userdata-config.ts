@@ -14,7 +14,6 @@ export function updatedConfig(given: DeepReadonly<DomainConfig>, settled: DeepRe
   kept.c_info.uuid = settled.c_info.uuid;
   kept.b_info.video_memkb = settled.b_info.video_memkb;
   kept.b_info.arch_x86.msr_relaxed = settled.b_info.arch_x86.msr_relaxed;
-  kept.b_info.arch_x86.msr_relaxed ??= settled.b_info.arch_x86.msr_relaxed;
   for (const [index, nic] of kept.nics.entries()) {
     const { mac, devid, nictype } = settled.nics[index] as DeepReadonly<DomainConfig["nics"][number]>;
     Object.assign(nic, { mac, devid, nictype });
