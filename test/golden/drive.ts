@@ -9,7 +9,7 @@ import { bootTimesCell } from "../../src/core/guest/guest.ts";
 import { addBridge, losetup } from "../../src/core/drivers/dom0-devices.ts";
 import { input } from "../../src/core/engine/input.ts";
 import { fifo, run } from "../../src/core/engine/scheduler.ts";
-import { World } from "../../src/core/engine/world.ts";
+import { World, type Action } from "../../src/core/engine/world.ts";
 import { bootHost, hostIsUp } from "../../src/core/host.ts";
 import { domainById, forEachDomain } from "../../src/core/hypervisor/domain.ts";
 import { domidRoverCell } from "../../src/core/hypervisor/domid.ts";
@@ -89,12 +89,16 @@ class Driver {
   readonly #world = new World();
   readonly #consoles = new Map<number, string>();
   readonly #domids: number[] = [];
+  /** The process that does not get on, by the beginning of its threads' names. */
+  #stalled: string | null = null;
   #collector = new Collector("before");
+  #lastCall = { op: "", caller: "" };
   #started = 0;
 
   constructor(scenario: string, past: Prehistory) {
     this.#world.sink = (record) => {
       this.#collector.take(record);
+      if (record.kind === "hypercall") this.#lastCall = record.data;
       if (record.kind !== "console") return;
       const { domid, text } = record.data;
       this.#consoles.set(domid, (this.#consoles.get(domid) ?? "") + text);
@@ -145,6 +149,11 @@ class Driver {
         const { what, which } = step;
         return void this.#world.give(hold, { domid: this.#domids[step.domain - 1]!, what, which });
       }
+      case "stall":
+        return this.#stall(step.after);
+      case "go-on":
+        this.#stalled = null;
+        return;
       case "let-go":
         return void this.#world.give(letGo, null);
       case "command":
@@ -253,6 +262,28 @@ class Driver {
     this.#note(`dom ${domid} flags ${matched ? "match" : "never"} ${pattern}`);
   }
 
+  #stall(after: string): void {
+    this.#lastCall = { op: "", caller: "" };
+    this.#until(() => this.#lastCall.op === after);
+    this.#stalled = this.#lastCall.caller.replace(/^d0\//, "dom0/");
+  }
+
+  /** Threads that can take a step and are not stalled. */
+  #runnable(): string[] {
+    const stalled = this.#stalled;
+    return this.#world.runnable.filter((thread) => stalled === null || !thread.startsWith(stalled));
+  }
+
+  /** As `fifo`, without those that are stalled. */
+  #next(): Action | null {
+    if (this.#stalled === null) return fifo(this.#world);
+    const runnable = this.#runnable();
+    const thread = runnable.find((name) => name > this.#world.counters.last) ?? runnable[0];
+    if (thread !== undefined) return { thread, choice: 0 };
+    const timer = this.#world.nextTimer();
+    return timer ? { timer: timer.thread } : null;
+  }
+
   /** Lets time pass. */
   #pass(us: number): void {
     const end = this.#world.now + us;
@@ -262,15 +293,15 @@ class Driver {
 
   /** Goes on until everybody waits, without letting time pass. */
   #settle(): void {
-    this.#until(() => this.#world.runnable.length === 0);
+    this.#until(() => this.#runnable().length === 0);
   }
 
   /** Goes on until `done`, the host rests for ever, or the time is over. Returns whether it is done. */
   #until(done: () => boolean, patience = Infinity): boolean {
     const end = this.#world.now + patience;
     const over = (): boolean =>
-      this.#world.runnable.length === 0 && (this.#world.nextTimer()?.deadline ?? Infinity) > end;
-    run(this.#world, fifo, {
+      this.#runnable().length === 0 && (this.#world.nextTimer()?.deadline ?? Infinity) > end;
+    run(this.#world, () => this.#next(), {
       stepsMax: STEPS_MAX,
       until: () => {
         this.#sample();

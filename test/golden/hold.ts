@@ -41,7 +41,7 @@ export const hold = input("golden: hold a page", (host, { domid, what, which }: 
 });
 
 /** Unmaps it. */
-export const letGo = input("golden: let the page go", (host, _: null) => {
+export const letGo = input("golden: let the page go", (host) => {
   const { mfn, handle } = must(host, heldCell, 0);
   if (handle >= 0) unmapGrantRef(host, HOLDER, { handle });
   else unmapForeign(host, HOLDER, { mfn });

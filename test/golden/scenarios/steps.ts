@@ -29,6 +29,13 @@ export type Step =
   | { do: "up"; name: string }
   /** Waits until the hypervisor no longer lists the domain `$N`. */
   | { do: "gone"; domain: number; seconds?: number }
+  /**
+   * Waits until some process has made this hypercall and lets that process do
+   * nothing more until `go-on`: what lay in the middle of a creation that took
+   * seconds under emulation.
+   */
+  | { do: "stall"; after: string }
+  | { do: "go-on" }
   /** Waits until the domain's flags match. */
   | { do: "flags"; domain: number; pattern: string }
   | { do: "sleep"; seconds: number }

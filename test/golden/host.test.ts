@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { compare } from "./compare/index.ts";
+import { drive } from "./drive.ts";
+import { readRecording, readSetting } from "./parse/folder.ts";
+import { SCENARIOS } from "./scenarios/index.ts";
+
+/** Scenarios in which our host does what real Xen did. */
+const SAME = [
+  "a-create-paused-unpause",
+  "c-guest-poweroff",
+  "e1-crash-destroy",
+  "f-destroy-running",
+  "g-pause-unpause",
+  "h-rename",
+  "m-domid-allocation",
+];
+
+for (const name of SAME) {
+  test(`our host does what real Xen did: ${name}`, () => {
+    const folder = join(import.meta.dirname, "recordings", name);
+    const recording = readRecording(folder);
+    const ours = drive(recording, SCENARIOS.get(name)!(readSetting(folder)));
+    expect(compare(recording, ours)).toEqual([]);
+  });
+}
+
+test("a run is repeatable", () => {
+  const folder = join(import.meta.dirname, "recordings/a-create-paused-unpause");
+  const run = (): unknown =>
+    drive(readRecording(folder), SCENARIOS.get("a-create-paused-unpause")!(readSetting(folder)));
+  expect(run()).toEqual(run());
+});
