@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,4 +86,16 @@ test("knows what the file system cannot hold", () => {
   const { bavail, bsize } = fs.statfsSync(files.folder);
   expect(files.hasRoomFor(1)).toBe(true);
   expect(files.hasRoomFor(Math.ceil((bavail * bsize) / 4096))).toBe(false);
+});
+
+test("the memory of a host that was killed is given back by the next", () => {
+  const beside = fs.mkdtempSync(join(tmpdir(), "xenolith-memory-"));
+  const [killed, alive] = [join(beside, "xenolith-0-aa"), join(beside, "xenolith-0-bb")];
+  for (const folder of [killed, alive]) fs.mkdirSync(folder);
+  const { pid } = spawnSync("true");
+  fs.writeFileSync(`${killed}.pid`, `${pid}\n`);
+  fs.writeFileSync(`${alive}.pid`, `${process.pid}\n`);
+  open.push(new FileMemory(join(beside, "xenolith-0-cc")));
+  const names = ["xenolith-0-bb", "xenolith-0-bb.pid", "xenolith-0-cc", "xenolith-0-cc.pid"];
+  expect(fs.readdirSync(beside).toSorted()).toEqual(names);
 });

@@ -64,6 +64,35 @@ export function memoryFolder(dir: string): string {
   }
 }
 
+/** The file that says which process a folder of frames belongs to, beside the folder. */
+function ownerFile(folder: string): string {
+  return `${folder}.pid`;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Removes the folders of hosts that were killed, so that their memory is not lost until the machine restarts. */
+function removeAbandoned(beside: string): void {
+  const mine = /^xenolith-\d+-[0-9a-f]+\.pid$/;
+  for (const name of fs.readdirSync(path.dirname(beside)).filter((entry) => mine.test(entry))) {
+    const file = path.join(path.dirname(beside), name);
+    try {
+      if (isAlive(Number(fs.readFileSync(file, "utf8")))) continue;
+      fs.rmSync(file.slice(0, -".pid".length), { recursive: true, force: true });
+      fs.rmSync(file);
+    } catch {
+      // Another user's, or removed by another host at the same moment.
+    }
+  }
+}
+
 /** Frame contents in files of a folder that is this host's alone. */
 export class FileMemory implements Memory {
   readonly folder: string;
@@ -76,6 +105,8 @@ export class FileMemory implements Memory {
     this.folder = folder;
     fs.rmSync(folder, { recursive: true, force: true });
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    removeAbandoned(folder);
+    fs.writeFileSync(ownerFile(folder), `${process.pid}\n`, { mode: 0o600 });
   }
 
   read(mfn: number, offset: number, length: number): Uint8Array {
@@ -140,6 +171,7 @@ export class FileMemory implements Memory {
     this.#files.clear();
     this.#open.clear();
     fs.rmSync(this.folder, { recursive: true, force: true });
+    fs.rmSync(ownerFile(this.folder), { force: true });
   }
 
   #touch(file: number, page: number): MemoryFile {

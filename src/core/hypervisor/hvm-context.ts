@@ -152,7 +152,12 @@ function translated(host: Host, caller: Caller, domid: number): DeepReadonly<Dom
 }
 
 /** A record that was loaded, as it is kept; null where none was. */
-export function loadedRecord(cells: Cells, domid: number, typecode: number, instance: number): Uint8Array | null {
+export function loadedRecord(
+  cells: Cells,
+  domid: number,
+  typecode: number,
+  instance: number,
+): Uint8Array | null {
   return cells.get(hvmRecordCell, recordId(domid, typecode, instance))?.bytes.slice() ?? null;
 }
 
