@@ -113,6 +113,11 @@ const untilItsEnd = routine(
     rc: 0,
   }),
   ({ call, step, when, attempt }) => [
+    step("say what for", (host, l) => {
+      const { pid } = must(host, processCell, l.process);
+      const { name } = settledConfig(host, l.process).c_info;
+      stderr(host, l.process, say.monitorWaiting(name ?? "", l.domid, pid));
+    }),
     call("watch deaths", watchDeaths, ({ process }) => ({ process }), (l, watch) => void (l.watch = watch)),
     call(
       "wait",
@@ -205,12 +210,7 @@ export const monitorProcess = routine(
   "xl monitor",
   (a: { process: string; domid: number }) => ({ ...a, rc: 0 }),
   ({ step, call, attempt }) => [
-    step("postfork", (host, l) => {
-      openContext(host, l.process);
-      const { pid } = must(host, processCell, l.process);
-      const { name } = settledConfig(host, l.process).c_info;
-      stderr(host, l.process, say.monitorWaiting(name ?? "", l.domid, pid));
-    }),
+    step("postfork", (host, l) => openContext(host, l.process)),
     attempt([call("look after", lookAfter, ({ process, domid }) => ({ process, domid }), (l, rc) => void (l.rc = rc))]).onError(
       (l, errno) => void (l.rc = rcOf(errno)),
       [],
