@@ -4,6 +4,8 @@
 // drivers/xen/manage.c): it reads the request and acknowledges it by emptying
 // the node, both in one transaction, and then acts.
 
+import { readFile } from "../daemons/files.ts";
+import { isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { kthreadRun } from "../xenbus/kthread.ts";
@@ -92,8 +94,39 @@ const takeRequest = routine(
   (l) => l.value,
 );
 
+type How = "halt" | "restart";
+
+/** From the kernel's wish to the system call: a process has to be started for it, in µs. */
+const USERMODE_HELPER_US = 100_000;
+
+const commands: { readonly [how in How]: string } = { halt: "/sbin/poweroff", restart: "/sbin/reboot" };
+
+/**
+ * Has user space end the system (run_cmd in Linux kernel/reboot.c). dom0's has the
+ * command if there is such a file; without it nothing happens, as in the recordings.
+ */
+const runCmd = routine(
+  "run_cmd",
+  (a: { domid: number; how: How }) => ({ ...a, found: false }),
+  ({ step, when, sleep, call }) => [
+    step("call_usermodehelper", (host, l) => {
+      l.found = l.domid !== 0 || !isFailure(readFile(host, commands[l.how]));
+    }),
+    when("there is the command", (l) => l.found, [
+      sleep("exec", () => USERMODE_HELPER_US),
+      call("sys_reboot", kernelDown, (l) => ({ domid: l.domid, how: l.how })),
+    ]),
+  ],
+);
+
 /** What user space does on the kernel's behalf runs beside xenwatch: orderly_poweroff, orderly_reboot. */
-function orderlyDown(host: Host, domid: number, how: "halt" | "restart"): void {
+function orderlyDown(host: Host, domid: number, how: How): void {
+  if (!systemRunning(host, domid)) return;
+  kthreadRun(host, domid, how === "halt" ? "poweroff" : "reboot", runCmd, { domid, how });
+}
+
+/** Ends the system without asking user space. */
+function emergencyDown(host: Host, domid: number, how: How): void {
   if (!systemRunning(host, domid)) return;
   kthreadRun(host, domid, how === "halt" ? "poweroff" : "reboot", kernelDown, { domid, how });
 }
@@ -133,9 +166,9 @@ const shutdownHandler = routine(
 function handleSysrq(host: Host, domid: number, key: string): void {
   switch (key) {
     case "o":
-      return orderlyDown(host, domid, "halt");
+      return emergencyDown(host, domid, "halt");
     case "b":
-      return orderlyDown(host, domid, "restart");
+      return emergencyDown(host, domid, "restart");
     case "c":
       return void kthreadRun(host, domid, "sysrq", guestCrash, { domid, why: "sysrq triggered crash" });
     default:
