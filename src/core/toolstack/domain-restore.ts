@@ -16,9 +16,8 @@ import { vmEntries } from "./domain-build.ts";
 import { libxlError, reported } from "./log.ts";
 import { ERROR_FAIL } from "./rc.ts";
 import type { RestoreArgs } from "./restore-helper.ts";
-import { decodeGuest, decodeSaveHeader } from "./save-file.ts";
+import { decodeImage, decodeSaveHeader } from "./save-file.ts";
 import { helperWaits, reapHelper, startHelper } from "./save-helper.ts";
-import type { SavedImage } from "./save-image.ts";
 import { errnoOf } from "./strerror.ts";
 import { startTime } from "./wall-clock.ts";
 
@@ -43,12 +42,12 @@ const streamRead = routine(
     step("fork helper", (host, l) => {
       const bytes = readFile(host, l.file);
       const header = isFailure(bytes) ? null : decodeSaveHeader(bytes);
-      const image = isFailure(bytes) || header === null || "bad" in header ? null : decodeGuest(bytes, header);
+      const image = isFailure(bytes) || header === null || "bad" in header ? null : decodeImage(bytes, header);
       if (image === null) {
         libxlError(host, l.process, "libxl_stream_read.c:341:stream_header_done", "Invalid ident: expected 0x4c6962786c466d74, got 0");
         return fail(ERROR_FAIL);
       }
-      const restore: RestoreArgs = { type: l.type, image: image as unknown as SavedImage, ports: l.ports };
+      const restore: RestoreArgs = { type: l.type, image, ports: l.ports };
       l.helper = startHelper(host, l.process, l.domid, restore);
       return;
     }),

@@ -8,6 +8,7 @@ import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { stderr } from "../daemons/process.ts";
 import { restoreGuest } from "../guest/save.ts";
 import { setCpuPolicy } from "../hypervisor/cpu-policy-op.ts";
 import { settscinfo } from "../hypervisor/domain-settings.ts";
@@ -56,7 +57,7 @@ const mfnOfPfn = (wanted: Wanted, pfn: number): number => wanted.find((entry) =>
 /** Populates every frame the stream has contents for; the machine frames of those that are wanted. */
 const processPages = routine(
   "process_page_data",
-  (a: { process: string; domid: number; image: SavedImage; pfns: readonly number[] }) => ({
+  (a: { process: string; parent: string; domid: number; image: SavedImage; pfns: readonly number[] }) => ({
     ...a,
     batch: { start: 0, pages: 0 } as Batch,
     wanted: [] as Wanted,
@@ -68,7 +69,7 @@ const processPages = routine(
         const gpfns = Array.from({ length: pages }, (_, i) => start + i);
         const done = populatePhysmap(host, dom0(l.process), { domid: l.domid, gpfns, order: 0 });
         if (isFailure(done) || done.done < pages) {
-          xcPerror(host, l.process, "Failed to populate physmap", "ENOMEM");
+          xcPerror(host, l.parent, "Failed to populate physmap", "ENOMEM");
           return fail("ENOMEM");
         }
         for (const pfn of l.pfns) {
@@ -103,20 +104,31 @@ function hvmVcpu(host: Host, process: string, domid: number, { image, ports }: R
   return isFailure(data) ? data : sethvmcontext(host, dom0(process), { domid, data });
 }
 
+/** What libxc has to say when it is done. */
+function restoredLines({ type, image, ports }: RestoreArgs, storeMfn: number, consoleMfn: number): string {
+  const [store, console] = type === "pv" ? [storeMfn, consoleMfn] : [image.storePfn, image.consolePfn];
+  const ring = (name: string, frame: number, port: number): string =>
+    `xc: info: ${name}: mfn 0x${frame.toString(16)}, dom 0, evt ${port}\n`;
+  return `xc: info: Restore successful\n${ring("XenStore", store, ports.storePort)}${ring("Console", console, ports.consolePort)}`;
+}
+
 /** Restores a domain from what was saved (xc_domain_restore); where its rings are. */
 export const restoreInto = routine(
   "xc_domain_restore",
-  (a: { process: string; domid: number; restore: RestoreArgs }) => ({ ...a, wanted: [] as Wanted, top: a.restore.image.memory[0]?.start ?? 0 }),
+  (a: { process: string; parent: string; domid: number; restore: RestoreArgs }) => ({ ...a, wanted: [] as Wanted, top: a.restore.image.memory[0]?.start ?? 0 }),
   ({ step, call }) => [
     step("set_cpu_policy", (host, l) => {
+      const type = l.restore.type === "pv" ? "PV" : "HVM";
+      stderr(host, l.parent, `xc: info: Found x86 ${type} domain from Xen 4.17\nxc: info: Restoring domain\n`);
       const set = setCpuPolicy(host, dom0(l.process), { domid: l.domid });
       return isFailure(set) ? set : undefined;
     }),
     call(
       "pages",
       processPages,
-      ({ process, domid, restore, top }) => ({
+      ({ process, parent, domid, restore, top }) => ({
         process,
+        parent,
         domid,
         image: restore.image,
         pfns: [restore.image.storePfn, restore.image.consolePfn, top],
@@ -129,14 +141,16 @@ export const restoreInto = routine(
       const vcpu = restore.type === "pv" ? pvVcpu(host, process, domid, mfnOfPfn(wanted, top)) : hvmVcpu(host, process, domid, restore);
       return isFailure(vcpu) ? vcpu : undefined;
     }),
-    step("xc_dom_gnttab_seed", (host, { process, domid, restore, wanted }) => {
-      const { image, ports, type } = restore;
+    step("xc_dom_gnttab_seed", (host, l) => {
+      const { process, domid, wanted } = l;
+      const { image, ports, type } = l.restore;
       const [storeMfn, consoleMfn] = [mfnOfPfn(wanted, image.storePfn), mfnOfPfn(wanted, image.consolePfn)];
       const seeded =
         type === "pv"
           ? seedGrantTable(host, process, domid, consoleMfn, storeMfn)
           : seedGrantTable(host, process, domid, image.consolePfn, image.storePfn);
       if (isFailure(seeded)) return seeded;
+      stderr(host, l.parent, restoredLines(l.restore, storeMfn, consoleMfn));
       restoreGuest(host, { domid, type, commandLine: "", nrVcpus: image.nrVcpus, storeMfn, consoleMfn, ...ports }, image.guest);
       return;
     }),

@@ -8,7 +8,7 @@
 // file, and what the guest was is in an optional record of our own.
 
 import { bytesText, textBytes } from "../daemons/files.ts";
-import type { Plain } from "../engine/cells.ts";
+import type { SavedImage } from "./save-image.ts";
 
 /** The first 32 bytes: a text, a NUL, and line ends that a text-mode transfer would spoil. */
 const MAGIC = "Xen saved domain, xl format\n \0 \r";
@@ -29,9 +29,6 @@ const LIBXC_RECORD_END = 0;
 const LIBXC_RECORD_GUEST = 0x80786e6c;
 const GUEST_TYPE = { pv: 1, pvh: 2, hvm: 2 } as const;
 
-/** What a saved domain is: its configuration as JSON text, its type, and its guest. */
-export type SavedDomain = { config: string; type: "pv" | "pvh" | "hvm"; guest: Plain };
-
 function u32(value: number, bigEndian = false): number[] {
   const bytes = [value & 255, (value >>> 8) & 255, (value >>> 16) & 255, value >>> 24];
   return bigEndian ? bytes.toReversed() : bytes;
@@ -43,33 +40,45 @@ function record(type: number, body: Uint8Array): number[] {
   return [...u32(type), ...u32(body.length), ...body, ...new Array<number>(padding).fill(0)];
 }
 
+/** Bytes before libxc's first record: libxl's header and the record that libxc's stream is in, then libxc's two headers. */
+const LIBXL_HEADERS_BYTES = 16 + 8;
+const LIBXC_HEADERS_BYTES = 24 + 16;
+
 const EMPTY = new Uint8Array(0);
 
 /** libxc's image and domain headers: a marker, an identification, the guest's type and page size, Xen's version. */
-function libxcHeaders(type: SavedDomain["type"]): number[] {
+function libxcHeaders(type: SavedImage["type"]): number[] {
   const image = [...new Array<number>(8).fill(255), ...textBytes(LIBXC_IDENT), ...u32(LIBXC_VERSION, true), 0, 0, 0, 0, 0, 0, 0, 0];
   const domain = [...u32(GUEST_TYPE[type]), 12, 0, 0, 0, ...u32(4), ...u32(17)];
   return [...image, ...domain];
 }
 
-/** The file of a saved domain. */
-export function encodeSaveFile(saved: SavedDomain): Uint8Array {
-  const config = [...textBytes(saved.config), 0];
-  const guest = textBytes(encodeURIComponent(JSON.stringify(saved.guest)));
-  return Uint8Array.from([
+/** xl's header with a configuration as JSON text: its bytes, and what xl says of it. */
+export function saveHeaderOf(config: string): SaveHeader & { bytes: Uint8Array } {
+  const text = [...textBytes(config), 0];
+  const optionalLength = text.length + 4;
+  const bytes = Uint8Array.from([
     ...textBytes(MAGIC),
     ...u32(BYTEORDER),
     ...u32(MANDATORY_FLAGS),
     ...u32(0),
-    ...u32(config.length + 4),
-    ...u32(config.length),
-    ...config,
+    ...u32(optionalLength),
+    ...u32(text.length),
+    ...text,
+  ]);
+  return { mandatoryFlags: MANDATORY_FLAGS, optionalFlags: 0, optionalLength, config, bytes };
+}
+
+/** The file of a saved domain. */
+export function encodeSaveFile(config: string, image: SavedImage): Uint8Array {
+  return Uint8Array.from([
+    ...saveHeaderOf(config).bytes,
     ...textBytes(LIBXL_IDENT),
     ...u32(LIBXL_VERSION, true),
     ...u32(0),
     ...record(LIBXL_RECORD_LIBXC_CONTEXT, EMPTY),
-    ...libxcHeaders(saved.type),
-    ...record(LIBXC_RECORD_GUEST, guest),
+    ...libxcHeaders(image.type),
+    ...record(LIBXC_RECORD_GUEST, textBytes(encodeURIComponent(JSON.stringify(image)))),
     ...record(LIBXC_RECORD_END, EMPTY),
     ...record(LIBXL_RECORD_END, EMPTY),
   ]);
@@ -97,14 +106,13 @@ export function decodeSaveHeader(bytes: Uint8Array): SaveHeader | BadSaveFile {
   return { mandatoryFlags, optionalFlags, optionalLength, config: config.split("\0")[0] as string };
 }
 
-/** Reads the guest out of a file whose header is right; null where the stream has none. */
-export function decodeGuest(bytes: Uint8Array, { optionalLength }: SaveHeader): Plain {
-  const context = HEADER_BYTES + optionalLength + 16 + 8;
-  let at = context + 24 + 16;
+/** Reads the domain out of a file whose header is right; null where the stream has none. */
+export function decodeImage(bytes: Uint8Array, { optionalLength }: SaveHeader): SavedImage | null {
+  let at = HEADER_BYTES + optionalLength + LIBXL_HEADERS_BYTES + LIBXC_HEADERS_BYTES;
   while (at + 8 <= bytes.length) {
     const [type, length] = [read32(bytes, at), read32(bytes, at + 4)];
     const body = bytes.subarray(at + 8, at + 8 + length);
-    if (type === LIBXC_RECORD_GUEST) return JSON.parse(decodeURIComponent(bytesText(body))) as Plain;
+    if (type === LIBXC_RECORD_GUEST) return JSON.parse(decodeURIComponent(bytesText(body))) as SavedImage;
     if (type === LIBXC_RECORD_END) return null;
     at += 8 + Math.ceil(length / 8) * 8;
   }

@@ -2,8 +2,8 @@
 //
 // libxl-save-helper: a process of its own that reads a suspended domain, or
 // fills a new one (tools/libs/light/libxl_save_helper.c, tools/libs/guest/
-// xg_sr_save.c, xg_sr_restore.c). The domain is suspended by the process that
-// started it, which it asks to.
+// xg_sr_save.c, xg_sr_restore.c). The process that started it suspends the domain
+// when asked to, and prints what the helper has to say.
 
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
@@ -11,7 +11,7 @@ import { fail, isFailure } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import { exitProcess, hasExited, reap, spawnProcess } from "../daemons/process.ts";
+import { exitProcess, hasExited, reap, spawnProcess, stderr } from "../daemons/process.ts";
 import { saveGuest } from "../guest/save.ts";
 import { getCpuPolicy } from "../hypervisor/cpu-policy-op.ts";
 import { gettscinfo } from "../hypervisor/domain-settings.ts";
@@ -58,18 +58,40 @@ export function reapHelper(cells: Cells, helper: string): { status: number; resu
   return { status: reap(cells, helper), result: result as Talk["result"] };
 }
 
+/** How far pages come in one batch, and by how many percent progress must grow to be worth a line. */
+const BATCH = 1024;
+const PROGRESS_PERCENT = 5;
+
+/** The lines about pages that were written (stdiostream_progress). Shown details count as lines, too. */
+function framesLines(pages: number, detailed: boolean): string {
+  let text = "";
+  let last = 0;
+  for (let written = Math.min(BATCH, pages); ; written = Math.min(written + BATCH, pages)) {
+    const percent = Math.floor((written * 100) / pages);
+    const shown = percent >= last + PROGRESS_PERCENT;
+    if (shown) text += `xc: progress: Frames: ${written}/${pages}  ${String(percent).padStart(3)}%\n`;
+    if (shown || (detailed && percent > last)) last = percent;
+    if (written === pages) return text;
+  }
+}
+
+/** A helper's job: for which domain, in whose name it speaks, and whether details are shown beside progress. */
+type Job = { process: string; parent: string; domid: number; detailed: boolean };
+
 /** Reads a domain that can be suspended (xc_domain_save): what there is to know before, the suspend, what stays still after. */
 const saveDomain = routine(
   "xc_domain_save",
-  (a: { process: string; domid: number }) => ({ ...a, suspended: false, vcpus: 0 }),
+  (a: Job) => ({ ...a, vcpus: 0, pages: 0 }),
   ({ step, waitFor }) => [
     step("setup", (host, l) => {
       const info = domainInfo(host, l.process, l.domid);
       if (isFailure(info)) {
-        xcError(host, l.process, `Domain ${l.domid} does not exist: Internal error`);
+        xcError(host, l.parent, `Domain ${l.domid} does not exist: Internal error`);
         return fail("ESRCH");
       }
       l.vcpus = info.maxVcpuId + 1;
+      l.pages = info.totPages;
+      stderr(host, l.parent, `xc: info: Saving domain ${l.domid}, type x86 ${info.hvmGuest ? "HVM" : "PV"}\n`);
       const policy = getCpuPolicy(host, dom0(l.process), { domid: l.domid });
       if (isFailure(policy)) return policy;
       host.edit(talkCell, l.process).suspend = "asked";
@@ -78,14 +100,14 @@ const saveDomain = routine(
     waitFor("callbacks->suspend", (host, l) => must(host, talkCell, l.process).suspend !== "asked"),
     step("suspended", (host, l) => {
       if (must(host, talkCell, l.process).suspend === "failed") {
-        xcError(host, l.process, "save callback suspend() failed: 0: Internal error");
+        xcError(host, l.parent, "save callback suspend() failed: 0: Internal error");
         return fail("EINVAL");
       }
       const info = domainInfo(host, l.process, l.domid);
       if (isFailure(info)) return info;
       if (info.shutdown && info.shutdownCode === SHUTDOWN_SUSPEND) return undefined;
       const state = `shutdown ${Number(info.shutdown)}, reason ${info.shutdownCode}`;
-      xcError(host, l.process, `Domain has not been suspended: ${state}: Internal error`);
+      xcError(host, l.parent, `Domain has not been suspended: ${state}: Internal error`);
       return fail("EINVAL");
     }),
     step("memory and vCPUs", (host, l) => {
@@ -98,6 +120,7 @@ const saveDomain = routine(
         if (info.online) getvcpucontext(host, caller, { domid: l.domid, vcpu });
       }
       host.edit(talkCell, l.process).result = saveImage(host, l.domid, saveGuest(host, l.domid));
+      stderr(host, l.parent, `${framesLines(l.pages, l.detailed)}xc: progress: End of stream: 0/0    0%\n`);
       return;
     }),
   ],
@@ -106,7 +129,7 @@ const saveDomain = routine(
 /** The helper's main: saves or restores, says so where that failed, and exits with the error number. */
 const helper = routine(
   "libxl-save-helper",
-  (a: { process: string; domid: number; restore: RestoreArgs | null }) => ({
+  (a: Job & { restore: RestoreArgs | null }) => ({
     ...a,
     errno: null as Errno | null,
     rings: null as RestoredRings | null,
@@ -120,25 +143,25 @@ const helper = routine(
           call(
             "restore",
             restoreInto,
-            ({ process, domid, restore }) => ({ process, domid, restore: restore as RestoreArgs }),
+            ({ process, parent, domid, restore }) => ({ process, parent, domid, restore: restore as RestoreArgs }),
             (l, rings) => void (l.rings = rings),
           ),
           step("restore_results", (host, l) => void (host.edit(talkCell, l.process).result = l.rings)),
         ],
-        [call("save", saveDomain, ({ process, domid }) => ({ process, domid }))],
+        [call("save", saveDomain, ({ process, parent, domid, detailed }) => ({ process, parent, domid, detailed }))],
       ),
     ]).onError((l, errno) => void (l.errno = errno), []),
     step("exit", (host, l) => {
-      if (l.errno !== null) xcPerror(host, l.process, `${l.restore === null ? "Save" : "Restore"} failed`, l.errno);
+      if (l.errno !== null) xcPerror(host, l.parent, `${l.restore === null ? "Save" : "Restore"} failed`, l.errno);
       exitProcess(host, l.process, l.errno === null ? 0 : errnoNumber(l.errno));
     }),
   ],
 );
 
 /** Starts a helper for a domain: to save it, or with `restore` to fill it. Its name. */
-export function startHelper(host: Host, process: string, domid: number, restore: RestoreArgs | null): string {
-  const name = `${process}/save-helper`;
+export function startHelper(host: Host, parent: string, domid: number, restore: RestoreArgs | null, detailed = false): string {
+  const name = `${parent}/save-helper`;
   host.add(talkCell, name, { suspend: "not asked", result: null });
   const argv = ["/usr/lib/xen-4.17/bin/libxl-save-helper", restore === null ? "--save-domain" : "--restore-domain", String(domid)];
-  return spawnProcess(host, name, argv, helper, { domid, restore }, { awaited: true });
+  return spawnProcess(host, name, argv, helper, { parent, domid, restore, detailed }, { awaited: true });
 }

@@ -16,6 +16,7 @@ import type { Stretch } from "./populate.ts";
 
 /** A suspended domain as a file keeps it. */
 export type SavedImage = {
+  type: "pv" | "pvh";
   nrVcpus: number;
   /** Guest frames it had memory at. */
   memory: Stretch[];
@@ -53,7 +54,7 @@ export function guestMemory(cells: Cells, domid: number): Stretch[] {
 
 /** A suspended domain's image. Its kernel must be there still. */
 export function saveImage(cells: Cells, domid: number, guest: Plain): SavedImage {
-  const { nrVcpus, storeMfn, consoleMfn } = must(cells, guestCell, domid);
+  const { type, nrVcpus, storeMfn, consoleMfn } = must(cells, guestCell, domid);
   const memory = guestMemory(cells, domid);
-  return { nrVcpus, memory, storePfn: mfnToGfn(cells, storeMfn), consolePfn: mfnToGfn(cells, consoleMfn), guest };
+  return { type, nrVcpus, memory, storePfn: mfnToGfn(cells, storeMfn), consolePfn: mfnToGfn(cells, consoleMfn), guest };
 }

@@ -94,6 +94,7 @@ export const saveFileHasConfig = (json: boolean): string =>
 export const cannotOpenForSaving = (file: string): string => `Failed to open temp file ${file} for writing\n`;
 export const cannotOpenRestoreFile = (error: string): string => `Can't open restore file: ${error}\n`;
 export const noStoredConfig = "unable to retrieve domain configuration\n";
+export const cannotReadOverride = "unable to read overridden config file\n";
 export const saveFailed = "Failed to save domain, resuming domain\n";
 export const wrongMagic = "File has wrong magic number - corrupt or for a different tool?\n";
 export const wrongByteOrder = "File has wrong byte order\n";
