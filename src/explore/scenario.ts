@@ -25,6 +25,11 @@ export interface ScenarioOptions extends Properties {
   host?: Partial<HostConfig>;
   /** What is done first, in one order of events only: exploration begins after it. */
   before?: (words: Vocabulary<ScriptLocals>) => Node<ScriptLocals>[];
+  /**
+   * Whether everybody comes to rest between `before` and the script. Without it
+   * the script begins at the very moment at which `before` ends. Default: yes.
+   */
+  settle?: boolean;
   /** What is done then: with the whole vocabulary, and the operator's words of `operator.ts`. */
   script: (words: Vocabulary<ScriptLocals>) => Node<ScriptLocals>[];
   /** One moment's changes before exploration: what to leave out to keep it small. */

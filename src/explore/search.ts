@@ -8,6 +8,8 @@
 
 import { assert } from "../core/engine/errno.ts";
 import { hashText } from "../core/engine/hash.ts";
+import { isUnseen, threadCell } from "../core/engine/thread.ts";
+import type { Thread } from "../core/engine/thread.ts";
 import type { Action, StepUndo, World } from "../core/engine/world.ts";
 import { firstViolation } from "./property.ts";
 import type { Properties, Violation } from "./property.ts";
@@ -78,6 +80,7 @@ class Walker {
 
   /** Goes to a state of the tree by the steps between: back to where the ways part, then on. */
   moveTo(goal: Visit): void {
+    const way: StepUndo[] = [];
     const down: Visit[] = [];
     let target = goal;
     while (target.depth > this.#at.depth) {
@@ -89,10 +92,11 @@ class Walker {
         down.push(target);
         target = target.parent as Visit;
       }
-      this.#world.unperform(this.#at.undo as StepUndo);
+      way.push(this.#at.undo as StepUndo);
       this.#at = this.#at.parent as Visit;
     }
-    for (const visit of down.toReversed()) this.#world.reperform(visit.undo as StepUndo);
+    for (const visit of down.toReversed()) way.push(visit.undo as StepUndo);
+    this.#world.exchange(way);
     this.#at = goal;
   }
 }
@@ -194,8 +198,12 @@ class Search {
   #enabled(): Action[] {
     const actions = this.#world.actions(this.#timers);
     if (this.#reduction === "off") return actions;
-    const server = actions.find((action) => "thread" in action && isServer(action.thread));
-    return server === undefined ? actions : [server];
+    const first = actions.find((action) => "thread" in action && this.#goesFirst(action.thread));
+    return first === undefined ? actions : [first];
+  }
+
+  #goesFirst(name: string): boolean {
+    return isServer(name) || isUnseen(this.#world.get(threadCell, name) as Thread);
   }
 
   /** Takes a step and gives it back. Whether it led to a new state to go on from. */

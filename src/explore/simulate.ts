@@ -42,9 +42,9 @@ export function prepareWorld(scenario: Scenario, seed: number, tracking: Trackin
   run(world, fifo, { until: hostIsUp, stepsMax: STEPS_MAX });
   if (scenario.beforeRoutine !== null) {
     start(world, scenario.beforeRoutine);
-    // To its end, and until everybody it has woken waits again.
-    const quiet = (w: World): boolean => hasEnded(w, OPERATOR) && w.runnable.length === 0;
-    run(world, fifo, { until: quiet, stepsMax: STEPS_MAX });
+    const settle = scenario.settle ?? true;
+    const done = (w: World): boolean => hasEnded(w, OPERATOR) && (!settle || w.runnable.length === 0);
+    run(world, fifo, { until: done, stepsMax: STEPS_MAX });
     const failed = finish(world);
     assert(failed === null, `the part of ${scenario.name} before exploration failed with ${failed}`);
   }

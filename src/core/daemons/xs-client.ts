@@ -107,7 +107,7 @@ export const xsTalk = routine(
       const handle = host.edit(xsHandleCell, l.process);
       sendToServer(host, handle.socket, encode(XS[l.op], ++handle.lastRequest, l.t, l.payload));
     }),
-    waitFor("read_reply", (host, l) => replyPending(host, l.process)),
+    waitFor("read_reply", (host, l) => replyPending(host, l.process), { unseen: true }),
     step("got reply", (host, l) => {
       const reply = takeReply(host, l.process);
       if (isFailure(reply)) return reply;

@@ -97,7 +97,10 @@ function mixBytes(value: Uint8Array): void {
   for (; at < value.length; at++) mix(value[at] as number);
 }
 
-function mixValue(value: Plain, skip: ReadonlySet<string>): void {
+/** The lanes of fields' names by name; null for fields that are skipped. */
+type FieldLanes = Map<string, Hash | null>;
+
+function mixValue(value: Plain, fields: FieldLanes): void {
   switch (typeof value) {
     case "number":
       return mixNumber(value);
@@ -111,38 +114,43 @@ function mixValue(value: Plain, skip: ReadonlySet<string>): void {
     case "undefined":
       return mix(9);
     default:
-      return value === null ? mix(10) : mixObject(value, skip);
+      return value === null ? mix(10) : mixObject(value, fields);
   }
 }
 
-function mixObject(value: Plain & object, skip: ReadonlySet<string>): void {
+function mixObject(value: Plain & object, fields: FieldLanes): void {
   if (Array.isArray(value)) {
     mix(11);
     mix(value.length);
-    for (const item of value as readonly Plain[]) mixValue(item, skip);
+    for (const item of value as readonly Plain[]) mixValue(item, fields);
   } else if (value instanceof Uint8Array) mixBytes(value);
   else if (value instanceof Map) {
     mix(12);
     mix(value.size);
     for (const [key, item] of value as ReadonlyMap<string | number, Plain>) {
-      mixValue(key, skip);
-      mixValue(item, skip);
+      mixValue(key, fields);
+      mixValue(item, fields);
     }
-  } else mixFields(value as { readonly [field: string]: Plain }, skip);
+  } else mixFields(value as { readonly [field: string]: Plain }, fields, fields);
 }
 
-/** Fields are summed, so that their order does not matter. */
-function mixFields(value: { readonly [field: string]: Plain }, skip: ReadonlySet<string>): void {
+/** Fields are summed, so that their order does not matter. `below` is for the fields of fields. */
+function mixFields(
+  value: { readonly [field: string]: Plain },
+  fields: FieldLanes,
+  below: FieldLanes,
+): void {
   const outerA = laneA;
   const outerB = laneB;
   let sumA = 0;
   let sumB = 0;
   for (const field in value) {
-    if (skip.has(field)) continue;
-    const { a, b } = stringLanes(field);
-    laneA = a;
-    laneB = b;
-    mixValue(value[field], skip);
+    let lanes = fields.get(field);
+    if (lanes === null) continue;
+    if (lanes === undefined) fields.set(field, (lanes = stringLanes(field)));
+    laneA = lanes.a;
+    laneB = lanes.b;
+    mixValue(value[field], below);
     sumA = (sumA + laneA) | 0;
     sumB = (sumB + laneB) | 0;
   }
@@ -157,34 +165,64 @@ function finish(out: Hash): void {
   out.b = Math.imul(laneB ^ (laneB >>> 14), STIR_B) ^ laneB;
 }
 
-/** What a cell adds to its host's hash, its deadlines apart. */
-export function hashCell(type: CellType<object>, id: string | number, content: object, out: Hash): void {
+/** How a type's fields count, at the top of a cell and below. */
+interface FieldPlan {
+  top: FieldLanes;
+  below: FieldLanes;
+}
+
+const plans: FieldPlan[] = [];
+
+function planOf(type: CellType<object>): FieldPlan {
+  let plan = plans[type.index];
+  if (plan === undefined) {
+    // Provenance is skipped at any depth; deadlines, at the top only, count apart.
+    const below: FieldLanes = new Map([...type.provenance].map((field) => [field, null]));
+    const top: FieldLanes = new Map(below);
+    for (const field of type.deadlines) top.set(field, null);
+    plans[type.index] = plan = { top, below };
+  }
+  return plan;
+}
+
+/** Identifiers are no objects: they have no fields. */
+const NO_FIELDS: FieldLanes = new Map();
+
+/** What a cell's type and identifier give its hash: the same for every content. */
+export function seedOf(type: CellType<object>, id: string | number): Hash {
   laneA = 0x243f6a88;
   laneB = 0x13198a2e | 0;
   mixString(type.name);
-  mixValue(id, type.provenance);
-  const skip = type.deadlines.size === 0 ? type.provenance : skipped(type);
-  mixFields(content as { readonly [field: string]: Plain }, skip);
+  mixValue(id, NO_FIELDS);
+  return { a: laneA, b: laneB };
+}
+
+/** What a cell adds to its host's hash, its deadlines apart. */
+export function hashCell(type: CellType<object>, seed: Hash, content: object, out: Hash): void {
+  laneA = seed.a;
+  laneB = seed.b;
+  const { top, below } = planOf(type);
+  mixFields(content as { readonly [field: string]: Plain }, top, below);
   finish(out);
 }
 
-const skippedOf = new Map<CellType<object>, ReadonlySet<string>>();
-
-/** Fields outside the ordinary hash: provenance, and deadlines, which count apart. */
-export function skipped(type: CellType<object>): ReadonlySet<string> {
-  let names = skippedOf.get(type);
-  if (names === undefined) skippedOf.set(type, (names = new Set([...type.provenance, ...type.deadlines])));
-  return names;
+/** The factor with which one deadline of a cell counts: odd, so that no bit of the time is lost. */
+export interface DeadlineFactor extends Hash {
+  readonly field: string;
 }
 
-/** The factor with which a deadline of that cell counts: odd, so that no bit of the time is lost. */
-export function deadlineFactor(type: CellType<object>, id: string | number, field: string, out: Hash): void {
-  laneA = 0x3707344a | 0;
-  laneB = 0x299f31d0 | 0;
-  mixString(type.name);
-  mixValue(id, type.provenance);
-  mixString(field);
-  finish(out);
-  out.a |= 1;
-  out.b |= 1;
+/** The factors of a cell's deadlines: the same for every content. */
+export function deadlineFactors(type: CellType<object>, id: string | number): DeadlineFactor[] {
+  return [...type.deadlines].map((field) => {
+    laneA = 0x3707344a | 0;
+    laneB = 0x299f31d0 | 0;
+    mixString(type.name);
+    mixValue(id, NO_FIELDS);
+    mixString(field);
+    const factor = { field, a: 0, b: 0 };
+    finish(factor);
+    factor.a |= 1;
+    factor.b |= 1;
+    return factor;
+  });
 }

@@ -7,8 +7,8 @@
 import { compareIds } from "./cells.ts";
 import type { CellId, Cells, CellType, DeepReadonly } from "./cells.ts";
 import { assert } from "./errno.ts";
-import { deadlineFactor, hashCell } from "./hash.ts";
-import type { Hash } from "./hash.ts";
+import { deadlineFactors, hashCell, seedOf } from "./hash.ts";
+import type { DeadlineFactor, Hash } from "./hash.ts";
 import { clonePlain } from "./plain.ts";
 
 /** A cell in its table. `content` is undefined where there is no cell, but somebody waits for one. */
@@ -18,12 +18,29 @@ export interface Entry {
   content: object | undefined;
   /** The step that touched it last. */
   stamp: number;
-  /** What it held before that step, and what that counted, kept for undo. */
+  /** What it held before that step, kept for undo. */
   before: object | undefined;
-  hashBefore: Hash;
-  hash: Hash;
-  /** Names of threads whose wait read it. */
-  waiters: Set<string> | null;
+  /** What it counts in the host's hash, its deadlines apart, and what it counted before that step. */
+  hashA: number;
+  hashB: number;
+  beforeA: number;
+  beforeB: number;
+  /** What does not change with the content: found when first needed. */
+  seed: Hash | null;
+  factors: readonly DeadlineFactor[] | null;
+  /** The threads whose wait read it. */
+  waiters: Set<Entry> | null;
+  /** What the world derived from it, where it is a thread's. */
+  thread: ThreadDerived | null;
+}
+
+/** What follows from a thread's cell and those its wait read. */
+export interface ThreadDerived {
+  /** The cells its wait read, absent ones too. */
+  reads: readonly Entry[];
+  canStep: boolean;
+  /** The round of waking in which it was asked last. */
+  asked: number;
 }
 
 /**
@@ -31,7 +48,15 @@ export interface Entry {
  * been given back, the same record holds what takes it again.
  */
 export interface Undo {
-  cells: { type: CellType<object>; id: CellId; content: object | undefined; hash: Hash }[];
+  readonly cells: readonly KeptCell[];
+}
+
+/** A cell as it was on the other side of a step, and what it counted. */
+interface KeptCell {
+  readonly entry: Entry;
+  content: object | undefined;
+  a: number;
+  b: number;
 }
 
 /** How much the registry does beside holding cells. */
@@ -43,8 +68,6 @@ export interface Tracking {
 }
 
 const scratch: Hash = { a: 0, b: 0 };
-/** What an absent cell counts. Never written to. */
-const NOTHING: Hash = { a: 0, b: 0 };
 
 /** Cells with change tracking. Costs of a step's bookkeeping follow what the step touched. */
 export class Registry implements Cells {
@@ -54,9 +77,11 @@ export class Registry implements Cells {
   #stamp = 0;
   #touched: Entry[] = [];
   #reads: Entry[] | null = null;
-  /** Sum of the cells' hashes without deadlines, and of factor times deadline, and of factors. */
-  readonly #sum: Hash = { a: 0, b: 0 };
-  readonly #factors: Hash = { a: 0, b: 0 };
+  /** Sums over all cells, lane by lane: of hashes and of factors times deadlines, and of the factors alone. */
+  #sumA = 0;
+  #sumB = 0;
+  #factorsA = 0;
+  #factorsB = 0;
 
   constructor(tracking: Tracking) {
     this.tracking = tracking;
@@ -79,7 +104,7 @@ export class Registry implements Cells {
     if (entry.content !== undefined) throw new Error(`cell ${type.name}/${id} added twice`);
     this.#touch(entry);
     entry.content = content;
-    this.#counts[type.index] = (this.#counts[type.index] ?? 0) + 1;
+    this.#changeCount(type, 1);
     return content;
   }
 
@@ -88,7 +113,7 @@ export class Registry implements Cells {
     if (entry?.content === undefined) throw new Error(`drop of missing cell ${type.name}/${id}`);
     this.#touch(entry);
     entry.content = undefined;
-    this.#counts[type.index] = (this.#counts[type.index] as number) - 1;
+    this.#changeCount(type, -1);
   }
 
   ids<T extends object>(type: CellType<T>): CellId[] {
@@ -116,12 +141,9 @@ export class Registry implements Cells {
 
   /** Forgets the entry of an absent cell that nobody waits for any more. */
   forget(entry: Entry): void {
-    if (
-      entry.content === undefined &&
-      (entry.waiters === null || entry.waiters.size === 0) &&
-      entry.stamp !== this.#stamp
-    )
-      this.#tables[entry.type.index]?.delete(entry.id);
+    // Where steps are undone, records of them hold the entry.
+    if (this.tracking.undo || entry.content !== undefined || (entry.waiters?.size ?? 0) > 0) return;
+    this.#tables[entry.type.index]?.delete(entry.id);
   }
 
   /** Begins a step: what is touched from now on belongs to it. */
@@ -134,46 +156,50 @@ export class Registry implements Cells {
   end(): readonly Entry[] {
     const touched = this.#touched;
     this.#touched = [];
-    if (this.tracking.hash) for (const entry of touched) this.#rehash(entry);
+    for (const entry of touched) {
+      if (this.tracking.hash) this.#rehash(entry);
+      if (entry.content === undefined) this.forget(entry);
+    }
     return touched;
   }
 
   /** The record that gives the ended step back. Pre-images move into it. */
   takeUndo(touched: readonly Entry[]): Undo {
     assert(this.tracking.undo, "this host keeps no pre-images");
-    const cells = touched.map(({ type, id, before, hashBefore }) => ({
-      type,
-      id,
-      content: before,
-      hash: hashBefore,
-    }));
-    for (const entry of touched) entry.before = undefined;
+    const cells = touched.map((entry) => {
+      const kept = { entry, content: entry.before, a: entry.beforeA, b: entry.beforeB };
+      entry.before = undefined;
+      return kept;
+    });
     return { cells };
   }
 
   /**
-   * Gives a step back, or takes one again that was given back: what cells hold
-   * and what the record holds change places. Only ever the step at the end of
-   * those taken, or states mix. Returns what changed.
+   * Gives steps back, or takes some again that were given back, one after another:
+   * what cells hold and what the records hold change places. Only ever the step
+   * at the end of those taken, or states mix. Returns what was touched. Cells
+   * that several of the steps touched are counted once.
    */
-  swap({ cells }: Undo): readonly Entry[] {
+  swap(steps: readonly Undo[]): readonly Entry[] {
     this.begin();
-    for (const kept of cells) {
-      const entry = this.#entry(kept.type, kept.id);
-      const { content, hash } = entry;
-      this.#touch(entry, false);
-      entry.content = kept.content;
-      entry.hash = kept.hash;
-      if (this.tracking.hash) this.#count(entry, 1);
-      this.#counts[kept.type.index] =
-        (this.#counts[kept.type.index] ?? 0) +
-        Number(kept.content !== undefined) -
-        Number(content !== undefined);
-      kept.content = content;
-      kept.hash = hash;
+    for (const { cells } of steps) {
+      for (const kept of cells) {
+        const { entry } = kept;
+        this.#touch(entry, false);
+        const { content, hashA, hashB } = entry;
+        entry.content = kept.content;
+        entry.hashA = kept.a;
+        entry.hashB = kept.b;
+        if (content === undefined) this.#changeCount(entry.type, 1);
+        if (kept.content === undefined) this.#changeCount(entry.type, -1);
+        kept.content = content;
+        kept.a = hashA;
+        kept.b = hashB;
+      }
     }
     const touched = this.#touched;
     this.#touched = [];
+    if (this.tracking.hash) for (const entry of touched) this.#count(entry, 1);
     return touched;
   }
 
@@ -181,8 +207,8 @@ export class Registry implements Cells {
   hashAt(now: number): Hash {
     const time = now | 0;
     return {
-      a: (this.#sum.a - Math.imul(this.#factors.a, time)) | 0,
-      b: (this.#sum.b - Math.imul(this.#factors.b, time)) | 0,
+      a: (this.#sumA - Math.imul(this.#factorsA, time)) | 0,
+      b: (this.#sumB - Math.imul(this.#factorsB, time)) | 0,
     };
   }
 
@@ -198,9 +224,9 @@ export class Registry implements Cells {
   /** Cells whose content no longer has the hash it was counted with: somebody wrote without `edit`. */
   changedBehindBack(): string[] {
     const changed: string[] = [];
-    for (const { type, id, content, hash } of this.entries()) {
-      hashCell(type, id, content as object, scratch);
-      if (scratch.a !== hash.a || scratch.b !== hash.b) changed.push(`${type.name}/${id}`);
+    for (const { type, id, content, hashA, hashB } of this.entries()) {
+      hashCell(type, seedOf(type, id), content as object, scratch);
+      if (scratch.a !== hashA || scratch.b !== hashB) changed.push(`${type.name}/${id}`);
     }
     return changed;
   }
@@ -224,9 +250,14 @@ export class Registry implements Cells {
         content: undefined,
         stamp: 0,
         before: undefined,
-        hashBefore: NOTHING,
-        hash: NOTHING,
+        hashA: 0,
+        hashB: 0,
+        beforeA: 0,
+        beforeB: 0,
+        seed: null,
+        factors: null,
         waiters: null,
+        thread: null,
       };
       table.set(id, entry);
     }
@@ -247,29 +278,39 @@ export class Registry implements Cells {
     this.#touched.push(entry);
     if (!this.tracking.hash) return;
     this.#count(entry, -1);
-    entry.hashBefore = entry.hash;
+    entry.beforeA = entry.hashA;
+    entry.beforeB = entry.hashB;
+  }
+
+  #changeCount(type: CellType<object>, by: 1 | -1): void {
+    this.#counts[type.index] = (this.#counts[type.index] ?? 0) + by;
   }
 
   #rehash(entry: Entry): void {
-    if (entry.content === undefined) entry.hash = NOTHING;
-    else hashCell(entry.type, entry.id, entry.content, (entry.hash = { a: 0, b: 0 }));
+    const { type, id, content } = entry;
+    if (content === undefined) entry.hashA = entry.hashB = 0;
+    else {
+      hashCell(type, (entry.seed ??= seedOf(type, id)), content, scratch);
+      entry.hashA = scratch.a;
+      entry.hashB = scratch.b;
+    }
     this.#count(entry, 1);
   }
 
   /** Adds or takes away what an entry counts in the sums. */
-  #count({ type, id, content, hash }: Entry, sign: 1 | -1): void {
-    this.#sum.a = (this.#sum.a + sign * hash.a) | 0;
-    this.#sum.b = (this.#sum.b + sign * hash.b) | 0;
+  #count(entry: Entry, sign: 1 | -1): void {
+    const { type, id, content, hashA, hashB } = entry;
+    this.#sumA = (this.#sumA + sign * hashA) | 0;
+    this.#sumB = (this.#sumB + sign * hashB) | 0;
     if (content === undefined || type.deadlines.size === 0) return;
-    for (const field of type.deadlines) {
+    for (const { field, a, b } of (entry.factors ??= deadlineFactors(type, id))) {
       const deadline = (content as Record<string, number | null>)[field];
       if (deadline === null || deadline === undefined) continue;
-      deadlineFactor(type, id, field, scratch);
       const time = deadline | 0;
-      this.#sum.a = (this.#sum.a + sign * Math.imul(scratch.a, time)) | 0;
-      this.#sum.b = (this.#sum.b + sign * Math.imul(scratch.b, time)) | 0;
-      this.#factors.a = (this.#factors.a + sign * scratch.a) | 0;
-      this.#factors.b = (this.#factors.b + sign * scratch.b) | 0;
+      this.#sumA = (this.#sumA + sign * Math.imul(a, time)) | 0;
+      this.#sumB = (this.#sumB + sign * Math.imul(b, time)) | 0;
+      this.#factorsA = (this.#factorsA + sign * a) | 0;
+      this.#factorsB = (this.#factorsB + sign * b) | 0;
     }
   }
 }

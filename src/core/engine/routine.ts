@@ -28,8 +28,18 @@ export type AnyRoutine = Routine<never, unknown>;
 
 type Locals = never;
 
+/** What exploration may know of a step. */
+export interface Unseen {
+  /**
+   * What the step does, or the step behind a wait, is seen by nobody else, and
+   * nobody else can change it: taking a reply that has come, looking at the
+   * clock. Exploration need not try it in every order with others' steps.
+   */
+  unseen?: boolean;
+}
+
 /** What a wait may give beside its condition. */
-export interface WaitOptions<L> {
+export interface WaitOptions<L> extends Unseen {
   /** Microseconds until the wait gives up; `null`: never. Without it the wait has no limit. */
   timeout?: (l: L) => number | null;
   /** What a time-out does to the locals; without it, a time-out fails with ETIMEDOUT. */
@@ -37,7 +47,7 @@ export interface WaitOptions<L> {
 }
 
 export type Instruction =
-  | { op: "step"; name: string; run: (host: Host, l: Locals) => void | Failure }
+  | { op: "step"; name: string; run: (host: Host, l: Locals) => void | Failure; unseen: boolean }
   | {
       op: "choose";
       name: string;
@@ -50,6 +60,7 @@ export type Instruction =
       until: (host: Host, l: Locals) => boolean;
       timeout: ((l: Locals) => number | null) | null;
       timedOut: ((l: Locals) => void) | null;
+      unseen: boolean;
     }
   | {
       op: "call";
@@ -138,7 +149,7 @@ function putCleanup(to: Assembler, body: readonly Node<never>[], cleanup: readon
 /** The words a routine over locals `L` is written in. */
 export interface Vocabulary<L> {
   /** One atomic step. May not block; may fail by returning `fail(…)`. */
-  step(name: string, run: (host: Host, l: L) => void | Failure): Node<L>;
+  step(name: string, run: (host: Host, l: L) => void | Failure, options?: Unseen): Node<L>;
   /** Calls a routine. `args` and `then` see locals only. Its failure is this call's failure. */
   call<A, R>(
     name: string,
@@ -197,7 +208,8 @@ function erase<T>(value: unknown): T {
 }
 
 const words: Vocabulary<never> = {
-  step: (name, run) => (to) => void to.put({ op: "step", name, run }),
+  step: (name, run, options) => (to) =>
+    void to.put({ op: "step", name, run, unseen: options?.unseen ?? false }),
   choose: (name, count, run) => (to) => void to.put({ op: "choose", name, count, run }),
   call: (name, routine, args, then) => (to) =>
     void to.put({ op: "call", name, routine: () => routine.name, args: erase(args), then: then ?? null }),
@@ -243,9 +255,10 @@ const words: Vocabulary<never> = {
       until,
       timeout: options?.timeout ?? null,
       timedOut: options?.timedOut ?? null,
-    }),
+        unseen: options?.unseen ?? false,
+      }),
   sleep: (name, duration) => (to) =>
-    void to.put({ op: "wait", name, until: () => false, timeout: duration, timedOut: () => {} }),
+    void to.put({ op: "wait", name, until: () => false, timeout: duration, timedOut: () => {}, unseen: false }),
   attempt: (body) => ({
     onError: (caught, handler) => (to) => {
       const from = to.code.length;
@@ -265,16 +278,18 @@ const words: Vocabulary<never> = {
       until: (host, l) => host.get(lockCell, lock(l)) === undefined,
       timeout: null,
       timedOut: null,
+      unseen: false,
     });
     to.put({
       op: "step",
       name: `locked ${name}`,
+      unseen: false,
       run: (host, l) => void host.add(lockCell, lock(l), { locked: true }),
     });
     putCleanup(to, body, [words.step(`unlock ${name}`, (host, l) => releaseLock(host, lock(l)))]);
   },
   failWith: (name, errno) => (to) =>
-    void to.put({ op: "step", name, run: (_host, l) => fail(typeof errno === "string" ? errno : errno(l)) }),
+    void to.put({ op: "step", name, unseen: true, run: (_host, l) => fail(typeof errno === "string" ? errno : errno(l)) }),
   finish: () => (to) => void to.put({ op: "return" }),
 };
 

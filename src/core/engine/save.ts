@@ -40,7 +40,6 @@ export function loadWorld(text: string, options: WorldOptions = {}): World {
     }
   });
   Object.assign(world.counters, saved.counters);
-  world.rederive();
   return world;
 }
 

@@ -156,6 +156,12 @@ export function isReady(host: Host, thread: Readonly<Pick<Thread, "frame" | "tim
   return instruction.until(host, thread.frame?.locals as never);
 }
 
+/** Whether the thread's next step is seen by nobody else: see `Unseen`. */
+export function isUnseen(thread: Readonly<Pick<Thread, "frame">>): boolean {
+  const instruction = standingAt(thread);
+  return (instruction?.op === "step" || instruction?.op === "wait") && instruction.unseen;
+}
+
 /** How many ways the thread's next step can go: more than one at a `choose`. */
 export function choicesOf(thread: Readonly<Pick<Thread, "frame">>): number {
   const instruction = standingAt(thread);

@@ -12,7 +12,7 @@ import { CellMemory } from "./memory.ts";
 import { seedPrng } from "./prng.ts";
 import type { Prng } from "./prng.ts";
 import { Registry } from "./registry.ts";
-import type { Entry, Tracking, Undo } from "./registry.ts";
+import type { Entry, ThreadDerived, Tracking, Undo } from "./registry.ts";
 import { insertSorted, removeSorted } from "./sorted.ts";
 import { canStep, choicesOf, performStep, threadCell } from "./thread.ts";
 import type { Thread } from "./thread.ts";
@@ -59,6 +59,8 @@ export interface WorldCounters {
   last: string;
 }
 
+const NO_READS: readonly Entry[] = [];
+
 /** A host in motion. See `Host` for what steps see of it. */
 export class World extends Registry implements Host {
   readonly memory: Memory;
@@ -68,8 +70,9 @@ export class World extends Registry implements Host {
   onStep: ((record: StepRecord) => void) | null = null;
   readonly counters: WorldCounters;
   readonly #runnable: string[] = [];
-  readonly #subscriptions = new Map<string, Entry[]>();
   readonly #timers = new Timers();
+  /** Numbers the rounds of asking who can step. */
+  #round = 0;
   #by = "(boot)";
   #parent = 0;
 
@@ -106,7 +109,7 @@ export class World extends Registry implements Host {
 
   /** The earliest timer that is set, or undefined. */
   nextTimer(): { deadline: number; thread: string } | undefined {
-    return this.#timers.first((name, deadline) => this.get(threadCell, name)?.deadline === deadline);
+    return this.#timers.first();
   }
 
   /**
@@ -153,27 +156,29 @@ export class World extends Registry implements Host {
 
   /** Gives back the step whose record this is: the latest not yet given back. The record then serves `reperform`. */
   unperform(undo: StepUndo): void {
-    this.#swap(undo);
+    this.exchange([undo]);
   }
 
   /** Takes a step again that was just given back, without performing it: costs what it touched. */
   reperform(undo: StepUndo): void {
-    this.#swap(undo);
+    this.exchange([undo]);
   }
 
-  #swap(undo: StepUndo): void {
-    const { now, step, seq, last } = this.counters;
-    Object.assign(this.counters, undo.counters);
-    undo.counters = { now, step, seq, last };
-    for (const entry of this.swap(undo)) this.#refreshFor(entry);
-  }
-
-  /** Finds anew what is derived from cells: after cells were put in from a saved host. */
-  rederive(): void {
-    this.#runnable.length = 0;
-    this.#subscriptions.clear();
-    this.#timers.clear();
-    for (const name of this.ids(threadCell)) this.#refresh(name as string);
+  /**
+   * `unperform` and `reperform` for steps one after another: back along a branch
+   * of a search and on along another. Who can step is asked once, at the end.
+   */
+  exchange(undos: readonly StepUndo[]): void {
+    const { counters } = this;
+    for (const undo of undos) {
+      const { now, step, seq, last } = counters;
+      counters.now = undo.counters.now;
+      counters.step = undo.counters.step;
+      counters.seq = undo.counters.seq;
+      counters.last = undo.counters.last;
+      undo.counters = { now, step, seq, last };
+    }
+    this.#refreshAll(this.swap(undos));
   }
 
   #act(by: string, action: Action, perform: () => void): StepUndo | null {
@@ -218,7 +223,7 @@ export class World extends Registry implements Host {
   }
 
   #wake(touched: readonly Entry[]): void {
-    for (const entry of touched) this.#refreshFor(entry);
+    this.#refreshAll(touched);
     // A thread goes on from the last event of its own step, or of the one that woke it.
     if (this.sink !== null) this.#noteCause(touched);
   }
@@ -231,31 +236,49 @@ export class World extends Registry implements Host {
     }
   }
 
-  #refreshFor(entry: Entry): void {
-    if ((entry.type as unknown) === threadCell) this.#refresh(entry.id as string);
-    if (entry.waiters === null) return;
-    for (const name of [...entry.waiters]) this.#refresh(name);
-  }
-
-  /** Asks again whether a thread can step, and notes what its answer rests on. */
-  #refresh(name: string): void {
-    for (const entry of this.#subscriptions.get(name) ?? []) {
-      entry.waiters?.delete(name);
-      this.forget(entry);
+  /** Asks every thread anew whose answer may have changed: each once. */
+  #refreshAll(touched: readonly Entry[]): void {
+    this.#round++;
+    for (const entry of touched) {
+      if ((entry.type as unknown) === threadCell) this.#refresh(entry);
+      // A thread that leaves the set and comes back is met again, and not asked again.
+      if (entry.waiters !== null) for (const waiter of entry.waiters) this.#refresh(waiter);
     }
-    this.#subscriptions.delete(name);
-    const thread = this.get(threadCell, name);
-    if (thread === undefined || thread.exit !== null) return removeSorted(this.#runnable, name);
-    const { result, read } = this.reading(() => canStep(this, thread as Thread));
-    for (const entry of read) (entry.waiters ??= new Set()).add(name);
-    if (read.length > 0) this.#subscriptions.set(name, read);
-    if (thread.deadline !== null) this.#timers.add(thread.deadline, name);
-    if (result) this.#becomeRunnable(name, thread as Thread);
-    else removeSorted(this.#runnable, name);
   }
 
-  #becomeRunnable(name: string, thread: Thread): void {
-    insertSorted(this.#runnable, name);
-    if (this.sink !== null && thread.wokenBy < this.#parent) thread.wokenBy = this.#parent;
+  /** Asks whether a thread can step, and notes what its answer rests on. */
+  #refresh(entry: Entry): void {
+    const derived = (entry.thread ??= { reads: NO_READS, canStep: false, asked: 0 });
+    if (derived.asked === this.#round) return;
+    derived.asked = this.#round;
+    const name = entry.id as string;
+    const thread = entry.content as Thread | undefined;
+    if (thread === undefined || thread.exit !== null) {
+      this.#subscribe(entry, derived, NO_READS);
+      this.#timers.set(name, null);
+      this.#setCanStep(name, derived, false);
+      return;
+    }
+    const { result, read } = this.reading(() => canStep(this, thread));
+    this.#subscribe(entry, derived, read);
+    this.#timers.set(name, thread.deadline);
+    this.#setCanStep(name, derived, result);
+    if (result && this.sink !== null && thread.wokenBy < this.#parent) thread.wokenBy = this.#parent;
+  }
+
+  #subscribe(entry: Entry, derived: ThreadDerived, read: readonly Entry[]): void {
+    const { reads } = derived;
+    if (reads.length === read.length && reads.every((old, at) => old === read[at])) return;
+    for (const old of reads) old.waiters?.delete(entry);
+    for (const now of read) (now.waiters ??= new Set()).add(entry);
+    for (const old of reads) this.forget(old);
+    derived.reads = read;
+  }
+
+  #setCanStep(name: string, derived: ThreadDerived, canStepNow: boolean): void {
+    if (derived.canStep === canStepNow) return;
+    derived.canStep = canStepNow;
+    if (canStepNow) insertSorted(this.#runnable, name);
+    else removeSorted(this.#runnable, name);
   }
 }

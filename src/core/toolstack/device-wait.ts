@@ -49,12 +49,13 @@ export const waitForNode = routine(
     errno: null as Errno | null,
   }),
   ({ step, repeatUntil, waitFor, when, locked, call, failWith }) => [
-    step("start timer", (host, l) => void (l.deadline = host.now + l.timeout)),
+    step("start timer", (host, l) => void (l.deadline = host.now + l.timeout), { unseen: true }),
     repeatUntil("over", (l) => l.over, [
-      step("time left", (host, l) => void (l.left = l.deadline - host.now)),
+      step("time left", (host, l) => void (l.left = l.deadline - host.now), { unseen: true }),
       waitFor("event", (host, l) => xsEventPending(host, l.process, l.watch.token), {
         timeout: (l) => l.left,
         timedOut: (l) => void (l.errno = ERROR_TIMEDOUT),
+        unseen: true,
       }),
       locked("callback", (l) => contextLock(l.process), [
         when("event came", (l) => l.errno === null, [
@@ -64,10 +65,14 @@ export const waitForNode = routine(
           }),
           call("read", xsRead, (l) => ({ process: l.process, path: l.watch.path }), (l, value) => void (l.value = value)),
         ]),
-        step("look", (_host, l) => {
-          l.over = l.errno !== null || isOver(l.hope, l.value);
-          if (l.errno === null && "state" in l.hope && l.value === null) l.errno = ERROR_INVAL;
-        }),
+        step(
+          "look",
+          (_host, l) => {
+            l.over = l.errno !== null || isOver(l.hope, l.value);
+            if (l.errno === null && "state" in l.hope && l.value === null) l.errno = ERROR_INVAL;
+          },
+          { unseen: true },
+        ),
         when("was over", (l) => l.over, [
           call("unwatch", xsUnwatch, (l) => ({ process: l.process, watch: l.watch })),
         ]),

@@ -202,7 +202,7 @@ export const xsWatch = routine(
   "libxl__ev_xswatch_register",
   (a: { process: string; path: string }) => ({ ...a, slot: -1, token: "" }),
   ({ step, call }) => [
-    step("take slot", (host, l) => void Object.assign(l, takeWatchSlot(host, l.process))),
+    step("take slot", (host, l) => void Object.assign(l, takeWatchSlot(host, l.process)), { unseen: true }),
     call("xs_watch", xsTalk, (l) => ({
       process: l.process,
       t: 0,
