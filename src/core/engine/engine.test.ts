@@ -8,9 +8,9 @@ import { addMailbox, hasMessage, post, takeMessage } from "./mailbox.ts";
 import { routine } from "./routine.ts";
 import { canonicalHost, checkHash, cloneWorld, saveWorld } from "./save.ts";
 import { fifo, random, replay, run } from "./scheduler.ts";
-import { hasEnded, joinThread, spawnThread, stackOf, threadCell } from "./thread.ts";
+import { hasEnded, joinThread, killThread, spawnThread, stackOf, threadCell } from "./thread.ts";
 import { World } from "./world.ts";
-import type { Action } from "./world.ts";
+import type { Action, StepUndo } from "./world.ts";
 
 const noteCell = cellType<{ lines: string[] }>("test-note");
 const TRACKED = { undo: true, hash: true };
@@ -91,6 +91,27 @@ const everything = routine(
   (l) => ({ got: l.got }),
 );
 
+const caller = routine(
+  "test_caller",
+  (a: { depth: number }) => ({ ...a }),
+  ({ step, when, callNamed }) => [
+    when("deep", (l) => l.depth > 0, [
+      callNamed(
+        "deeper",
+        () => "test_caller",
+        (l) => ({ depth: l.depth - 1 }),
+      ),
+    ]),
+    step("turn", (host, l) => note(host, `${l.depth}`)),
+  ],
+);
+
+const misnamed = routine(
+  "test_misnamed",
+  (_: object) => ({ wokenBy: 0 }),
+  ({ step }) => [step("never", () => {})],
+);
+
 function world(seed = 0): World {
   const made = new World({ tracking: TRACKED, seed });
   made.boot((host) => {
@@ -144,6 +165,24 @@ describe("routines", () => {
     run(w, fifo);
     expect(lines(w)).toContain("hello");
     expect(lines(w)).not.toContain("late");
+  });
+
+  test("a call's frames are there while it lasts, and go with a thread that is killed", () => {
+    const w = world();
+    w.boot((host) => void spawnThread(host, "t", caller, { depth: 3 }));
+    expect(stackOf(w, "t").map(({ at }) => at)).toEqual(["turn", "deeper", "deeper", "deeper"]);
+    w.boot((host) => killThread(host, "t"));
+    expect(stackOf(w, "t")).toEqual([]);
+    expect(canonicalHost(w)).not.toContain("test_caller");
+    w.boot((host) => void spawnThread(host, "t", caller, { depth: 3 }));
+    run(w, fifo);
+    expect(lines(w)).toEqual(["0", "1", "2", "3"]);
+    expect(canonicalHost(w)).not.toContain("test_caller");
+  });
+
+  test("a local named like a field outside the state's identity is refused", () => {
+    const w = world();
+    expect(() => w.boot((host) => void spawnThread(host, "t", misnamed, {}))).toThrow("a local named wokenBy");
   });
 
   test("a failure nobody catches ends the thread with it", () => {
@@ -213,6 +252,47 @@ describe("steps", () => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  test("steps given back and taken again together are those given back one by one", () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.integer({ min: 1, max: 60 }), (seed, steps) => {
+        const w = adders(3, 4, seed);
+        const states = [canonicalHost(w)];
+        const undos: StepUndo[] = [];
+        for (let turn = 0; turn < steps; turn++) {
+          const action = random(w);
+          if (action === null) break;
+          undos.push(w.perform(action) as StepUndo);
+          states.push(canonicalHost(w));
+        }
+        const half = undos.length >> 1;
+        w.exchange(undos.slice(half).toReversed());
+        expect(canonicalHost(w)).toBe(states[half]);
+        expect(checkHash(w)).toBeNull();
+        const runnable = [...w.runnable];
+        expect(cloneWorld(w).runnable).toEqual(runnable);
+        w.exchange(undos.slice(half));
+        expect(canonicalHost(w)).toBe(states.at(-1));
+        expect(checkHash(w)).toBeNull();
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("what has come and gone leaves nothing behind where steps are not undone", () => {
+    const w = new World({ tracking: { undo: false, hash: false }, seed: 1 });
+    w.boot((host) => {
+      for (let id = 0; id < 3; id++) {
+        host.add(counterCell, id, { value: 0, who: "" });
+        spawnThread(host, `adder/${id}`, adder, { id, times: 5 });
+      }
+    });
+    expect(w.timersSet).toBe(0);
+    run(w, random, { until: ({ timersSet }) => timersSet === 3 });
+    run(w, random);
+    expect(w.timersSet).toBe(0);
+    expect(w.held).toBe(3);
   });
 
   test("commuting steps in either order hash alike, whoever provenance names", () => {

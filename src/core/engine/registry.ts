@@ -139,6 +139,11 @@ export class Registry implements Cells {
     }
   }
 
+  /** Entries in the tables: cells, and absent ones that somebody waits for or a record of a step holds. */
+  get held(): number {
+    return this.#tables.reduce((sum, table) => sum + table.size, 0);
+  }
+
   /** Forgets the entry of an absent cell that nobody waits for any more. */
   forget(entry: Entry): void {
     // Where steps are undone, records of them hold the entry.

@@ -112,6 +112,11 @@ export class World extends Registry implements Host {
     return this.#timers.first();
   }
 
+  /** How many threads wait with a time-out. */
+  get timersSet(): number {
+    return this.#timers.size;
+  }
+
   /**
    * Every action that is enabled, in a fixed order. `eager` timers may fire at any
    * time, in the order of their deadlines; `lazy` ones only when nothing else can.

@@ -94,9 +94,9 @@ test("every step can be undone and taken again, and its hash is that of the whol
         const undo = cells.takeUndo(cells.end());
         const after = text(tracked);
         expect(cells.hashAt(0)).toEqual(cells.fullHashAt(0));
-        cells.swap(undo);
+        cells.swap([undo]);
         expect(text(tracked)).toBe(before);
-        cells.swap(undo);
+        cells.swap([undo]);
         expect(text(tracked)).toBe(after);
       }
     }),
