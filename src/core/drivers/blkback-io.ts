@@ -14,6 +14,7 @@ import { bioCell, blkbackCell, blkbackRingCell } from "./blkback-cells.ts";
 import type { BlkbackRing } from "./blkback-cells.ts";
 import { BLKIF_RSP_ERROR, BLKIF_RSP_OKAY, blkifLayout, decodeRequest, encodeResponse } from "./blkif.ts";
 import type { BlkifRequest } from "./blkif.ts";
+import { diskCaller } from "./blkback-ring.ts";
 import { submitBio } from "./disk.ts";
 import { produceResponse, readSlot, requestsProduced } from "./ring.ts";
 
@@ -50,8 +51,8 @@ function xenBlkbkMap(
   ring: BlkbackRing,
   refs: readonly number[],
 ): number[] | null {
-  const { frontend, featurePersistent, name } = must(host, blkbackCell, blkif);
-  const caller = { domid, process: `kernel ${name}` };
+  const { frontend, featurePersistent } = must(host, blkbackCell, blkif);
+  const caller = diskCaller(domid, blkif);
   const handles: number[] = [];
   for (const ref of refs) {
     if (ring.persistent.some((grant) => grant.ref === ref)) continue;

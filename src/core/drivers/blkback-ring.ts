@@ -23,7 +23,11 @@ export interface DiskArgs {
   blkif: string;
 }
 
-const kernel = (domid: number): { domid: number; process: string } => ({ domid, process: "kernel" });
+/** The disk as the hypervisor's ledger knows it: its name on the bus, `vbd-1-51712`. */
+export function diskCaller(domid: number, blkif: string): { domid: number; process: string } {
+  const [, , type, frontend, device] = blkif.replace(/~\d+$/, "").split("/");
+  return { domid, process: `kernel ${type}-${frontend}-${device}` };
+}
 
 /** Maps a ring and binds its event channel. */
 export function xenBlkifMap(
@@ -35,11 +39,11 @@ export function xenBlkifMap(
   remotePort: number,
 ): void | Failure {
   const { frontend } = must(host, blkbackCell, blkif);
-  const { status, handle, mfn } = mapGrantRef(host, kernel(domid), { domid: frontend, ref });
+  const { status, handle, mfn } = mapGrantRef(host, diskCaller(domid, blkif), { domid: frontend, ref });
   if (status !== GrantStatus.okay) return fail("EINVAL");
-  const bound = bindInterdomain(host, kernel(domid), { remoteDomid: frontend, remotePort });
+  const bound = bindInterdomain(host, diskCaller(domid, blkif), { remoteDomid: frontend, remotePort });
   if (isFailure(bound)) {
-    unmapGrantRef(host, kernel(domid), { handle });
+    unmapGrantRef(host, diskCaller(domid, blkif), { handle });
     return bound;
   }
   host.add(blkbackRingCell, `${blkif}/${at}`, {
@@ -61,7 +65,8 @@ const gnttabUnmapRefsSync = routine(
   ({ waitFor, step }) => [
     waitFor("wait_for_completion", (host, l) => !pagesHeld(host, l.number)),
     step("gnttab_unmap_refs", (host, l) => {
-      for (const { handle } of l.grants) unmapGrantRef(host, kernel(l.domid), { handle });
+      for (const { handle } of l.grants)
+        unmapGrantRef(host, { domid: l.domid, process: "kernel" }, { handle });
     }),
   ],
 );
@@ -105,8 +110,8 @@ interface DisconnectLocals extends DiskArgs {
 
 function releaseRing(host: Host, domid: number, id: string): void {
   const { ring, port } = must(host, blkbackRingCell, id);
-  if (evtchnPort(host, domid, port) !== undefined) close(host, kernel(domid), { port });
-  unmapGrantRef(host, kernel(domid), { handle: ring.handle });
+  if (evtchnPort(host, domid, port) !== undefined) close(host, { domid, process: "kernel" }, { port });
+  unmapGrantRef(host, { domid, process: "kernel" }, { handle: ring.handle });
 }
 
 /**

@@ -11,7 +11,9 @@ import { killThread } from "../engine/thread.ts";
 import { exitProcess, hasExited, processCell, reap, spawnProcess, stderr } from "../daemons/process.ts";
 import { blockScript } from "./script-block.ts";
 import { vifBridgeScript } from "./script-vif-bridge.ts";
+import { dropLock } from "./script.ts";
 import type { ScriptArgs } from "./script.ts";
+import { closeCommands } from "./xenstore-tools.ts";
 
 /** How a script is executed: its arguments and its environment. */
 export interface ScriptRun {
@@ -97,10 +99,16 @@ export function hotplugPid(cells: Cells, name: string): number {
   return must(cells, processCell, name).pid;
 }
 
-/** Kills a script that takes too long (SIGKILL). */
+/**
+ * Kills a script that takes too long (SIGKILL) and reaps it. What it has done
+ * stays done; its lock and the connection of its xenstore command go with it.
+ */
 export function killHotplug(host: Host, name: string): void {
   killThread(host, name);
+  dropLock(host, name, "block");
+  closeCommands(host, name);
   exitProcess(host, name, 137);
+  reap(host, name);
 }
 
 /** The exit status of a script that has ended, which is then forgotten. */

@@ -12,7 +12,7 @@ import { registerXenbusWatch, unregisterXenbusWatch } from "../xenbus/watch.ts";
 import type { WatchEvent } from "../xenbus/xenbus.ts";
 import { xenbusRead, xenbusReadOptional, xenbusReadUnsigned } from "../xenbus/xs.ts";
 import { netbackCell } from "./netback-cells.ts";
-import { registerHotplugStatusWatch } from "./netback-hotplug.ts";
+import { registerHotplugStatusWatch, unregisterHotplugStatusWatch } from "./netback-hotplug.ts";
 import { xenvifConnectData } from "./netback-queue.ts";
 
 /** Most queues a frontend may ask for. */
@@ -299,6 +299,7 @@ export const netbackConnect = routine(
       step("xenvif_carrier_on", (host, l) => {
         host.edit(netbackCell, l.device).carrier = true;
       }),
+      call("unregister_hotplug_status_watch", unregisterHotplugStatusWatch, sameDevice),
       call("hotplug_status_watch", registerHotplugStatusWatch, (l) => ({
         ...sameDevice(l),
         nodename: l.nodename,

@@ -8,7 +8,7 @@ import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { fileCell } from "../daemons/files.ts";
 import { blockNodeCell, losetup, losetupDelete, loopsOf } from "./dom0-devices.ts";
-import { fatal, findCommand, success } from "./script.ts";
+import { claimLock, fatal, findCommand, releaseLock, success } from "./script.ts";
 import type { ScriptArgs } from "./script.ts";
 import { checkSharing } from "./script-block-sharing.ts";
 import { xenstoreRead, xenstoreWrite } from "./xenstore-tools.ts";
@@ -23,7 +23,6 @@ interface BlockLocals {
   truetype: "phy" | "file" | "";
   physical: string | null;
   state: string | null;
-  node: string | null;
   frontendId: string;
   frontendUuid: string;
   /** Block device numbers that must not be in use. */
@@ -79,6 +78,11 @@ const writeDev = routine(
     call("success", success, (l) => ({ process: l.process, xenbusPath: l.xenbusPath })),
   ],
 );
+
+const lockArgs = ({ process }: { process: string }): { process: string; kind: string } => ({
+  process,
+  kind: "block",
+});
 
 const sharingArgs = (l: BlockLocals): Parameters<typeof checkSharing.locals>[0] => ({
   process: l.process,
@@ -158,6 +162,28 @@ const addFile = routine(
   (l) => ({ message: l.message, why: l.why }),
 );
 
+const removeFile = routine(
+  "block remove file",
+  (a: { process: string; xenbusPath: string }) => ({ ...a, node: null as string | null }),
+  ({ step, call, always }) => [
+    call("claim_lock", claimLock, lockArgs),
+    always(
+      [
+        call(
+          "node",
+          xenstoreRead,
+          (l) => ({ process: l.process, path: `${l.xenbusPath}/node` }),
+          (l, node) => {
+            l.node = node;
+          },
+        ),
+        step("losetup -d", (host, l) => losetupDelete(host, l.node ?? "")),
+      ],
+      [call("release_lock", releaseLock, lockArgs)],
+    ),
+  ],
+);
+
 /** The script; its exit status. */
 export const blockScript = routine(
   "block",
@@ -171,7 +197,6 @@ export const blockScript = routine(
     truetype: "",
     physical: null,
     state: null,
-    node: null,
     frontendId: "",
     frontendUuid: "",
     numbers: [],
@@ -180,7 +205,7 @@ export const blockScript = routine(
     message: null,
     why: "error",
   }),
-  ({ step, call, when, locked }) => [
+  ({ step, call, when, always }) => [
     call("type", xenstoreRead, (l) => ({ process: l.process, path: `${l.xenbusPath}/type` })),
     call(
       "params",
@@ -225,33 +250,37 @@ export const blockScript = routine(
             l.frontendUuid = uuid ?? "unknown";
           },
         ),
-        locked("block", () => "/var/run/xen-hotplug/block", [
-          when("phy", (l) => l.truetype === "phy", [
-            call(
-              "phy)",
-              addPhysical,
-              (l) => l,
-              (l, message) => {
-                l.message = message;
-                l.why = "busy";
-              },
-            ),
-          ]),
-          when("file", (l) => l.truetype === "file", [
-            call(
-              "file)",
-              addFile,
-              (l) => l,
-              (l, { message, why }) => {
-                l.message = message;
-                l.why = why;
-              },
-            ),
-          ]),
-          when("neither", (l) => l.truetype === "", [
-            call("success", success, (l) => ({ process: l.process, xenbusPath: l.xenbusPath })),
-          ]),
-        ]),
+        call("claim_lock", claimLock, lockArgs),
+        always(
+          [
+            when("phy", (l) => l.truetype === "phy", [
+              call(
+                "phy)",
+                addPhysical,
+                (l) => l,
+                (l, message) => {
+                  l.message = message;
+                  l.why = "busy";
+                },
+              ),
+            ]),
+            when("file", (l) => l.truetype === "file", [
+              call(
+                "file)",
+                addFile,
+                (l) => l,
+                (l, { message, why }) => {
+                  l.message = message;
+                  l.why = why;
+                },
+              ),
+            ]),
+            when("neither", (l) => l.truetype === "", [
+              call("success", success, (l) => ({ process: l.process, xenbusPath: l.xenbusPath })),
+            ]),
+          ],
+          [call("release_lock", releaseLock, lockArgs)],
+        ),
         when("failed", (l) => l.message !== null, [
           call("fatal", fatal, (l) => ({
             process: l.process,
@@ -263,17 +292,7 @@ export const blockScript = routine(
       ]),
     ]),
     when("remove file", (l) => l.command === "remove" && l.truetype === "file", [
-      locked("block again", () => "/var/run/xen-hotplug/block", [
-        call(
-          "node",
-          xenstoreRead,
-          (l) => ({ process: l.process, path: `${l.xenbusPath}/node` }),
-          (l, node) => {
-            l.node = node;
-          },
-        ),
-        step("losetup -d", (host, l) => losetupDelete(host, l.node ?? "")),
-      ]),
+      call("remove", removeFile, (l) => ({ process: l.process, xenbusPath: l.xenbusPath })),
     ]),
   ],
   (l) => (l.message === null ? 0 : 1),

@@ -2,6 +2,8 @@
 //
 // What all hotplug scripts share (tools/hotplug/Linux/xen-hotplug-common.sh).
 
+import { cellType } from "../engine/cells.ts";
+import type { Cells } from "../engine/cells.ts";
 import { routine } from "../engine/routine.ts";
 import { xenstoreWrite } from "./xenstore-tools.ts";
 
@@ -15,6 +17,31 @@ export interface ScriptArgs {
 /** The command among a script's arguments: the first that is no assignment (findCommand). */
 export function findCommand(args: readonly string[]): string {
   return args.find((arg) => !arg.includes("=")) ?? "";
+}
+
+/** Who holds the lock of a kind of device, by the kind: flock(2) on a file in /run/xen-hotplug. */
+const scriptLockCell = cellType<{ holder: string }>("hotplug-lock");
+
+/** Scripts of one kind work one at a time (locking.sh). */
+export const claimLock = routine(
+  "claim_lock",
+  (a: { process: string; kind: string }) => ({ ...a }),
+  ({ step, waitFor }) => [
+    waitFor("flock", (host, l) => host.get(scriptLockCell, l.kind) === undefined),
+    step("flocked", (host, l) => void host.add(scriptLockCell, l.kind, { holder: l.process })),
+  ],
+);
+
+/** Lets the next script of the kind work. */
+export const releaseLock = routine(
+  "release_lock",
+  (a: { process: string; kind: string }) => ({ ...a }),
+  ({ step }) => [step("exec 200>&-", (host, l) => dropLock(host, l.process, l.kind))],
+);
+
+/** A script lets go of a lock if it holds it: a file that is closed is not locked. */
+export function dropLock(cells: Cells, process: string, kind: string): void {
+  if (cells.get(scriptLockCell, kind)?.holder === process) cells.drop(scriptLockCell, kind);
 }
 
 /** Tells whoever waits for the device what is wrong with it: `error`, or `busy` where others use it. */

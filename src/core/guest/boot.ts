@@ -6,7 +6,7 @@
 import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import { spawnThread } from "../engine/thread.ts";
+import { killThread, spawnThread } from "../engine/thread.ts";
 import { domainCell, domainPagesCell } from "../hypervisor/domain.ts";
 import { forgetKernel } from "../xenbus/forget.ts";
 import { runqueueCell, taskRun } from "../xenbus/kthread.ts";
@@ -40,9 +40,19 @@ const vcpusEnd = routine(
   ],
 );
 
+/** An older kernel of a domain that had this domid, if it is not forgotten yet. */
+function forgetPredecessor(host: Host, domid: number): void {
+  if (host.get(guestCell, domid) === undefined) return;
+  killThread(host, endThread(domid));
+  forgetGuest(host, domid);
+}
+
+const endThread = (domid: number): string => `xen/dom${domid}/vcpus`;
+
 /** The parts of a guest that do not depend on how it came into its domain. */
 export function addGuest(host: Host, info: StartInfo, bootedAt: number): void {
   const { domid, type, commandLine, nrVcpus, storeMfn, storePort, consoleMfn, consolePort } = info;
+  forgetPredecessor(host, domid);
   host.add(guestCell, domid, {
     type,
     options: parseOptions(commandLine),
@@ -60,7 +70,7 @@ export function addGuest(host: Host, info: StartInfo, bootedAt: number): void {
   });
   host.add(runqueueCell, domid, { threads: [] });
   host.add(pagesInUseCell, domid, { mfns: [storeMfn, consoleMfn] });
-  spawnThread(host, `xen/dom${domid}/vcpus`, vcpusEnd, { domid }, { kind: "xen", domid: null });
+  spawnThread(host, endThread(domid), vcpusEnd, { domid }, { kind: "xen", domid: null });
   spawnThread(host, idleThread(domid), defaultIdle, { domid }, { kind: "vcpu", domid });
 }
 

@@ -3,11 +3,12 @@ import { describe, expect, test } from "vitest";
 import { fileCell } from "../daemons/files.ts";
 import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
-import { random } from "../engine/scheduler.ts";
+import { fifo, random, run } from "../engine/scheduler.ts";
 import { spawnThread, stackOf, threadCell } from "../engine/thread.ts";
 import { diskFaultCell, heldPagesCell } from "../drivers/disk.ts";
 import { addBlockDevice, addBridge, blockDeviceCell, bridgeCell } from "../drivers/dom0-devices.ts";
-import { hotplugFaultCell } from "../drivers/hotplug.ts";
+import { hotplugEnded, hotplugFaultCell, killHotplug, reapHotplug } from "../drivers/hotplug.ts";
+import { xsHandleCell } from "../daemons/xs-client.ts";
 import { netbackStatsCell } from "../drivers/netback-cells.ts";
 import { heldPacketsCell } from "../drivers/packets.ts";
 import { domainCell } from "../hypervisor/domain.ts";
@@ -332,6 +333,35 @@ describe("hotplug scripts", () => {
     host.addDisk(domid, XVDB, "/dev/loop1");
     expect(host.hotplug("vbd", domid, XVDB, "add")).toBe(3);
     expect(host.world.now - before).toBeGreaterThanOrEqual(5_000_000);
+  });
+});
+
+describe("a hotplug script that is killed", () => {
+  /** Kills a disk's script after so many of the host's steps; whether it was still at work. */
+  function killAfter(steps: number): { host: TestHost; domid: number; killed: boolean } {
+    const host = new TestHost();
+    const domid = host.build("mode=idle");
+    host.act((h) => addFile(h, "/mnt/d.img", 1 << 20));
+    host.addDisk(domid, XVDB, "/mnt/d.img");
+    host.settle();
+    const name = host.startScript("vbd", domid, XVDB, "add");
+    let left = steps;
+    run(host.world, fifo, { until: (world) => left-- === 0 || hotplugEnded(world, name) });
+    const killed = !hotplugEnded(host.world, name);
+    host.act((h) => (killed ? killHotplug(h, name) : void reapHotplug(h, name)));
+    return { host, domid, killed };
+  }
+
+  test("holds up no other, and leaves no connection behind", () => {
+    let killed = true;
+    for (let steps = 1; killed; steps += 5) {
+      const tried = killAfter(steps);
+      const { host, domid } = tried;
+      host.settle();
+      expect(host.world.ids(xsHandleCell).filter((id) => String(id).includes("hotplug"))).toEqual([]);
+      expect(host.hotplug("vbd", domid, XVDB, "add")).toBe(0);
+      killed = tried.killed;
+    }
   });
 });
 

@@ -10,10 +10,10 @@ import { sendPackets } from "../drivers/netfront-xmit.ts";
 import { taskRun } from "../xenbus/kthread.ts";
 import { xsInit } from "../xenbus/comms.ts";
 import { xenbusRegisterFrontend } from "../xenbus/probe.ts";
+import { xsResetWatches } from "../xenbus/watch.ts";
 import { guestPrint } from "./console.ts";
 import { setupCpuWatcher } from "./cpu-hotplug.ts";
 import { bootTimesCell, defaultBootTimes, guestCell, guestOf, guestSeconds } from "./guest.ts";
-import type { BootTimes } from "./guest.ts";
 import type { GuestMode } from "./options.ts";
 import { xenbusProbe } from "./linux.ts";
 import { guestCrash, kernelDown } from "./reboot.ts";
@@ -137,7 +137,8 @@ export const kernelInit = routine(
     nrVcpus: 1,
     dev: false,
     control: true,
-    times: defaultBootTimes as BootTimes,
+    hvm: false,
+    times: defaultBootTimes,
     line: "",
   }),
   ({ step, sleep, call, when }) => [
@@ -147,6 +148,7 @@ export const kernelInit = routine(
       const { nrVcpus, options } = guest;
       l.times = { ...(host.get(bootTimesCell, 0) ?? defaultBootTimes) };
       l.nrVcpus = nrVcpus;
+      l.hvm = guest.type !== "pv";
       l.dev = options.dev;
       l.control = options.mode !== "ignore";
     }),
@@ -156,6 +158,7 @@ export const kernelInit = routine(
       const { storeMfn, storePort } = guestOf(host, l.domid);
       xsInit(host, l.domid, storeMfn, storePort);
     }),
+    when("HVM", (l) => l.hvm, [call("xs_reset_watches", xsResetWatches, (l) => ({ domid: l.domid }))]),
     call("xenbus_probe", xenbusProbe, (l) => ({ domid: l.domid, control: l.control })),
     sleep("late_initcall", (l) => l.times.lateInitUs),
     call("setup_vcpu_hotplug_event", setupCpuWatcher, (l) => ({ domid: l.domid, nrVcpus: l.nrVcpus })),

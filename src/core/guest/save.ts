@@ -9,7 +9,7 @@ import type { Host } from "../engine/host.ts";
 import { xsInit } from "../xenbus/comms.ts";
 import { deviceOf, devicesOn, xenbusBusCell } from "../xenbus/device.ts";
 import { taskRun } from "../xenbus/kthread.ts";
-import { xenbusCell, xenbusWatchCell } from "../xenbus/xenbus.ts";
+import { addWatch, watchTokens, xenbusCell, xenbusWatchCell } from "../xenbus/xenbus.ts";
 import { pendingEvents, xsWatchMsg } from "../xenbus/xenwatch.ts";
 import { balloonCell, runBalloon } from "./balloon.ts";
 import type { Balloon } from "./balloon.ts";
@@ -42,8 +42,8 @@ type SavedGuest = {
 /** A suspended guest, to be restored. */
 export function saveGuest(host: Host, domid: number): Plain {
   const { commandLine, bootedAt, ticks, spinning, upAt } = guestOf(host, domid);
-  const { modules, watches } = must(host, xenbusCell, domid);
-  const own = watches
+  const { modules } = must(host, xenbusCell, domid);
+  const own = watchTokens(host, domid)
     .map((token) => must(host, xenbusWatchCell, `${domid}/${token}`))
     .filter(({ owner }) => owner === "");
   const balloon = must(host, balloonCell, domid);
@@ -69,10 +69,8 @@ function restoreXenbus(host: Host, { domid, storeMfn, storePort }: StartInfo, sa
   Object.assign(host.edit(xenbusCell, domid), {
     suspended: true,
     modules: saved.modules,
-    watches: saved.watches.map(({ token }) => token),
   });
-  for (const watch of saved.watches)
-    host.add(xenbusWatchCell, `${domid}/${watch.token}`, { ...watch, owner: "", pending: 0 });
+  for (const watch of saved.watches.toReversed()) addWatch(host, domid, { ...watch, owner: "" });
   for (const { token, path } of saved.events) xsWatchMsg(host, domid, token, path);
   for (const bus of ["backend", "frontend"] as const)
     host.add(xenbusBusCell, `${domid}/${bus}`, { devices: [] });

@@ -22,9 +22,8 @@ function partitions(cells: Cells, domid: number): string[] {
     const disk = cells.get(blkfrontCell, device);
     if (disk?.connected !== true) return [];
     const blocks = String(Math.floor(disk.sectors / 2));
-    return [
-      `${String(XVD_MAJOR).padStart(4)}  ${String(disk.vdevice & 0xff).padStart(7)} ${blocks.padStart(10)} ${disk.name}`,
-    ];
+    const minor = String(disk.vdevice & 0xff).padStart(7);
+    return [`${String(XVD_MAJOR).padStart(4)}  ${minor} ${blocks.padStart(10)} ${disk.name}`];
   });
   return ["major minor  #blocks  name", "", ...disks];
 }

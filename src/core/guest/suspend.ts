@@ -9,7 +9,7 @@ import { ShutdownCode } from "../hypervisor/domain.ts";
 import { domainShutdown } from "../hypervisor/shutdown.ts";
 import { xenbusProbeNode } from "../xenbus/bus.ts";
 import { xsRewatch } from "../xenbus/watch.ts";
-import { xenbusCell } from "../xenbus/xenbus.ts";
+import { watchTokens, xenbusCell } from "../xenbus/xenbus.ts";
 import { guestCell } from "./guest.ts";
 import { bringUpVcpus } from "./smp.ts";
 
@@ -81,7 +81,7 @@ export const resumeRestored = routine(
   ({ step, call, each }) => [
     step("xen_arch_resume", (host, l) => {
       bringUpVcpus(host, l.domid);
-      l.tokens = [...must(host, xenbusCell, l.domid).watches];
+      l.tokens = watchTokens(host, l.domid);
     }),
     call("xs_suspend_exit", xsSuspendExit, (l) => ({ domid: l.domid })),
     each(

@@ -292,8 +292,8 @@ export class TestHost {
     );
   }
 
-  /** Runs a device's hotplug script and waits for it; its exit status. */
-  hotplug(kind: "vbd" | "vif", domid: number, devid: number, command: string): number {
+  /** Starts a device's hotplug script; its process. */
+  startScript(kind: "vbd" | "vif", domid: number, devid: number, command: string): string {
     const script = kind === "vbd" ? "/etc/xen/scripts/block" : "/etc/xen/scripts/vif-bridge";
     const env = {
       XENBUS_PATH: `backend/${kind}/${domid}/${devid}`,
@@ -301,14 +301,14 @@ export class TestHost {
       XENBUS_BASE_PATH: "backend",
       vif: `vif${domid}.${devid}`,
     };
-    const name = this.act((host) =>
-      startHotplug(host, `dom0/hotplug.${++this.#processes}`, {
-        script,
-        args: [command, "type_if=vif"],
-        env,
-      }),
-    );
-    this.until((world) => hotplugEnded(world, name), `${script} ${command} ends`);
+    const name = `dom0/hotplug.${++this.#processes}`;
+    return this.act((host) => startHotplug(host, name, { script, args: [command, "type_if=vif"], env }));
+  }
+
+  /** Runs a device's hotplug script and waits for it; its exit status. */
+  hotplug(kind: "vbd" | "vif", domid: number, devid: number, command: string): number {
+    const name = this.startScript(kind, domid, devid, command);
+    this.until((world) => hotplugEnded(world, name), `${name} ends`);
     return this.act((host) => reapHotplug(host, name));
   }
 

@@ -8,7 +8,6 @@ import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { isReady, killThread, threadCell } from "../engine/thread.ts";
-import type { Thread } from "../engine/thread.ts";
 import { domainCell } from "../hypervisor/domain.ts";
 import { domainVcpu, VPF_blocked, vcpuBlock, vcpuUnblock } from "../hypervisor/vcpu.ts";
 import { runqueueCell } from "../xenbus/kthread.ts";
@@ -29,7 +28,7 @@ function hasWork(host: Host, domid: number): boolean {
   if (host.get(guestCell, domid)?.spinning === true) return true;
   return (host.get(runqueueCell, domid)?.threads ?? []).some((name) => {
     const thread = host.get(threadCell, name);
-    return thread !== undefined && isReady(host, thread as Thread);
+    return thread !== undefined && isReady(host, thread);
   });
 }
 

@@ -148,7 +148,6 @@ export function xsInit(
     users: 0,
     systemState: "running",
     modules: [],
-    watches: [],
   });
   host.add(xenbusQueueCell, domid, {
     requests: [],

@@ -9,7 +9,7 @@ import { mailboxCell } from "../engine/mailbox.ts";
 import { busRoot, driverOf, xenbusBusCell, xenbusDeviceCell } from "./device.ts";
 import type { Bus } from "./device.ts";
 import { runqueueCell, stoppingCell } from "./kthread.ts";
-import { xenbusCell, xenbusQueueCell, xenbusRequestCell, xenbusWatchCell } from "./xenbus.ts";
+import { dropWatch, watchTokens, xenbusCell, xenbusQueueCell, xenbusRequestCell } from "./xenbus.ts";
 import { mailboxesOfKernel } from "./xenwatch.ts";
 
 function forgetDevices(host: Host, domid: number, bus: Bus): void {
@@ -28,7 +28,7 @@ export function forgetKernel(host: Host, domid: number): void {
   if (host.get(xenbusCell, domid) === undefined) return;
   for (const bus of Object.keys(busRoot) as Bus[]) forgetDevices(host, domid, bus);
   for (const name of mailboxesOfKernel(host, domid)) host.drop(mailboxCell, name);
-  for (const token of must(host, xenbusCell, domid).watches) host.drop(xenbusWatchCell, `${domid}/${token}`);
+  for (const token of watchTokens(host, domid)) dropWatch(host, domid, token);
   for (const id of must(host, xenbusQueueCell, domid).requests)
     host.drop(xenbusRequestCell, `${domid}/${id}`);
   for (const thread of host.get(runqueueCell, domid)?.threads ?? []) {

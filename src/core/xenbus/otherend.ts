@@ -104,10 +104,9 @@ export const talkToOtherend = routine(
 );
 
 /** The watch on the other end's state: whose bus-level callback it calls. */
-const otherendCallback: Record<Bus, string> = {
-  backend: "frontend_changed [xenbus_probe_backend]",
-  frontend: "backend_changed [xenbus_probe_frontend]",
-};
+function otherendCallback(bus: Bus): string {
+  return (bus === "backend" ? frontendStateChanged : backendStateChanged).name;
+}
 
 /** Watches the other end's state. A backend takes one event of a frontend at a time (XSA-349). */
 export const watchOtherend = routine(
@@ -126,7 +125,7 @@ export const watchOtherend = routine(
       domid: l.domid,
       node: l.node,
       token: l.token,
-      callback: otherendCallback[l.bus],
+      callback: otherendCallback(l.bus),
       owner: l.device,
       onePending: l.bus === "backend",
     })),
@@ -211,14 +210,14 @@ const xenbusOtherendChanged = routine(
 );
 
 /** The backend bus's callback for a frontend's state. */
-export const frontendStateChanged = routine(
+const frontendStateChanged = routine(
   "frontend_changed [xenbus_probe_backend]",
   (a: WatchEvent) => ({ ...a }),
   ({ call }) => [call("xenbus_otherend_changed", xenbusOtherendChanged, (l) => l)],
 );
 
 /** The frontend bus's callback for a backend's state. */
-export const backendStateChanged = routine(
+const backendStateChanged = routine(
   "backend_changed [xenbus_probe_frontend]",
   (a: WatchEvent) => ({ ...a }),
   ({ call }) => [call("xenbus_otherend_changed", xenbusOtherendChanged, (l) => l)],

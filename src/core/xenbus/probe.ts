@@ -122,7 +122,7 @@ const busWatch = {
   frontend: { token: "fe_watch", callback: frontendBusChanged.name },
 } as const;
 
-/** Looks for the devices a bus has already and watches for more (`backend_probe_and_watch`, `frontend_probe_and_watch`). */
+/** Looks for the devices a bus has already and watches for more: `backend_probe_and_watch` and its frontend twin. */
 export const probeAndWatch = routine(
   "probe_and_watch",
   (a: { domid: number; bus: Bus }) => ({ ...a }),

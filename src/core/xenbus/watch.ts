@@ -8,9 +8,9 @@ import { must } from "../engine/cells.ts";
 import { routine } from "../engine/routine.ts";
 import type { Errno } from "../engine/errno.ts";
 import { XS } from "../xenstore/wire.ts";
-import { xenbusCell, xenbusWatchCell } from "./xenbus.ts";
+import { addWatch, dropWatch, xenbusWatchCell } from "./xenbus.ts";
 import { cancelEvents } from "./xenwatch.ts";
-import { XBT_NIL, xsTalkv } from "./xs.ts";
+import { XBT_NIL, xenbusReadUnsigned, xsTalkv } from "./xs.ts";
 
 const xsWatch = routine(
   "xs_watch",
@@ -56,28 +56,13 @@ export const registerXenbusWatch = routine(
   "register_xenbus_watch",
   (a: WatchArgs) => ({ ...a, owner: a.owner ?? "", onePending: a.onePending ?? false, errno: "" }),
   ({ step, call, attempt, failWith }) => [
-    step("list_add", (host, l) => {
-      const { node, token, callback, owner, onePending } = l;
-      host.add(xenbusWatchCell, `${l.domid}/${token}`, {
-        node,
-        token,
-        callback,
-        owner,
-        pending: 0,
-        onePending,
-      });
-      host.edit(xenbusCell, l.domid).watches.unshift(token);
+    step("list_add", (host, { domid, node, token, callback, owner, onePending }) => {
+      addWatch(host, domid, { node, token, callback, owner, onePending });
     }),
-    attempt([call("xs_watch", xsWatch, (l) => ({ domid: l.domid, node: l.node, token: l.token }))]).onError(
-      (l, errno) => {
-        l.errno = errno;
-      },
+    attempt([call("xs_watch", xsWatch, ({ domid, node, token }) => ({ domid, node, token }))]).onError(
+      (l, errno) => void (l.errno = errno),
       [
-        step("list_del", (host, l) => {
-          const xenbus = host.edit(xenbusCell, l.domid);
-          xenbus.watches = xenbus.watches.filter((token) => token !== l.token);
-          host.drop(xenbusWatchCell, `${l.domid}/${l.token}`);
-        }),
+        step("list_del", (host, { domid, token }) => dropWatch(host, domid, token)),
         failWith("refused", (l) => l.errno as Errno),
       ],
     ),
@@ -93,16 +78,38 @@ export const unregisterXenbusWatch = routine(
   (a: { domid: number; token: string }) => ({ ...a, node: "" }),
   ({ step, call, attempt }) => [
     step("list_del", (host, l) => {
-      const xenbus = host.edit(xenbusCell, l.domid);
-      xenbus.watches = xenbus.watches.filter((token) => token !== l.token);
       l.node = must(host, xenbusWatchCell, `${l.domid}/${l.token}`).node;
       // Events filed later find no watch any more.
       cancelEvents(host, l.domid, l.token);
-      host.drop(xenbusWatchCell, `${l.domid}/${l.token}`);
+      dropWatch(host, l.domid, l.token);
     }),
     attempt([
-      call("xs_unwatch", xsUnwatch, (l) => ({ domid: l.domid, node: l.node, token: l.token })),
+      call("xs_unwatch", xsUnwatch, ({ domid, node, token }) => ({ domid, node, token })),
     ]).onError(() => {}, []),
+  ],
+);
+
+/** Takes back whatever an earlier kernel of the same HVM domain has left, where xenstored can do that. */
+export const xsResetWatches = routine(
+  "xs_reset_watches",
+  (a: { domid: number }) => ({ ...a, supported: 0 }),
+  ({ call, when, attempt }) => [
+    call(
+      "platform-feature-xs_reset_watches",
+      xenbusReadUnsigned,
+      (l) => ({ domid: l.domid, dir: "control", name: "platform-feature-xs_reset_watches", otherwise: 0 }),
+      (l, value) => void (l.supported = value),
+    ),
+    when("supported", (l) => l.supported !== 0, [
+      attempt([
+        call("RESET_WATCHES", xsTalkv, (l) => ({
+          domid: l.domid,
+          type: XS.RESET_WATCHES,
+          tx: XBT_NIL,
+          body: "\0",
+        })),
+      ]).onError(() => {}, []),
+    ]),
   ],
 );
 

@@ -7,6 +7,7 @@
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import type { Errno } from "../engine/errno.ts";
+import { listAppend, listItems, listRemove, listType } from "../xenstore/list.ts";
 
 /** How watch events are spread over threads; one thread for all is what Linux does. */
 export type XenwatchPolicy = "single";
@@ -26,8 +27,6 @@ export interface Xenbus {
   systemState: "running" | "halt" | "reboot";
   /** Modules whose drivers are registered, in the order they were loaded. */
   modules: string[];
-  /** Tokens of the registered watches, newest first: the order in which `xs_resume` sets them again. */
-  watches: string[];
 }
 
 export const xenbusCell = cellType<Xenbus>("xenbus");
@@ -70,11 +69,33 @@ export interface XenbusWatch {
   owner: string;
   /** Events in mailboxes that were not taken yet: `nr_pending`. */
   pending: number;
+  /** Where it is in the kernel's list of watches. */
+  chunk: number;
   /** Takes at most one pending event at a time (XSA-349, `will_handle`). */
   onePending: boolean;
 }
 
 export const xenbusWatchCell = cellType<XenbusWatch>("xenbus-watch");
+
+const watchList = listType("xenbus-watches");
+
+/** Adds a watch to a kernel's: the newest. */
+export function addWatch(cells: Cells, domid: number, watch: Omit<XenbusWatch, "chunk" | "pending">): void {
+  const chunk = listAppend(cells, watchList, String(domid), watch.token);
+  cells.add(xenbusWatchCell, `${domid}/${watch.token}`, { ...watch, chunk, pending: 0 });
+}
+
+/** Takes a watch out of a kernel's. */
+export function dropWatch(cells: Cells, domid: number, token: string): void {
+  const { chunk } = must(cells, xenbusWatchCell, `${domid}/${token}`);
+  listRemove(cells, watchList, String(domid), chunk, token);
+  cells.drop(xenbusWatchCell, `${domid}/${token}`);
+}
+
+/** Tokens of a kernel's watches, newest first: the order in which `xs_resume` sets them again. */
+export function watchTokens(cells: Cells, domid: number): string[] {
+  return listItems(cells, watchList, String(domid)).toReversed();
+}
 
 /** What a watch's callback is called with. */
 export interface WatchEvent {
