@@ -96,6 +96,11 @@ export class Collector {
     }
   }
 
+  /** Leaves out what a process called. */
+  forgetCalls(process: string): void {
+    this.#processes.delete(short(process));
+  }
+
   /** The recording, once nothing more happens. */
   finish(): Recording {
     this.recording.processes = [...this.#processes.values()].filter((process) => process.calls.length > 0);

@@ -159,7 +159,7 @@ class Driver {
       case "command":
         return this.#command(this.#filled(step.line));
       case "quiet":
-        return void this.#finish(this.#start(step.line));
+        return this.#quiet(step.line);
       case "together":
         return step.lines.map((line) => this.#start(line)).forEach((name) => this.#finish(name));
       case "domid":
@@ -182,6 +182,13 @@ class Driver {
 
   #filled(text: string): string {
     return text.replace(/\$(\d)/g, (_, nth: string) => String(this.#domids[Number(nth) - 1]));
+  }
+
+  /** Runs a command that the recordings' tracer did not see. */
+  #quiet(line: string): void {
+    const name = this.#start(line);
+    this.#finish(name);
+    this.#collector.forgetCalls(name);
   }
 
   /** Runs a command to its end and notes what it said. */

@@ -10,8 +10,13 @@ import { SCENARIOS } from "./scenarios/index.ts";
 /** Scenarios in which our host does what real Xen did. */
 const SAME = [
   "a-create-paused-unpause",
+  "b-orderly-shutdown",
   "c-guest-poweroff",
+  "d-guest-reboot-restart",
+  "d2-xl-reboot",
+  "dev-vbd-vif",
   "e1-crash-destroy",
+  "err-xl-errors",
   "f-destroy-running",
   "g-pause-unpause",
   "h-rename",

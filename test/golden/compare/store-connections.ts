@@ -18,10 +18,11 @@ export const storeConnections: Comparator = {
       const said = saidBy(names, actor);
       const bystander = role.startsWith("bystander");
       let requests = 0;
-      for (const one of role.startsWith("guest") ? withoutAborted(said) : said) {
+      const changing = said.filter((one) => one.kind === "event" || changesStore(one));
+      for (const one of withoutConflicts(role.startsWith("guest") ? withoutAborted(changing) : changing)) {
         if (one.kind === "event") {
           if (!bystander) add(facts, `${role}: events`, { text: one.what, after: requests });
-        } else if (changesStore(one)) {
+        } else {
           requests++;
           add(
             facts,
@@ -34,6 +35,26 @@ export const storeConnections: Comparator = {
     return facts;
   },
 };
+
+/**
+ * Without transactions that met a conflict and were made again just so: how
+ * often that happens is chance.
+ */
+function withoutConflicts(said: Said[]): Said[] {
+  const dropped = new Set<Said>();
+  said.forEach((end, at) => {
+    if (end.type !== "TRANSACTION_END" || end.answer !== "EAGAIN") return;
+    const start = said.findLastIndex((one, before) => before < at && one.type === "TRANSACTION_START");
+    const first = said.slice(start, at).filter((one) => one.kind === "request");
+    const again = said
+      .slice(at + 1)
+      .filter((one) => one.kind === "request")
+      .slice(0, first.length);
+    const same = first.every((one, nth) => one.type === again[nth]?.type && one.what === again[nth]?.what);
+    if (same) for (const one of [...first, end]) dropped.add(one);
+  });
+  return said.filter((one) => !dropped.has(one));
+}
 
 /**
  * Without transactions that end in "F": they changed nothing. Only guests have

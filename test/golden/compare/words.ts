@@ -48,6 +48,7 @@ function output(names: Names, local: Map<string, string>, command: Command, text
     if (verb === "list") return renameListRow(names, text);
     if (verb === "vcpu-list") return renameVcpuRow(names, text);
   }
+  if (verb === "block-list" || verb === "network-list") return renameDeviceRow(names, text);
   if (verb === "domid" && /^\d+$/.test(text)) return names.domid(text);
   if (command.line.endsWith("domid-history"))
     return text.replace(/^\d+ (\d+)$/, (_, domid: string) => `TIME ${names.domid(domid)}`);
@@ -119,6 +120,22 @@ function renameVcpuRow(names: Names, text: string): string {
       state.replaceAll(/[rb]/g, "-") +
       aligned(time, "TIME"),
   );
+}
+
+/** `xl block-list`, `xl network-list`: the frontend's event channels and ring references, as the store has them. */
+function renameDeviceRow(names: Names, text: string): string {
+  const domain = /\/backend\/v\w+\/(\d+)\//.exec(text)?.[1];
+  if (domain === undefined) return renameWords(names, text);
+  const owner = names.domid(domain);
+  const ref = (id: string): string => names.nth(`${owner}:ref`, id);
+  const row = text
+    .replace(
+      /^(\d+ +\d+ +\d+ +\d +)(\d+)( +)(\d+)( +)(?=\/)/,
+      (_, head: string, port: string, gap: string, ring: string) =>
+        `${head}${names.nth(`${owner}:port`, port)}${gap}${ref(ring)} `,
+    )
+    .replace(/(\d+)\/(\d+)( +)(?=\/local)/, (_, tx: string, rx: string) => `${ref(tx)}/${ref(rx)} `);
+  return renameWords(names, row);
 }
 
 /** `name` in a column as wide as `cell` was. */

@@ -100,6 +100,7 @@ export const xlErrors: Scenario = (setting) => [
   command("xl create -p /tmp/gy.cfg"),
   command("xl list"),
   ...VERBS.flatMap((verb) => [`xl ${verb}`, `xl ${verb} nosuch`, `xl ${verb} 99`]).map(command),
-  ...REST.map((words) => command(`xl ${words}`.trim())),
+  // The commands after `unpause` took forty seconds, in which the guest came up.
+  ...REST.flatMap((words) => [command(`xl ${words}`.trim()), ...(words === "unpause gx" ? [sleep(40)] : [])]),
   sleep(1),
 ];
