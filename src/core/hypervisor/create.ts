@@ -9,6 +9,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { setBit, testAndClearBit } from "./bitmap.ts";
 import { domainChangedState } from "./changed-domains.ts";
+import { cpupoolTakesDomain } from "./cpupool.ts";
 import {
   domainCell,
   domainInfoCell,
@@ -194,8 +195,10 @@ function construct(host: Host, domid: number, config: DomainConfig): 0 | Failure
     config.grantOpts,
   );
   if (isFailure(granted)) return granted;
-  // cpupool 0 has all processors; no other can be made.
-  return config.cpupoolId === 0 || config.cpupoolId === 0xffffffff ? 0 : fail("ENOENT");
+  const pooled = cpupoolTakesDomain(host, config.cpupoolId);
+  if (isFailure(pooled)) return pooled;
+  host.edit(domainCell, domid).cpupool = config.cpupoolId;
+  return 0;
 }
 
 /** Takes apart what was made of a domain that never came to be: nobody can have seen it. */

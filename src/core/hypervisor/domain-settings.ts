@@ -10,6 +10,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { controlled, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
+import { SCHED_CREDIT2 } from "./cpupool.ts";
 import { domainInfoCell } from "./domain.ts";
 import type { Domain, DomainInfo } from "./domain.ts";
 import { machineOf } from "./machine.ts";
@@ -105,9 +106,15 @@ export function setnodeaffinity(
 export function putSchedulerParams(
   host: Host,
   caller: Caller,
-  { domid, weight, cap }: { domid: number; weight: number; cap: number },
+  {
+    domid,
+    schedId = SCHED_CREDIT2,
+    weight,
+    cap,
+  }: { domid: number; schedId?: number; weight: number; cap: number },
 ): 0 | Failure {
   return change(host, caller, "scheduler_op", domid, { cmd: "putinfo", weight, cap }, (d) => {
+    if (schedId !== SCHED_CREDIT2) return fail("EINVAL");
     if (weight > WEIGHT_MAX || cap > 100 * Math.max(d.nrVcpus, 1)) return fail("EINVAL");
     const { sched } = host.edit(domainInfoCell, domid);
     if (weight !== 0) sched.weight = weight;
@@ -116,14 +123,15 @@ export function putSchedulerParams(
   });
 }
 
-/** A domain's share of the processors. */
+/** A domain's share of the processors; EINVAL where another scheduler's parameters are asked for. */
 export function getSchedulerParams(
   host: Host,
   caller: Caller,
-  { domid }: { domid: number },
+  { domid, schedId = SCHED_CREDIT2 }: { domid: number; schedId?: number },
 ): { weight: number; cap: number } | Failure {
   const info = settings(host, caller, domid);
-  return isFailure(info) ? info : { ...info.sched };
+  if (isFailure(info)) return info;
+  return schedId === SCHED_CREDIT2 ? { ...info.sched } : fail("EINVAL");
 }
 
 /** How a domain's time stamp counter behaves. */

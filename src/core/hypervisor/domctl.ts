@@ -13,6 +13,7 @@ import { controlled, isPrivileged, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { nextChangedDomain } from "./changed-domains.ts";
 import { printk } from "./console-ring.ts";
+import { placeVcpus } from "./cpupool.ts";
 import { CDF_xs_domain, domainCreate } from "./create.ts";
 import type { DomainConfig } from "./create.ts";
 import { domainById, domainCell, domainFrom, domainInfoCell, domainPagesCell, NO_HANDLE } from "./domain.ts";
@@ -101,6 +102,7 @@ export function maxVcpus(
       host.edit(domainCell, domid).nrVcpus = vcpu + 1;
       vcpuCheckShutdown(host, domid, vcpu);
     }
+    placeVcpus(host, must(host, domainCell, domid));
     domainUnpause(host, domid);
     return 0;
   });

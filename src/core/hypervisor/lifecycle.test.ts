@@ -296,7 +296,7 @@ test.each([
   ["emulated devices in a PV domain", { emulationFlags: 1 }, "EOPNOTSUPP"],
   ["too many grant frames", { maxGrantFrames: 65 }, "EINVAL"],
   ["grant table version 0", { grantOpts: 0 }, "EINVAL"],
-  ["an unknown cpupool", { cpupoolId: 1 }, "ENOENT"],
+  ["an unknown cpupool", { cpupoolId: 1 }, "ESRCH"],
 ])("creation fails with %s and leaves nothing behind", (_what, config, errno) => {
   const t = new TestHost();
   const before = cellCounts(t);

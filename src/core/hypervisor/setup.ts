@@ -7,6 +7,7 @@ import { must } from "../engine/cells.ts";
 import { assert, isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { consoleInit, printk } from "./console-ring.ts";
+import { cpupoolInit } from "./cpupool.ts";
 import { domainCreate } from "./create.ts";
 import { domainCell, domainPagesCell, hardwareDomid, NO_HANDLE } from "./domain.ts";
 import { domidReserve, domidRoverCell } from "./domid.ts";
@@ -29,6 +30,7 @@ export function startHypervisor(host: Host, config: Partial<MachineConfig> = {})
   host.add(machineCell, 0, { ...machine, halted: null });
   host.add(heapCell, 0, { freePages: 0, outstandingClaims: 0 });
   host.add(domidRoverCell, 0, { rover: 0 });
+  cpupoolInit(host);
   consoleInit(host);
   const { major, minor, extra } = xenVersion(machine.version);
   printk(host, `Xen version ${major}.${minor}${extra} (xenolith)`);

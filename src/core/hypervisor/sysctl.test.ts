@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { CONRING_SIZE, printk } from "./console-ring.ts";
+import type { Host } from "../engine/host.ts";
+import type { Caller } from "./caller.ts";
+import { cpupoolInfo, schedulerParams } from "./cpupool.ts";
 import * as domctl from "./domctl.ts";
 import * as op from "./sysctl.ts";
 import { TestHost, xl } from "./testing.ts";
@@ -70,7 +73,8 @@ test("a guest may not look around", () => {
     op.cputopoinfo,
     op.getcpuinfo,
     op.schedId,
-    op.schedulerParams,
+    schedulerParams,
+    (host: Host, caller: Caller) => cpupoolInfo(host, caller, { cpupoolId: 0 }),
   ]) {
     expect(t.act<unknown>((host) => ask(host, guest))).toEqual({ errno: "EPERM" });
   }

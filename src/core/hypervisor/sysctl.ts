@@ -9,6 +9,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { isPrivileged, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
+import { SCHED_CREDIT2 } from "./cpupool.ts";
 import { clearConsoleRing, readConsoleRing } from "./console-ring.ts";
 import { handleKeypress } from "./debug-keys.ts";
 import { isXenstoreDomain } from "./domctl.ts";
@@ -106,35 +107,6 @@ export function debugKeys(host: Host, caller: Caller, { keys }: { keys: string }
   return traced(host, caller, "sysctl debug_keys", -1, { keys }, 0);
 }
 
-/** A pool of processors; there is one. */
-export interface CpupoolInfo {
-  cpupoolId: number;
-  schedId: number;
-  nDom: number;
-  cpus: number[];
-}
-
-/** XEN_SCHEDULER_CREDIT2. */
-export const SCHED_CREDIT2 = 6;
-
-/** The first pool from `cpupoolId` on; ENOENT after the last. */
-export function cpupoolInfo(
-  host: Host,
-  caller: Caller,
-  { cpupoolId }: { cpupoolId: number },
-): CpupoolInfo | Failure {
-  if (!isPrivileged(host, caller)) return fail("EPERM");
-  if (cpupoolId > 0) return fail("ENOENT");
-  let nDom = 0;
-  for (const _ of forEachDomain(host)) nDom++;
-  return {
-    cpupoolId: 0,
-    schedId: SCHED_CREDIT2,
-    nDom,
-    cpus: Array.from({ length: machineOf(host).nrCpus }, (_, cpu) => cpu),
-  };
-}
-
 /** Memory nodes: bytes in all and free, and their distances; there is one node. */
 export function numainfo(
   host: Host,
@@ -171,9 +143,4 @@ export function getcpuinfo(host: Host, caller: Caller): { idletime: number }[] |
 /** The scheduler's number (XEN_SYSCTL_sched_id). */
 export function schedId(host: Host, caller: Caller): number | Failure {
   return isPrivileged(host, caller) ? SCHED_CREDIT2 : fail("EPERM");
-}
-
-/** Credit2's rate limit in microseconds (XEN_SYSCTL_scheduler_op). */
-export function schedulerParams(host: Host, caller: Caller): { ratelimitUs: number } | Failure {
-  return isPrivileged(host, caller) ? { ratelimitUs: 1000 } : fail("EPERM");
 }

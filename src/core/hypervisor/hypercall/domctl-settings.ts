@@ -9,7 +9,6 @@ import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import * as op from "../domain-settings.ts";
 import { machineOf } from "../machine.ts";
-import { SCHED_CREDIT2 } from "../sysctl.ts";
 import { readBitmap, writeBitmap } from "./bitmap-argument.ts";
 import type { DomctlCall, DomctlCommand } from "./domctl-call.ts";
 import { operation, prepare, query, unknownCall } from "./operation.ts";
@@ -69,14 +68,14 @@ function setAffinity(call: DomctlCall): Prepared | Failure {
 
 function scheduler({ view, domid, copyBack }: DomctlCall): Prepared | Failure {
   const s = abi.xen_domctl_scheduler_op;
-  if (s.sched_id.get(view, U) !== SCHED_CREDIT2) return fail("EINVAL");
+  const asked = { domid, schedId: s.sched_id.get(view, U) };
   const [weight, cap] = [s["u.credit2.weight"], s["u.credit2.cap"]];
   const command = s.cmd.get(view, U);
   if (command === X.XEN_DOMCTL_SCHEDOP_putinfo) {
-    return prepare(putScheduler, { domid, weight: weight.get(view, U), cap: cap.get(view, U) });
+    return prepare(putScheduler, { ...asked, weight: weight.get(view, U), cap: cap.get(view, U) });
   }
   if (command !== X.XEN_DOMCTL_SCHEDOP_getinfo) return fail("EINVAL");
-  return prepare(getScheduler, { domid }, (found) => {
+  return prepare(getScheduler, asked, (found) => {
     weight.set(view, found.weight, U);
     cap.set(view, found.cap, U);
     return copyBack();

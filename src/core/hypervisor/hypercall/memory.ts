@@ -14,6 +14,7 @@ import { domainById, domainPagesCell, pagingModeTranslate } from "../domain.ts";
 import { DOMID_SELF } from "../domid.ts";
 import { machineOf } from "../machine.ts";
 import * as op from "../memory-op.ts";
+import * as pod from "../pod-target.ts";
 import { readU64s, writeU64s } from "./caller-memory.ts";
 import { operation, prepare, query, unknownCall } from "./operation.ts";
 import type { Arrived, Family, Prepared } from "./operation.ts";
@@ -39,10 +40,8 @@ const reservation = query(
     return isFailure(d) ? d : must(host, domainPagesCell, d.domid)[which];
   },
 );
-const podTarget = query("memory_op get_pod_target", (host, caller, { domid }: { domid: number }) => {
-  const d = targeted(host, caller, domid);
-  return isFailure(d) ? d : { totPages: must(host, domainPagesCell, d.domid).totPages };
-});
+const getPodTarget = query("memory_op get_pod_target", pod.getPodTarget);
+const setPodTarget = operation("memory_op set_pod_target", pod.setPodTarget);
 
 /** A structure from the caller. */
 function argument({ memory, args }: Arrived, sizeof: number): DataView | Failure {
@@ -117,16 +116,22 @@ function add(call: Arrived): Prepared | Failure {
   return prepare(addToPhysmap, asked);
 }
 
-function pod(call: Arrived): Prepared | Failure {
-  const s = abi.xen_pod_target;
-  const view = argument(call, s.sizeof);
-  if (isFailure(view)) return view;
-  return prepare(podTarget, { domid: s.domid.get(view) }, ({ totPages }) => {
-    s.tot_pages.set(view, totPages);
-    s.pod_cache_pages.set(view, 0);
-    s.pod_entries.set(view, 0);
-    return call.memory.write(call.args[1] ?? 0, new Uint8Array(view.buffer));
-  });
+function podTarget(set: boolean): Family {
+  return (call) => {
+    const s = abi.xen_pod_target;
+    const view = argument(call, s.sizeof);
+    if (isFailure(view)) return view;
+    const domid = s.domid.get(view);
+    const reply = ({ totPages }: { totPages: number }): 0 | Failure => {
+      s.tot_pages.set(view, totPages);
+      s.pod_cache_pages.set(view, 0);
+      s.pod_entries.set(view, 0);
+      return call.memory.write(call.args[1] ?? 0, new Uint8Array(view.buffer));
+    };
+    return set
+      ? prepare(setPodTarget, { domid, targetPages: s.target_pages.get(view) }, reply)
+      : prepare(getPodTarget, { domid }, reply);
+  };
 }
 
 function reserved(which: "totPages" | "maxPages"): Family {
@@ -165,7 +170,8 @@ const commands: { readonly [command: number]: Family } = {
     if (isFailure(view)) return view;
     return prepare(claimPages, { domid: s.domid.get(view), nr: s.nr_extents.get(view) });
   },
-  [X.XENMEM_get_pod_target]: pod,
+  [X.XENMEM_set_pod_target]: podTarget(true),
+  [X.XENMEM_get_pod_target]: podTarget(false),
   // No domain shares pages with another here.
   [X.XENMEM_get_sharing_freed_pages]: () => 0,
   [X.XENMEM_get_sharing_shared_pages]: () => 0,

@@ -9,12 +9,11 @@ import { bytesOf, viewOf } from "../../../abi/struct.ts";
 import type { NumberField } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
-import { isPrivileged } from "../caller.ts";
 import type { DomainInfoReply } from "../dominfo.ts";
 import { versionOf } from "../machine.ts";
 import * as op from "../sysctl.ts";
-import { writeBitmap } from "./bitmap-argument.ts";
 import { latin1, readBytes, writeU32s } from "./caller-memory.ts";
+import { cpupoolOp, schedulerOp } from "./cpupool.ts";
 import { featuresetCommand, systemPolicyCommand } from "./cpu-policy.ts";
 import { putDomainInfo } from "./dominfo.ts";
 import { operation, prepare, query, unknownCall } from "./operation.ts";
@@ -25,8 +24,6 @@ const U = abi.xen_sysctl.u.offset;
 /** Characters of one readconsole, domains of one list: what a caller could have room for. */
 const CONSOLE_BYTES_MAX = 16 << 20;
 const DOMAINS_MAX = 0x7ff0;
-/** XEN_SYSCTL_CPUPOOL_OP_INFO's and the others' EINVAL-free range */
-const CPUPOOL_ANY = 0xffffffff;
 
 /** The structure from the caller, and how it goes back. */
 export interface SysctlCall extends Arrived {
@@ -40,14 +37,10 @@ const getdomaininfolist = query("sysctl getdomaininfolist", op.getdomaininfolist
 const physinfo = query("sysctl physinfo", (host, caller, _args: null) => op.physinfo(host, caller));
 const readconsole = operation("sysctl readconsole", op.readconsole);
 const debugKeys = operation("sysctl debug_keys", op.debugKeys);
-const cpupoolInfo = query("sysctl cpupool_op info", op.cpupoolInfo);
 const numainfo = query("sysctl numainfo", (host, caller, _args: null) => op.numainfo(host, caller));
 const cputopoinfo = query("sysctl cputopoinfo", (host, caller, _args: null) => op.cputopoinfo(host, caller));
 const getcpuinfo = query("sysctl getcpuinfo", (host, caller, _args: null) => op.getcpuinfo(host, caller));
 const schedId = query("sysctl sched_id", (host, caller, _args: null) => op.schedId(host, caller));
-const schedulerParams = query("sysctl scheduler_op", (host, caller, _args: null) =>
-  op.schedulerParams(host, caller),
-);
 
 function domainList(call: SysctlCall): Prepared {
   const s = abi.xen_sysctl_getdomaininfolist;
@@ -117,27 +110,6 @@ function keys({ view, memory }: SysctlCall): Prepared | Failure {
   return isFailure(pressed) ? pressed : prepare(debugKeys, { keys: latin1(pressed) });
 }
 
-function cpupool(call: SysctlCall): Prepared | Failure {
-  const s = abi.xen_sysctl_cpupool_op;
-  const { view, memory, copyBack, host, caller } = call;
-  const command = s.op.get(view, U);
-  if (command === X.XEN_SYSCTL_CPUPOOL_OP_FREEINFO) {
-    const written = writeBitmap(memory, view, U + s.cpumap.offset, []);
-    return isFailure(written) ? written : prepare(schedId, null, copyBack);
-  }
-  if (command !== X.XEN_SYSCTL_CPUPOOL_OP_INFO) {
-    return isPrivileged(host, caller) ? unknownCall(`sysctl cpupool_op ${command}`) : fail("EPERM");
-  }
-  const asked = s.cpupool_id.get(view, U);
-  return prepare(cpupoolInfo, { cpupoolId: asked === CPUPOOL_ANY ? 0 : asked }, (pool) => {
-    s.cpupool_id.set(view, pool.cpupoolId, U);
-    s.sched_id.set(view, pool.schedId, U);
-    s.n_dom.set(view, pool.nDom, U);
-    const written = writeBitmap(memory, view, U + s.cpumap.offset, pool.cpus);
-    return isFailure(written) ? written : copyBack();
-  });
-}
-
 /** A null handle asks how many there are (numainfo, cputopoinfo). */
 function numa({ view, memory, copyBack }: SysctlCall): Prepared {
   const s = abi.xen_sysctl_numainfo;
@@ -193,15 +165,6 @@ function cpuInfo({ view, memory, copyBack }: SysctlCall): Prepared {
   });
 }
 
-function scheduler({ view, copyBack }: SysctlCall): Prepared | Failure {
-  const s = abi.xen_sysctl_scheduler_op;
-  if (s.cmd.get(view, U) !== X.XEN_SYSCTL_SCHEDOP_getinfo) return unknownCall("sysctl scheduler_op putinfo");
-  return prepare(schedulerParams, null, ({ ratelimitUs }) => {
-    s["u.sched_credit2.ratelimit_us"].set(view, ratelimitUs, U);
-    return copyBack();
-  });
-}
-
 const commands: { readonly [command: number]: Decoder } = {
   [X.XEN_SYSCTL_readconsole]: consoleRing,
   [X.XEN_SYSCTL_physinfo]: physicalInfo,
@@ -220,8 +183,8 @@ const commands: { readonly [command: number]: Decoder } = {
     }),
   [X.XEN_SYSCTL_cputopoinfo]: cpuTopology,
   [X.XEN_SYSCTL_numainfo]: numa,
-  [X.XEN_SYSCTL_cpupool_op]: cpupool,
-  [X.XEN_SYSCTL_scheduler_op]: scheduler,
+  [X.XEN_SYSCTL_cpupool_op]: cpupoolOp,
+  [X.XEN_SYSCTL_scheduler_op]: schedulerOp,
   [X.XEN_SYSCTL_get_cpu_levelling_caps]: ({ view, copyBack }) => {
     abi.xen_sysctl_cpu_levelling_caps.caps.set(view, 0, U);
     return copyBack();
