@@ -7,8 +7,8 @@ import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import { cpupoolInfo, physinfo } from "../hypervisor/sysctl.ts";
-import type { CpupoolInfo } from "../hypervisor/sysctl.ts";
+import { cpupoolFreeinfo, cpupoolInfo } from "../hypervisor/cpupool.ts";
+import type { CpupoolInfo } from "../hypervisor/cpupool.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { ERROR_FAIL, ERROR_INVAL } from "./rc.ts";
 import { xsRead } from "./xs.ts";
@@ -102,14 +102,6 @@ export const cpupoolOf = routine(
 
 /** The CPUs that are in no pool (libxl_get_freecpus). */
 export function freeCpus(host: Host, process: string): number[] | Failure {
-  const caller = dom0(process);
-  const machine = physinfo(host, caller);
-  if (isFailure(machine)) return fail(ERROR_FAIL);
-  const free = new Set(Array.from({ length: machine.maxCpuId + 1 }, (_, cpu) => cpu));
-  for (let cpupoolId = 0; ; cpupoolId++) {
-    const pool = cpupoolInfo(host, caller, { cpupoolId });
-    if (isFailure(pool)) return [...free];
-    for (const cpu of pool.cpus) free.delete(cpu);
-    cpupoolId = pool.cpupoolId;
-  }
+  const free = cpupoolFreeinfo(host, dom0(process));
+  return isFailure(free) ? fail(ERROR_FAIL) : free;
 }

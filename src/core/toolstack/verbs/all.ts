@@ -2,8 +2,10 @@
 //
 // Every verb that is modelled.
 
+import "./console.ts";
 import "./create.ts";
 import "./disks.ts";
+import "./dump-core.ts";
 import "./info.ts";
 import "./list.ts";
 import "./memory.ts";
