@@ -56,6 +56,7 @@ function announce({ where, hints, json }: ForegroundOptions): void {
  */
 export async function runInForeground(options: ForegroundOptions): Promise<number> {
   const { where, config, trace, json } = options;
+  const isScreen = process.stdout.isTTY;
   let end: (problem: Problem | null) => void = () => {};
   const ended = new Promise<Problem | null>((resolve) => void (end = resolve));
   let onlooker: Onlooker | null = null;
@@ -65,8 +66,12 @@ export async function runInForeground(options: ForegroundOptions): Promise<numbe
   };
   void untilSignal().then(() => end(null));
   const host = await LiveHost.start({ where, config, trace, code: version(), warn, crashed: end });
+  const watch = (): Onlooker =>
+    watchHost({ host, version: version(), hints: options.hints.map(callable), quit: () => end(null) });
   try {
-    await options.prepare?.(host);
+    // A screen shows what is prepared; lines begin with where the host is.
+    if (isScreen && !json) onlooker = watch();
+    await Promise.race([options.prepare?.(host), ended]);
     const down = async (): Promise<void> => {
       end(null);
       await host.stop();
@@ -74,16 +79,13 @@ export async function runInForeground(options: ForegroundOptions): Promise<numbe
     await host.serve(verbsOf(host, down));
     announce(options);
     host.recorder.listenTo("machine", () => setImmediate(() => end(null)));
-    if (!json) {
-      const hints = options.hints.map(callable);
-      onlooker = watchHost({ host, version: version(), hints, quit: () => end(null) });
-    }
+    if (!json) onlooker ??= watch();
     const problem = await ended;
     if (problem !== null) throw problem;
     return 0;
   } finally {
     onlooker?.close();
     await host.stop();
-    if (process.stdout.isTTY && !json) process.stdout.write(`The host in ${where.dir} has stopped.\n`);
+    if (isScreen && !json) process.stdout.write(`The host in ${where.dir} has stopped.\n`);
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { execFileSync, spawn } from "node:child_process";
 import fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -44,6 +45,20 @@ test("a saved domain goes along whole", () => {
   put("in.save", saved);
   const [file] = pack(["restore", "in.save"], cwd).files;
   expect(file?.kind === "regular" && Buffer.from(file.base64, "base64").equals(saved)).toBe(true);
+});
+
+test("a configuration may come from a pipe, which gives it only once", () => {
+  const pipe = path.join(cwd, "pipe");
+  execFileSync("mkfifo", [pipe]);
+  spawn("sh", ["-c", "echo \"kernel = 'k'\" > pipe"], { cwd });
+  expect(pack(["create", "pipe"], cwd).files).toMatchObject([
+    { name: "pipe", kind: "regular", size: 13 },
+    { name: "k", kind: "missing" },
+  ]);
+});
+
+test("a device without an end does not keep anybody waiting", () => {
+  expect(pack(["restore", "/dev/zero"], cwd).files).toMatchObject([{ name: "/dev/zero", kind: "regular" }]);
 });
 
 test("names that are no ASCII find their files", () => {

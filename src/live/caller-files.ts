@@ -33,11 +33,18 @@ function missing(error: unknown): boolean {
   return ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
 }
 
+/** Of a pipe or a terminal no more than this is read: a configuration is shorter, and some devices never end. */
+const STREAM_BYTES = 16 << 20;
+
+/** At most that many bytes from the beginning. */
 function beginning(file: string, count: number): Buffer {
   const fd = fs.openSync(file, "r");
   try {
     const bytes = Buffer.alloc(count);
-    return bytes.subarray(0, fs.readSync(fd, bytes, 0, count, 0));
+    let got = 0;
+    for (let more = 1; more > 0 && got < count; got += more)
+      more = fs.readSync(fd, bytes, got, count - got, null);
+    return bytes.subarray(0, got);
   } finally {
     fs.closeSync(fd);
   }
@@ -51,24 +58,58 @@ function blockDevice(name: string, rdev: number): CallerFile {
   return { name, kind: "block", number: `${major.toString(16)}:${minor.toString(16)}`, size: sectors * 512 };
 }
 
-function callerFile(name: string, cwd: string): CallerFile {
-  const file = located(name, cwd);
-  try {
-    const stat = fs.statSync(file);
-    if (stat.isDirectory()) return { name, kind: "directory" };
-    if (stat.isBlockDevice()) return blockDevice(name, stat.rdev);
-    const whole = isWhole(file);
-    const bytes = beginning(file, whole ? stat.size : Math.min(stat.size, BEGINNING_BYTES));
-    return { name, kind: "regular", base64: bytes.toString("base64"), size: stat.size };
-  } catch (error) {
-    if (missing(error)) return { name, kind: "missing" };
-    throw new Problem(`cannot read ${name}: ${systemWords(error)}`, null);
-  }
-}
-
 /** A saved domain is needed whole; it begins with xl's own words. */
 function isWhole(file: string): boolean {
   return beginning(file, 16).toString("latin1").startsWith("Xen saved domain");
+}
+
+/** Files where a command was typed. Each is read once: a pipe gives what it has only once. */
+class CallersFolder {
+  readonly #cwd: string;
+  readonly #streams = new Map<string, Buffer>();
+
+  constructor(cwd: string) {
+    this.#cwd = cwd;
+  }
+
+  /** The whole file; null where it cannot be read. */
+  read(name: string): Uint8Array | null {
+    const file = located(name, this.#cwd);
+    try {
+      const stat = fs.statSync(file);
+      return stat.isFile() ? fs.readFileSync(file) : stat.isDirectory() ? null : this.#stream(file);
+    } catch {
+      return null;
+    }
+  }
+
+  /** The file as a host is given it. Throws Problem where it is there and cannot be read. */
+  pack(name: string): CallerFile {
+    const file = located(name, this.#cwd);
+    try {
+      const stat = fs.statSync(file);
+      if (stat.isDirectory()) return { name, kind: "directory" };
+      if (stat.isBlockDevice()) return blockDevice(name, stat.rdev);
+      if (!stat.isFile()) return regular(name, this.#stream(file));
+      const count = isWhole(file) ? stat.size : Math.min(stat.size, BEGINNING_BYTES);
+      return regular(name, beginning(file, count), stat.size);
+    } catch (error) {
+      if (missing(error)) return { name, kind: "missing" };
+      throw new Problem(`cannot read ${name}: ${systemWords(error)}`, null);
+    }
+  }
+
+  #stream(file: string): Buffer {
+    const known = this.#streams.get(file);
+    if (known !== undefined) return known;
+    const bytes = Buffer.from(beginning(file, STREAM_BYTES));
+    this.#streams.set(file, bytes);
+    return bytes;
+  }
+}
+
+function regular(name: string, bytes: Buffer, size = bytes.length): CallerFile {
+  return { name, kind: "regular", base64: bytes.toString("base64"), size };
 }
 
 /** Whether a file can be written is asked before a domain is saved into it: afterwards the domain is gone. */
@@ -88,15 +129,10 @@ function checkWritable(name: string, cwd: string): void {
  * where a file is there and cannot be read, or could not be written.
  */
 export function pack(argv: readonly string[], cwd: string): Luggage {
-  const { reads, writes } = namedFiles(argv, (name) => {
-    try {
-      return fs.readFileSync(located(name, cwd));
-    } catch {
-      return null;
-    }
-  });
+  const callers = new CallersFolder(cwd);
+  const { reads, writes } = namedFiles(argv, (name) => callers.read(name));
   for (const name of writes) checkWritable(name, cwd);
-  return { files: reads.map((name) => callerFile(name, cwd)), writes };
+  return { files: reads.map((name) => callers.pack(name)), writes };
 }
 
 /** A file that a command has written, on its way back. `size` may be more than the bytes: the rest is a hole. */

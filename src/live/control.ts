@@ -50,12 +50,30 @@ function eachLine(socket: net.Socket, line: (text: string) => void): void {
   });
 }
 
+/** Where commands are heard. */
+export interface ControlServer {
+  /** Hears no more; conversations under way have a moment to end. */
+  close(): void;
+}
+
+/** Last words, the answer to `down` among them, take no longer to leave. */
+const LAST_WORDS_MS = 200;
+
 /** Listens for commands of this user. Resolves when it listens; rejects with Problem. */
-export function serveControl(path: string, handler: Handler): Promise<net.Server> {
-  return listen(
-    net.createServer((socket) => converse(socket, handler)),
-    path,
-  );
+export async function serveControl(path: string, handler: Handler): Promise<ControlServer> {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer((socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    converse(socket, handler);
+  });
+  await listen(server, path);
+  return {
+    close: () => {
+      server.close();
+      for (const socket of sockets) setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
+    },
+  };
 }
 
 /** Listens at a path, for this user only. Rejects with Problem. */

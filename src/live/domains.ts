@@ -41,12 +41,23 @@ export function domainRows(cells: Cells, now: number): DomainRow[] {
   return rows.toSorted((a, b) => a.domid - b.domid);
 }
 
-/** The rows as `xl list` prints them, its header first. */
-export function domainTable(rows: readonly DomainRow[]): string[] {
+/** Columns of xl's table behind the name's, which is 40 wide. */
+const OTHER_COLUMNS = "   ID   Mem VCPUs      State   Time(s)".length;
+const NAME_COLUMNS = 40;
+
+/**
+ * The rows as `xl list` prints them, its header first.
+ *
+ * @param columns how wide the table may be: names make room where it is less than xl's
+ */
+export function domainTable(rows: readonly DomainRow[], columns = Infinity): string[] {
+  const room = Math.max(4, Math.min(NAME_COLUMNS, columns - OTHER_COLUMNS - 1));
   return [
-    "Name                                        ID   Mem VCPUs\tState\tTime(s)",
+    `${"Name".padEnd(room)}    ID   Mem VCPUs${room === NAME_COLUMNS ? "\tState\t" : "      State   "}Time(s)`,
     ...rows.map(({ domid, name, memoryMiB, vcpus, state, cpuSeconds }) => {
-      const left = `${(name ?? "(null)").padEnd(40)} ${String(domid).padStart(5)} ${String(memoryMiB).padStart(5)}`;
+      const shown = name ?? "(null)";
+      const fits = shown.length <= room || room === NAME_COLUMNS ? shown : `${shown.slice(0, room - 1)}…`;
+      const left = `${fits.padEnd(room)} ${String(domid).padStart(5)} ${String(memoryMiB).padStart(5)}`;
       return `${left} ${String(vcpus).padStart(5)}     ${state}  ${cpuSeconds.toFixed(1).padStart(8)}`;
     }),
   ];

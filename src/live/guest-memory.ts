@@ -103,9 +103,9 @@ export class FileMemory implements Memory {
   /** Makes the folder, or empties it: contents do not outlive their host. */
   constructor(folder: string) {
     this.folder = folder;
+    removeAbandoned(folder);
     fs.rmSync(folder, { recursive: true, force: true });
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
-    removeAbandoned(folder);
     fs.writeFileSync(ownerFile(folder), `${process.pid}\n`, { mode: 0o600 });
   }
 

@@ -15,7 +15,7 @@ import type { TraceHeader } from "../export/trace-file.ts";
 import { startBridge } from "./bridge/bridge.ts";
 import type { Bridge } from "./bridge/bridge.ts";
 import { listen, serveControl } from "./control.ts";
-import type { Handler } from "./control.ts";
+import type { ControlServer, Handler } from "./control.ts";
 import { releaseDirectory, takeDirectory } from "./directory.ts";
 import type { Directory } from "./directory.ts";
 import { Driver } from "./driver.ts";
@@ -51,8 +51,11 @@ export class LiveHost {
   readonly #memory: FileMemory;
   readonly #sockets: Sockets;
   #bridge: Bridge | null = null;
+  #control: ControlServer | null = null;
   readonly #servers: net.Server[] = [];
   #stopping: Promise<void> | null = null;
+  /** Told of a crash before the host is up. */
+  #crashed: (problem: Problem) => void = () => {};
 
   private constructor(options: LiveOptions) {
     this.where = options.where;
@@ -61,7 +64,11 @@ export class LiveHost {
     this.#memory = new FileMemory(memoryFolder(this.where.dir));
     this.world = new World({ memory: this.#memory });
     this.recorder.attach(this.world);
-    this.driver = new Driver(this.world, (error) => options.crashed(this.#crash(error)));
+    this.driver = new Driver(this.world, (error) => {
+      const problem = this.#crash(error);
+      this.#crashed(problem);
+      options.crashed(problem);
+    });
     this.world.boot((host) => bootHost(host, this.config));
     this.#sockets = new Sockets(this.driver);
     this.driver.afterTurn(() => this.recorder.flush());
@@ -86,7 +93,7 @@ export class LiveHost {
 
   /** Lets commands in. */
   async serve(handler: Handler): Promise<void> {
-    this.#servers.push(await serveControl(this.where.control, handler));
+    this.#control = await serveControl(this.where.control, handler);
   }
 
   /** Ends everything and gives the directory back. */
@@ -98,8 +105,8 @@ export class LiveHost {
   async #stop(): Promise<void> {
     this.driver.stop();
     this.#sockets.close();
-    // A control connection may still have an answer under way: servers close by themselves when those end.
     for (const server of this.#servers) server.close();
+    this.#control?.close();
     await this.#bridge?.close();
     this.#memory.close();
     this.recorder.close();
@@ -108,7 +115,11 @@ export class LiveHost {
 
   #comeUp(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const late = setTimeout(() => reject(new Problem("dom0 does not come up", null)), UP_MS);
+      const late = setTimeout(() => this.#crashed(new Problem("dom0 does not come up", null)), UP_MS);
+      this.#crashed = (problem) => {
+        clearTimeout(late);
+        reject(problem);
+      };
       let isUp = false;
       this.driver.afterTurn(() => {
         if (isUp || !hostIsUp(this.world)) return;

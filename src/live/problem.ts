@@ -26,6 +26,8 @@ const SYSTEM_WORDS: { readonly [code: string]: string } = {
   EADDRINUSE: "the address is in use",
   ECONNREFUSED: "nobody listens there",
   EEXIST: "it exists already",
+  EDQUOT: "the disk quota is used up",
+  EFBIG: "it is larger than a file may be",
   EISDIR: "it is a directory",
   ENOENT: "there is no such file or directory",
   ENOSPC: "no space left on the device",

@@ -33,7 +33,8 @@ export function threadTable(rows: readonly ThreadRow[]): string[] {
     `${"Thread".padEnd(width)}  State   Stands at`,
     ...rows.map(({ name, state, stack }) => {
       const [top] = stack;
-      return `${name.padEnd(width)}  ${state.padEnd(6)}  ${top === undefined ? "" : `${top.routine}: ${top.at}`}`.trimEnd();
+      const where = top === undefined ? "" : `${top.routine}: ${top.at}`;
+      return `${name.padEnd(width)}  ${state.padEnd(6)}  ${where}`.trimEnd();
     }),
   ];
 }

@@ -44,6 +44,12 @@ test("a low terminal shows domains rather than hints, and says what it left out"
   expect(lines).not.toContain("Try in another terminal:");
 });
 
+test("a narrow terminal cuts names before it cuts states", () => {
+  const lines = viewLines({ ...model, domains: [row(7, "a-domain-with-a-long-name")] }, 60, 24, false);
+  expect(lines[3]).toMatch(/^Name +ID +Mem VCPUs +State +Time\(s\)$/);
+  expect(lines[4]).toMatch(/^a-domain-with-a-long… +7 +128 +1 +-b---- +0.3$/);
+});
+
 test("an alert is seen whatever the size", () => {
   for (const rows of [8, 24, 60]) {
     expect(viewLines({ ...model, alert: "the disk is full" }, 80, rows, false)).toContain("the disk is full");

@@ -80,8 +80,8 @@ function sockets({ socket, trace }: ViewModel): Line[] {
 }
 
 /** Rows of the table that fit, the newest domains last; a line says how many were left out. */
-function table(domains: readonly DomainRow[], room: number): Line[] {
-  const [header = "", ...rows] = domainTable(domains);
+function table(domains: readonly DomainRow[], room: number, columns: number): Line[] {
+  const [header = "", ...rows] = domainTable(domains, columns);
   const shown = rows.length <= room ? rows : rows.slice(0, Math.max(0, room - 1));
   const more = rows.length - shown.length;
   return [
@@ -108,7 +108,7 @@ export function viewLines(model: ViewModel, columns: number, rows: number, style
   ];
   const bottom = top.length + tips.length + foot.length + 8 <= rows ? [...tips, blank, ...foot] : foot;
   const room = rows - top.length - bottom.length;
-  const domains = table(model.domains, Math.max(1, Math.min(model.domains.length, room - 4)));
+  const domains = table(model.domains, Math.max(1, Math.min(model.domains.length, room - 4)), columns);
   const left = room - domains.length - 2;
   const events = left <= 0 ? [] : model.events.slice(-left);
   const middle: Line[] =

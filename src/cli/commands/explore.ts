@@ -56,10 +56,10 @@ function extent(result: SearchResult, bounds: Bounds): string {
 }
 
 function text(scenario: Scenario, result: SearchResult, bounds: Bounds, steps: readonly ToldStep[]): string {
-  const { states, transitions, depth, ends, timers, unreached, violation } = result;
+  const { states, transitions, depth, ends, timers, reduction, prompt, unreached, violation } = result;
   const lines = [
     `${scenario.name}: ${count(states)} states, ${count(transitions)} transitions, depth ${depth}, ${count(ends)} ends`,
-    `${extent(result, bounds)} (timers ${timers})`,
+    `${extent(result, bounds)} (timers ${timers}, reduction ${reduction}${prompt.length === 0 ? "" : `, prompt ${prompt.join(" ")}`})`,
   ];
   if (violation !== null) {
     lines.push("", `violated: ${violation.property}`, `  ${violation.found}`, "", "A shortest way to it:");
@@ -84,7 +84,12 @@ async function run(invocation: Invocation): Promise<number> {
   const world = prepareWorld(scenario, 0, { undo: true, hash: true });
   startScript(world, scenario);
   const progress = progressLine();
-  const result = search(world, scenario, bounds, ({ states, depth, frontier }) =>
+  const reduction =
+    (invocation.values["reduction"] ?? "servers first") === "off"
+      ? ("off" as const)
+      : ("servers first" as const);
+  const prompt = scenario.prompt ?? [];
+  const result = search(world, scenario, { ...bounds, reduction, prompt }, ({ states, depth, frontier }) =>
     progress.show(`depth ${depth}, ${count(states)} states, ${count(frontier)} to go on from`),
   );
   progress.clear();
@@ -100,9 +105,9 @@ export const command: Command = {
   summary: "try every order of a scenario's steps",
   operands: "SCENARIO",
   details:
-    "Visits every state that some order of steps reaches, each once. Says *exhaustive within these bounds* or *cut*.\n" +
-    "Exit code 1 where a property does not hold, with a shortest way to it, or where an exhaustive search never saw\n" +
-    "what the scenario says it is about.",
+    "Visits every state that some order of steps reaches, each once, and says whether the search was exhaustive or\n" +
+    "cut by a bound. Exit code 1 where a property does not hold, with a shortest way to it, or where an exhaustive\n" +
+    "search never saw what the scenario says it is about.",
   examples: [
     "xenolith explore destroy-while-connecting",
     "xenolith explore destroy-while-connecting --timers eager --states 100000",
@@ -111,6 +116,12 @@ export const command: Command = {
   options: [
     { name: "depth", value: "N", help: "at most N steps from the beginning (default: no bound)" },
     { name: "states", value: "N", help: `at most N states (default: ${STATES_MAX})` },
+    {
+      name: "reduction",
+      value: "HOW",
+      among: ["on", "off"],
+      help: "off: servers' steps and steps nobody sees in every order too (default: on)",
+    },
     {
       name: "timers",
       value: "WHEN",

@@ -102,8 +102,8 @@ export const command: Command = {
   summary: "run a scenario once, as a seed decides",
   operands: "SCENARIO",
   details:
-    "SCENARIO is the path of a TypeScript module, or the name of one in examples/. The same seed gives the same run.\n" +
-    "Exit code 1 where a property does not hold, the script fails, or the trace could not be written.",
+    "SCENARIO is the path of a TypeScript module, or the name of one in examples/. The same seed gives the same\n" +
+    "run. Exit code 1 where a property does not hold, the script fails, or the trace could not be written.",
   examples: [
     "xenolith sim destroy-while-connecting --seed 7 --trace run.trace.jsonl",
     "xenolith sim ./my-scenario.ts --scheduler fifo",
