@@ -50,8 +50,8 @@ export function takesType(cells: Cells, mapper: number, owner: number, readonly:
 
 /**
  * Puts a frame of `owner` into the mapper's page tables and takes the
- * reference. EINVAL where the frame is not the owner's, or may not be written
- * because it is a page table.
+ * reference. EBUSY where the frame is not the owner's, or may not be written
+ * because it is a page table (get_page_from_l1e).
  */
 export function mapFrame(
   host: Host,
@@ -70,7 +70,7 @@ export function mapFrame(
   const got = takesType(host, mapper, owner, readonly)
     ? getPageAndType(host, mfn, owner, "writable", holder)
     : getPage(host, mfn, owner, holder);
-  if (!got) return fail("EINVAL");
+  if (!got) return fail("EBUSY");
   noteMapping(host, mapper, { process, kind, readonly }, mfn);
   return 0;
 }

@@ -141,8 +141,8 @@ test("a process maps only what it may, and unmaps only what it maps", () => {
       errno: "EPERM",
     });
     expect(op.mapForeign(host, xl, { domid: 99, gfn: mfn })).toEqual({ errno: "ESRCH" });
-    expect(op.mapForeign(host, xl, { domid, gfn: mfn + 1000 })).toEqual({ errno: "ENOENT" });
-    expect(op.mapForeign(host, xl, { domid: other, gfn: mfn })).toEqual({ errno: "EINVAL" });
+    expect(op.mapForeign(host, xl, { domid, gfn: mfn + 1000 })).toEqual({ errno: "EBUSY" });
+    expect(op.mapForeign(host, xl, { domid: other, gfn: mfn })).toEqual({ errno: "EBUSY" });
     op.mapForeign(host, xl, { domid, gfn: mfn, readonly: true });
     expect(op.unmapForeign(host, xl, { mfn })).toEqual({ errno: "EINVAL" });
     expect(op.unmapForeign(host, { domid: 0, process: "qemu" }, { mfn, readonly: true })).toEqual({

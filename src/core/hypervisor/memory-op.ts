@@ -190,7 +190,8 @@ export function mfnToGfn(cells: Cells, mfn: number): number {
  * toolstack or a device model, and a stub domain for its target. The page stays
  * until `unmapForeign`, whatever becomes of its domain.
  *
- * @returns the machine frame; ESRCH, EPERM, ENOENT where the guest frame is empty, EINVAL where it cannot be had
+ * @returns the machine frame; ESRCH, EPERM, EINVAL where a translated guest frame is empty, EBUSY where the frame
+ *   cannot be had (get_page_from_l1e)
  */
 export function mapForeign(
   host: Host,
@@ -203,7 +204,7 @@ export function mapForeign(
   const page = mfn === NO_FRAME ? undefined : pageOf(host, mfn);
   const mapped =
     page === undefined
-      ? fail("ENOENT")
+      ? fail(pagingModeTranslate(d) ? "EINVAL" : "EBUSY")
       : mapFrame(host, caller.domid, caller.process, "foreign map", d.domid, mfn, readonly);
   return traced(
     host,
