@@ -10,8 +10,8 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { getvcpucontext } from "../hypervisor/domctl-vcpu.ts";
-import { DOMINF_hvm_guest } from "../hypervisor/dominfo.ts";
 import { mapForeign, unmapForeign } from "../hypervisor/memory-op.ts";
+import { domainVcpu } from "../hypervisor/vcpu.ts";
 import { domainInfo } from "./dominfo.ts";
 import { canWrite } from "./host-files.ts";
 import { dom0 } from "./libxl-ctx.ts";
@@ -32,6 +32,15 @@ function grabContexts(host: Host, process: string, domid: number, maxVcpuId: num
   return fail("ENODATA");
 }
 
+/** Maps the top of a PV guest's page tables, below which its list of frames is, and lets it go again. */
+function mapP2m(host: Host, process: string, domid: number): 0 | Failure {
+  const cr3 = domainVcpu(host, domid, 0)?.cr3 ?? 0;
+  const mapped = mapForeign(host, dom0(process), { domid, gfn: cr3, readonly: true });
+  if (!isFailure(mapped)) return unmapForeign(host, dom0(process), { mfn: mapped.mfn, readonly: true });
+  xcPerror(host, process, "Failed to map 1 page table pages for p2m list", mapped.errno);
+  return mapped;
+}
+
 /** The dump as a file (xc_domain_dumpcore); libxc says itself what went wrong. */
 function dumpcore(host: Host, process: string, domid: number, file: string): void | Failure {
   if (!canWrite(host, file)) {
@@ -44,13 +53,15 @@ function dumpcore(host: Host, process: string, domid: number, file: string): voi
     return fail("ESRCH");
   }
   const shinfo = mapForeign(host, dom0(process), { domid, gfn: info.sharedInfoFrame, readonly: true });
-  if (isFailure(shinfo) && (info.flags & DOMINF_hvm_guest) === 0) {
+  if (isFailure(shinfo) && !info.hvmGuest) {
     xcPerror(host, process, "Couldn't map live_shinfo", shinfo.errno);
     return shinfo;
   }
   const contexts = grabContexts(host, process, domid, info.maxVcpuId);
+  const p2m = isFailure(contexts) || info.hvmGuest ? 0 : mapP2m(host, process, domid);
   if (!isFailure(shinfo)) unmapForeign(host, dom0(process), { mfn: shinfo.mfn, readonly: true });
   if (isFailure(contexts)) return contexts;
+  if (isFailure(p2m)) return p2m;
   writeFile(host, file, Uint8Array.from([...textBytes(ELF_HEADER), ...contexts.flatMap((bytes) => [...bytes])]));
 }
 

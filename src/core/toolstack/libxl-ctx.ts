@@ -24,9 +24,9 @@ export function hasContext(cells: Cells, process: string): boolean {
   return cells.get(xsHandleCell, process) !== undefined;
 }
 
-/** Closes it, and forgets what the process was making. */
+/** Closes it, if it is still open, and forgets what the process was making. */
 export function closeContext(host: Host, process: string): void {
-  xsClose(host, process);
+  if (hasContext(host, process)) xsClose(host, process);
   if (host.get(createStateCell, process) !== undefined) host.drop(createStateCell, process);
 }
 
