@@ -10,6 +10,7 @@ import { routine } from "../engine/routine.ts";
 import { cpupoolFreeinfo, cpupoolInfo } from "../hypervisor/cpupool.ts";
 import type { CpupoolInfo } from "../hypervisor/cpupool.ts";
 import { dom0 } from "./libxl-ctx.ts";
+import { reported } from "./log.ts";
 import { ERROR_FAIL, ERROR_INVAL } from "./rc.ts";
 import { xsRead } from "./xs.ts";
 
@@ -26,6 +27,23 @@ export const cpupoolidToName = routine(
     }),
   ],
   (l) => l.name,
+);
+
+/** One pool (libxl_cpupool_info). Fails where there is none, or none with a name. */
+export const cpupoolInfoNamed = routine(
+  "libxl_cpupool_info",
+  (a: { process: string; poolid: number }) => ({ ...a, info: null as CpupoolInfo | null, name: null as string | null }),
+  ({ step, call, when, failWith }) => [
+    step("cpupool_op info", (host, l) => {
+      const info = cpupoolInfo(host, dom0(l.process), { cpupoolId: l.poolid });
+      if (!isFailure(info) && info.cpupoolId === l.poolid) return void (l.info = info);
+      const text = `failed to get info for cpupool${l.poolid}`;
+      return reported(host, l.process, "libxl_cpupool.c:36:cpupool_info", text, isFailure(info) ? info : fail("ENOENT"));
+    }),
+    call("name", cpupoolidToName, ({ process, poolid }) => ({ process, poolid }), (l, name) => void (l.name = name)),
+    when("has no name", (l) => l.name === null, [failWith("no name", ERROR_FAIL)]),
+  ],
+  (l): Cpupool => ({ ...(l.info as CpupoolInfo), name: l.name as string }),
 );
 
 /** Every pool, in the order of their numbers. */

@@ -12,6 +12,7 @@ import "./memory.ts";
 import "./names.ts";
 import "./nics.ts";
 import "./pause.ts";
+import "./sched.ts";
 import "./save.ts";
 import "./signals.ts";
 import "./stop.ts";

@@ -68,6 +68,12 @@ export const vcpuSetNoDomain = (domid: number): string => `Domain ${domid} does 
 export const vcpuSetFailed = (domid: number, vcpus: number, rc: number): string =>
   `libxl_set_vcpuonline failed domid=${domid} max_vcpus=${vcpus}, rc: ${rc}\n`;
 
+/** What xl says when a function of libxl's failed, and nothing else. */
+export const libxlCallFailed = (name: string): string => `${name} failed.\n`;
+export const otherScheduler = (call: string, found: string, wanted: string): string =>
+  `${call} returned ${found} not ${wanted}.\n`;
+export const unknownCpupool = (pool: string): string => `unknown cpupool '${pool}'\n`;
+
 export const diskAddFailed = "libxl_device_disk_add failed.\n";
 export const nicAddFailed = "libxl_device_nic_add failed.\n";
 export const nicRemoveFailed = "libxl_device_nic_del failed.\n";
