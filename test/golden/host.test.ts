@@ -20,6 +20,7 @@ const SAME = [
   "f-destroy-running",
   "g-pause-unpause",
   "h-rename",
+  "i1-save-restore",
   "m-domid-allocation",
 ];
 

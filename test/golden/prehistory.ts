@@ -28,8 +28,9 @@ export function prehistoryOf(recording: Recording): Prehistory {
   return { nextDomid, hadDomains: !firstRmFindsNoParent(recording), nodes: [...nodes.values()] };
 }
 
-/** The directories of one domain: dom0's and what all domains share is always there. */
-const ROOT = /^(\/local\/domain\/[1-9]\d*|\/vm\/[^/ ]+|\/libxl\/[1-9]\d*)/;
+/** The directories of one domain, and what `xl shutdown 0` leaves: the rest of dom0's is always there. */
+const ROOT =
+  /^(\/local\/domain\/0\/control\/shutdown|\/local\/domain\/[1-9]\d*|\/vm\/[^/ ]+|\/libxl\/[1-9]\d*)/;
 
 /** Domains' directories that somebody wrote to during the recording. */
 function writtenRoots(recording: Recording): Set<string> {

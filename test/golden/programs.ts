@@ -3,6 +3,7 @@
 // The small programs that the recordings' driver ran in dom0, beside xl:
 // a watcher, and one that makes bare domains.
 
+import { constants } from "node:os";
 import { exitProcess, stdout } from "../../src/core/daemons/process.ts";
 import { xsClose, xsHasEvent, xsOpen, xsReadWatch, xsTalk } from "../../src/core/daemons/xs-client.ts";
 import { isFailure, type Errno } from "../../src/core/engine/errno.ts";
@@ -203,13 +204,11 @@ function create(host: Host, { process, mode, number }: Mkdom): number {
       process,
       `       0.000 auto rc=${isFailure(made) ? -1 : 0} domid=${isFailure(made) ? asked : domid}\n`,
     );
-  else if (isFailure(made))
-    stdout(
-      host,
-      process,
-      `       0.000 createdomain(domid=${number}) rc=-1 errno=${strerror(made.errno)} domid_out=${number}\n`,
-    );
-  else stdout(host, process, `       0.000 createdomain(domid=${number}) rc=0  domid_out=${domid}\n`);
+  else if (isFailure(made)) {
+    const { errno } = made;
+    const words = `createdomain(domid=${number}) rc=-1 errno=${strerror(errno)} domid_out=${number}`;
+    stdout(host, process, `       0.000 ${words}\nerrno=${constants.errno[errno as "EEXIST"]}\n`);
+  } else stdout(host, process, `       0.000 createdomain(domid=${number}) rc=0  domid_out=${domid}\n`);
   return domid;
 }
 

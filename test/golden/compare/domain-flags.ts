@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { DomainRow } from "../recording.ts";
 import { add, type Comparator, type Facts } from "./facts.ts";
 
 /**
@@ -14,13 +15,11 @@ export const domainFlags: Comparator = {
   facts({ recording, names }) {
     const facts: Facts = new Map();
     const last = new Map<string, string>();
-    const withVcpus = new Set(
-      recording.domains.filter((row) => Number(row.fields["maxvcpuid"] ?? -1) >= 0).map((row) => row.domid),
-    );
+    const bare = bareLives(recording.domains);
     for (const row of recording.domains) {
       const domain = `domain ${names.domid(row.domid)}`;
       const text = row.change === "GONE" ? "GONE" : stateOf(row.fields);
-      const brief = !withVcpus.has(row.domid) || isDead(row.fields);
+      const brief = bare.has(row) || isDead(row.fields);
       if (row.change === "NEW")
         add(facts, domain, { text: `NEW ${names.uuid(row.fields["handle"] ?? "")}`, brief });
       if (row.change === "CHG" && last.get(domain) === text) continue;
@@ -30,6 +29,20 @@ export const domainFlags: Comparator = {
     return facts;
   },
 };
+
+/** The rows of domains that never had a vCPU. */
+function bareLives(rows: DomainRow[]): Set<DomainRow> {
+  const bare = new Set<DomainRow>();
+  const lives = new Map<number, DomainRow[]>();
+  for (const row of rows) {
+    const life = row.change === "NEW" ? [row] : [...(lives.get(row.domid) ?? []), row];
+    lives.set(row.domid, life);
+    if (row.change === "GONE" && life.every(({ fields }) => Number(fields["maxvcpuid"] ?? -1) < 0)) {
+      for (const one of life) bare.add(one);
+    }
+  }
+  return bare;
+}
 
 function isDead(fields: Record<string, string>): boolean {
   return fields["flags"]?.at(5) === "d";

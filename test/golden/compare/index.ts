@@ -36,23 +36,17 @@ export function subjectOf(recording: Recording): Subject {
 /** What a comparator sees of a recording, exceptions left out. */
 export function factsOf(comparator: Comparator, subject: Subject): Facts {
   const { scenario } = subject.recording;
+  const rules = EXCEPTIONS.filter(
+    (rule) => rule.comparator === comparator.name && rule.scenario.test(scenario),
+  );
   const kept: Facts = new Map();
   for (const [list, lines] of comparator.facts(subject)) {
-    const left = lines.filter((fact) => !isExcepted(comparator.name, scenario, list, fact.text));
+    const here = rules.filter((rule) => rule.list.test(list));
+    const left =
+      here.length === 0 ? lines : lines.filter(({ text }) => !here.some((rule) => rule.line.test(text)));
     if (left.length > 0) kept.set(list, left);
   }
   return kept;
-}
-
-/** Whether differences.md says that a line is not compared. */
-export function isExcepted(comparator: string, scenario: string, list: string, text: string): boolean {
-  return EXCEPTIONS.some(
-    (rule) =>
-      rule.comparator === comparator &&
-      rule.scenario.test(scenario) &&
-      rule.list.test(list) &&
-      rule.line.test(text),
-  );
 }
 
 /** Every list in which two recordings of one scenario differ, by comparator. */

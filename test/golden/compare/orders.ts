@@ -29,7 +29,7 @@ export function ordersComparator(orders: Order[]): Comparator {
       const facts: Facts = new Map();
       const all = happenings(subject);
       for (const order of orders) {
-        for (const [thing, verdict] of judge(order, all).toSorted())
+        for (const [thing, verdict] of judge(order, all).toSorted(([a], [b]) => (a < b ? -1 : 1)))
           add(facts, `order ${order.name}`, `${thing}: ${verdict}`);
       }
       return facts;

@@ -49,6 +49,7 @@ function output(names: Names, local: Map<string, string>, command: Command, text
     if (verb === "vcpu-list") return renameVcpuRow(names, text);
   }
   if (verb === "block-list" || verb === "network-list") return renameDeviceRow(names, text);
+  if (verb === "uptime") return renameUptimeRow(names, text);
   if (verb === "domid" && /^\d+$/.test(text)) return names.domid(text);
   if (command.line.endsWith("domid-history"))
     return text.replace(/^\d+ (\d+)$/, (_, domid: string) => `TIME ${names.domid(domid)}`);
@@ -71,9 +72,11 @@ function renameWords(names: Names, text: string): string {
     .replace(/("(?:max|target)_memkb": )(13107(?:20|19))/, "$1MACHINE");
 }
 
-/** Addresses, by first use within one output. */
+/** Addresses and machine frames, by first use within one output. */
 function renamePointers(local: Map<string, string>, text: string): string {
-  return text.replace(/\b0x[0-9a-f]{8,}\b/g, (pointer) => {
+  // What -vvv prints is not compared, and must not take part in the counting.
+  if (/: (?:debug|detail): /.test(text)) return text;
+  return text.replace(/\b0x[0-9a-f]{8,}\b|(?<=\bmfn )0x[0-9a-f]+\b/g, (pointer) => {
     if (!local.has(pointer)) local.set(pointer, `POINTER${local.size + 1}`);
     return local.get(pointer)!;
   });
@@ -136,6 +139,15 @@ function renameDeviceRow(names: Names, text: string): string {
     )
     .replace(/(\d+)\/(\d+)( +)(?=\/local)/, (_, tx: string, rx: string) => `${ref(tx)}/${ref(rx)} `);
   return renameWords(names, row);
+}
+
+/** `xl uptime`: name, domid, time. */
+function renameUptimeRow(names: Names, text: string): string {
+  return renameWords(names, text).replace(
+    /^(.{32})( +\d+)( +)(?:\d+ days?, )?\d+:\d\d:\d\d/,
+    (_, name: string, domid: string, gap: string) =>
+      `${name}${aligned(domid, names.domid(domid.trim()))}${gap}TIME`,
+  );
 }
 
 /** `name` in a column as wide as `cell` was. */

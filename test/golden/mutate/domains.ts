@@ -6,8 +6,8 @@ import { remove, type Mutation } from "./damage.ts";
 /** Whole states: the rows between two changes of flags, code or vCPUs. */
 export function ofDomains(recording: Recording): Mutation[] {
   const found: Mutation[] = [];
-  for (const domid of new Set(recording.domains.map((row) => row.domid))) {
-    const states = statesOf(recording.domains.filter((row) => row.domid === domid));
+  for (const [domid, rows] of livesOf(recording.domains)) {
+    const states = statesOf(rows);
     if (states.length < 5) continue;
     states.forEach((rows, at) => {
       const what = `state ${at} of domain ${domid}`;
@@ -31,6 +31,17 @@ export function ofDomains(recording: Recording): Mutation[] {
     });
   }
   return found;
+}
+
+/** The rows of each domain, from NEW on. */
+function livesOf(rows: DomainRow[]): [number, DomainRow[]][] {
+  const lives: [number, DomainRow[]][] = [];
+  for (const row of rows) {
+    const life = lives.findLast(([domid]) => domid === row.domid);
+    if (life && row.change !== "NEW") life[1].push(row);
+    else lives.push([row.domid, [row]]);
+  }
+  return lives;
 }
 
 function statesOf(rows: DomainRow[]): DomainRow[][] {
