@@ -13,7 +13,8 @@ const CONNECTED = "4";
 
 export default scenario({
   name: "destroy-while-connecting",
-  about: "xl destroy at the moment at which a guest has offered its disk's ring and blkback has not mapped it yet",
+  about:
+    "xl destroy at the moment at which a guest has offered its disk's ring and blkback has not mapped it yet",
   host: {
     files: {
       "/etc/xen/one.cfg": [
@@ -41,6 +42,8 @@ export default scenario({
     ];
   },
   settle: false,
+  // The console is not the question either.
+  prompt: ["xenconsoled"],
   script: (words) => {
     const { xl, until } = operator(words);
     return [...xl("destroy", ["destroy", "one"]), until("domain 1 is gone", (host) => domainIsGone(host, 1))];
@@ -60,9 +63,11 @@ export default scenario({
     "the domain is gone": (host) => domainIsGone(host, 1),
   },
   finally: {
-    "domain 1 is gone": (host) => (domainIsGone(host, 1) ? null : "it is still there, and nothing is left to do"),
+    "domain 1 is gone": (host) =>
+      domainIsGone(host, 1) ? null : "it is still there, and nothing is left to do",
     "no node of it is left": (host) =>
-      storeValue(host, "/local/domain/1") === undefined && storeValue(host, "/local/domain/0/backend/vbd/1") === undefined
+      storeValue(host, "/local/domain/1") === undefined &&
+      storeValue(host, "/local/domain/0/backend/vbd/1") === undefined
         ? null
         : "nodes of domain 1 are left",
   },

@@ -30,6 +30,8 @@ export interface ScenarioOptions extends Properties {
    * the script begins at the very moment at which `before` ends. Default: yes.
    */
   settle?: boolean;
+  /** Threads that exploration takes to react at once, to keep to what the scenario is about. Reports say so. */
+  prompt?: readonly string[];
   /** What is done then: with the whole vocabulary, and the operator's words of `operator.ts`. */
   script: (words: Vocabulary<ScriptLocals>) => Node<ScriptLocals>[];
   /** One moment's changes before exploration: what to leave out to keep it small. */

@@ -27,6 +27,8 @@ export interface Bounds {
    * order of sending. `off`: every order of every step.
    */
   reduction?: "servers first" | "off";
+  /** Threads taken to react at once: while one can step, nobody else does. A bound, not a reduction. */
+  prompt?: readonly string[];
   /** `eager`: a timer may fire at any time, in the order of deadlines. `lazy`: only when nothing else can happen. */
   timers?: "eager" | "lazy";
 }
@@ -45,6 +47,8 @@ export interface SearchResult {
   exhaustive: boolean;
   timers: "eager" | "lazy";
   reduction: "servers first" | "off";
+  /** Threads that were taken to react at once. */
+  prompt: readonly string[];
   /** Names of `sometimes` properties that no state showed. */
   unreached: string[];
   /** The first violation in order of depth, and a shortest way to it. */
@@ -175,6 +179,7 @@ class Search {
       exhaustive: !this.#cut && this.#violation === null,
       timers: this.#timers,
       reduction: this.#reduction,
+      prompt: this.#bounds.prompt ?? [],
       unreached: [...this.#unreached],
       violation: this.#violation,
     };
@@ -197,12 +202,13 @@ class Search {
 
   #enabled(): Action[] {
     const actions = this.#world.actions(this.#timers);
-    if (this.#reduction === "off") return actions;
     const first = actions.find((action) => "thread" in action && this.#goesFirst(action.thread));
     return first === undefined ? actions : [first];
   }
 
   #goesFirst(name: string): boolean {
+    if (this.#bounds.prompt?.includes(name) === true) return true;
+    if (this.#reduction === "off") return false;
     return isServer(name) || isUnseen(this.#world.get(threadCell, name) as Thread);
   }
 
