@@ -15,10 +15,20 @@ import { errnoNumber, strerror } from "./strerror.ts";
 /** The first domid that is not a guest's: libxl names the domain in a message only below it. */
 const FIRST_RESERVED = 0x7ff0;
 
-/** `libxl: error: WHERE: Domain N:TEXT`; without a guest domain, or for domain 0, no `Domain N:`. */
-export function libxlError(host: Host, process: string, where: string, text: string, domid: number | null = null): void {
+/** A line of libxl's: `WHERE: Domain N:TEXT`; without a guest domain, or for domain 0, no `Domain N:`. */
+function libxlLine(where: string, text: string, domid: number | null): string {
   const about = domid !== null && domid > 0 && domid < FIRST_RESERVED ? `Domain ${domid}:` : "";
-  stderr(host, process, `libxl: error: ${where}: ${about}${text}\n`);
+  return `${where}: ${about}${text}\n`;
+}
+
+/** `libxl: error: WHERE: Domain N:TEXT`. */
+export function libxlError(host: Host, process: string, where: string, text: string, domid: number | null = null): void {
+  stderr(host, process, `libxl: error: ${libxlLine(where, text, domid)}`);
+}
+
+/** `libxl: warning: WHERE: Domain N:TEXT`. */
+export function libxlWarning(host: Host, process: string, where: string, text: string, domid: number | null = null): void {
+  stderr(host, process, `libxl: warning: ${libxlLine(where, text, domid)}`);
 }
 
 /** libxenctrl's words for a failure of its own: `xc: error: TEXT: Internal error`. */

@@ -68,6 +68,12 @@ export const vcpuSetNoDomain = (domid: number): string => `Domain ${domid} does 
 export const vcpuSetFailed = (domid: number, vcpus: number, rc: number): string =>
   `libxl_set_vcpuonline failed domid=${domid} max_vcpus=${vcpus}, rc: ${rc}\n`;
 
+export const invalidVcpu = (text: string): string => `Error: Invalid argument ${text} as VCPU.\n`;
+export const forceAllVcpus = "Error: --force and 'all' as VCPU not allowed.\n";
+export const noDomainInfo = "Could not get domain info\n";
+export const cannotSetAffinity = "Could not set affinity.\n";
+export const cannotSetVcpuAffinity = (vcpu: number): string => `Could not set affinity for vcpu \`${vcpu}'.\n`;
+
 /** What xl says when a function of libxl's failed, and nothing else. */
 export const libxlCallFailed = (name: string): string => `${name} failed.\n`;
 export const otherScheduler = (call: string, found: string, wanted: string): string =>

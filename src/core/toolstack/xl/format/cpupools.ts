@@ -40,3 +40,8 @@ export const formatCredit2Pool = (pool: string | null, params: { ratelimitUs: nu
   params === null
     ? `Cpupool ${pool ?? "(null)"}: [sched params unavailable]\n`
     : `Cpupool ${pool ?? "(null)"}: ratelimit=${params.ratelimitUs}us\n`;
+
+/** The line above a table of sched-rtds. */
+export const formatRtdsHeader = (vcpus: boolean): string =>
+  `${left("Name", 33)} ${right("ID", 4)} ${vcpus ? `${right("VCPU", 4)} ` : ""}` +
+  `${right("Period", 9)} ${right("Budget", 9)} ${right("Extratime", 10)}\n`;
