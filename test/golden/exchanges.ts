@@ -17,10 +17,24 @@ export interface Said {
   answer: string;
 }
 
+/** Gives names to the frames, references and ports in values that an actor wrote. */
+export function nameWhatIsWritten(names: Names, actor: Actor): void {
+  const owner = ownerOf(names, actor);
+  for (const exchange of actor.connection.exchanges) {
+    if (exchange.kind === "request" && exchange.type === "WRITE")
+      argumentsOf(names, owner, new Map(), exchange);
+  }
+}
+
+/** The domain that an actor's relative paths are relative to. */
+function ownerOf(names: Names, actor: Actor): string {
+  const guest = /^guest (\d+)$/.exec(actor.role);
+  return guest ? names.domid(guest[1]!) : "0";
+}
+
 /** What an actor said and heard, in order. */
 export function saidBy(names: Names, actor: Actor): Said[] {
-  const guest = /^guest (\d+)$/.exec(actor.role);
-  const owner = guest ? names.domid(guest[1]!) : "0";
+  const owner = ownerOf(names, actor);
   const tokens = new Map<string, string>();
   return actor.connection.exchanges.map((exchange) => said(names, owner, tokens, exchange));
 }

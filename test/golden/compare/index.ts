@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { saidBy } from "../exchanges.ts";
+import { nameWhatIsWritten } from "../exchanges.ts";
 import { namesOf } from "../names.ts";
 import type { Recording } from "../recording.ts";
-import { actorsOf } from "../roles.ts";
+import { actorsOf, type Actor } from "../roles.ts";
 import { readExceptions, readOrders } from "../tables.ts";
 import { domainFlags } from "./domain-flags.ts";
 import { differences, type Comparator, type Difference, type Facts, type Subject } from "./facts.ts";
@@ -25,12 +25,15 @@ export const COMPARATORS: Comparator[] = [
 
 const EXCEPTIONS = readExceptions();
 
-/** Prepares a recording. Names are given in a fixed order first, so that all comparators call one thing the same. */
-export function subjectOf(recording: Recording): Subject {
-  const subject: Subject = { recording, actors: actorsOf(recording), names: namesOf(recording) };
-  for (const row of recording.domains) if (row.fields["handle"]) subject.names.uuid(row.fields["handle"]);
-  for (const actor of subject.actors) saidBy(subject.names, actor);
-  return subject;
+/**
+ * Prepares a recording. Names are given in a fixed order first, so that all
+ * comparators call one thing the same.
+ */
+export function subjectOf(recording: Recording, actors: Actor[] = actorsOf(recording)): Subject {
+  const names = namesOf(recording);
+  for (const row of recording.domains) if (row.fields["handle"]) names.uuid(row.fields["handle"]);
+  for (const actor of actors) nameWhatIsWritten(names, actor);
+  return { recording, actors, names };
 }
 
 /** What a comparator sees of a recording, exceptions left out. */
