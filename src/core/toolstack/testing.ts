@@ -3,9 +3,11 @@
 // A host for tests of the toolstack: the whole host, and a hand that types xl
 // commands and reads what came of them.
 
+import { cellTypes } from "../engine/cells.ts";
 import { assert } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { fifo, run } from "../engine/scheduler.ts";
+import type { Scheduler } from "../engine/scheduler.ts";
 import type { TraceRecord } from "../engine/trace.ts";
 import { World } from "../engine/world.ts";
 import { writeFileText } from "../daemons/files.ts";
@@ -17,6 +19,11 @@ import { nodeType } from "../xenstore/tree.ts";
 import { spawnXl } from "./xl.ts";
 
 const STEPS_MAX = 2_000_000;
+
+/** A configuration of a small PV guest whose behaviour `extra` chooses. */
+export function guestConfig(name: string, extra = "mode=idle", ...lines: readonly string[]): string {
+  return [`name = "${name}"`, 'type = "pv"', "memory = 32", `extra = "${extra}"`, ...lines, ""].join("\n");
+}
 
 /** What a command left behind. */
 export interface CommandResult {
@@ -30,9 +37,11 @@ export interface CommandResult {
 export class XlHost {
   readonly world: World;
   readonly records: TraceRecord[] = [];
+  readonly #scheduler: Scheduler;
 
-  constructor(config: Partial<HostConfig> = {}) {
-    this.world = new World({ seed: 1 });
+  constructor(config: Partial<HostConfig> = {}, scheduler: Scheduler = fifo, seed = 1) {
+    this.world = new World({ seed });
+    this.#scheduler = scheduler;
     this.world.sink = (record) => void this.records.push(record);
     this.world.boot((host) => bootHost(host, config));
     this.until(hostIsUp, "dom0 is up");
@@ -49,7 +58,7 @@ export class XlHost {
 
   /** Runs until a condition holds; an assertion where it never does. */
   until(condition: (world: World) => boolean, what: string): void {
-    run(this.world, fifo, { until: condition, stepsMax: STEPS_MAX });
+    run(this.world, this.#scheduler, { until: condition, stepsMax: STEPS_MAX });
     assert(condition(this.world), `never: ${what}`);
   }
 
@@ -57,7 +66,7 @@ export class XlHost {
   pass(seconds: number): void {
     const end = this.world.now + seconds * 1_000_000;
     run(this.world, (world) => {
-      if (world.runnable.length > 0) return fifo(world);
+      if (world.runnable.length > 0) return this.#scheduler(world);
       const timer = world.nextTimer();
       return timer === undefined || timer.deadline > end ? null : { timer: timer.thread };
     });
@@ -84,6 +93,14 @@ export class XlHost {
   /** Types a command, `xl list`, and waits for its end. */
   xl(line: string): CommandResult {
     return this.finish(this.start(line));
+  }
+
+  /** Writes a configuration and creates a domain from it, which must work. */
+  create(name: string, extra?: string, ...lines: readonly string[]): CommandResult {
+    this.write(`/tmp/${name}.cfg`, guestConfig(name, extra, ...lines));
+    const result = this.xl(`xl create /tmp/${name}.cfg`);
+    assert(result.status === 0, `xl create ${name}: ${result.stderr}`);
+    return result;
   }
 
   /** What a process printed. */
@@ -129,6 +146,11 @@ export class XlHost {
     return this.records.flatMap(({ kind, data }) =>
       kind === "hypercall" && data.caller.endsWith(caller) ? [`${data.op} dom=${data.dom} = ${data.result}`] : [],
     );
+  }
+
+  /** How many cells of each type there are: what a test compares to find what was left behind. */
+  footprint(): Map<string, number> {
+    return new Map(cellTypes().map((type) => [type.name, this.world.count(type)]));
   }
 
   /** A node's value, or undefined where there is none. */
