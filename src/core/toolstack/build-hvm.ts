@@ -37,7 +37,16 @@ import { strerror } from "./strerror.ts";
 /** The pages Xen and the guest share, eight below 4 GiB less 4 MiB (xg_dom_x86.c, special_pfn). */
 const SPECIAL_FIRST = 0xfeff8;
 const SPECIAL_PAGES = 8;
-const SPECIAL = { paging: 0, access: 1, sharing: 2, bufioreq: 3, xenstore: 4, ioreq: 5, identPt: 6, console: 7 } as const;
+const SPECIAL = {
+  paging: 0,
+  access: 1,
+  sharing: 2,
+  bufioreq: 3,
+  xenstore: 4,
+  ioreq: 5,
+  identPt: 6,
+  console: 7,
+} as const;
 const specialPfn = (which: keyof typeof SPECIAL): number => SPECIAL_FIRST + SPECIAL[which];
 
 /** Where the hole below 4 GiB begins: for QEMU's devices, or just for ACPI tables and the special pages. */
@@ -45,7 +54,16 @@ const MMIO_START = { hvm: 0xf0000, pvh: 0xfc000 } as const;
 const FOUR_GIB = 1 << 20;
 
 /** Parameters by number (public/hvm/params.h). */
-const PARAM = { ioreqPfn: 5, bufioreqPfn: 6, timerMode: 10, identPt: 12, pagingRing: 27, monitorRing: 28, sharingRing: 29, altp2m: 35 } as const;
+const PARAM = {
+  ioreqPfn: 5,
+  bufioreqPfn: 6,
+  timerMode: 10,
+  identPt: 12,
+  pagingRing: 27,
+  monitorRing: 28,
+  sharingRing: 29,
+  altp2m: 35,
+} as const;
 
 /** Guest memory from frame 0 on, with a hole below 4 GiB, and the special pages in it. */
 function stretches(type: "hvm" | "pvh", pages: number): Stretch[] {
@@ -70,7 +88,12 @@ export function bootContext(host: Host, process: string, domid: number): Uint8Ar
 }
 
 /** Sets parameters one after another; the first that cannot be set is the failure. */
-function setParams(host: Host, process: string, domid: number, values: readonly (readonly [number, number])[]): void | Failure {
+function setParams(
+  host: Host,
+  process: string,
+  domid: number,
+  values: readonly (readonly [number, number])[],
+): void | Failure {
   for (const [index, value] of values) {
     const set = setParam(host, dom0(process), { domid, index, value: BigInt(value) });
     if (isFailure(set)) return set;
@@ -122,7 +145,14 @@ const archCreate = routine(
     step("set_paging_mempool_size", (host, { process, domid, shadowMemkb }) => {
       const set = setPagingMempool(host, dom0(process), { domid, bytes: shadowMemkb * 1024 });
       if (!isFailure(set)) return undefined;
-      return reported(host, process, "libxl_x86.c:531:libxl__arch_domain_create", "Failed to set paging mempool size", set, domid);
+      return reported(
+        host,
+        process,
+        "libxl_x86.c:531:libxl__arch_domain_create",
+        "Failed to set paging mempool size",
+        set,
+        domid,
+      );
     }),
   ],
 );
@@ -170,13 +200,22 @@ export const buildHvm = routine(
           }),
           (l, memory) => void (l.memory = memory),
         ),
-      ]).onError((l, errno) => void (l.errno = errno), [
-        step("no memory", (host, l) => {
-          const text = "xc_dom_boot_mem_init: can't allocate low memory for domain";
-          xcDomPanic(host, l.process, "xg_dom_boot.c:119", text, "Out of memory");
-          return reported(host, l.process, "libxl_dom.c:586:libxl__build_dom", "xc_dom_boot_mem_init failed", fail(l.errno));
-        }),
-      ]),
+      ]).onError(
+        (l, errno) => void (l.errno = errno),
+        [
+          step("no memory", (host, l) => {
+            const text = "xc_dom_boot_mem_init: can't allocate low memory for domain";
+            xcDomPanic(host, l.process, "xg_dom_boot.c:119", text, "Out of memory");
+            return reported(
+              host,
+              l.process,
+              "libxl_dom.c:586:libxl__build_dom",
+              "xc_dom_boot_mem_init failed",
+              fail(l.errno),
+            );
+          }),
+        ],
+      ),
       complain(
         {
           where: "libxl_dom.c:598:libxl__build_dom",
@@ -189,7 +228,13 @@ export const buildHvm = routine(
       step("xc_dom_gnttab_init", (host, l) => {
         const seeded = seedGrantTable(host, l.process, l.domid, l.rings.consoleMfn, l.rings.storeMfn);
         if (!isFailure(seeded)) return undefined;
-        return reported(host, l.process, "libxl_dom.c:602:libxl__build_dom", "xc_dom_gnttab_init failed", seeded);
+        return reported(
+          host,
+          l.process,
+          "libxl_dom.c:602:libxl__build_dom",
+          "xc_dom_gnttab_init failed",
+          seeded,
+        );
       }),
       step("the kernel is in place", (host, l) => {
         const special = l.memory.at(-1) as Populated;

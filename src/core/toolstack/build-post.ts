@@ -30,7 +30,9 @@ function domainEntries(domid: number, build: BuildConfig, rings: Rings): Entries
     ["domid", String(domid)],
     ["store/port", String(rings.storePort)],
     ["store/ring-ref", String(rings.storeMfn)],
-    ...vcpus.map((vcpu) => [`cpu/${vcpu}/availability`, build.availVcpus.includes(vcpu) ? "online" : "offline"] as const),
+    ...vcpus.map(
+      (vcpu) => [`cpu/${vcpu}/availability`, build.availVcpus.includes(vcpu) ? "online" : "offline"] as const,
+    ),
   ];
 }
 
@@ -44,7 +46,15 @@ function setSched(host: Host, process: string, domid: number, build: BuildConfig
     weight: build.weight < 0 ? current.weight : build.weight,
     cap: build.cap < 0 ? current.cap : build.cap,
   });
-  if (isFailure(set)) return reported(host, process, "libxl_sched.c:520:sched_credit2_domain_set", "setting domain sched credit2", set, domid);
+  if (isFailure(set))
+    return reported(
+      host,
+      process,
+      "libxl_sched.c:520:sched_credit2_domain_set",
+      "setting domain sched credit2",
+      set,
+      domid,
+    );
 }
 
 /**
@@ -67,15 +77,28 @@ export const buildPost = routine(
         call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" })),
       ]),
       step("scheduler_op", (host, l) => setSched(host, l.process, l.domid, l.build)),
-      call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-        l.home = home;
-      }),
-      call("vm path", xsRead, ({ process, home }) => ({ process, path: `${home}/vm` }), (l, path) => void (l.vmPath = path)),
+      call(
+        "libxl__xs_get_dompath",
+        xsGetDomainPath,
+        ({ process, domid }) => ({ process, domid }),
+        (l, home) => {
+          l.home = home;
+        },
+      ),
+      call(
+        "vm path",
+        xsRead,
+        ({ process, home }) => ({ process, path: `${home}/vm` }),
+        (l, path) => void (l.vmPath = path),
+      ),
       transaction(words, [
         call("entries", xsScript, ({ process, t, domid, build, rings, home, vmPath, vm }) => ({
           process,
           t,
-          requests: [...writevRequests(home, domainEntries(domid, build, rings)), ...writevRequests(vmPath ?? "", vm)],
+          requests: [
+            ...writevRequests(home, domainEntries(domid, build, rings)),
+            ...writevRequests(vmPath ?? "", vm),
+          ],
         })),
       ]),
       call("xs_introduce_domain", xsIntroduceDomain, ({ process, domid, rings }) => ({

@@ -31,9 +31,19 @@ function setAffinities(host: Host, process: string, domid: number, build: BuildC
     const hard = build.hardAffinity[vcpu];
     const soft = build.softAffinity[vcpu];
     if (hard === undefined && soft === undefined) continue;
-    const set = setvcpuaffinity(host, caller, { domid, vcpu, hard: hard === undefined ? null : [...hard], soft: soft === undefined ? null : [...soft] });
+    const set = setvcpuaffinity(host, caller, {
+      domid,
+      vcpu,
+      hard: hard === undefined ? null : [...hard],
+      soft: soft === undefined ? null : [...soft],
+    });
     if (!isFailure(set)) continue;
-    libxlError(host, process, "libxl_dom.c:344:libxl__build_pre", `setting affinity failed on vcpu \`${vcpu}'`);
+    libxlError(
+      host,
+      process,
+      "libxl_dom.c:344:libxl__build_pre",
+      `setting affinity failed on vcpu \`${vcpu}'`,
+    );
     return fail(ERROR_FAIL);
   }
 }
@@ -43,7 +53,12 @@ const first = (count: number): number[] => Array.from({ length: count }, (_, i) 
 /** Places a domain on nodes, and its vCPUs near them: on a machine with one node anywhere (numa_place_domain). */
 const numaPlace = routine(
   "numa_place_domain",
-  (a: { process: string; domid: number; vcpus: number }) => ({ ...a, vcpu: 0, cpus: [] as number[], nodes: [] as number[] }),
+  (a: { process: string; domid: number; vcpus: number }) => ({
+    ...a,
+    vcpu: 0,
+    cpus: [] as number[],
+    nodes: [] as number[],
+  }),
   ({ call, step, each }) => [
     call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" })),
     step("numainfo, cputopoinfo", (host, l) => {
@@ -54,13 +69,18 @@ const numaPlace = routine(
       l.nodes = first(numa.meminfo.length);
       return;
     }),
-    each("vcpu", (l) => first(l.vcpus), (l, vcpu) => void (l.vcpu = vcpu), [
-      step("setvcpuaffinity", (host, l) => {
-        const { domid, vcpu, cpus } = l;
-        const set = setvcpuaffinity(host, dom0(l.process), { domid, vcpu, hard: null, soft: cpus });
-        return isFailure(set) ? set : undefined;
-      }),
-    ]),
+    each(
+      "vcpu",
+      (l) => first(l.vcpus),
+      (l, vcpu) => void (l.vcpu = vcpu),
+      [
+        step("setvcpuaffinity", (host, l) => {
+          const { domid, vcpu, cpus } = l;
+          const set = setvcpuaffinity(host, dom0(l.process), { domid, vcpu, hard: null, soft: cpus });
+          return isFailure(set) ? set : undefined;
+        }),
+      ],
+    ),
     step("setnodeaffinity", (host, { process, domid, nodes }) => {
       const set = setnodeaffinity(host, dom0(process), { domid, nodes });
       return isFailure(set) ? set : undefined;
@@ -85,7 +105,14 @@ const cpuid = routine(
     step("set_cpu_policy", (host, l) => {
       const set = setCpuPolicy(host, dom0(l.process), { domid: l.domid });
       if (!isFailure(set)) return undefined;
-      return reported(host, l.process, "libxl_cpuid.c:554:libxl__cpuid_legacy", "Failed to apply CPUID policy", set, l.domid);
+      return reported(
+        host,
+        l.process,
+        "libxl_cpuid.c:554:libxl__cpuid_legacy",
+        "Failed to apply CPUID policy",
+        set,
+        l.domid,
+      );
     }),
   ],
 );
@@ -108,7 +135,11 @@ export const buildPre = routine(
       return fail(ERROR_FAIL);
     }),
     when("placed by Xen", (l) => l.build.numaPlacement, [
-      call("numa_place_domain", numaPlace, ({ process, domid, build }) => ({ process, domid, vcpus: build.maxVcpus })),
+      call("numa_place_domain", numaPlace, ({ process, domid, build }) => ({
+        process,
+        domid,
+        vcpus: build.maxVcpus,
+      })),
     ]),
     step("affinities", (host, l) => setAffinities(host, l.process, l.domid, l.build)),
     step("max_mem", (host, l) => {
@@ -116,12 +147,22 @@ export const buildPre = routine(
       if (!isFailure(set)) return undefined;
       return reported(host, l.process, "libxl_dom.c:357:libxl__build_pre", "Couldn't set max memory", set);
     }),
-    call("xenstored's domain", xsRead, ({ process }) => ({ process, path: "/tool/xenstored/domid" }), (l, domid) => {
-      l.storeDomid = Number(domid ?? 0);
-    }),
-    call("xenconsoled's domain", xsRead, ({ process }) => ({ process, path: "/tool/xenconsoled/domid" }), (l, domid) => {
-      l.consoleDomid = Number(domid ?? 0);
-    }),
+    call(
+      "xenstored's domain",
+      xsRead,
+      ({ process }) => ({ process, path: "/tool/xenstored/domid" }),
+      (l, domid) => {
+        l.storeDomid = Number(domid ?? 0);
+      },
+    ),
+    call(
+      "xenconsoled's domain",
+      xsRead,
+      ({ process }) => ({ process, path: "/tool/xenconsoled/domid" }),
+      (l, domid) => {
+        l.consoleDomid = Number(domid ?? 0);
+      },
+    ),
     // libxl does not look whether these two succeed: a port of -1 goes wherever the ports go.
     step("alloc_unbound store", (host, l) => {
       const port = unboundPort(host, l.process, l.domid, l.storeDomid);
@@ -141,7 +182,9 @@ export const buildPre = routine(
       const set = settscinfo(host, dom0(l.process), { domid: l.domid, tsc: TSC_DEFAULT });
       return isFailure(set) ? fail(ERROR_FAIL) : undefined;
     }),
-    when("a new domain", (l) => !l.restore, [call("CPU policy", cpuid, ({ process, domid }) => ({ process, domid }))]),
+    when("a new domain", (l) => !l.restore, [
+      call("CPU policy", cpuid, ({ process, domid }) => ({ process, domid })),
+    ]),
   ],
   ({ storePort, consolePort }): Ports => ({ storePort, consolePort }),
 );

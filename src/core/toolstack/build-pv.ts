@@ -30,7 +30,10 @@ const PAGE_SIZE = 4096;
 /** A PV domain's memory (meminit_pv). Fails as the hypercall that failed did. */
 const memInit = routine(
   "meminit_pv",
-  (a: { process: string; domid: number; pages: number; claim: boolean }) => ({ ...a, populated: null as Populated | null }),
+  (a: { process: string; domid: number; pages: number; claim: boolean }) => ({
+    ...a,
+    populated: null as Populated | null,
+  }),
   ({ step, call }) => [
     step("set_address_size", (host, l) => {
       const set = setAddressSize(host, dom0(l.process), { domid: l.domid, size: 64 });
@@ -56,7 +59,11 @@ const bootImage = routine(
       return isFailure(pinned) ? pinned : undefined;
     }),
     step("setvcpucontext", (host, l) => {
-      const set = setvcpucontext(host, dom0(l.process), { domid: l.domid, vcpu: 0, context: { online: true, cr3: l.cr3 } });
+      const set = setvcpucontext(host, dom0(l.process), {
+        domid: l.domid,
+        vcpu: 0,
+        context: { online: true, cr3: l.cr3 },
+      });
       return isFailure(set) ? set : undefined;
     }),
   ],
@@ -83,7 +90,13 @@ export const buildPv = routine(
     return [
       step("xc_dom_kernel_file", (host, l) => {
         if (!isFile(l.build.kernel)) return;
-        const kernel = openDomFile(host, l.process, l.build.kernel, "libxl_dom.c:646:libxl__build_pv", "xc_dom_kernel_file");
+        const kernel = openDomFile(
+          host,
+          l.process,
+          l.build.kernel,
+          "libxl_dom.c:646:libxl__build_pv",
+          "xc_dom_kernel_file",
+        );
         return isFailure(kernel) ? kernel : undefined;
       }),
       step("xc_dom_module_file", (host, l) => {
@@ -104,26 +117,56 @@ export const buildPv = routine(
         call(
           "xc_dom_boot_mem_init",
           memInit,
-          ({ process, domid, build }) => ({ process, domid, pages: build.targetMemkb >> 2, claim: build.claim }),
+          ({ process, domid, build }) => ({
+            process,
+            domid,
+            pages: build.targetMemkb >> 2,
+            claim: build.claim,
+          }),
           (l, memory) => void (l.memory = memory),
         ),
-      ]).onError((l, errno) => void (l.errno = errno), [
-        step("no memory", (host, l) => {
-          const text = "xc_dom_boot_mem_init: can't allocate low memory for domain";
-          xcDomPanic(host, l.process, "xg_dom_boot.c:119", text, "Out of memory");
-          return reported(host, l.process, "libxl_dom.c:586:libxl__build_dom", "xc_dom_boot_mem_init failed", fail(l.errno));
-        }),
-      ]),
+      ]).onError(
+        (l, errno) => void (l.errno = errno),
+        [
+          step("no memory", (host, l) => {
+            const text = "xc_dom_boot_mem_init: can't allocate low memory for domain";
+            xcDomPanic(host, l.process, "xg_dom_boot.c:119", text, "Out of memory");
+            return reported(
+              host,
+              l.process,
+              "libxl_dom.c:586:libxl__build_dom",
+              "xc_dom_boot_mem_init failed",
+              fail(l.errno),
+            );
+          }),
+        ],
+      ),
       step("xc_dom_build_image", (host, l) => {
         const layout = pvLayout(l.image, l.modulePages, l.build.targetMemkb >> 2);
         if ("panic" in layout) {
-          xcDomPanic(host, l.process, "xg_dom_core.c:536", `xc_dom_chk_alloc_pages: ${layout.panic}`, "Out of memory");
+          xcDomPanic(
+            host,
+            l.process,
+            "xg_dom_core.c:536",
+            `xc_dom_chk_alloc_pages: ${layout.panic}`,
+            "Out of memory",
+          );
           // No call failed: errno is still that of the last file that was looked for in vain.
-          return reported(host, l.process, "libxl_dom.c:594:libxl__build_dom", "xc_dom_build_image failed", fail("ENOENT"));
+          return reported(
+            host,
+            l.process,
+            "libxl_dom.c:594:libxl__build_dom",
+            "xc_dom_build_image failed",
+            fail("ENOENT"),
+          );
         }
         const memory = l.memory as Populated;
         l.cr3 = mfnOf(memory, layout.l4);
-        l.rings = { ...l.rings, storeMfn: mfnOf(memory, layout.xenstore), consoleMfn: mfnOf(memory, layout.console) };
+        l.rings = {
+          ...l.rings,
+          storeMfn: mfnOf(memory, layout.xenstore),
+          consoleMfn: mfnOf(memory, layout.console),
+        };
         return;
       }),
       complain(
@@ -139,7 +182,13 @@ export const buildPv = routine(
         const { storeMfn, consoleMfn } = l.rings;
         const seeded = seedGrantTable(host, l.process, l.domid, consoleMfn, storeMfn);
         if (!isFailure(seeded)) return undefined;
-        return reported(host, l.process, "libxl_dom.c:602:libxl__build_dom", "xc_dom_gnttab_init failed", seeded);
+        return reported(
+          host,
+          l.process,
+          "libxl_dom.c:602:libxl__build_dom",
+          "xc_dom_gnttab_init failed",
+          seeded,
+        );
       }),
       step("the kernel is in place", (host, l) => {
         startGuest(host, {

@@ -87,7 +87,8 @@ function refusal({ c_info: c, b_info: b }: DomainConfig): Unsettled | null {
   if (c.passthrough !== "disabled") return { where, text: "passthrough not supported on this platform\n" };
   if (pod && b.vnuma_nodes.length > 0) return { where, text: "Cannot enable PoD and vNUMA at the same time" };
   if (c.type === "pv" && b.vnuma_nodes.length > 0) return { where, text: "PV vNUMA is not yet supported" };
-  if (c.type === "invalid") return { where: "libxl_create.c:83:libxl__domain_build_info_setdefault", text: "invalid domain type" };
+  if (c.type === "invalid")
+    return { where: "libxl_create.c:83:libxl__domain_build_info_setdefault", text: "invalid domain type" };
   if (c.type === "hvm" && b.kernel === null && (b.ramdisk !== null || b.cmdline !== null)) {
     return {
       where: "libxl_create.c:170:libxl__domain_build_info_setdefault",

@@ -18,14 +18,29 @@ const INIT_TIMEOUT = 10_000_000;
 /** Waits for the name of the first console's terminal. Fails with ERROR_TIMEDOUT, and says so. */
 export const consoleTtyWait = routine(
   "console_xswait_callback",
-  (a: { process: string; domid: number }) => ({ ...a, home: "", watch: null as Watch | null, errno: "EIO" as Errno }),
+  (a: { process: string; domid: number }) => ({
+    ...a,
+    home: "",
+    watch: null as Watch | null,
+    errno: "EIO" as Errno,
+  }),
   ({ call, attempt, step, failWith }) => [
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.home = home;
-    }),
-    call("watch tty", xsWatch, ({ process, home }) => ({ process, path: `${home}/console/tty` }), (l, watch) => {
-      l.watch = watch;
-    }),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
+    call(
+      "watch tty",
+      xsWatch,
+      ({ process, home }) => ({ process, path: `${home}/console/tty` }),
+      (l, watch) => {
+        l.watch = watch;
+      },
+    ),
     attempt([
       call("wait for tty", waitForNode, ({ process, watch }) => ({
         process,
@@ -33,13 +48,16 @@ export const consoleTtyWait = routine(
         hope: { nonempty: true as const },
         timeout: INIT_TIMEOUT,
       })),
-    ]).onError((l, errno) => void (l.errno = errno), [
-      step("complain", (host, l) => {
-        if (l.errno !== ERROR_TIMEDOUT) return;
-        const text = `domain ${l.domid} console tty: timed out`;
-        libxlError(host, l.process, "libxl_create.c:1970:console_xswait_callback", text);
-      }),
-      failWith("no console", (l) => l.errno),
-    ]),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        step("complain", (host, l) => {
+          if (l.errno !== ERROR_TIMEDOUT) return;
+          const text = `domain ${l.domid} console tty: timed out`;
+          libxlError(host, l.process, "libxl_create.c:1970:console_xswait_callback", text);
+        }),
+        failWith("no console", (l) => l.errno),
+      ],
+    ),
   ],
 );

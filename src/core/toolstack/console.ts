@@ -57,8 +57,18 @@ export const deviceConsoleAdd = routine(
   (words) => {
     const { call } = words;
     return [
-      call("frontend path", frontendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.front = path)),
-      call("backend path", backendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.back = path)),
+      call(
+        "frontend path",
+        frontendPath,
+        ({ process, device }) => ({ process, device }),
+        (l, path) => void (l.front = path),
+      ),
+      call(
+        "backend path",
+        backendPath,
+        ({ process, device }) => ({ process, device }),
+        (l, path) => void (l.back = path),
+      ),
       transaction(words, [
         call("entries", xsScript, ({ process, t, device, front, back, ring }) => ({
           process,

@@ -62,7 +62,11 @@ function dumpcore(host: Host, process: string, domid: number, file: string): voi
   if (!isFailure(shinfo)) unmapForeign(host, dom0(process), { mfn: shinfo.mfn, readonly: true });
   if (isFailure(contexts)) return contexts;
   if (isFailure(p2m)) return p2m;
-  writeFile(host, file, Uint8Array.from([...textBytes(ELF_HEADER), ...contexts.flatMap((bytes) => [...bytes])]));
+  writeFile(
+    host,
+    file,
+    Uint8Array.from([...textBytes(ELF_HEADER), ...contexts.flatMap((bytes) => [...bytes])]),
+  );
 }
 
 /** Dumps a domain's core. Fails with ERROR_FAIL, and says so. */

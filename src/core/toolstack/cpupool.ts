@@ -22,9 +22,14 @@ export const cpupoolidToName = routine(
   "libxl_cpupoolid_to_name",
   (a: { process: string; poolid: number }) => ({ ...a, name: null as string | null }),
   ({ call }) => [
-    call("xs_read", xsRead, ({ process, poolid }) => ({ process, path: `/local/pool/${poolid}/name` }), (l, name) => {
-      l.name = name;
-    }),
+    call(
+      "xs_read",
+      xsRead,
+      ({ process, poolid }) => ({ process, path: `/local/pool/${poolid}/name` }),
+      (l, name) => {
+        l.name = name;
+      },
+    ),
   ],
   (l) => l.name,
 );
@@ -32,15 +37,30 @@ export const cpupoolidToName = routine(
 /** One pool (libxl_cpupool_info). Fails where there is none, or none with a name. */
 export const cpupoolInfoNamed = routine(
   "libxl_cpupool_info",
-  (a: { process: string; poolid: number }) => ({ ...a, info: null as CpupoolInfo | null, name: null as string | null }),
+  (a: { process: string; poolid: number }) => ({
+    ...a,
+    info: null as CpupoolInfo | null,
+    name: null as string | null,
+  }),
   ({ step, call, when, failWith }) => [
     step("cpupool_op info", (host, l) => {
       const info = cpupoolInfo(host, dom0(l.process), { cpupoolId: l.poolid });
       if (!isFailure(info) && info.cpupoolId === l.poolid) return void (l.info = info);
       const text = `failed to get info for cpupool${l.poolid}`;
-      return reported(host, l.process, "libxl_cpupool.c:36:cpupool_info", text, isFailure(info) ? info : fail("ENOENT"));
+      return reported(
+        host,
+        l.process,
+        "libxl_cpupool.c:36:cpupool_info",
+        text,
+        isFailure(info) ? info : fail("ENOENT"),
+      );
     }),
-    call("name", cpupoolidToName, ({ process, poolid }) => ({ process, poolid }), (l, name) => void (l.name = name)),
+    call(
+      "name",
+      cpupoolidToName,
+      ({ process, poolid }) => ({ process, poolid }),
+      (l, name) => void (l.name = name),
+    ),
     when("has no name", (l) => l.name === null, [failWith("no name", ERROR_FAIL)]),
   ],
   (l): Cpupool => ({ ...(l.info as CpupoolInfo), name: l.name as string }),
@@ -49,7 +69,12 @@ export const cpupoolInfoNamed = routine(
 /** Every pool, in the order of their numbers. */
 export const listCpupools = routine(
   "libxl_list_cpupool",
-  (a: { process: string }) => ({ ...a, info: null as CpupoolInfo | null, pools: [] as Cpupool[], done: false }),
+  (a: { process: string }) => ({
+    ...a,
+    info: null as CpupoolInfo | null,
+    pools: [] as Cpupool[],
+    done: false,
+  }),
   ({ repeatUntil, step, when, call, failWith }) => [
     repeatUntil("no more pools", (l) => l.done, [
       step("cpupool_op info", (host, l) => {
@@ -79,18 +104,38 @@ export const listCpupools = routine(
 /** The pool of a name. ERROR_INVAL where nobody has it. */
 export const nameToCpupoolid = routine(
   "libxl_name_to_cpupoolid",
-  (a: { process: string; name: string }) => ({ ...a, poolids: [] as number[], poolid: -1, found: null as number | null }),
+  (a: { process: string; name: string }) => ({
+    ...a,
+    poolids: [] as number[],
+    poolid: -1,
+    found: null as number | null,
+  }),
   ({ call, each, when, failWith }) => [
-    call("libxl_list_cpupool", listCpupools, ({ process }) => ({ process }), (l, pools) => {
-      l.poolids = pools.map(({ cpupoolId }) => cpupoolId);
-    }),
-    each("pool", (l) => l.poolids, (l, poolid) => void (l.poolid = poolid), [
-      when("not found yet", (l) => l.found === null, [
-        call("name", cpupoolidToName, ({ process, poolid }) => ({ process, poolid }), (l, name) => {
-          if (name === l.name) l.found = l.poolid;
-        }),
-      ]),
-    ]),
+    call(
+      "libxl_list_cpupool",
+      listCpupools,
+      ({ process }) => ({ process }),
+      (l, pools) => {
+        l.poolids = pools.map(({ cpupoolId }) => cpupoolId);
+      },
+    ),
+    each(
+      "pool",
+      (l) => l.poolids,
+      (l, poolid) => void (l.poolid = poolid),
+      [
+        when("not found yet", (l) => l.found === null, [
+          call(
+            "name",
+            cpupoolidToName,
+            ({ process, poolid }) => ({ process, poolid }),
+            (l, name) => {
+              if (name === l.name) l.found = l.poolid;
+            },
+          ),
+        ]),
+      ],
+    ),
     when("no such name", (l) => l.found === null, [failWith("ERROR_INVAL", ERROR_INVAL)]),
   ],
   (l) => l.found as number,
@@ -106,13 +151,23 @@ export const cpupoolOf = routine(
   }),
   ({ when, call, failWith }) => [
     when("by name", (l) => l.poolid < 0, [
-      call("libxl_name_to_cpupoolid", nameToCpupoolid, ({ process, pool }) => ({ process, name: pool }), (l, poolid) => {
-        l.poolid = poolid;
-      }),
+      call(
+        "libxl_name_to_cpupoolid",
+        nameToCpupoolid,
+        ({ process, pool }) => ({ process, name: pool }),
+        (l, poolid) => {
+          l.poolid = poolid;
+        },
+      ),
     ]),
-    call("libxl_cpupoolid_is_valid", cpupoolidToName, ({ process, poolid }) => ({ process, poolid }), (l, name) => {
-      l.name = name;
-    }),
+    call(
+      "libxl_cpupoolid_is_valid",
+      cpupoolidToName,
+      ({ process, poolid }) => ({ process, poolid }),
+      (l, name) => {
+        l.name = name;
+      },
+    ),
     when("has no name", (l) => l.name === null, [failWith("no such pool", ERROR_INVAL)]),
   ],
   (l) => l.poolid,

@@ -15,7 +15,8 @@ const freePages = (host: XlHost): number => must(host.world, heapCell, 0).freePa
 /** Cells by type, but for those that remember every domain there ever was. */
 function leftovers(host: XlHost): Map<string, number> {
   const footprint = host.footprint();
-  for (const type of ["domid-incarnation", "xenstore-incarnation", "file", "memory-line"]) footprint.delete(type);
+  for (const type of ["domid-incarnation", "xenstore-incarnation", "file", "memory-line"])
+    footprint.delete(type);
   return footprint;
 }
 
@@ -41,8 +42,16 @@ describe("a creation that fails leaves nothing", () => {
   test.each([
     ["a disk that is not there", 'disk = ["phy:/dev/none,xvda,w"]', "Unable to set disk defaults for disk 0"],
     ["a bridge that is not there", 'vif = ["bridge=nosuchbr"]', "Could not find bridge device nosuchbr"],
-    ["a kernel that is not there", 'kernel = "/no/kernel"', "failed to open file '/no/kernel': No such file or directory"],
-    ["more memory than there is", "memory = 1000000", "xc_dom_boot_mem_init: can't allocate low memory for domain"],
+    [
+      "a kernel that is not there",
+      'kernel = "/no/kernel"',
+      "failed to open file '/no/kernel': No such file or directory",
+    ],
+    [
+      "more memory than there is",
+      "memory = 1000000",
+      "xc_dom_boot_mem_init: can't allocate low memory for domain",
+    ],
     ["a kernel that is none", 'kernel = "/tmp/g.cfg"', "xc_dom_find_loader: no loader found"],
   ])("%s", (_what, line, message) => {
     const host = usedHost();
@@ -58,22 +67,27 @@ describe("a creation that fails leaves nothing", () => {
     expect(host.xl("xl list").stdout.split("\n")).toHaveLength(3);
   });
 
-  test.each(["/etc/xen/scripts/block", "/etc/xen/scripts/vif-bridge"])("%s fails, or takes too long", (script) => {
-    const host = usedHost();
-    const before = leftovers(host);
-    host.act((on) => void on.add(hotplugFaultCell, script, { delayUs: 1000, exitStatus: 1 }));
-    const failed = host.xl("xl create /tmp/g.cfg");
-    expect(failed.status).toBe(3);
-    expect(failed.stderr).toMatch(new RegExp(`${script} (add|online) \\[\\d+\\] exited with error status 1\n`));
-    host.act((on) => void (on.edit(hotplugFaultCell, script).delayUs = 100_000_000));
-    const slow = host.xl("xl create /tmp/g.cfg");
-    expect(slow.status).toBe(3);
-    expect(slow.stderr).toContain("because of timeout");
-    host.act((on) => on.drop(hotplugFaultCell, script));
-    host.pass(3);
-    expect(leftovers(host)).toEqual(before);
-    expect(host.xl("xl create /tmp/g.cfg").status).toBe(0);
-  });
+  test.each(["/etc/xen/scripts/block", "/etc/xen/scripts/vif-bridge"])(
+    "%s fails, or takes too long",
+    (script) => {
+      const host = usedHost();
+      const before = leftovers(host);
+      host.act((on) => void on.add(hotplugFaultCell, script, { delayUs: 1000, exitStatus: 1 }));
+      const failed = host.xl("xl create /tmp/g.cfg");
+      expect(failed.status).toBe(3);
+      expect(failed.stderr).toMatch(
+        new RegExp(`${script} (add|online) \\[\\d+\\] exited with error status 1\n`),
+      );
+      host.act((on) => void (on.edit(hotplugFaultCell, script).delayUs = 100_000_000));
+      const slow = host.xl("xl create /tmp/g.cfg");
+      expect(slow.status).toBe(3);
+      expect(slow.stderr).toContain("because of timeout");
+      host.act((on) => on.drop(hotplugFaultCell, script));
+      host.pass(3);
+      expect(leftovers(host)).toEqual(before);
+      expect(host.xl("xl create /tmp/g.cfg").status).toBe(0);
+    },
+  );
 });
 
 test.each([1, 2, 3, 4])("domains made and destroyed at once, in a random order (seed %i)", (seed) => {
@@ -84,7 +98,14 @@ test.each([1, 2, 3, 4])("domains made and destroyed at once, in a random order (
   const creations = ["g", "a", "b", "c"].map((name) => host.start(`xl create /tmp/${name}.cfg`));
   expect(creations.map((process) => host.finish(process).status)).toEqual([0, 0, 0, 0]);
   host.pass(4);
-  const ends = ["xl shutdown -w a", "xl destroy b", "xl destroy g", "xl reboot c", "xl list", "xl destroy 99"];
+  const ends = [
+    "xl shutdown -w a",
+    "xl destroy b",
+    "xl destroy g",
+    "xl reboot c",
+    "xl list",
+    "xl destroy 99",
+  ];
   const statuses = ends.map((line) => host.start(line)).map((process) => host.finish(process).status);
   expect(statuses).toEqual([0, 0, 0, 0, 0, 1]);
   host.pass(6);

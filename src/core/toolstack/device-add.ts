@@ -31,7 +31,10 @@ export type NewDevice = { device: Device; entries: DeviceEntries };
 const servedByQemu = ({ backendKind }: Device): boolean => backendKind === "qdisk";
 
 /** Where libxl says that a device is there already. */
-const EXISTS = { vbd: "libxl_disk.c:343:device_disk_add", vif: "libxl_device.c:1998:libxl__device_add_async" } as const;
+const EXISTS = {
+  vbd: "libxl_disk.c:343:device_disk_add",
+  vif: "libxl_device.c:1998:libxl__device_add_async",
+} as const;
 
 /** Writes a device's nodes; the watch on its backend's state, or null where nobody waits. */
 export const initiateDeviceAdd = routine(
@@ -51,9 +54,14 @@ export const initiateDeviceAdd = routine(
     const { call, when, step, failWith } = words;
     return [
       transaction(words, [
-        call("exists", xsRead, ({ process, t, device }) => ({ process, t, path: libxlDevicePath(device) }), (l, existing) => {
-          l.existing = existing;
-        }),
+        call(
+          "exists",
+          xsRead,
+          ({ process, t, device }) => ({ process, t, path: libxlDevicePath(device) }),
+          (l, existing) => {
+            l.existing = existing;
+          },
+        ),
         when("exists already", (l) => l.existing !== null, [
           step("complain", (host, l) => {
             const where = l.device.kind === "vbd" ? EXISTS.vbd : EXISTS.vif;
@@ -61,8 +69,18 @@ export const initiateDeviceAdd = routine(
           }),
           failWith("ERROR_DEVICE_EXISTS", ERROR_DEVICE_EXISTS),
         ]),
-        call("frontend path", frontendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.front = path)),
-        call("backend path", backendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.back = path)),
+        call(
+          "frontend path",
+          frontendPath,
+          ({ process, device }) => ({ process, device }),
+          (l, path) => void (l.front = path),
+        ),
+        call(
+          "backend path",
+          backendPath,
+          ({ process, device }) => ({ process, device }),
+          (l, path) => void (l.back = path),
+        ),
         call("entries", xsScript, ({ process, t, device, front, back, entries }) => ({
           process,
           t,
@@ -71,9 +89,14 @@ export const initiateDeviceAdd = routine(
       ]),
       call("libxl__wait_device_connection", backendPath, ({ process, device }) => ({ process, device })),
       when("somebody else's process", (l) => !servedByQemu(l.device), [
-        call("watch state", xsWatch, ({ process, back }) => ({ process, path: `${back}/state` }), (l, watch) => {
-          l.watch = watch;
-        }),
+        call(
+          "watch state",
+          xsWatch,
+          ({ process, back }) => ({ process, path: `${back}/state` }),
+          (l, watch) => {
+            l.watch = watch;
+          },
+        ),
       ]),
     ];
   },
@@ -83,7 +106,11 @@ export const initiateDeviceAdd = routine(
 /** Waits until a backend is ready for its script, and runs it. */
 export const finishDeviceAdd = routine(
   "device_backend_callback(add)",
-  (a: { process: string; device: Device; watch: Watch | null }) => ({ ...a, domid: a.device.domid, errno: "EIO" as Errno }),
+  (a: { process: string; device: Device; watch: Watch | null }) => ({
+    ...a,
+    domid: a.device.domid,
+    errno: "EIO" as Errno,
+  }),
   (words) => {
     const { when, call } = words;
     const complain = complaining(words);
@@ -124,27 +151,42 @@ export const addDevices = routine(
   }),
   ({ locked, each, attempt, call, step, waitFor, when, failWith }) => [
     locked("prepare", (l) => contextLock(l.process), [
-      each("device", (l) => l.devices, (l, added) => void (l.added = added), [
-        attempt([
-          call("initiate", initiateDeviceAdd, ({ process, added }) => ({ process, added: added as NewDevice }), (l, watch) => {
-            l.watch = watch;
-          }),
-          step("go on with the next", (host, l) => {
-            const { device } = l.added as NewDevice;
-            const name = `${l.process}/${deviceName(device)}-add`;
-            const args = { process: l.process, device, watch: l.watch };
-            l.threads.push(spawnThread(host, name, finishDeviceAdd, args, { joinable: true }));
-          }),
-        ]).onError((l, errno) => void (l.errno = errno), []),
-      ]),
+      each(
+        "device",
+        (l) => l.devices,
+        (l, added) => void (l.added = added),
+        [
+          attempt([
+            call(
+              "initiate",
+              initiateDeviceAdd,
+              ({ process, added }) => ({ process, added: added as NewDevice }),
+              (l, watch) => {
+                l.watch = watch;
+              },
+            ),
+            step("go on with the next", (host, l) => {
+              const { device } = l.added as NewDevice;
+              const name = `${l.process}/${deviceName(device)}-add`;
+              const args = { process: l.process, device, watch: l.watch };
+              l.threads.push(spawnThread(host, name, finishDeviceAdd, args, { joinable: true }));
+            }),
+          ]).onError((l, errno) => void (l.errno = errno), []),
+        ],
+      ),
     ]),
-    each("addition", (l) => l.threads, (l, thread) => void (l.thread = thread), [
-      waitFor("finished", (host, l) => hasEnded(host, l.thread)),
-      step("join", (host, l) => {
-        const { errno } = joinThread(host, l.thread);
-        if (errno !== null) l.errno = errno;
-      }),
-    ]),
+    each(
+      "addition",
+      (l) => l.threads,
+      (l, thread) => void (l.thread = thread),
+      [
+        waitFor("finished", (host, l) => hasEnded(host, l.thread)),
+        step("join", (host, l) => {
+          const { errno } = joinThread(host, l.thread);
+          if (errno !== null) l.errno = errno;
+        }),
+      ],
+    ),
     when("one failed", (l) => l.errno !== null, [failWith("multidev->rc", (l) => l.errno as Errno)]),
   ],
 );

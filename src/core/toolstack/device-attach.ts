@@ -35,7 +35,12 @@ function put<T>(devices: T[], device: T, same: (other: T) => boolean): void {
 }
 
 /** libxl's copy of the configuration with the device (device_add_domain_config). */
-function storeWith(host: Host, process: string, domid: number, change: (config: DomainConfig) => void): void | Failure {
+function storeWith(
+  host: Host,
+  process: string,
+  domid: number,
+  change: (config: DomainConfig) => void,
+): void | Failure {
   const config = retrieveConfig(host, process, domid);
   if (config === null) return fail(ERROR_FAIL);
   if (isFailure(config)) return config;
@@ -44,7 +49,14 @@ function storeWith(host: Host, process: string, domid: number, change: (config: 
 }
 
 /** Settles an interface, with the lowest number after those that are taken; keeps it, and what is to be written. */
-function prepareNic(host: Host, process: string, domid: number, given: DeviceNic, type: GuestType, taken: readonly number[]): NewDevice | Failure {
+function prepareNic(
+  host: Host,
+  process: string,
+  domid: number,
+  given: DeviceNic,
+  type: GuestType,
+  taken: readonly number[],
+): NewDevice | Failure {
   const settled = nicSetDefault(given, false, given.mac ?? randomMac(host));
   const [nic] = nicSetDevids([settled], taken) as [DeviceNic];
   if (type !== "hvm" && given.nictype === "vif_ioemu") {
@@ -53,17 +65,27 @@ function prepareNic(host: Host, process: string, domid: number, given: DeviceNic
     return fail("EINVAL");
   }
   const kept = { ...given, devid: nic.devid, mac: nic.mac, nictype: nic.nictype };
-  const stored = storeWith(host, process, domid, ({ nics }) => put(nics, kept, ({ devid }) => devid === kept.devid));
+  const stored = storeWith(host, process, domid, ({ nics }) =>
+    put(nics, kept, ({ devid }) => devid === kept.devid),
+  );
   return isFailure(stored) ? stored : newNic(domid, nic);
 }
 
 /** Settles a disk; keeps it as it was given, and what is to be written. */
-function prepareDisk(host: Host, process: string, domid: number, given: DeviceDisk, type: GuestType): NewDevice | Failure {
+function prepareDisk(
+  host: Host,
+  process: string,
+  domid: number,
+  given: DeviceDisk,
+  type: GuestType,
+): NewDevice | Failure {
   const disk = diskSetDefault(host, process, given);
   const device = isFailure(disk) ? disk : newDisk(host, process, domid, disk, type === "pv");
   if (isFailure(device)) return device;
   const devid = diskDevid(given.vdev ?? "");
-  const stored = storeWith(host, process, domid, ({ disks }) => put(disks, given, ({ vdev }) => diskDevid(vdev ?? "") === devid));
+  const stored = storeWith(host, process, domid, ({ disks }) =>
+    put(disks, given, ({ vdev }) => diskDevid(vdev ?? "") === devid),
+  );
   return isFailure(stored) ? stored : device;
 }
 
@@ -78,24 +100,41 @@ const addNodes = routine(
     watch: null as Watch | null,
   }),
   ({ call, when, step }) => [
-    call("libxl__domain_type", domainType, ({ process, domid }) => ({ process, domid }), (l, type) => void (l.type = type)),
+    call(
+      "libxl__domain_type",
+      domainType,
+      ({ process, domid }) => ({ process, domid }),
+      (l, type) => void (l.type = type),
+    ),
     when("an interface without a number", (l) => "nic" in l.spec && l.spec.nic.devid < 0, [
-      call("libxl__device_nextid", xsDirectory, ({ process, domid }) => ({ process, path: `/libxl/${domid}/device/vif` }), (l, devids) => {
-        l.taken = (devids ?? []).map(Number);
-      }),
+      call(
+        "libxl__device_nextid",
+        xsDirectory,
+        ({ process, domid }) => ({ process, path: `/libxl/${domid}/device/vif` }),
+        (l, devids) => {
+          l.taken = (devids ?? []).map(Number);
+        },
+      ),
     ]),
     call("libxl__dm_check_start", dmCheckStart, ({ process, domid }) => ({ process, domid })),
     step("settle", (host, l) => {
       const { process, domid, spec, type, taken } = l;
       const device =
-        "disk" in spec ? prepareDisk(host, process, domid, spec.disk, type) : prepareNic(host, process, domid, spec.nic, type, taken);
+        "disk" in spec
+          ? prepareDisk(host, process, domid, spec.disk, type)
+          : prepareNic(host, process, domid, spec.nic, type, taken);
       if (isFailure(device)) return device;
       l.device = device;
       return;
     }),
-    call("write nodes", initiateDeviceAdd, ({ process, device }) => ({ process, added: device as NewDevice }), (l, watch) => {
-      l.watch = watch;
-    }),
+    call(
+      "write nodes",
+      initiateDeviceAdd,
+      ({ process, device }) => ({ process, added: device as NewDevice }),
+      (l, watch) => {
+        l.watch = watch;
+      },
+    ),
   ],
   ({ device, watch }) => ({ device: device as NewDevice, watch }),
 );
@@ -112,22 +151,39 @@ export const deviceAttach = routine(
   ({ attempt, locked, call, step, failWith }) => [
     attempt([
       locked("device_disk_add", (l) => contextLock(l.process), [
-        call("add nodes", addNodes, ({ process, domid, spec }) => ({ process, domid, spec }), (l, { device, watch }) => {
-          l.device = device;
-          l.watch = watch;
-        }),
+        call(
+          "add nodes",
+          addNodes,
+          ({ process, domid, spec }) => ({ process, domid, spec }),
+          (l, { device, watch }) => {
+            l.device = device;
+            l.watch = watch;
+          },
+        ),
       ]),
-      call("connect", finishDeviceAdd, ({ process, device, watch }) => ({ process, device: (device as NewDevice).device, watch })),
-    ]).onError((l, errno) => void (l.errno = errno), [
-      step("complain", (host, l) => {
-        if (l.device === null) {
-          return libxlError(host, l.process, "libxl_device.c:1486:device_addrm_aocomplete", "unable to add device");
-        }
-        const { kind, devid } = l.device.device;
-        const text = `Unable to add ${kind} with id ${devid}`;
-        return libxlError(host, l.process, "libxl_device.c:1481:device_addrm_aocomplete", text, l.domid);
-      }),
-      failWith("not added", (l) => l.errno),
-    ]),
+      call("connect", finishDeviceAdd, ({ process, device, watch }) => ({
+        process,
+        device: (device as NewDevice).device,
+        watch,
+      })),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        step("complain", (host, l) => {
+          if (l.device === null) {
+            return libxlError(
+              host,
+              l.process,
+              "libxl_device.c:1486:device_addrm_aocomplete",
+              "unable to add device",
+            );
+          }
+          const { kind, devid } = l.device.device;
+          const text = `Unable to add ${kind} with id ${devid}`;
+          return libxlError(host, l.process, "libxl_device.c:1481:device_addrm_aocomplete", text, l.domid);
+        }),
+        failWith("not added", (l) => l.errno),
+      ],
+    ),
   ],
 );

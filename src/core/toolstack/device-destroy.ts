@@ -11,16 +11,36 @@ import { transaction } from "./transaction.ts";
 /** Removes a device's three directories, and what they leave empty, in one transaction. */
 export const deviceDestroy = routine(
   "libxl__device_destroy",
-  (a: { process: string; device: Device }) => ({ process: a.process, device: a.device, back: "", front: "", t: 0 }),
+  (a: { process: string; device: Device }) => ({
+    process: a.process,
+    device: a.device,
+    back: "",
+    front: "",
+    t: 0,
+  }),
   (words) => {
     const { call } = words;
     return [
-      call("backend path", backendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.back = path)),
-      call("frontend path", frontendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.front = path)),
+      call(
+        "backend path",
+        backendPath,
+        ({ process, device }) => ({ process, device }),
+        (l, path) => void (l.back = path),
+      ),
+      call(
+        "frontend path",
+        frontendPath,
+        ({ process, device }) => ({ process, device }),
+        (l, path) => void (l.front = path),
+      ),
       call("own domid", ownDomid, ({ process }) => ({ process })),
       transaction(words, [
         call("clean frontend", pathCleanup, ({ process, t, front }) => ({ process, t, path: front })),
-        call("clean libxl", pathCleanup, ({ process, t, device }) => ({ process, t, path: libxlDevicePath(device) })),
+        call("clean libxl", pathCleanup, ({ process, t, device }) => ({
+          process,
+          t,
+          path: libxlDevicePath(device),
+        })),
         call("clean backend", pathCleanup, ({ process, t, back }) => ({ process, t, path: back })),
       ]),
     ];

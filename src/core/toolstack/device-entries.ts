@@ -22,7 +22,12 @@ export type DeviceEntries = {
 };
 
 /** The requests that make a device, to be sent in one transaction. */
-export function deviceAddRequests(device: Device, front: string, back: string, entries: DeviceEntries): XsRequest[] {
+export function deviceAddRequests(
+  device: Device,
+  front: string,
+  back: string,
+  entries: DeviceEntries,
+): XsRequest[] {
   const { domid, backendDomid, kind, devid } = device;
   const libxl = libxlDevicePath(device);
   const frontendOwns = [`n${domid}`, `r${backendDomid}`];

@@ -20,31 +20,54 @@ export const deviceInfo = routine(
     values: {} as { [node: string]: number },
   }),
   ({ call, when, each }) => [
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.home = home;
-    }),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
     call(
       "backend",
       xsRead,
-      ({ process, domid, kind, devid }) => ({ process, path: `/libxl/${domid}/device/${kind}/${devid}/backend` }),
+      ({ process, domid, kind, devid }) => ({
+        process,
+        path: `/libxl/${domid}/device/${kind}/${devid}/backend`,
+      }),
       (l, path) => void (l.backend = path),
     ),
     when("has a backend", (l) => l.backend !== null, [
-      each("node", (l) => l.nodes, (l, node) => void (l.node = node), [
-        call(
-          "frontend",
-          xsRead,
-          ({ process, home, kind, devid, node }) => ({ process, path: `${home}/device/${kind}/${devid}/${node}` }),
-          (l, value) => void (l.values[l.node] = value === null ? -1 : Number.parseInt(value, 10) || 0),
-        ),
-      ]),
+      each(
+        "node",
+        (l) => l.nodes,
+        (l, node) => void (l.node = node),
+        [
+          call(
+            "frontend",
+            xsRead,
+            ({ process, home, kind, devid, node }) => ({
+              process,
+              path: `${home}/device/${kind}/${devid}/${node}`,
+            }),
+            (l, value) => void (l.values[l.node] = value === null ? -1 : Number.parseInt(value, 10) || 0),
+          ),
+        ],
+      ),
       when("disk", (l) => l.kind === "vbd", [
-        call("frontend path", xsRead, ({ process, domid, devid }) => ({ process, path: `/libxl/${domid}/device/vbd/${devid}/frontend` })),
+        call("frontend path", xsRead, ({ process, domid, devid }) => ({
+          process,
+          path: `/libxl/${domid}/device/vbd/${devid}/frontend`,
+        })),
       ]),
     ]),
   ],
   ({ backend, values }): DeviceInfo | null =>
     backend === null
       ? null
-      : { backendPath: backend, backendDomid: Number(/^\/local\/domain\/(\d+)\//.exec(backend)?.[1] ?? 0), values },
+      : {
+          backendPath: backend,
+          backendDomid: Number(/^\/local\/domain\/(\d+)\//.exec(backend)?.[1] ?? 0),
+          values,
+        },
 );

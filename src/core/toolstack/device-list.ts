@@ -19,20 +19,44 @@ type Values = { [name: string]: string | null };
 /** Reads nodes of a directory one after another. */
 const readNodes = routine(
   "libxl__xs_read each",
-  (a: { process: string; dir: string; names: readonly string[] }) => ({ ...a, name: "", values: {} as Values }),
+  (a: { process: string; dir: string; names: readonly string[] }) => ({
+    ...a,
+    name: "",
+    values: {} as Values,
+  }),
   ({ each, call }) => [
-    each("name", (l) => l.names, (l, name) => void (l.name = name), [
-      call("read", xsRead, ({ process, dir, name }) => ({ process, path: `${dir}/${name}` }), (l, value) => {
-        l.values[l.name] = value;
-      }),
-    ]),
+    each(
+      "name",
+      (l) => l.names,
+      (l, name) => void (l.name = name),
+      [
+        call(
+          "read",
+          xsRead,
+          ({ process, dir, name }) => ({ process, path: `${dir}/${name}` }),
+          (l, value) => {
+            l.values[l.name] = value;
+          },
+        ),
+      ],
+    ),
   ],
   (l) => l.values,
 );
 
-const backendDomid = (path: string | null): number => Number(/^\/local\/domain\/(\d+)\//.exec(path ?? "")?.[1] ?? 0);
+const backendDomid = (path: string | null): number =>
+  Number(/^\/local\/domain\/(\d+)\//.exec(path ?? "")?.[1] ?? 0);
 
-const DISK_NODES = ["params", "colo-host", "type", "specification", "dev", "removable", "mode", "device-type"];
+const DISK_NODES = [
+  "params",
+  "colo-host",
+  "type",
+  "specification",
+  "dev",
+  "removable",
+  "mode",
+  "device-type",
+];
 
 function diskOf(backend: string | null, values: Values): DeviceDisk {
   const { params } = values;
@@ -59,9 +83,14 @@ export const diskFromXenstore = routine(
     values: {} as Values,
   }),
   ({ call, when, step, failWith }) => [
-    call("backend", xsRead, ({ process, domid, devid }) => ({ process, path: `/libxl/${domid}/device/vbd/${devid}/backend` }), (l, path) => {
-      l.backend = path;
-    }),
+    call(
+      "backend",
+      xsRead,
+      ({ process, domid, devid }) => ({ process, path: `/libxl/${domid}/device/vbd/${devid}/backend` }),
+      (l, path) => {
+        l.backend = path;
+      },
+    ),
     when("no backend", (l) => l.backend === null, [
       step("complain", (host, l) => {
         const text = `disk /libxl/${l.domid}/device/vbd/${l.devid} does not exist (no backend path`;
@@ -69,11 +98,16 @@ export const diskFromXenstore = routine(
       }),
       failWith("no such disk", ERROR_FAIL),
     ]),
-    call("nodes", readNodes, ({ process, domid, devid }) => ({
-      process,
-      dir: `/libxl/${domid}/device/vbd/${devid}`,
-      names: DISK_NODES,
-    }), (l, values) => void (l.values = values)),
+    call(
+      "nodes",
+      readNodes,
+      ({ process, domid, devid }) => ({
+        process,
+        dir: `/libxl/${domid}/device/vbd/${devid}`,
+        names: DISK_NODES,
+      }),
+      (l, values) => void (l.values = values),
+    ),
   ],
   (l) => diskOf(l.backend, l.values),
 );
@@ -84,7 +118,10 @@ export const diskPath = routine(
   (a: { process: string; domid: number }) => ({ ...a }),
   ({ call }) => [
     call("vbd", xsRead, ({ process, domid }) => ({ process, path: `/libxl/${domid}/device/vbd` })),
-    call("virtio_disk", xsRead, ({ process, domid }) => ({ process, path: `/libxl/${domid}/device/virtio_disk` })),
+    call("virtio_disk", xsRead, ({ process, domid }) => ({
+      process,
+      path: `/libxl/${domid}/device/virtio_disk`,
+    })),
   ],
 );
 
@@ -99,19 +136,45 @@ export const diskList = routine(
   }),
   ({ call, each }) => [
     call("path", diskPath, ({ process, domid }) => ({ process, domid })),
-    call("list", xsDirectory, ({ process, domid }) => ({ process, path: `/libxl/${domid}/device/vbd` }), (l, devids) => {
-      l.devids = devids ?? [];
-    }),
-    each("disk", (l) => l.devids, (l, devid) => void (l.devid = devid), [
-      call("read", diskFromXenstore, ({ process, domid, devid }) => ({ process, domid, devid: Number(devid) }), (l, disk) => {
-        l.disks.push({ devid: Number(l.devid), disk });
-      }),
-    ]),
+    call(
+      "list",
+      xsDirectory,
+      ({ process, domid }) => ({ process, path: `/libxl/${domid}/device/vbd` }),
+      (l, devids) => {
+        l.devids = devids ?? [];
+      },
+    ),
+    each(
+      "disk",
+      (l) => l.devids,
+      (l, devid) => void (l.devid = devid),
+      [
+        call(
+          "read",
+          diskFromXenstore,
+          ({ process, domid, devid }) => ({ process, domid, devid: Number(devid) }),
+          (l, disk) => {
+            l.disks.push({ devid: Number(l.devid), disk });
+          },
+        ),
+      ],
+    ),
   ],
   (l) => l.disks,
 );
 
-const NIC_NODES = ["handle", "backend", "mtu", "mac", "ip", "bridge", "script", "forwarddev", ...coloNicKeys, "type"];
+const NIC_NODES = [
+  "handle",
+  "backend",
+  "mtu",
+  "mac",
+  "ip",
+  "bridge",
+  "script",
+  "forwarddev",
+  ...coloNicKeys,
+  "type",
+];
 
 function nicOf(values: Values): DeviceNic {
   const nic = deviceNic.init();
@@ -135,11 +198,16 @@ export const nicFromXenstore = routine(
   "libxl__nic_from_xenstore",
   (a: { process: string; domid: number; devid: number }) => ({ ...a, values: {} as Values }),
   ({ call }) => [
-    call("nodes", readNodes, ({ process, domid, devid }) => ({
-      process,
-      dir: `/libxl/${domid}/device/vif/${devid}`,
-      names: NIC_NODES,
-    }), (l, values) => void (l.values = values)),
+    call(
+      "nodes",
+      readNodes,
+      ({ process, domid, devid }) => ({
+        process,
+        dir: `/libxl/${domid}/device/vif/${devid}`,
+        names: NIC_NODES,
+      }),
+      (l, values) => void (l.values = values),
+    ),
   ],
   (l) => nicOf(l.values),
 );
@@ -147,16 +215,36 @@ export const nicFromXenstore = routine(
 /** All network interfaces of a domain. */
 export const nicList = routine(
   "libxl_device_nic_list",
-  (a: { process: string; domid: number }) => ({ ...a, devids: [] as string[], devid: "", nics: [] as DeviceNic[] }),
+  (a: { process: string; domid: number }) => ({
+    ...a,
+    devids: [] as string[],
+    devid: "",
+    nics: [] as DeviceNic[],
+  }),
   ({ call, each }) => [
-    call("list", xsDirectory, ({ process, domid }) => ({ process, path: `/libxl/${domid}/device/vif` }), (l, devids) => {
-      l.devids = devids ?? [];
-    }),
-    each("nic", (l) => l.devids, (l, devid) => void (l.devid = devid), [
-      call("read", nicFromXenstore, ({ process, domid, devid }) => ({ process, domid, devid: Number(devid) }), (l, nic) => {
-        l.nics.push(nic);
-      }),
-    ]),
+    call(
+      "list",
+      xsDirectory,
+      ({ process, domid }) => ({ process, path: `/libxl/${domid}/device/vif` }),
+      (l, devids) => {
+        l.devids = devids ?? [];
+      },
+    ),
+    each(
+      "nic",
+      (l) => l.devids,
+      (l, devid) => void (l.devid = devid),
+      [
+        call(
+          "read",
+          nicFromXenstore,
+          ({ process, domid, devid }) => ({ process, domid, devid: Number(devid) }),
+          (l, nic) => {
+            l.nics.push(nic);
+          },
+        ),
+      ],
+    ),
   ],
   (l) => l.nics,
 );

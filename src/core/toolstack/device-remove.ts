@@ -9,7 +9,14 @@ import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { deviceDestroy } from "./device-destroy.ts";
 import { waitForNode } from "./device-wait.ts";
-import { backendPath, frontendPath, ownDomid, pathCleanup, XenbusStateClosed, XenbusStateClosing } from "./device.ts";
+import {
+  backendPath,
+  frontendPath,
+  ownDomid,
+  pathCleanup,
+  XenbusStateClosed,
+  XenbusStateClosing,
+} from "./device.ts";
 import type { Device } from "./device.ts";
 import { domainInfo } from "./dominfo.ts";
 import { deviceHotplug } from "./hotplug.ts";
@@ -47,7 +54,12 @@ export const initiateDeviceRemove = routine(
   (words) => {
     const { call, step, when } = words;
     return [
-      call("backend path", backendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.back = path)),
+      call(
+        "backend path",
+        backendPath,
+        ({ process, device }) => ({ process, device }),
+        (l, path) => void (l.back = path),
+      ),
       call("own domid", ownDomid, ({ process }) => ({ process })),
       step("domain info", (host, l) => {
         const info = domainInfo(host, l.process, l.device.domid);
@@ -55,14 +67,29 @@ export const initiateDeviceRemove = routine(
       }),
       transaction(words, [
         when("forced", (l) => l.force === "on", [
-          call("frontend path", frontendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.front = path)),
+          call(
+            "frontend path",
+            frontendPath,
+            ({ process, device }) => ({ process, device }),
+            (l, path) => void (l.front = path),
+          ),
           call("clean frontend", pathCleanup, ({ process, t, front }) => ({ process, t, path: front })),
         ]),
-        call("read state", xsRead, ({ process, t, back }) => ({ process, t, path: `${back}/state` }), (l, state) => {
-          l.state = state;
-        }),
+        call(
+          "read state",
+          xsRead,
+          ({ process, t, back }) => ({ process, t, path: `${back}/state` }),
+          (l, state) => {
+            l.state = state;
+          },
+        ),
         when("backend is there", (l) => l.state !== null, [
-          call("write online", xsWrite, ({ process, t, back }) => ({ process, t, path: `${back}/online`, value: "0" })),
+          call("write online", xsWrite, ({ process, t, back }) => ({
+            process,
+            t,
+            path: `${back}/online`,
+            value: "0",
+          })),
           when("not closed", (l) => l.state !== XenbusStateClosed, [
             call("write state", xsWrite, ({ process, t, back }) => ({
               process,
@@ -74,9 +101,14 @@ export const initiateDeviceRemove = routine(
         ]),
       ]),
       when("wait for it", (l) => l.state !== null, [
-        call("watch state", xsWatch, ({ process, back }) => ({ process, path: `${back}/state` }), (l, watch) => {
-          l.watch = watch;
-        }),
+        call(
+          "watch state",
+          xsWatch,
+          ({ process, back }) => ({ process, path: `${back}/state` }),
+          (l, watch) => {
+            l.watch = watch;
+          },
+        ),
       ]),
     ];
   },
@@ -84,7 +116,8 @@ export const initiateDeviceRemove = routine(
 );
 
 /** Whether a failed wait for Closed is tried again by force. */
-const canForce = (l: { errno: Errno; force: Force }): boolean => l.errno === ERROR_TIMEDOUT && l.force === "auto";
+const canForce = (l: { errno: Errno; force: Force }): boolean =>
+  l.errno === ERROR_TIMEDOUT && l.force === "auto";
 
 /** Waits for a backend to close, the second time with its frontend gone where that is allowed. */
 const waitForClosed = routine(
@@ -94,20 +127,32 @@ const waitForClosed = routine(
     errno: "EIO" as Errno,
   }),
   ({ attempt, call, when, locked, failWith }) => [
-    attempt([call("wait for Closed", waitForNode, ({ process, watch }) => closedHope(process, watch))]).onError(
+    attempt([
+      call("wait for Closed", waitForNode, ({ process, watch }) => closedHope(process, watch)),
+    ]).onError(
       (l, errno) => void (l.errno = errno),
       [
-        when("may force", canForce, [
-          locked("force", (l) => contextLock(l.process), [
-            call("initiate", initiateDeviceRemove, ({ process, device }) => ({ process, device, force: "on" as const }), (l, watch) => {
-              l.watch = watch;
-              l.force = "on";
-            }),
-          ]),
-          when("backend is still there", (l) => l.watch !== null, [
-            call("wait again", waitForNode, ({ process, watch }) => closedHope(process, watch)),
-          ]),
-        ], [failWith("not closed", (l) => l.errno)]),
+        when(
+          "may force",
+          canForce,
+          [
+            locked("force", (l) => contextLock(l.process), [
+              call(
+                "initiate",
+                initiateDeviceRemove,
+                ({ process, device }) => ({ process, device, force: "on" as const }),
+                (l, watch) => {
+                  l.watch = watch;
+                  l.force = "on";
+                },
+              ),
+            ]),
+            when("backend is still there", (l) => l.watch !== null, [
+              call("wait again", waitForNode, ({ process, watch }) => closedHope(process, watch)),
+            ]),
+          ],
+          [failWith("not closed", (l) => l.errno)],
+        ),
       ],
     ),
   ],
@@ -146,11 +191,22 @@ export const finishDeviceRemove = routine(
               where: "libxl_device.c:1179:device_backend_callback",
               text: (l) => `unable to remove device with path ${path(l)}`,
             },
-            [call("wait", waitForClosed, ({ process, domid, device, force, watch }) => ({ process, domid, device, force, watch }), (l, force) => {
-              l.force = force;
-            })],
+            [
+              call(
+                "wait",
+                waitForClosed,
+                ({ process, domid, device, force, watch }) => ({ process, domid, device, force, watch }),
+                (l, force) => {
+                  l.force = force;
+                },
+              ),
+            ],
           ),
-          call("hotplug", deviceHotplug, ({ process, device }) => ({ process, device, action: "remove" as const })),
+          call("hotplug", deviceHotplug, ({ process, device }) => ({
+            process,
+            device,
+            action: "remove" as const,
+          })),
         ]),
       ]).onError(
         (l, errno) => {

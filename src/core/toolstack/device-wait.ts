@@ -63,7 +63,12 @@ export const waitForNode = routine(
             const event = xsTakeEvent(host, l.process, l.watch.token);
             return isFailure(event) ? event : undefined;
           }),
-          call("read", xsRead, (l) => ({ process: l.process, path: l.watch.path }), (l, value) => void (l.value = value)),
+          call(
+            "read",
+            xsRead,
+            (l) => ({ process: l.process, path: l.watch.path }),
+            (l, value) => void (l.value = value),
+          ),
         ]),
         step(
           "look",

@@ -7,7 +7,20 @@ import { routine } from "../engine/routine.ts";
 import { xsDirectory, xsGetDomainPath, xsRead, xsRm } from "./xs.ts";
 
 /** Kinds of devices that have directories in xenstore (libxl_types_internal.idl, device_kind). */
-const KINDS = ["console", "vbd", "qdisk", "vif", "pci", "vfb", "vkbd", "vtpm", "vusb", "9pfs", "vdispl", "vsnd"] as const;
+const KINDS = [
+  "console",
+  "vbd",
+  "qdisk",
+  "vif",
+  "pci",
+  "vfb",
+  "vkbd",
+  "vtpm",
+  "vusb",
+  "9pfs",
+  "vdispl",
+  "vsnd",
+] as const;
 export type DeviceKind = (typeof KINDS)[number];
 
 /** libxl__device. */
@@ -49,10 +62,18 @@ export function deviceName({ kind, devid }: Device): string {
  * The device of a backend directory `/local/domain/B/backend/KIND/D/DEVID`
  * (libxl__parse_backend_path), or null where the path says nothing of the kind.
  */
-export function parseBackendPath(path: string, domid: number, kind: DeviceKind, devid: number): Device | null {
-  const [, backendDomid, backendKind] = /^\/local\/domain\/(\d+)\/backend\/([^/]{1,15})\/\d+\/\d+/.exec(path) ?? [];
+export function parseBackendPath(
+  path: string,
+  domid: number,
+  kind: DeviceKind,
+  devid: number,
+): Device | null {
+  const [, backendDomid, backendKind] =
+    /^\/local\/domain\/(\d+)\/backend\/([^/]{1,15})\/\d+\/\d+/.exec(path) ?? [];
   const known = backendKind === undefined ? null : deviceKind(backendKind);
-  return known === null ? null : { domid, kind, devid, backendDomid: Number(backendDomid), backendKind: known };
+  return known === null
+    ? null
+    : { domid, kind, devid, backendDomid: Number(backendDomid), backendKind: known };
 }
 
 /** The backend's directory of a device (libxl__device_backend_path). */
@@ -112,16 +133,36 @@ export const pathCleanup = routine(
   (a: { process: string; t: number; path: string }) => ({ ...a, empty: true }),
   ({ attempt, call, when, repeatUntil }) => [
     attempt([
-      call("xs_rm", xsRm, ({ process, t, path }) => ({ process, t, path }), (l) => void (l.path = parentOf(l.path))),
+      call(
+        "xs_rm",
+        xsRm,
+        ({ process, t, path }) => ({ process, t, path }),
+        (l) => void (l.path = parentOf(l.path)),
+      ),
       repeatUntil("something left", (l) => !l.empty || l.path === "", [
-        call("read parent", xsRead, ({ process, t, path }) => ({ process, t, path }), (l, value) => void (l.empty = value === "")),
+        call(
+          "read parent",
+          xsRead,
+          ({ process, t, path }) => ({ process, t, path }),
+          (l, value) => void (l.empty = value === ""),
+        ),
         when("empty value", (l) => l.empty, [
-          call("list parent", xsDirectory, ({ process, t, path }) => ({ process, t, path }), (l, children) => {
-            l.empty = children !== null && children.length === 0;
-          }),
+          call(
+            "list parent",
+            xsDirectory,
+            ({ process, t, path }) => ({ process, t, path }),
+            (l, children) => {
+              l.empty = children !== null && children.length === 0;
+            },
+          ),
         ]),
         when("empty directory", (l) => l.empty, [
-          call("remove parent", xsRm, ({ process, t, path }) => ({ process, t, path }), (l) => void (l.path = parentOf(l.path))),
+          call(
+            "remove parent",
+            xsRm,
+            ({ process, t, path }) => ({ process, t, path }),
+            (l) => void (l.path = parentOf(l.path)),
+          ),
         ]),
       ]),
     ]).onError(() => {}, []),

@@ -31,33 +31,39 @@ const startRemoval = routine(
     call(
       "read backend",
       xsRead,
-      ({ process, domid, kind, devid }) => ({ process, path: `/libxl/${domid}/device/${kind}/${devid}/backend` }),
+      ({ process, domid, kind, devid }) => ({
+        process,
+        path: `/libxl/${domid}/device/${kind}/${devid}/backend`,
+      }),
       (l, path) => {
         const kind = deviceKind(l.kind);
         if (path !== null && kind !== null) l.device = parseBackendPath(path, l.domid, kind, Number(l.devid));
       },
     ),
     when("a device", (l) => l.device !== null, [
-      when("console", (l) => goesAtOnce(l.device as Device), [
-        call("destroy", deviceDestroy, ({ process, device }) => ({ process, device: device as Device })),
-      ], [
-        call(
-          "initiate",
-          initiateDeviceRemove,
-          ({ process, device }) => ({ process, device: device as Device, force: "on" as const }),
-          (l, watch) => void (l.watch = watch),
-        ),
-        step("go on with the next", (host, l) => {
-          const device = l.device as Device;
-          l.thread = spawnThread(
-            host,
-            `${l.process}/${deviceName(device)}-remove`,
-            finishDeviceRemove,
-            { process: l.process, device, force: "on" as const, watch: l.watch },
-            { joinable: true },
-          );
-        }),
-      ]),
+      when(
+        "console",
+        (l) => goesAtOnce(l.device as Device),
+        [call("destroy", deviceDestroy, ({ process, device }) => ({ process, device: device as Device }))],
+        [
+          call(
+            "initiate",
+            initiateDeviceRemove,
+            ({ process, device }) => ({ process, device: device as Device, force: "on" as const }),
+            (l, watch) => void (l.watch = watch),
+          ),
+          step("go on with the next", (host, l) => {
+            const device = l.device as Device;
+            l.thread = spawnThread(
+              host,
+              `${l.process}/${deviceName(device)}-remove`,
+              finishDeviceRemove,
+              { process: l.process, device, force: "on" as const, watch: l.watch },
+              { joinable: true },
+            );
+          }),
+        ],
+      ),
     ]),
   ],
   (l) => l.thread,
@@ -78,30 +84,55 @@ export const devicesDestroy = routine(
   }),
   ({ locked, call, each, step, waitFor, when, failWith }) => [
     locked("prepare", (l) => contextLock(l.process), [
-      call("list kinds", xsDirectory, ({ process, domid }) => ({ process, path: `/libxl/${domid}/device` }), (l, kinds) => {
-        l.kinds = (kinds ?? []).filter((kind) => deviceKind(kind) !== null);
-      }),
-      each("kind", (l) => l.kinds, (l, kind) => void (l.kind = kind), [
-        call(
-          "list devices",
-          xsDirectory,
-          ({ process, domid, kind }) => ({ process, path: `/libxl/${domid}/device/${kind}` }),
-          (l, devids) => void (l.devids = devids ?? []),
-        ),
-        each("device", (l) => l.devids, (l, devid) => void (l.devid = devid), [
-          call("start", startRemoval, ({ process, domid, kind, devid }) => ({ process, domid, kind, devid }), (l, thread) => {
-            if (thread !== null) l.threads.push(thread);
-          }),
-        ]),
-      ]),
+      call(
+        "list kinds",
+        xsDirectory,
+        ({ process, domid }) => ({ process, path: `/libxl/${domid}/device` }),
+        (l, kinds) => {
+          l.kinds = (kinds ?? []).filter((kind) => deviceKind(kind) !== null);
+        },
+      ),
+      each(
+        "kind",
+        (l) => l.kinds,
+        (l, kind) => void (l.kind = kind),
+        [
+          call(
+            "list devices",
+            xsDirectory,
+            ({ process, domid, kind }) => ({ process, path: `/libxl/${domid}/device/${kind}` }),
+            (l, devids) => void (l.devids = devids ?? []),
+          ),
+          each(
+            "device",
+            (l) => l.devids,
+            (l, devid) => void (l.devid = devid),
+            [
+              call(
+                "start",
+                startRemoval,
+                ({ process, domid, kind, devid }) => ({ process, domid, kind, devid }),
+                (l, thread) => {
+                  if (thread !== null) l.threads.push(thread);
+                },
+              ),
+            ],
+          ),
+        ],
+      ),
     ]),
-    each("removal", (l) => l.threads, (l, thread) => void (l.thread = thread), [
-      waitFor("finished", (host, l) => hasEnded(host, l.thread)),
-      step("join", (host, l) => {
-        const { errno } = joinThread(host, l.thread);
-        if (errno !== null) l.errno = errno;
-      }),
-    ]),
+    each(
+      "removal",
+      (l) => l.threads,
+      (l, thread) => void (l.thread = thread),
+      [
+        waitFor("finished", (host, l) => hasEnded(host, l.thread)),
+        step("join", (host, l) => {
+          const { errno } = joinThread(host, l.thread);
+          if (errno !== null) l.errno = errno;
+        }),
+      ],
+    ),
     when("one failed", (l) => l.errno !== null, [failWith("multidev->rc", (l) => l.errno as Errno)]),
   ],
 );

@@ -34,7 +34,9 @@ export function diskDevid(vdev: string): number | null {
   if (disk < 0) return null;
   switch (bus ?? "xvd") {
     case "hd":
-      return disk > 3 || partition > 63 ? null : (disk < 2 ? 3 << 8 : 22 << 8) | ((disk & 1) << 6) | partition;
+      return disk > 3 || partition > 63
+        ? null
+        : (disk < 2 ? 3 << 8 : 22 << 8) | ((disk & 1) << 6) | partition;
     case "sd":
       return disk > 15 || partition > 15 ? null : (8 << 8) | (disk << 4) | partition;
     default:
@@ -56,7 +58,8 @@ export function diskSetDefault(host: Host, process: string, disk: DeviceDisk): D
   };
   if (settled.backend !== "unknown") return settled;
   const path = disk.pdev_path ?? "";
-  if (disk.format === "empty" || disk.backend_domid !== 0 || disk.script !== null) return { ...settled, backend: "phy" };
+  if (disk.format === "empty" || disk.backend_domid !== 0 || disk.script !== null)
+    return { ...settled, backend: "phy" };
   const file = host.get(fileCell, path);
   if (file === undefined) {
     const text = `Disk vdev=${disk.vdev} failed to stat: ${path}: ${strerror("ENOENT")}`;
@@ -66,7 +69,12 @@ export function diskSetDefault(host: Host, process: string, disk: DeviceDisk): D
   const raw = disk.format === "raw" || disk.format === "unknown";
   if (raw && (file.kind === "block" || file.kind === "regular")) return { ...settled, backend: "phy" };
   if (file.kind !== "directory") return { ...settled, backend: "qdisk" };
-  libxlError(host, process, "libxl_device.c:466:libxl__device_disk_set_backend", `no suitable backend for disk ${disk.vdev}`);
+  libxlError(
+    host,
+    process,
+    "libxl_device.c:466:libxl__device_disk_set_backend",
+    `no suitable backend for disk ${disk.vdev}`,
+  );
   return fail(ERROR_INVAL);
 }
 
@@ -76,7 +84,13 @@ export function diskSetDefault(host: Host, process: string, disk: DeviceDisk): D
  *
  * @param pv the guest may be an old one that does not tell its protocol itself
  */
-export function newDisk(host: Host, process: string, domid: number, disk: DeviceDisk, pv: boolean): NewDevice | Failure {
+export function newDisk(
+  host: Host,
+  process: string,
+  domid: number,
+  disk: DeviceDisk,
+  pv: boolean,
+): NewDevice | Failure {
   const devid = diskDevid(disk.vdev ?? "");
   if (devid === null) {
     const text = `Invalid or unsupported virtual disk identifier ${disk.vdev}`;
@@ -91,7 +105,10 @@ export function newDisk(host: Host, process: string, domid: number, disk: Device
     entries: {
       backend: [
         ...(backendKind === "vbd"
-          ? ([["params", path], ["script", scriptPath(disk.script ?? "block")]] as const)
+          ? ([
+              ["params", path],
+              ["script", scriptPath(disk.script ?? "block")],
+            ] as const)
           : ([["params", `${qemuFormat(disk)}:${path}`]] as const)),
         ["frontend-id", String(domid)],
         ["online", "1"],

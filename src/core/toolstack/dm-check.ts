@@ -12,20 +12,41 @@ export const dmActive = routine(
   "libxl__dm_active",
   (a: { process: string; domid: number }) => ({ ...a, active: false }),
   ({ call, when }) => [
-    call("pid", xsRead, ({ process, domid }) => ({ process, path: `/local/domain/${domid}/image/device-model-pid` }), (l, pid) => {
-      l.active = pid !== null;
-    }),
+    call(
+      "pid",
+      xsRead,
+      ({ process, domid }) => ({ process, path: `/local/domain/${domid}/image/device-model-pid` }),
+      (l, pid) => {
+        l.active = pid !== null;
+      },
+    ),
     when("no pid", (l) => !l.active, [
-      call("domid", xsRead, ({ process, domid }) => ({ process, path: `/local/domain/${domid}/image/device-model-domid` }), (l, domid) => {
-        l.active = domid !== null;
-      }),
+      call(
+        "domid",
+        xsRead,
+        ({ process, domid }) => ({ process, path: `/local/domain/${domid}/image/device-model-domid` }),
+        (l, domid) => {
+          l.active = domid !== null;
+        },
+      ),
     ]),
   ],
   (l) => l.active,
 );
 
 /** Makes sure that a domain that needs a device model has one; no device here needs one (libxl__dm_check_start). */
-export const dmCheckStart = routine("libxl__dm_check_start", (a: { process: string; domid: number }) => ({ ...a, active: false }), ({ call, when }) => [
-  call("libxl__dm_active", dmActive, ({ process, domid }) => ({ process, domid }), (l, active) => void (l.active = active)),
-  when("none runs", (l) => !l.active, [call("libxl__need_xenpv_qemu", ownDomid, ({ process }) => ({ process }))]),
-]);
+export const dmCheckStart = routine(
+  "libxl__dm_check_start",
+  (a: { process: string; domid: number }) => ({ ...a, active: false }),
+  ({ call, when }) => [
+    call(
+      "libxl__dm_active",
+      dmActive,
+      ({ process, domid }) => ({ process, domid }),
+      (l, active) => void (l.active = active),
+    ),
+    when("none runs", (l) => !l.active, [
+      call("libxl__need_xenpv_qemu", ownDomid, ({ process }) => ({ process })),
+    ]),
+  ],
+);

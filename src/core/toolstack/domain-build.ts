@@ -17,7 +17,8 @@ import { startTime } from "./wall-clock.ts";
 
 /** What the virtual machine's directory says of how it was built. */
 export function vmEntries(build: BuildConfig, started: string, restored: boolean): Entries {
-  const given = (name: string, value: string | null): Entries => (value === null || restored ? [] : [[name, value]]);
+  const given = (name: string, value: string | null): Entries =>
+    value === null || restored ? [] : [[name, value]];
   switch (build.type) {
     case "pv":
       return [
@@ -30,7 +31,11 @@ export function vmEntries(build: BuildConfig, started: string, restored: boolean
     case "pvh":
       return [["start_time", started]];
     case "hvm":
-      return [["rtc/timeoffset", ""], ["image/ostype", "hvm"], ["start_time", started]];
+      return [
+        ["rtc/timeoffset", ""],
+        ["image/ostype", "hvm"],
+        ["start_time", started],
+      ];
   }
 }
 
@@ -54,12 +59,26 @@ export const domainBuild = routine(
     when(
       "pv",
       (l) => l.build.type === "pv",
-      [call("libxl__build_pv", buildPv, ({ process, domid, build, ports }) => ({ process, domid, build, ports }), (l, rings) => {
-        l.rings = rings;
-      })],
-      [call("libxl__build_hvm", buildHvm, ({ process, domid, build, ports }) => ({ process, domid, build, ports }), (l, rings) => {
-        l.rings = rings;
-      })],
+      [
+        call(
+          "libxl__build_pv",
+          buildPv,
+          ({ process, domid, build, ports }) => ({ process, domid, build, ports }),
+          (l, rings) => {
+            l.rings = rings;
+          },
+        ),
+      ],
+      [
+        call(
+          "libxl__build_hvm",
+          buildHvm,
+          ({ process, domid, build, ports }) => ({ process, domid, build, ports }),
+          (l, rings) => {
+            l.rings = rings;
+          },
+        ),
+      ],
     ),
     call("libxl__build_post", buildPost, ({ process, domid, build, rings, started }) => ({
       process,

@@ -64,9 +64,19 @@ function settleDevices(host: Host, process: string, domid: number): void | Failu
 /** Defaults, and whether the pool is one. */
 const prepare = routine(
   "libxl__domain_config_setdefault",
-  (a: { process: string }) => ({ ...a, domid: 0, pool: null as string | null, config: null as MakeConfig | null }),
+  (a: { process: string }) => ({
+    ...a,
+    domid: 0,
+    pool: null as string | null,
+    config: null as MakeConfig | null,
+  }),
   ({ call, step }) => [
-    call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" }), (l, pool) => void (l.pool = pool)),
+    call(
+      "pool's name",
+      xsRead,
+      ({ process }) => ({ process, path: "/local/pool/0/name" }),
+      (l, pool) => void (l.pool = pool),
+    ),
     step("set defaults", (host, l) => {
       if (l.pool === null) {
         const text = `Illegal pool specified: ${createState(host, l.process).given.c_info.pool_name ?? "(null)"}`;
@@ -83,9 +93,17 @@ const prepare = routine(
 );
 
 /** Says which device model a domain has or would have (store_libxl_entry). */
-const storeEntry = routine("store_libxl_entry", (a: { process: string; domid: number }) => ({ ...a }), ({ call }) => [
-  call("dm-version", xsWrite, ({ process, domid }) => ({ process, path: `/libxl/${domid}/dm-version`, value: "qemu_xen" })),
-]);
+const storeEntry = routine(
+  "store_libxl_entry",
+  (a: { process: string; domid: number }) => ({ ...a }),
+  ({ call }) => [
+    call("dm-version", xsWrite, ({ process, domid }) => ({
+      process,
+      path: `/libxl/${domid}/dm-version`,
+      value: "qemu_xen",
+    })),
+  ],
+);
 
 /** Gives a built domain its disks, its console, its interfaces, and waits for the console's terminal. */
 const attach = routine(
@@ -166,11 +184,20 @@ export const domainCreate = routine(
     const complain = complaining(words);
     return [
       attempt([
-        call("defaults", prepare, ({ process }) => ({ process }), (l, config) => void (l.config = config)),
+        call(
+          "defaults",
+          prepare,
+          ({ process }) => ({ process }),
+          (l, config) => void (l.config = config),
+        ),
         call(
           "libxl__domain_make",
           domainMake,
-          ({ process, config, domid }) => ({ process, config: config as MakeConfig, domid: domid < 0 ? null : domid }),
+          ({ process, config, domid }) => ({
+            process,
+            config: config as MakeConfig,
+            domid: domid < 0 ? null : domid,
+          }),
           (l, { made, errno }) => {
             l.domid = made;
             l.failed = errno !== null;
@@ -228,7 +255,11 @@ export const domainCreate = routine(
           ],
         ),
         call("dm-version again", storeEntry, ({ process, domid }) => ({ process, domid })),
-        call("attach devices", attach, ({ process, domid, rings }) => ({ process, domid, rings: rings as Rings })),
+        call("attach devices", attach, ({ process, domid, rings }) => ({
+          process,
+          domid,
+          rings: rings as Rings,
+        })),
         step("libxl__set_domain_configuration", (host, l) => {
           const { given, settled } = createState(host, l.process);
           return storeConfig(host, l.process, l.domid, updatedConfig(given, settled));

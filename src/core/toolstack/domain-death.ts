@@ -23,7 +23,12 @@ export const watchDeaths = routine(
   "libxl_evenable_domain_death",
   (a: { process: string }) => ({ ...a, watch: null as Watch | null }),
   ({ call }) => [
-    call("watch", xsWatch, ({ process }) => ({ process, path: "@releaseDomain" }), (l, watch) => void (l.watch = watch)),
+    call(
+      "watch",
+      xsWatch,
+      ({ process }) => ({ process, path: "@releaseDomain" }),
+      (l, watch) => void (l.watch = watch),
+    ),
   ],
   (l) => l.watch as Watch,
 );
@@ -50,20 +55,25 @@ export const waitForDomainEvent = routine(
         const event = xsTakeEvent(host, l.process, l.watch.token);
         return isFailure(event) ? event : undefined;
       }),
-      each("domain", (l) => l.domains, (l, asked) => void (l.asked = asked), [
-        when("nothing found yet", (l) => l.found === null, [
-          step("getdomaininfolist", (host, l) => {
-            const { domid, shutdownReported } = l.asked as DeathWatch;
-            const info = domainInfo(host, l.process, domid);
-            if (isFailure(info) && info.errno !== ERROR_DOMAIN_NOTFOUND) return fail(ERROR_FAIL);
-            if (isFailure(info) || info.dying) l.found = { domid, event: { kind: "death" } };
-            else if (info.shutdown && !shutdownReported) {
-              l.found = { domid, event: { kind: "shutdown", reason: info.shutdownCode } };
-            }
-            return;
-          }),
-        ]),
-      ]),
+      each(
+        "domain",
+        (l) => l.domains,
+        (l, asked) => void (l.asked = asked),
+        [
+          when("nothing found yet", (l) => l.found === null, [
+            step("getdomaininfolist", (host, l) => {
+              const { domid, shutdownReported } = l.asked as DeathWatch;
+              const info = domainInfo(host, l.process, domid);
+              if (isFailure(info) && info.errno !== ERROR_DOMAIN_NOTFOUND) return fail(ERROR_FAIL);
+              if (isFailure(info) || info.dying) l.found = { domid, event: { kind: "death" } };
+              else if (info.shutdown && !shutdownReported) {
+                l.found = { domid, event: { kind: "shutdown", reason: info.shutdownCode } };
+              }
+              return;
+            }),
+          ]),
+        ],
+      ),
     ]),
   ],
   (l) => l.found as { domid: number; event: DomainEvent },

@@ -21,7 +21,10 @@ import { userdataDestroyAll } from "./userdata.ts";
 import { rmRequest, xsGetDomainPath, xsRead, xsRm, xsScript } from "./xs.ts";
 
 /** A domain and the process that acts on it, with room for the failure under way. */
-const ofDomain = (a: { process: string; domid: number }): { process: string; domid: number; errno: Errno } => ({
+const ofDomain = (a: {
+  process: string;
+  domid: number;
+}): { process: string; domid: number; errno: Errno } => ({
   ...a,
   errno: "EIO",
 });
@@ -35,11 +38,19 @@ const pciDevices = routine(
   "libxl__device_pci_destroy_all",
   (a: { process: string; domid: number }) => ({ ...a, home: "" }),
   ({ call }) => [
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process }) => ({ process, domid: 0 }), (l, home) => {
-      l.home = home;
-    }),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process }) => ({ process, domid: 0 }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
     // Passed-through devices are not modelled: no node, no device.
-    call("num_devs", xsRead, ({ process, home, domid }) => ({ process, path: `${home}/backend/pci/${domid}/0/num_devs` })),
+    call("num_devs", xsRead, ({ process, home, domid }) => ({
+      process,
+      path: `${home}/backend/pci/${domid}/0/num_devs`,
+    })),
   ],
 );
 
@@ -49,9 +60,14 @@ const deviceModel = routine(
   (a: { process: string; domid: number }) => ({ ...a, home: "" }),
   ({ call }) => [
     call("libxl__dm_active", dmActive, ({ process, domid }) => ({ process, domid })),
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.home = home;
-    }),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
     call("target", xsRead, ({ process, home }) => ({ process, path: `${home}/target` })),
   ],
 );
@@ -64,21 +80,37 @@ const forgetInXenstore = routine(
     const { call, when, attempt } = words;
     const complain = complaining(words);
     return [
-      call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-        l.home = home;
-      }),
-      call("vm path", xsRead, ({ process, home }) => ({ process, path: `${home}/vm` }), (l, vm) => void (l.vm = vm)),
+      call(
+        "libxl__xs_get_dompath",
+        xsGetDomainPath,
+        ({ process, domid }) => ({ process, domid }),
+        (l, home) => {
+          l.home = home;
+        },
+      ),
+      call(
+        "vm path",
+        xsRead,
+        ({ process, home }) => ({ process, path: `${home}/vm` }),
+        (l, vm) => void (l.vm = vm),
+      ),
       when("has a vm path", (l) => l.vm !== null, [
         attempt([
           complain(
-            { where: "libxl_domain.c:1537:devices_destroy_cb", text: (l) => `xs_rm failed for ${l.vm}: ${strerror(l.errno)}` },
+            {
+              where: "libxl_domain.c:1537:devices_destroy_cb",
+              text: (l) => `xs_rm failed for ${l.vm}: ${strerror(l.errno)}`,
+            },
             [call("rm vm", xsRm, ({ process, vm }) => ({ process, path: vm as string }))],
           ),
         ]).onError(() => {}, []),
       ]),
       attempt([
         complain(
-          { where: "libxl_domain.c:1540:devices_destroy_cb", text: (l) => `xs_rm failed for ${l.home}: ${strerror(l.errno)}` },
+          {
+            where: "libxl_domain.c:1540:devices_destroy_cb",
+            text: (l) => `xs_rm failed for ${l.home}: ${strerror(l.errno)}`,
+          },
           [call("rm home", xsRm, ({ process, home }) => ({ process, path: home }))],
         ),
       ]).onError(() => {}, []),
@@ -91,11 +123,15 @@ const forgetInXenstore = routine(
 );
 
 /** Resets a domain in place, with both of its ends paused (the child's other branch). */
-const resetDomain = routine("xc_domain_soft_reset", (a: { process: string; domid: number }) => ({ ...a }), ({ step, call }) => [
-  step("pausedomain", (host, l) => orFailure(pausedomain(host, dom0(l.process), l.domid))),
-  call("soft_reset", softReset, ({ process, domid }) => ({ caller: dom0(process), domid })),
-  step("unpausedomain", (host, l) => orFailure(unpausedomain(host, dom0(l.process), l.domid))),
-]);
+const resetDomain = routine(
+  "xc_domain_soft_reset",
+  (a: { process: string; domid: number }) => ({ ...a }),
+  ({ step, call }) => [
+    step("pausedomain", (host, l) => orFailure(pausedomain(host, dom0(l.process), l.domid))),
+    call("soft_reset", softReset, ({ process, domid }) => ({ caller: dom0(process), domid })),
+    step("unpausedomain", (host, l) => orFailure(unpausedomain(host, dom0(l.process), l.domid))),
+  ],
+);
 
 /** The forked child: its exit status is the error number. */
 const destroyer = routine(
@@ -137,34 +173,52 @@ const destroyInChild = routine(
 );
 
 /** Destroys one domain (libxl__destroy_domid). */
-const destroyDomid = routine("libxl__destroy_domid", (a: OneDomain) => ({ ...ofDomain(a), reset: a.reset }), (words) => {
-  const { step, call, attempt } = words;
-  const complain = complaining(words);
-  return [
-    step("libxl_domain_info", (host, l) => {
-      const info = domainInfo(host, l.process, l.domid);
-      if (isFailure(info) && info.errno === ERROR_DOMAIN_NOTFOUND) {
-        libxlError(host, l.process, "libxl_domain.c:1183:libxl__destroy_domid", "Non-existant domain", l.domid);
-      }
-      return isFailure(info) ? info : undefined;
-    }),
-    call("PCI devices", pciDevices, ({ process, domid }) => ({ process, domid })),
-    step("xc_domain_pause", (host, l) => {
-      const paused = pausedomain(host, dom0(l.process), l.domid);
-      if (isFailure(paused)) reported(host, l.process, "libxl_domain.c:1218:destroy_domid_pci_done", "xc_domain_pause failed", paused, l.domid);
-    }),
-    call("domain type", domainType, ({ process, domid }) => ({ process, domid })),
-    call("device model", deviceModel, ({ process, domid }) => ({ process, domid })),
-    attempt([
-      complain({ where: "libxl_domain.c:1533:devices_destroy_cb", text: "libxl__devices_destroy failed" }, [
-        call("devices", devicesDestroy, ({ process, domid }) => ({ process, domid })),
-      ]),
-    ]).onError(() => {}, []),
-    call("forget in xenstore", forgetInXenstore, ({ process, domid }) => ({ process, domid })),
-    step("forget in files", (host, l) => userdataDestroyAll(host, l.process, l.domid)),
-    call("destroy", destroyInChild, ({ process, domid, reset }) => ({ process, domid, reset })),
-  ];
-});
+const destroyDomid = routine(
+  "libxl__destroy_domid",
+  (a: OneDomain) => ({ ...ofDomain(a), reset: a.reset }),
+  (words) => {
+    const { step, call, attempt } = words;
+    const complain = complaining(words);
+    return [
+      step("libxl_domain_info", (host, l) => {
+        const info = domainInfo(host, l.process, l.domid);
+        if (isFailure(info) && info.errno === ERROR_DOMAIN_NOTFOUND) {
+          libxlError(
+            host,
+            l.process,
+            "libxl_domain.c:1183:libxl__destroy_domid",
+            "Non-existant domain",
+            l.domid,
+          );
+        }
+        return isFailure(info) ? info : undefined;
+      }),
+      call("PCI devices", pciDevices, ({ process, domid }) => ({ process, domid })),
+      step("xc_domain_pause", (host, l) => {
+        const paused = pausedomain(host, dom0(l.process), l.domid);
+        if (isFailure(paused))
+          reported(
+            host,
+            l.process,
+            "libxl_domain.c:1218:destroy_domid_pci_done",
+            "xc_domain_pause failed",
+            paused,
+            l.domid,
+          );
+      }),
+      call("domain type", domainType, ({ process, domid }) => ({ process, domid })),
+      call("device model", deviceModel, ({ process, domid }) => ({ process, domid })),
+      attempt([
+        complain({ where: "libxl_domain.c:1533:devices_destroy_cb", text: "libxl__devices_destroy failed" }, [
+          call("devices", devicesDestroy, ({ process, domid }) => ({ process, domid })),
+        ]),
+      ]).onError(() => {}, []),
+      call("forget in xenstore", forgetInXenstore, ({ process, domid }) => ({ process, domid })),
+      step("forget in files", (host, l) => userdataDestroyAll(host, l.process, l.domid)),
+      call("destroy", destroyInChild, ({ process, domid, reset }) => ({ process, domid, reset })),
+    ];
+  },
+);
 
 /**
  * Destroys a domain, with the stub domain that serves it (libxl__domain_destroy).
@@ -173,21 +227,36 @@ const destroyDomid = routine("libxl__destroy_domid", (a: OneDomain) => ({ ...ofD
  */
 export const domainDestroyState = routine(
   "libxl__domain_destroy",
-  (a: { process: string; domid: number; reset?: boolean }) => ({ ...ofDomain(a), reset: a.reset ?? false, stubdom: 0 }),
+  (a: { process: string; domid: number; reset?: boolean }) => ({
+    ...ofDomain(a),
+    reset: a.reset ?? false,
+    stubdom: 0,
+  }),
   (words) => [
-    words.call("stub domain", stubdomId, ({ process, domid }) => ({ process, domid }), (l, domid) => void (l.stubdom = domid)),
+    words.call(
+      "stub domain",
+      stubdomId,
+      ({ process, domid }) => ({ process, domid }),
+      (l, domid) => void (l.stubdom = domid),
+    ),
     words.when("has a stub domain", (l) => l.stubdom !== 0, [
-      words.call("destroy it", destroyDomid, ({ process, stubdom }) => ({ process, domid: stubdom, reset: false })),
+      words.call("destroy it", destroyDomid, ({ process, stubdom }) => ({
+        process,
+        domid: stubdom,
+        reset: false,
+      })),
     ]),
-    complaining(words)({ where: "libxl_domain.c:1137:domain_destroy_callback", text: "Unable to destroy guest" }, [
-      words.call("destroy", destroyDomid, ({ process, domid, reset }) => ({ process, domid, reset })),
-    ]),
+    complaining(words)(
+      { where: "libxl_domain.c:1137:domain_destroy_callback", text: "Unable to destroy guest" },
+      [words.call("destroy", destroyDomid, ({ process, domid, reset }) => ({ process, domid, reset }))],
+    ),
   ],
 );
 
 /** `libxl_domain_destroy`: what xl calls. */
 export const domainDestroy = routine("libxl_domain_destroy", ofDomain, (words) => [
-  complaining(words)({ where: "libxl_domain.c:1064:domain_destroy_cb", text: "Destruction of domain failed" }, [
-    words.call("destroy", domainDestroyState, ({ process, domid }) => ({ process, domid })),
-  ]),
+  complaining(words)(
+    { where: "libxl_domain.c:1064:domain_destroy_cb", text: "Destruction of domain failed" },
+    [words.call("destroy", domainDestroyState, ({ process, domid }) => ({ process, domid }))],
+  ),
 ]);

@@ -98,11 +98,15 @@ function furtherNodes(domid: number, config: MakeConfig): XsRequest[] {
   return [
     ...readable("cpu"),
     ...readable("memory"),
-    ...(config.suspendEvtchnCompat ? owned("device") : [...readable("device"), ...owned("device/suspend/event-channel")]),
+    ...(config.suspendEvtchnCompat
+      ? owned("device")
+      : [...readable("device"), ...owned("device/suspend/event-channel")]),
     ...readable("control"),
     ...(hvm ? readable("hvmloader") : []),
     ...owned("control/shutdown"),
-    ...["poweroff", "reboot", "suspend", ...(hvm ? ["s3", "s4"] : [])].flatMap((name) => owned(`control/feature-${name}`)),
+    ...["poweroff", "reboot", "suspend", ...(hvm ? ["s3", "s4"] : [])].flatMap((name) =>
+      owned(`control/feature-${name}`),
+    ),
     ...owned("control/sysrq"),
     ...["data", "drivers", "feature", "attr", "error"].flatMap(owned),
     ...(config.driverDomain ? ["libxl", "device-model"].flatMap(owned) : []),
@@ -126,7 +130,13 @@ const createFreshDomain = routine(
       step("createdomain", (host, l) => {
         const made = createdomain(host, dom0(l.process), l.create);
         if (isFailure(made)) {
-          return reported(host, l.process, "libxl_create.c:703:libxl__domain_make", "domain creation fail", made);
+          return reported(
+            host,
+            l.process,
+            "libxl_create.c:703:libxl__domain_make",
+            "domain creation fail",
+            made,
+          );
         }
         l.domid = made.domid;
         l.recent = isDomidRecent(host, made.domid);
@@ -135,7 +145,13 @@ const createFreshDomain = routine(
       when("was destroyed lately", (l) => l.recent, [
         when("asked for by number", (l) => l.create.domid !== undefined, [
           step("complain", (host, l) => {
-            libxlError(host, l.process, "libxl_create.c:723:libxl__domain_make", "domain id recently used", l.domid);
+            libxlError(
+              host,
+              l.process,
+              "libxl_create.c:723:libxl__domain_make",
+              "domain id recently used",
+              l.domid,
+            );
           }),
           failWith("no other will do", ERROR_FAIL),
         ]),
@@ -167,13 +183,22 @@ export const domainMake = routine(
     return [
       attempt([
         when("not a soft reset", (l) => l.domid < 0, [
-          call("create", createFreshDomain, ({ process, config }) => ({ process, create: config.create }), (l, domid) => {
-            l.domid = domid;
-          }),
+          call(
+            "create",
+            createFreshDomain,
+            ({ process, config }) => ({ process, create: config.create }),
+            (l, domid) => {
+              l.domid = domid;
+            },
+          ),
         ]),
         call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid })),
         transaction(words, [
-          call("first nodes", xsScript, ({ process, t, domid, config }) => ({ process, t, requests: firstNodes(domid, config) })),
+          call("first nodes", xsScript, ({ process, t, domid, config }) => ({
+            process,
+            t,
+            requests: firstNodes(domid, config),
+          })),
           call("libxl__domain_rename", domainRename, ({ process, t, domid, config }) => ({
             process,
             t,
@@ -181,7 +206,11 @@ export const domainMake = routine(
             oldName: null,
             newName: config.name,
           })),
-          call("further nodes", xsScript, ({ process, t, domid, config }) => ({ process, t, requests: furtherNodes(domid, config) })),
+          call("further nodes", xsScript, ({ process, t, domid, config }) => ({
+            process,
+            t,
+            requests: furtherNodes(domid, config),
+          })),
         ]),
       ]).onError((l, errno) => void (l.errno = errno), []),
     ];

@@ -42,9 +42,15 @@ const streamRead = routine(
     step("fork helper", (host, l) => {
       const bytes = readFile(host, l.file);
       const header = isFailure(bytes) ? null : decodeSaveHeader(bytes);
-      const image = isFailure(bytes) || header === null || "bad" in header ? null : decodeImage(bytes, header);
+      const image =
+        isFailure(bytes) || header === null || "bad" in header ? null : decodeImage(bytes, header);
       if (image === null) {
-        libxlError(host, l.process, "libxl_stream_read.c:341:stream_header_done", "Invalid ident: expected 0x4c6962786c466d74, got 0");
+        libxlError(
+          host,
+          l.process,
+          "libxl_stream_read.c:341:stream_header_done",
+          "Invalid ident: expected 0x4c6962786c466d74, got 0",
+        );
         return fail(ERROR_FAIL);
       }
       const restore: RestoreArgs = { type: l.type, image, ports: l.ports };

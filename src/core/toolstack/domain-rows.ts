@@ -10,7 +10,8 @@ import type { DomainRow } from "./xl/format/list.ts";
 const KIB_PER_PAGE = 4;
 
 function rowOf(info: DomainInfo, name: string | null): DomainRow {
-  const { domid, uuid, nrOnlineVcpus, running, blocked, paused, shutdown, dying, shutdownCode, cpuTime } = info;
+  const { domid, uuid, nrOnlineVcpus, running, blocked, paused, shutdown, dying, shutdownCode, cpuTime } =
+    info;
   return {
     name,
     domid,
@@ -33,17 +34,25 @@ function rowOf(info: DomainInfo, name: string | null): DomainRow {
 /** The rows of domains, in the order given; each one's name is read on the way. */
 export const domainRows = routine(
   "list_domains",
-  (a: { process: string; domains: readonly DomainInfo[] }) => ({ ...a, info: null as DomainInfo | null, rows: [] as DomainRow[] }),
+  (a: { process: string; domains: readonly DomainInfo[] }) => ({
+    ...a,
+    info: null as DomainInfo | null,
+    rows: [] as DomainRow[],
+  }),
   ({ each, call }) => [
-    each("domain", (l) => l.domains, (l, info) => void (l.info = info), [
-      call(
-        "libxl_domid_to_name",
-        domidToName,
-        ({ process, info }) => ({ process, domid: (info as DomainInfo).domid }),
-        (l, name) => void l.rows.push(rowOf(l.info as DomainInfo, name)),
-      ),
-    ]),
+    each(
+      "domain",
+      (l) => l.domains,
+      (l, info) => void (l.info = info),
+      [
+        call(
+          "libxl_domid_to_name",
+          domidToName,
+          ({ process, info }) => ({ process, domid: (info as DomainInfo).domid }),
+          (l, name) => void l.rows.push(rowOf(l.info as DomainInfo, name)),
+        ),
+      ],
+    ),
   ],
   (l) => l.rows,
 );
-

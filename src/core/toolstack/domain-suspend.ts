@@ -50,13 +50,25 @@ const cancelRequest = routine(
     return [
       attempt([
         transaction(words, [
-          call("read again", xsRead, ({ process, t, path }) => ({ process, t, path }), (l, value) => void (l.value = value)),
-          when("acknowledged", (l) => l.value !== "suspend", [failWith("nothing to take back", ACKNOWLEDGED)]),
+          call(
+            "read again",
+            xsRead,
+            ({ process, t, path }) => ({ process, t, path }),
+            (l, value) => void (l.value = value),
+          ),
+          when("acknowledged", (l) => l.value !== "suspend", [
+            failWith("nothing to take back", ACKNOWLEDGED),
+          ]),
           call("take back", xsWrite, ({ process, t, path }) => ({ process, t, path, value: "" })),
         ]),
-      ]).onError((l, errno) => void (l.errno = errno), [
-        when("another failure", (l) => l.errno !== ACKNOWLEDGED, [failWith("not taken back", (l) => l.errno)]),
-      ]),
+      ]).onError(
+        (l, errno) => void (l.errno = errno),
+        [
+          when("another failure", (l) => l.errno !== ACKNOWLEDGED, [
+            failWith("not taken back", (l) => l.errno),
+          ]),
+        ],
+      ),
     ];
   },
   (l) => l.value !== "suspend",
@@ -86,7 +98,12 @@ const waitForSuspend = routine(
     errno: null as Errno | null,
   }),
   ({ call, step, repeatUntil, waitFor, when, failWith }) => [
-    call("watch @releaseDomain", xsWatch, ({ process }) => ({ process, path: "@releaseDomain" }), (l, watch) => void (l.watch = watch)),
+    call(
+      "watch @releaseDomain",
+      xsWatch,
+      ({ process }) => ({ process, path: "@releaseDomain" }),
+      (l, watch) => void (l.watch = watch),
+    ),
     step("start timer", (host, l) => void (l.deadline = host.now + SUSPEND_TIMEOUT)),
     repeatUntil("suspended", (l) => l.over, [
       step("time left", (host, l) => void (l.left = l.deadline - host.now)),
@@ -96,7 +113,13 @@ const waitForSuspend = routine(
       }),
       step("look", (host, l) => {
         if (l.late) {
-          libxlError(host, l.process, "libxl_dom_suspend.c:372:suspend_common_wait_guest_timeout", "guest did not suspend, timed out", l.domid);
+          libxlError(
+            host,
+            l.process,
+            "libxl_dom_suspend.c:372:suspend_common_wait_guest_timeout",
+            "guest did not suspend, timed out",
+            l.domid,
+          );
           l.errno = ERROR_GUEST_TIMEDOUT;
         } else {
           const event = xsTakeEvent(host, l.process, (l.watch as Watch).token);
@@ -125,19 +148,35 @@ const suspendGuest = routine(
           request: "suspend",
           hope: { not: "suspend" },
         })),
-      ]).onError((l, errno) => void (l.errno = errno), [
-        when("not for time", (l) => l.errno !== ERROR_TIMEDOUT, [failWith("no request", (l) => l.errno as Errno)]),
-        call("cancel", cancelRequest, ({ process, domid }) => ({ process, domid }), (l, acknowledged) => {
-          if (acknowledged) l.errno = null;
-        }),
-        when("cancelled", (l) => l.errno !== null, [
-          step("complain", (host, l) => {
-            const where = "libxl_dom_suspend.c:270:domain_suspend_common_pvcontrol_suspending";
-            libxlError(host, l.process, where, "guest didn't acknowledge suspend, cancelling request", l.domid);
-          }),
-          failWith("guest does not answer", ERROR_FAIL),
-        ]),
-      ]),
+      ]).onError(
+        (l, errno) => void (l.errno = errno),
+        [
+          when("not for time", (l) => l.errno !== ERROR_TIMEDOUT, [
+            failWith("no request", (l) => l.errno as Errno),
+          ]),
+          call(
+            "cancel",
+            cancelRequest,
+            ({ process, domid }) => ({ process, domid }),
+            (l, acknowledged) => {
+              if (acknowledged) l.errno = null;
+            },
+          ),
+          when("cancelled", (l) => l.errno !== null, [
+            step("complain", (host, l) => {
+              const where = "libxl_dom_suspend.c:270:domain_suspend_common_pvcontrol_suspending";
+              libxlError(
+                host,
+                l.process,
+                where,
+                "guest didn't acknowledge suspend, cancelling request",
+                l.domid,
+              );
+            }),
+            failWith("guest does not answer", ERROR_FAIL),
+          ]),
+        ],
+      ),
       step("guest acknowledged", (_host, l) => void (l.responded = true)),
       call("wait for guest", waitForSuspend, ({ process, domid }) => ({ process, domid })),
     ]).onError((l, errno) => void (l.errno = errno), []),
@@ -177,14 +216,22 @@ export const domainSuspend = routine(
   ({ call, step, waitFor, when }) => [
     call("libxl__domain_type", domainType, ({ process, domid }) => ({ process, domid })),
     call("libxl__domain_suspend_init", suspendEvtchnPort, ({ process, domid }) => ({ process, domid })),
-    step("fork helper", (host, l) => void (l.helper = startHelper(host, l.process, l.domid, null, l.detailed))),
+    step(
+      "fork helper",
+      (host, l) => void (l.helper = startHelper(host, l.process, l.domid, null, l.detailed)),
+    ),
     waitFor("helper", (host, l) => helperWaits(host, l.helper)),
     step("what it wants", (host, l) => void (l.asked = wantsSuspend(host, l.helper))),
     when("suspend", (l) => l.asked, [
-      call("libxl__domain_suspend", suspendGuest, ({ process, domid }) => ({ process, domid }), (l, { responded, errno }) => {
-        l.responded = responded;
-        l.rc = errno;
-      }),
+      call(
+        "libxl__domain_suspend",
+        suspendGuest,
+        ({ process, domid }) => ({ process, domid }),
+        (l, { responded, errno }) => {
+          l.responded = responded;
+          l.rc = errno;
+        },
+      ),
       step("answer", (host, l) => answerSuspend(host, l.helper, l.rc === null)),
       waitFor("helper's end", (host, l) => helperWaits(host, l.helper)),
     ]),
@@ -211,7 +258,11 @@ function modifyReturncode(host: Host, process: string, domid: number): void | Fa
   }
   const context = getvcpucontext(host, dom0(process), { domid, vcpu: 0 });
   if (isFailure(context)) return context;
-  const set = setvcpucontext(host, dom0(process), { domid, vcpu: 0, context: { online: context.online, bytes: context.bytes } });
+  const set = setvcpucontext(host, dom0(process), {
+    domid,
+    vcpu: 0,
+    context: { online: context.online, bytes: context.bytes },
+  });
   return isFailure(set) ? set : undefined;
 }
 
@@ -227,10 +278,21 @@ export const domainResume = routine(
         const modified = modifyReturncode(host, l.process, l.domid);
         const resumed = isFailure(modified) ? modified : resumedomain(host, dom0(l.process), l.domid);
         if (!isFailure(resumed)) return undefined;
-        return reported(host, l.process, "libxl_dom_suspend.c:666:domain_resume_done", "xc_domain_resume failed", resumed, l.domid);
+        return reported(
+          host,
+          l.process,
+          "libxl_dom_suspend.c:666:domain_resume_done",
+          "xc_domain_resume failed",
+          resumed,
+          l.domid,
+        );
       }),
       complaining(words)(
-        { where: "libxl_dom_suspend.c:672:domain_resume_done", text: (l) => `xs_resume_domain failed: ${strerror(l.errno)}`, as: ERROR_FAIL },
+        {
+          where: "libxl_dom_suspend.c:672:domain_resume_done",
+          text: (l) => `xs_resume_domain failed: ${strerror(l.errno)}`,
+          as: ERROR_FAIL,
+        },
         [call("xs_resume_domain", xsResumeDomain, ({ process, domid }) => ({ process, domid }))],
       ),
     ];

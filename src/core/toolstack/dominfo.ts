@@ -25,7 +25,12 @@ export function uuidOf(handle: string): string {
   return handle.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
-function infoList(host: Host, process: string, firstDomain: number, maxDomains: number): DomainInfo[] | Failure {
+function infoList(
+  host: Host,
+  process: string,
+  firstDomain: number,
+  maxDomains: number,
+): DomainInfo[] | Failure {
   const infos = getdomaininfolist(host, dom0(process), { firstDomain, maxDomains });
   return isFailure(infos) ? infos : infos.map((info) => ({ ...info, uuid: uuidOf(info.handle) }));
 }
@@ -68,7 +73,12 @@ export const domainType = routine(
     step("getdomaininfolist", (host, l) => {
       const info = domainInfo(host, l.process, l.domid);
       if (isFailure(info)) {
-        libxlError(host, l.process, "libxl_dom.c:37:libxl__domain_type", `unable to get domain type for domid=${l.domid}`);
+        libxlError(
+          host,
+          l.process,
+          "libxl_dom.c:37:libxl__domain_type",
+          `unable to get domain type for domid=${l.domid}`,
+        );
         return fail(ERROR_FAIL);
       }
       l.hvm = (info.flags & DOMINF_hvm_guest) !== 0;
@@ -91,12 +101,22 @@ export const stubdomId = routine(
   "libxl_get_stubdom_id",
   (a: { process: string; domid: number }) => ({ ...a, home: "", stubdom: null as string | null }),
   ({ call }) => [
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.home = home;
-    }),
-    call("device-model-domid", xsRead, ({ process, home }) => ({ process, path: `${home}/image/device-model-domid` }), (l, domid) => {
-      l.stubdom = domid;
-    }),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
+    call(
+      "device-model-domid",
+      xsRead,
+      ({ process, home }) => ({ process, path: `${home}/image/device-model-domid` }),
+      (l, domid) => {
+        l.stubdom = domid;
+      },
+    ),
   ],
   (l) => Number(l.stubdom ?? 0),
 );

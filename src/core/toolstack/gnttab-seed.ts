@@ -15,7 +15,13 @@ const GNTTAB_RESERVED_CONSOLE = 0;
 const GNTTAB_RESERVED_XENSTORE = 1;
 
 /** Writes the two entries into the table's first frame. */
-export function seedGrantTable(host: Host, process: string, domid: number, console: number, store: number): void | Failure {
+export function seedGrantTable(
+  host: Host,
+  process: string,
+  domid: number,
+  console: number,
+  store: number,
+): void | Failure {
   const table = acquireGrantFrames(host, dom0(process), { domid, frame: 0, nrFrames: 1 });
   if (isFailure(table)) return table;
   grantAccess(host, domid, GNTTAB_RESERVED_CONSOLE, 0, console);

@@ -6,7 +6,18 @@ import type { Cells } from "../engine/cells.ts";
 import { fileCell } from "../daemons/files.ts";
 
 /** Directories every dom0 has, whether or not a file is below them. */
-const DIRECTORIES = ["/", "/tmp", "/mnt", "/root", "/home", "/etc/xen", "/var/tmp", "/var/lib/xen", "/var/lib/xen/dump", "/var/log/xen"];
+const DIRECTORIES = [
+  "/",
+  "/tmp",
+  "/mnt",
+  "/root",
+  "/home",
+  "/etc/xen",
+  "/var/tmp",
+  "/var/lib/xen",
+  "/var/lib/xen/dump",
+  "/var/log/xen",
+];
 
 const parent = (path: string): string => path.slice(0, path.lastIndexOf("/")) || "/";
 

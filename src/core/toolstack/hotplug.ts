@@ -25,12 +25,26 @@ export type ScriptRun = { script: string; args: string[]; env: { [name: string]:
 /** A node of the backend's directory, or null: libxl asks for the backend's home anew each time. */
 const backendNode = routine(
   "libxl__xs_read(be_path)",
-  (a: { process: string; device: Device; node: string }) => ({ ...a, back: "", value: null as string | null }),
+  (a: { process: string; device: Device; node: string }) => ({
+    ...a,
+    back: "",
+    value: null as string | null,
+  }),
   ({ call }) => [
-    call("backend path", backendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.back = path)),
-    call("read", xsRead, ({ process, back, node }) => ({ process, path: `${back}/${node}` }), (l, value) => {
-      l.value = value;
-    }),
+    call(
+      "backend path",
+      backendPath,
+      ({ process, device }) => ({ process, device }),
+      (l, path) => void (l.back = path),
+    ),
+    call(
+      "read",
+      xsRead,
+      ({ process, back, node }) => ({ process, path: `${back}/${node}` }),
+      (l, value) => {
+        l.value = value;
+      },
+    ),
   ],
   (l) => l.value,
 );
@@ -47,10 +61,20 @@ const hotplugDisk = routine(
   "libxl__hotplug_disk",
   (a: { process: string; device: Device; action: DeviceAction }) => ({ ...a, script: "", back: "" }),
   ({ call }) => [
-    call("script", backendNode, ({ process, device }) => ({ process, device, node: "script" }), (l, script) => {
-      l.script = script ?? "";
-    }),
-    call("get_hotplug_env", backendPath, ({ process, device }) => ({ process, device }), (l, path) => void (l.back = path)),
+    call(
+      "script",
+      backendNode,
+      ({ process, device }) => ({ process, device, node: "script" }),
+      (l, script) => {
+        l.script = script ?? "";
+      },
+    ),
+    call(
+      "get_hotplug_env",
+      backendPath,
+      ({ process, device }) => ({ process, device }),
+      (l, path) => void (l.back = path),
+    ),
   ],
   ({ script, action, device }): ScriptRun => ({ script, args: [action], env: scriptEnv(script, device) }),
 );
@@ -66,18 +90,37 @@ const hotplugNic = routine(
     again: false,
   }),
   ({ call, when }) => [
-    call("script", backendNode, ({ process, device }) => ({ process, device, node: "script" }), (l, script) => {
-      l.script = script ?? "";
-    }),
-    call("libxl__nic_type", backendNode, ({ process, device }) => ({ process, device, node: "type" }), (l, type) => {
-      l.type = type;
-      l.again = l.runs > 0 && type === "vif";
-    }),
+    call(
+      "script",
+      backendNode,
+      ({ process, device }) => ({ process, device, node: "script" }),
+      (l, script) => {
+        l.script = script ?? "";
+      },
+    ),
+    call(
+      "libxl__nic_type",
+      backendNode,
+      ({ process, device }) => ({ process, device, node: "type" }),
+      (l, type) => {
+        l.type = type;
+        l.again = l.runs > 0 && type === "vif";
+      },
+    ),
     when("another run", (l) => !l.again, [
-      call("gatewaydev", backendNode, ({ process, device }) => ({ process, device, node: "gatewaydev" }), (l, dev) => {
-        l.gatewaydev = dev;
-      }),
-      call("type for the environment", backendNode, ({ process, device }) => ({ process, device, node: "type" })),
+      call(
+        "gatewaydev",
+        backendNode,
+        ({ process, device }) => ({ process, device, node: "gatewaydev" }),
+        (l, dev) => {
+          l.gatewaydev = dev;
+        },
+      ),
+      call("type for the environment", backendNode, ({ process, device }) => ({
+        process,
+        device,
+        node: "type",
+      })),
     ]),
   ],
   (l): ScriptRun | null => (l.again ? null : nicRun(l)),
@@ -115,18 +158,33 @@ const scriptInfo = routine(
   }),
   ({ when, call }) => [
     when("disk", (l) => l.device.backendKind === "vbd" && l.runs === 0, [
-      call("disk script", hotplugDisk, ({ process, device, action }) => ({ process, device, action }), (l, run) => {
-        l.run = run;
-      }),
+      call(
+        "disk script",
+        hotplugDisk,
+        ({ process, device, action }) => ({ process, device, action }),
+        (l, run) => {
+          l.run = run;
+        },
+      ),
     ]),
     when("nic", (l) => l.device.backendKind === "vif" && l.runs <= 1, [
-      call("stubdom", stubdomId, ({ process, device }) => ({ process, domid: device.domid }), (l, domid) => {
-        l.stubdom = domid;
-      }),
+      call(
+        "stubdom",
+        stubdomId,
+        ({ process, device }) => ({ process, domid: device.domid }),
+        (l, domid) => {
+          l.stubdom = domid;
+        },
+      ),
       when("not served by a stubdom", (l) => l.stubdom === 0 || l.runs === 0, [
-        call("nic script", hotplugNic, ({ process, device, action, runs }) => ({ process, device, action, runs }), (l, run) => {
-          l.run = run;
-        }),
+        call(
+          "nic script",
+          hotplugNic,
+          ({ process, device, action, runs }) => ({ process, device, action, runs }),
+          (l, run) => {
+            l.run = run;
+          },
+        ),
       ]),
     ]),
   ],
@@ -136,7 +194,13 @@ const scriptInfo = routine(
 /** Runs a script and waits for its end, or kills it when its time is up (libxl__async_exec). */
 const asyncExec = routine(
   "libxl__async_exec",
-  (a: { process: string; name: string; run: ScriptRun }) => ({ ...a, script: "", timedOut: false, status: 0, pid: 0 }),
+  (a: { process: string; name: string; run: ScriptRun }) => ({
+    ...a,
+    script: "",
+    timedOut: false,
+    status: 0,
+    pid: 0,
+  }),
   ({ step, waitFor, when, failWith }) => [
     step("fork and exec", (host, l) => {
       l.script = startHotplug(host, `${l.process}/${l.name}.script`, l.run);
@@ -148,7 +212,12 @@ const asyncExec = routine(
     }),
     when("too slow", (l) => l.timedOut, [
       step("SIGKILL", (host, l) => {
-        libxlError(host, l.process, "libxl_aoutils.c:542:async_exec_timeout", `killing execution of ${what(l.run)} because of timeout`);
+        libxlError(
+          host,
+          l.process,
+          "libxl_aoutils.c:542:async_exec_timeout",
+          `killing execution of ${what(l.run)} because of timeout`,
+        );
         killHotplug(host, l.script);
       }),
       failWith("timed out", ERROR_TIMEDOUT),
@@ -186,9 +255,14 @@ export const deviceHotplug = routine(
       locked("device_hotplug", (l) => contextLock(l.process), [
         call("backend path", backendPath, ({ process, device }) => ({ process, device })),
         call("own domid", ownDomid, ({ process }) => ({ process })),
-        call("script info", scriptInfo, ({ process, device, action, runs }) => ({ process, device, action, runs }), (l, run) => {
-          l.run = run;
-        }),
+        call(
+          "script info",
+          scriptInfo,
+          ({ process, device, action, runs }) => ({ process, device, action, runs }),
+          (l, run) => {
+            l.run = run;
+          },
+        ),
       ]),
       when("a script", (l) => l.run !== null, [
         attempt([
@@ -204,17 +278,32 @@ export const deviceHotplug = routine(
           ),
         ]).onError((l, errno) => void (l.errno = errno), []),
         locked("device_hotplug_child_death_cb", (l) => contextLock(l.process), [
-          call("backend path again", backendPath, ({ process, device }) => ({ process, device }), (l, path) => {
-            l.back = path;
-          }),
+          call(
+            "backend path again",
+            backendPath,
+            ({ process, device }) => ({ process, device }),
+            (l, path) => {
+              l.back = path;
+            },
+          ),
           when("script failed", (l) => l.status !== 0, [
-            call("hotplug-error", xsRead, ({ process, back }) => ({ process, path: `${back}/hotplug-error` }), (l, error) => {
-              l.error = error;
-              l.errno = ERROR_FAIL;
-            }),
+            call(
+              "hotplug-error",
+              xsRead,
+              ({ process, back }) => ({ process, path: `${back}/hotplug-error` }),
+              (l, error) => {
+                l.error = error;
+                l.errno = ERROR_FAIL;
+              },
+            ),
             step("say why", (host, l) => {
               if (l.error === null) return;
-              libxlError(host, l.process, "libxl_device.c:1337:device_hotplug_child_death_cb", `script: ${l.error}`);
+              libxlError(
+                host,
+                l.process,
+                "libxl_device.c:1337:device_hotplug_child_death_cb",
+                `script: ${l.error}`,
+              );
             }),
           ]),
           when("cannot be added", (l) => l.errno !== null && l.action === "add", [

@@ -28,10 +28,22 @@ export function xcDomPanic(host: Host, process: string, where: string, text: str
  *
  * @param part what libxl calls it: `xc_dom_kernel_file`
  */
-export function openDomFile(host: Host, process: string, path: string, where: string, part: string): Uint8Array | Failure {
+export function openDomFile(
+  host: Host,
+  process: string,
+  path: string,
+  where: string,
+  part: string,
+): Uint8Array | Failure {
   const bytes = readFile(host, path);
   if (!isFailure(bytes)) return bytes;
-  xcDomPanic(host, process, "xg_dom_core.c:205", `failed to open file '${path}': ${strerror(bytes.errno)}`, "Internal error");
+  xcDomPanic(
+    host,
+    process,
+    "xg_dom_core.c:205",
+    `failed to open file '${path}': ${strerror(bytes.errno)}`,
+    "Internal error",
+  );
   return reported(host, process, where, `${part} failed`, bytes);
 }
 

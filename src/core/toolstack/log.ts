@@ -22,12 +22,24 @@ function libxlLine(where: string, text: string, domid: number | null): string {
 }
 
 /** `libxl: error: WHERE: Domain N:TEXT`. */
-export function libxlError(host: Host, process: string, where: string, text: string, domid: number | null = null): void {
+export function libxlError(
+  host: Host,
+  process: string,
+  where: string,
+  text: string,
+  domid: number | null = null,
+): void {
   stderr(host, process, `libxl: error: ${libxlLine(where, text, domid)}`);
 }
 
 /** `libxl: warning: WHERE: Domain N:TEXT`. */
-export function libxlWarning(host: Host, process: string, where: string, text: string, domid: number | null = null): void {
+export function libxlWarning(
+  host: Host,
+  process: string,
+  where: string,
+  text: string,
+  domid: number | null = null,
+): void {
   stderr(host, process, `libxl: warning: ${libxlLine(where, text, domid)}`);
 }
 

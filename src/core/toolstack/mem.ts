@@ -52,9 +52,14 @@ const locals = (a: { process: string; domid: number; memkb: number }): MemLocals
 /** Finds a domain's home and holds the lock of what libxl keeps about it: there must be such a domain. */
 function onDomain({ call, step, locked }: Vocabulary<MemLocals>, body: Node<MemLocals>[]): Node<MemLocals>[] {
   return [
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.home = home;
-    }),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
     step("libxl__userdata_path", (host, { process, domid }) => {
       const path = userdataPath(host, process, domid, "libxl-json");
       return isFailure(path) ? path : undefined;
@@ -104,9 +109,14 @@ function setMaxMem(host: Host, l: MemLocals): void | Failure {
 export const domainSetMaxMem = routine(SETMAXMEM, locals, (words) => {
   const { call, step } = words;
   return onDomain(words, [
-    call("target", xsRead, ({ process, home }) => ({ process, path: `${home}/memory/target` }), (l, target) => {
-      l.target = target;
-    }),
+    call(
+      "target",
+      xsRead,
+      ({ process, home }) => ({ process, path: `${home}/memory/target` }),
+      (l, target) => {
+        l.target = target;
+      },
+    ),
     step("max_mem", setMaxMem),
     call("static-max", xsWrite, ({ process, home, memkb }) => ({
       process,
@@ -121,7 +131,10 @@ const SET_TARGET = "libxl_set_memory_target";
 /** Whether the target is one the domain can have; says what is wrong with it. */
 function checkTarget(host: Host, l: MemLocals): void | Failure {
   const { process, domid, home, memkb } = l;
-  for (const [line, node, about] of [[234, "target", "target memory"], [251, "static-max", "memory"]] as const) {
+  for (const [line, node, about] of [
+    [234, "target", "target memory"],
+    [251, "static-max", "memory"],
+  ] as const) {
     if ((node === "target" ? l.target : l.staticMax) !== null) continue;
     const text = `Cannot get ${about} info from ${home}/memory/${node}`;
     return reported(host, process, `libxl_mem.c:${line}:${SET_TARGET}`, text, fail("ENOENT"), domid);
@@ -133,7 +146,12 @@ function checkTarget(host: Host, l: MemLocals): void | Failure {
     return fail(ERROR_INVAL);
   }
   if (domid === 0 && l.memkb < MIN_DOM0_KIB) {
-    refused(host, l, `libxl_mem.c:287:${SET_TARGET}`, `New target ${l.memkb} for dom0 is below the minimum threshold`);
+    refused(
+      host,
+      l,
+      `libxl_mem.c:287:${SET_TARGET}`,
+      `New target ${l.memkb} for dom0 is below the minimum threshold`,
+    );
     return fail(ERROR_INVAL);
   }
 }
@@ -168,11 +186,28 @@ export const setMemoryTarget = routine(SET_TARGET, locals, (words) => {
     path: `${l.home}/memory/${name}`,
   });
   return onDomain(words, [
-    step("libxl__get_domain_configuration", (host, l) => loadConfig(host, l, `libxl_mem.c:210:${SET_TARGET}`)),
+    step("libxl__get_domain_configuration", (host, l) =>
+      loadConfig(host, l, `libxl_mem.c:210:${SET_TARGET}`),
+    ),
     transaction(words, [
-      call("target", xsRead, (l) => node(l, "target"), (l, value) => void (l.target = value)),
-      call("static-max", xsRead, (l) => node(l, "static-max"), (l, value) => void (l.staticMax = value)),
-      call("videoram", xsRead, (l) => node(l, "videoram"), (l, value) => void (l.videoram = value)),
+      call(
+        "target",
+        xsRead,
+        (l) => node(l, "target"),
+        (l, value) => void (l.target = value),
+      ),
+      call(
+        "static-max",
+        xsRead,
+        (l) => node(l, "static-max"),
+        (l, value) => void (l.staticMax = value),
+      ),
+      call(
+        "videoram",
+        xsRead,
+        (l) => node(l, "videoram"),
+        (l, value) => void (l.videoram = value),
+      ),
       step("check", checkTarget),
       step("max_mem", enforceTarget),
       when("translated", (l) => l.translated, [step("set_pod_target", setPages)]),

@@ -56,8 +56,10 @@ const RESTARTS: { readonly [action in ActionOnShutdown]: Restart } = {
   soft_reset: "soft reset",
 };
 
-const dumpsCore = (action: ActionOnShutdown): boolean => action === "coredump_destroy" || action === "coredump_restart";
-const destroys = (action: ActionOnShutdown): boolean => dumpsCore(action) || action === "destroy" || action === "restart";
+const dumpsCore = (action: ActionOnShutdown): boolean =>
+  action === "coredump_destroy" || action === "coredump_restart";
+const destroys = (action: ActionOnShutdown): boolean =>
+  dumpsCore(action) || action === "destroy" || action === "restart";
 
 /** Does what is wanted after a shutdown (handle_domain_death); how the domain is to be made again, if it is. */
 const handleDeath = routine(
@@ -80,17 +82,24 @@ const handleDeath = routine(
     }),
     when("dumps core", (l) => dumpsCore(l.action), [
       attempt([
-        call("dump core", domainCoreDump, ({ process, domid, name }) => ({ process, domid, file: `${DUMP_DIR}/${name}` })),
-      ]).onError((l, errno) => void (l.errno = errno), [
-        step("no core", (host, l) => stderr(host, l.process, `core dump failed (rc=${rcOf(l.errno)}).\n`)),
-      ]),
+        call("dump core", domainCoreDump, ({ process, domid, name }) => ({
+          process,
+          domid,
+          file: `${DUMP_DIR}/${name}`,
+        })),
+      ]).onError(
+        (l, errno) => void (l.errno = errno),
+        [step("no core", (host, l) => stderr(host, l.process, `core dump failed (rc=${rcOf(l.errno)}).\n`))],
+      ),
     ]),
     when("made again", (l) => RESTARTS[l.action] !== "none", [
       call("reload_domain_config", reloadConfig, ({ process, domid }) => ({ process, domid })),
     ]),
     when("destroyed", (l) => destroys(l.action), [
       step("say so", (host, l) => stderr(host, l.process, say.monitorCleaningUp(l.domid))),
-      attempt([call("destroy", domainDestroy, ({ process, domid }) => ({ process, domid }))]).onError(() => {}, []),
+      attempt([
+        call("destroy", domainDestroy, ({ process, domid }) => ({ process, domid })),
+      ]).onError(() => {}, []),
     ]),
   ],
   (l) => RESTARTS[l.action],
@@ -118,36 +127,55 @@ const untilItsEnd = routine(
       const { name } = settledConfig(host, l.process).c_info;
       stderr(host, l.process, say.monitorWaiting(name ?? "", l.domid, pid));
     }),
-    call("watch deaths", watchDeaths, ({ process }) => ({ process }), (l, watch) => void (l.watch = watch)),
+    call(
+      "watch deaths",
+      watchDeaths,
+      ({ process }) => ({ process }),
+      (l, watch) => void (l.watch = watch),
+    ),
     call(
       "wait",
       waitForDomainEvent,
-      ({ process, domid, watch }) => ({ process, watch: watch as Watch, domains: [{ domid, shutdownReported: false }] }),
+      ({ process, domid, watch }) => ({
+        process,
+        watch: watch as Watch,
+        domains: [{ domid, shutdownReported: false }],
+      }),
       (l, { event }) => void (l.event = event),
     ),
     step("what happened", (host, l) => {
       const { event, domid } = l;
-      const text = event.kind === "death" ? say.monitorDestroyed(domid) : say.monitorShutDown(domid, event.reason);
+      const text =
+        event.kind === "death" ? say.monitorDestroyed(domid) : say.monitorShutDown(domid, event.reason);
       stderr(host, l.process, text);
-      if (event.kind === "shutdown" && event.reason === SUSPEND) stderr(host, l.process, say.monitorSuspended);
+      if (event.kind === "shutdown" && event.reason === SUSPEND)
+        stderr(host, l.process, say.monitorSuspended);
     }),
     when("shut down", (l) => l.event.kind === "shutdown" && l.event.reason !== SUSPEND, [
       call(
         "handle",
         handleDeath,
-        ({ process, domid, event }) => ({ process, domid, reason: event.kind === "shutdown" ? event.reason : 0 }),
+        ({ process, domid, event }) => ({
+          process,
+          domid,
+          reason: event.kind === "shutdown" ? event.reason : 0,
+        }),
         (l, restart) => void (l.restart = restart),
       ),
       when("keep it under another name", (l) => l.restart === "rename", [
-        attempt([call("preserve", domainPreserve, ({ process, domid }) => ({ process, domid }))]).onError((l) => {
-          // The old domain stays as it is, and nothing is made in its place.
-          l.restart = "none";
-          l.rc = -1;
-        }, []),
+        attempt([call("preserve", domainPreserve, ({ process, domid }) => ({ process, domid }))]).onError(
+          (l) => {
+            // The old domain stays as it is, and nothing is made in its place.
+            l.restart = "none";
+            l.rc = -1;
+          },
+          [],
+        ),
       ]),
     ]),
     step("what follows", (host, l) => {
-      if (l.event.kind === "shutdown" && l.restart === "none" && l.rc === 0) stderr(host, l.process, say.monitorExiting);
+      if (l.event.kind === "shutdown" && l.restart === "none" && l.rc === 0)
+        stderr(host, l.process, say.monitorExiting);
     }),
     call("unwatch deaths", unwatchDeaths, ({ process, watch }) => ({ process, watch: watch as Watch })),
   ],
@@ -160,13 +188,23 @@ const untilItsEnd = routine(
  */
 export const lookAfter = routine(
   "create_domain loop",
-  (a: { process: string; domid: number }) => ({ ...a, restart: "none" as Restart, rc: 0, errno: null as Errno | null }),
+  (a: { process: string; domid: number }) => ({
+    ...a,
+    restart: "none" as Restart,
+    rc: 0,
+    errno: null as Errno | null,
+  }),
   ({ repeatUntil, call, when, step, sleep, attempt }) => [
     repeatUntil("no more", (l) => l.restart === "none", [
-      call("until its end", untilItsEnd, ({ process, domid }) => ({ process, domid }), (l, { restart, rc }) => {
-        l.restart = restart;
-        l.rc = rc;
-      }),
+      call(
+        "until its end",
+        untilItsEnd,
+        ({ process, domid }) => ({ process, domid }),
+        (l, { restart, rc }) => {
+          l.restart = restart;
+          l.rc = rc;
+        },
+      ),
       when("again", (l) => l.restart !== "none", [
         step("say so", (host, l) => stderr(host, l.process, say.monitorRebooting)),
         sleep("sleep(2)", () => REBOOT_PAUSE),
@@ -174,15 +212,25 @@ export const lookAfter = routine(
           "in the same domain",
           (l) => l.restart === "soft reset",
           [
-            call("soft reset", domainSoftReset, ({ process, domid }) => ({ process, domid }), (l, errno) => {
-              l.errno = errno;
-            }),
+            call(
+              "soft reset",
+              domainSoftReset,
+              ({ process, domid }) => ({ process, domid }),
+              (l, errno) => {
+                l.errno = errno;
+              },
+            ),
           ],
           [
-            call("create", domainCreate, ({ process }) => ({ process, source: null }), (l, made) => {
-              l.domid = made.domid;
-              l.errno = made.errno;
-            }),
+            call(
+              "create",
+              domainCreate,
+              ({ process }) => ({ process, source: null }),
+              (l, made) => {
+                l.domid = made.domid;
+                l.errno = made.errno;
+              },
+            ),
           ],
         ),
         when(
@@ -190,14 +238,20 @@ export const lookAfter = routine(
           (l) => l.errno !== null,
           [
             when("a domain was made", (l) => l.domid > 0, [
-              attempt([call("destroy", domainDestroy, ({ process, domid }) => ({ process, domid }))]).onError(() => {}, []),
+              attempt([
+                call("destroy", domainDestroy, ({ process, domid }) => ({ process, domid })),
+              ]).onError(() => {}, []),
             ]),
             step("give up", (_host, l) => {
               l.rc = rcOf(l.errno as Errno);
               l.restart = "none";
             }),
           ],
-          [attempt([call("unpause", domainUnpause, ({ process, domid }) => ({ process, domid }))]).onError(() => {}, [])],
+          [
+            attempt([
+              call("unpause", domainUnpause, ({ process, domid }) => ({ process, domid })),
+            ]).onError(() => {}, []),
+          ],
         ),
       ]),
     ]),
@@ -211,10 +265,14 @@ export const monitorProcess = routine(
   (a: { process: string; domid: number }) => ({ ...a, rc: 0 }),
   ({ step, call, attempt }) => [
     step("postfork", (host, l) => openContext(host, l.process)),
-    attempt([call("look after", lookAfter, ({ process, domid }) => ({ process, domid }), (l, rc) => void (l.rc = rc))]).onError(
-      (l, errno) => void (l.rc = rcOf(errno)),
-      [],
-    ),
+    attempt([
+      call(
+        "look after",
+        lookAfter,
+        ({ process, domid }) => ({ process, domid }),
+        (l, rc) => void (l.rc = rc),
+      ),
+    ]).onError((l, errno) => void (l.rc = rcOf(errno)), []),
     step("exit", (host, l) => {
       closeContext(host, l.process);
       exitProcess(host, l.process, l.rc);

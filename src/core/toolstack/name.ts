@@ -27,18 +27,38 @@ export const domidToName = routine(
 /** The domain of a name (libxl_name_to_domid). ERROR_INVAL where nobody has it. */
 export const nameToDomid = routine(
   "libxl_name_to_domid",
-  (a: { process: string; name: string }) => ({ ...a, domids: [] as number[], domid: -1, found: null as number | null }),
+  (a: { process: string; name: string }) => ({
+    ...a,
+    domids: [] as number[],
+    domid: -1,
+    found: null as number | null,
+  }),
   ({ each, when, call, failWith }) => [
-    call("libxl_list_domain", listDomains, ({ process }) => ({ process }), (l, domains) => {
-      l.domids = domains.map((info) => info.domid);
-    }),
-    each("domain", (l) => l.domids, (l, domid) => void (l.domid = domid), [
-      when("not found yet", (l) => l.found === null, [
-        call("libxl_domid_to_name", domidToName, ({ process, domid }) => ({ process, domid }), (l, name) => {
-          if (name === l.name) l.found = l.domid;
-        }),
-      ]),
-    ]),
+    call(
+      "libxl_list_domain",
+      listDomains,
+      ({ process }) => ({ process }),
+      (l, domains) => {
+        l.domids = domains.map((info) => info.domid);
+      },
+    ),
+    each(
+      "domain",
+      (l) => l.domids,
+      (l, domid) => void (l.domid = domid),
+      [
+        when("not found yet", (l) => l.found === null, [
+          call(
+            "libxl_domid_to_name",
+            domidToName,
+            ({ process, domid }) => ({ process, domid }),
+            (l, name) => {
+              if (name === l.name) l.found = l.domid;
+            },
+          ),
+        ]),
+      ],
+    ),
     when("no such name", (l) => l.found === null, [failWith("ERROR_INVAL", ERROR_INVAL)]),
   ],
   (l) => l.found as number,
@@ -51,12 +71,20 @@ export const nameToDomid = routine(
  */
 export const qualifierToDomid = routine(
   "libxl_domain_qualifier_to_domid",
-  (a: { process: string; domain: string }) => ({ ...a, domid: /^\d*$/.test(a.domain) ? Number(a.domain) : -1 }),
+  (a: { process: string; domain: string }) => ({
+    ...a,
+    domid: /^\d*$/.test(a.domain) ? Number(a.domain) : -1,
+  }),
   ({ when, call }) => [
     when("by name", (l) => l.domid < 0, [
-      call("libxl_name_to_domid", nameToDomid, ({ process, domain }) => ({ process, name: domain }), (l, domid) => {
-        l.domid = domid;
-      }),
+      call(
+        "libxl_name_to_domid",
+        nameToDomid,
+        ({ process, domain }) => ({ process, name: domain }),
+        (l, domid) => {
+          l.domid = domid;
+        },
+      ),
     ]),
   ],
   (l) => l.domid,
@@ -71,14 +99,29 @@ export const findDomain = routine(
   (a: { process: string; domain: string }) => ({ ...a, domid: -1, name: null as string | null, rc: 0 }),
   ({ attempt, call, step, failWith }) => [
     attempt([
-      call("libxl_domain_qualifier_to_domid", qualifierToDomid, ({ process, domain }) => ({ process, domain }), (l, domid) => {
-        l.domid = domid;
-      }),
-    ]).onError((l, errno) => void (l.rc = rcOf(errno)), [
-      step("complain", (host, l) => stderr(host, l.process, `${l.domain} is an invalid domain identifier (rc=${l.rc})\n`)),
-      failWith("no such domain", ERROR_INVAL),
-    ]),
-    call("common_domname", domidToName, ({ process, domid }) => ({ process, domid }), (l, name) => void (l.name = name)),
+      call(
+        "libxl_domain_qualifier_to_domid",
+        qualifierToDomid,
+        ({ process, domain }) => ({ process, domain }),
+        (l, domid) => {
+          l.domid = domid;
+        },
+      ),
+    ]).onError(
+      (l, errno) => void (l.rc = rcOf(errno)),
+      [
+        step("complain", (host, l) =>
+          stderr(host, l.process, `${l.domain} is an invalid domain identifier (rc=${l.rc})\n`),
+        ),
+        failWith("no such domain", ERROR_INVAL),
+      ],
+    ),
+    call(
+      "common_domname",
+      domidToName,
+      ({ process, domid }) => ({ process, domid }),
+      (l, name) => void (l.name = name),
+    ),
   ],
   ({ domid, name }) => ({ domid, name }),
 );

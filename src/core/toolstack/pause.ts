@@ -10,13 +10,24 @@ import { dom0 } from "./libxl-ctx.ts";
 import { reported } from "./log.ts";
 
 /** Pauses a domain once more. */
-export const domainPause = routine("libxl_domain_pause", (a: { process: string; domid: number }) => ({ ...a }), ({ step }) => [
-  step("pausedomain", (host, l) => {
-    const paused = pausedomain(host, dom0(l.process), l.domid);
-    if (!isFailure(paused)) return undefined;
-    return reported(host, l.process, "libxl_domain.c:587:libxl_domain_pause", "Pausing domain", paused, l.domid);
-  }),
-]);
+export const domainPause = routine(
+  "libxl_domain_pause",
+  (a: { process: string; domid: number }) => ({ ...a }),
+  ({ step }) => [
+    step("pausedomain", (host, l) => {
+      const paused = pausedomain(host, dom0(l.process), l.domid);
+      if (!isFailure(paused)) return undefined;
+      return reported(
+        host,
+        l.process,
+        "libxl_domain.c:587:libxl_domain_pause",
+        "Pausing domain",
+        paused,
+        l.domid,
+      );
+    }),
+  ],
+);
 
 /** Takes back one pause. */
 export const domainUnpause = routine(
@@ -27,7 +38,14 @@ export const domainUnpause = routine(
     step("unpausedomain", (host, l) => {
       const unpaused = unpausedomain(host, dom0(l.process), l.domid);
       if (!isFailure(unpaused)) return undefined;
-      return reported(host, l.process, "libxl_domain.c:683:libxl__domain_unpause", "Unpausing domain", unpaused, l.domid);
+      return reported(
+        host,
+        l.process,
+        "libxl_domain.c:683:libxl__domain_unpause",
+        "Unpausing domain",
+        unpaused,
+        l.domid,
+      );
     }),
   ],
 );

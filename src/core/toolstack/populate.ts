@@ -28,7 +28,8 @@ export function mfnOf({ gpfn, order, mfns }: Populated, pfn: number): number {
   return (mfns[at >> order] as number) + (at & ((1 << order) - 1));
 }
 
-const range = (start: number, count: number, step: number): number[] => Array.from({ length: count }, (_, i) => start + i * step);
+const range = (start: number, count: number, step: number): number[] =>
+  Array.from({ length: count }, (_, i) => start + i * step);
 
 /**
  * Fills one stretch; what the first hypercall populated. Fails with ENOMEM where
@@ -48,7 +49,11 @@ export const populate = routine(
         step("populate superpages", (host, l) => {
           const count = Math.min(l.superpages, BATCH);
           const gpfns = range(l.next, count, SUPERPAGE);
-          const done = populatePhysmap(host, dom0(l.process), { domid: l.domid, gpfns, order: SUPERPAGE_ORDER });
+          const done = populatePhysmap(host, dom0(l.process), {
+            domid: l.domid,
+            gpfns,
+            order: SUPERPAGE_ORDER,
+          });
           if (isFailure(done)) return done;
           if (done.done > 0) l.first ??= { gpfn: l.next, order: SUPERPAGE_ORDER, mfns: done.mfns };
           l.next += done.done * SUPERPAGE;
@@ -61,7 +66,11 @@ export const populate = routine(
       repeatUntil("no pages left", (l) => l.next === l.stretch.start + l.stretch.pages, [
         step("populate pages", (host, l) => {
           const count = Math.min(l.stretch.start + l.stretch.pages - l.next, PAGES_BATCH);
-          const done = populatePhysmap(host, dom0(l.process), { domid: l.domid, gpfns: range(l.next, count, 1), order: 0 });
+          const done = populatePhysmap(host, dom0(l.process), {
+            domid: l.domid,
+            gpfns: range(l.next, count, 1),
+            order: 0,
+          });
           if (isFailure(done)) return done;
           if (done.done > 0) l.first ??= { gpfn: l.next, order: 0, mfns: done.mfns };
           l.next += done.done;
@@ -89,11 +98,21 @@ export const populateClaimed = routine(
         return isFailure(claimed) ? claimed : undefined;
       }),
     ]),
-    each("stretch", (l) => l.stretches, (l, stretch) => void (l.stretch = stretch), [
-      call("populate", populate, ({ process, domid, stretch }) => ({ process, domid, stretch }), (l, populated) => {
-        l.populated.push(populated);
-      }),
-    ]),
+    each(
+      "stretch",
+      (l) => l.stretches,
+      (l, stretch) => void (l.stretch = stretch),
+      [
+        call(
+          "populate",
+          populate,
+          ({ process, domid, stretch }) => ({ process, domid, stretch }),
+          (l, populated) => {
+            l.populated.push(populated);
+          },
+        ),
+      ],
+    ),
     step("claim_pages 0", (host, l) => void claimPages(host, dom0(l.process), { domid: l.domid, nr: 0 })),
   ],
   (l) => l.populated,

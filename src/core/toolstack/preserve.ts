@@ -17,7 +17,12 @@ import type { XsRequest } from "./xs.ts";
 
 /** The directory of the virtual machine the domain becomes, but for its UUID. */
 function newVm(domid: number, home: string, vm: string): XsRequest[] {
-  return [rmRequest(vm), mkdirRequest(vm), permsRequest(vm, ["n0", `r${domid}`]), writeRequest(`${home}/vm`, vm)];
+  return [
+    rmRequest(vm),
+    mkdirRequest(vm),
+    permsRequest(vm, ["n0", `r${domid}`]),
+    writeRequest(`${home}/vm`, vm),
+  ];
 }
 
 /** Renames the domain `NAME-YYYYMMDDThhmmZ`; Xen keeps its UUID. */
@@ -34,9 +39,14 @@ export const domainPreserve = routine(
         l.uuid = randomUuid(host);
         stderr(host, l.process, say.monitorPreserving(l.domid, l.name, suffix));
       }),
-      call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-        l.home = home;
-      }),
+      call(
+        "libxl__xs_get_dompath",
+        xsGetDomainPath,
+        ({ process, domid }) => ({ process, domid }),
+        (l, home) => {
+          l.home = home;
+        },
+      ),
       transaction(words, [
         call("virtual machine", xsScript, ({ process, t, domid, home, uuid }) => ({
           process,
@@ -50,7 +60,11 @@ export const domainPreserve = routine(
           oldName: name,
           newName: preserved,
         })),
-        call("uuid", xsScript, ({ process, t, uuid }) => ({ process, t, requests: [writeRequest(`/vm/${uuid}/uuid`, uuid)] })),
+        call("uuid", xsScript, ({ process, t, uuid }) => ({
+          process,
+          t,
+          requests: [writeRequest(`/vm/${uuid}/uuid`, uuid)],
+        })),
       ]),
     ];
   },

@@ -28,7 +28,12 @@ const pvControlAvailable = routine(
   "libxl__domain_pvcontrol_available",
   (a: { process: string; domid: number }) => ({ ...a, type: "pv" as GuestType }),
   ({ call, when, step }) => [
-    call("libxl__domain_type", domainType, ({ process, domid }) => ({ process, domid }), (l, type) => void (l.type = type)),
+    call(
+      "libxl__domain_type",
+      domainType,
+      ({ process, domid }) => ({ process, domid }),
+      (l, type) => void (l.type = type),
+    ),
     when("hvm", (l) => l.type === "hvm", [
       step("HVM_PARAM_CALLBACK_IRQ", (host, l) => {
         const irq = getParam(host, dom0(l.process), { domid: l.domid, index: HVM_PARAM_CALLBACK_IRQ });
@@ -56,11 +61,21 @@ export const pvControl = routine(
   }),
   ({ call }) => [
     call("available", pvControlAvailable, ({ process, domid }) => ({ process, domid })),
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.path = `${home}/control/shutdown`;
-    }),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.path = `${home}/control/shutdown`;
+      },
+    ),
     call("request", xsWrite, ({ process, path, request }) => ({ process, path, value: request })),
-    call("watch", xsWatch, ({ process, path }) => ({ process, path }), (l, watch) => void (l.watch = watch)),
+    call(
+      "watch",
+      xsWatch,
+      ({ process, path }) => ({ process, path }),
+      (l, watch) => void (l.watch = watch),
+    ),
     call(
       "acknowledgement",
       waitForNode,
@@ -74,7 +89,10 @@ export const pvControl = routine(
 /** Asks a guest to power off or to reboot (libxl_domain_shutdown, libxl_domain_reboot). */
 export const domainStop = routine(
   "libxl_domain_shutdown",
-  (a: { process: string; domid: number; request: "poweroff" | "reboot" }) => ({ ...a, errno: "EIO" as Errno }),
+  (a: { process: string; domid: number; request: "poweroff" | "reboot" }) => ({
+    ...a,
+    errno: "EIO" as Errno,
+  }),
   ({ attempt, call, step, failWith }) => [
     attempt([
       call("libxl__domain_pvcontrol", pvControl, ({ process, domid, request }) => ({
@@ -83,14 +101,17 @@ export const domainStop = routine(
         request,
         hope: { empty: true as const },
       })),
-    ]).onError((l, errno) => void (l.errno = errno), [
-      step("complain", (host, l) => {
-        // Only what comes after the request was written is said here.
-        if (l.errno !== ERROR_TIMEDOUT) return;
-        const text = `guest didn't acknowledge control request: ${rcOf(l.errno)}`;
-        libxlError(host, l.process, "libxl_domain.c:854:pvcontrol_cb", text);
-      }),
-      failWith("not stopped", (l) => l.errno),
-    ]),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        step("complain", (host, l) => {
+          // Only what comes after the request was written is said here.
+          if (l.errno !== ERROR_TIMEDOUT) return;
+          const text = `guest didn't acknowledge control request: ${rcOf(l.errno)}`;
+          libxlError(host, l.process, "libxl_domain.c:854:pvcontrol_cb", text);
+        }),
+        failWith("not stopped", (l) => l.errno),
+      ],
+    ),
   ],
 );

@@ -55,7 +55,11 @@ export function pvLayout(image: KernelImage, modulePages: number, totalPages: nu
   const mapped = Math.ceil((l4 + totalPages / L1_PAGES + UPPER_TABLES) / MAPPED_MULTIPLE) * MAPPED_MULTIPLE;
   const pageTables = UPPER_TABLES + mapped / L1_PAGES;
   const moduleStart = modulePages > 0 ? mapped : l4 + pageTables + 1;
-  const p2m = { name: "phys2mach", start: moduleStart + modulePages, pages: Math.ceil(totalPages / L1_PAGES) };
+  const p2m = {
+    name: "phys2mach",
+    start: moduleStart + modulePages,
+    pages: Math.ceil(totalPages / L1_PAGES),
+  };
   const segments = withPadding([
     { name: "kernel", start: image.startPfn, pages: image.pages },
     { name: "start info", start: startInfo, pages: 1 },

@@ -36,12 +36,15 @@ export const reloadConfig = routine(
       attempt([
         call("retrieve", retrieveDomainConfig, ({ process, domid }) => ({ process, domid })),
         step("use it", (host, l) => putCreateState(host, l.process, takeRetrieved(host, l.process))),
-      ]).onError((l, errno) => void (l.errno = errno), [
-        step("reuse the old one", (host, l) => {
-          const text = `failed to retrieve guest configuration (rc=${rcOf(l.errno)}). reusing old configuration\n`;
-          stderr(host, l.process, text);
-        }),
-      ]),
+      ]).onError(
+        (l, errno) => void (l.errno = errno),
+        [
+          step("reuse the old one", (host, l) => {
+            const text = `failed to retrieve guest configuration (rc=${rcOf(l.errno)}). reusing old configuration\n`;
+            stderr(host, l.process, text);
+          }),
+        ],
+      ),
     ]),
   ],
 );

@@ -16,13 +16,22 @@ import { xsGetDomainPath, xsRead, xsWrite } from "./xs.ts";
 /** Fails with ERROR_INVAL, and says so, where another domain has a name. The empty name may be shared. */
 const checkUnique = routine(
   "check name is unique",
-  (a: { process: string; domid: number; name: string }) => ({ ...a, holder: null as number | null, errno: ERROR_FAIL }),
+  (a: { process: string; domid: number; name: string }) => ({
+    ...a,
+    holder: null as number | null,
+    errno: ERROR_FAIL,
+  }),
   ({ when, attempt, call, step, failWith }) => [
     when("has a name", (l) => l.name !== "", [
       attempt([
-        call("libxl_name_to_domid", nameToDomid, ({ process, name }) => ({ process, name }), (l, domid) => {
-          l.holder = domid;
-        }),
+        call(
+          "libxl_name_to_domid",
+          nameToDomid,
+          ({ process, name }) => ({ process, name }),
+          (l, domid) => {
+            l.holder = domid;
+          },
+        ),
       ]).onError(
         (l, errno) => void (l.errno = errno),
         [when("not just unknown", (l) => l.errno !== ERROR_INVAL, [failWith("pass on", (l) => l.errno)])],
@@ -41,15 +50,29 @@ const checkUnique = routine(
 /** Fails, and says so, where a domain does not have the name its renamer thinks it has. */
 const checkOldName = routine(
   "check old name",
-  (a: { process: string; t: number; domid: number; path: string; name: string }) => ({ ...a, found: null as string | null }),
+  (a: { process: string; t: number; domid: number; path: string; name: string }) => ({
+    ...a,
+    found: null as string | null,
+  }),
   ({ call, step, when, failWith }) => [
-    call("read name", xsRead, ({ process, t, path }) => ({ process, t, path }), (l, found) => void (l.found = found)),
+    call(
+      "read name",
+      xsRead,
+      ({ process, t, path }) => ({ process, t, path }),
+      (l, found) => void (l.found = found),
+    ),
     when("another", (l) => l.found !== l.name, [
       step("complain", (host, l) => {
         const [where, text] =
           l.found === null
-            ? ["libxl_domain.c:91:libxl__domain_rename", `Check old name for domain allegedly named \`${l.name}': ${strerror("ENOENT")}`]
-            : ["libxl_domain.c:96:libxl__domain_rename", `Allegedly named \`${l.name}' is actually named \`${l.found}' - racing ?`];
+            ? [
+                "libxl_domain.c:91:libxl__domain_rename",
+                `Check old name for domain allegedly named \`${l.name}': ${strerror("ENOENT")}`,
+              ]
+            : [
+                "libxl_domain.c:96:libxl__domain_rename",
+                `Allegedly named \`${l.name}' is actually named \`${l.found}' - racing ?`,
+              ];
         libxlError(host, l.process, where as string, text as string, l.domid);
       }),
       failWith("not as thought", ERROR_FAIL),
@@ -60,7 +83,14 @@ const checkOldName = routine(
 /** The writes of a rename, inside a transaction. */
 const writeNames = routine(
   "write names",
-  (a: { process: string; t: number; domid: number; home: string; oldName: string | null; newName: string }) => ({
+  (a: {
+    process: string;
+    t: number;
+    domid: number;
+    home: string;
+    oldName: string | null;
+    newName: string;
+  }) => ({
     ...a,
     uuid: "",
   }),
@@ -75,7 +105,12 @@ const writeNames = routine(
         name: oldName as string,
       })),
     ]),
-    call("write name", xsWrite, ({ process, t, home, newName }) => ({ process, t, path: `${home}/name`, value: newName })),
+    call("write name", xsWrite, ({ process, t, home, newName }) => ({
+      process,
+      t,
+      path: `${home}/name`,
+      value: newName,
+    })),
     step("libxl_domain_info", (host, l) => {
       const info = domainInfo(host, l.process, l.domid);
       if (isFailure(info)) return info;
@@ -110,7 +145,10 @@ export const domainRename = routine(
   }),
   (words) => {
     const { call, when } = words;
-    const writes = (name: string, t: (l: { outer: number; t: number }) => number): Parameters<typeof when>[2][number] =>
+    const writes = (
+      name: string,
+      t: (l: { outer: number; t: number }) => number,
+    ): Parameters<typeof when>[2][number] =>
       call(name, writeNames, (l) => ({
         process: l.process,
         t: t(l),
@@ -120,9 +158,14 @@ export const domainRename = routine(
         newName: l.newName,
       }));
     return [
-      call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-        l.home = home;
-      }),
+      call(
+        "libxl__xs_get_dompath",
+        xsGetDomainPath,
+        ({ process, domid }) => ({ process, domid }),
+        (l, home) => {
+          l.home = home;
+        },
+      ),
       call("stub domain", stubdomId, ({ process, domid }) => ({ process, domid })),
       when(
         "part of a transaction",

@@ -45,14 +45,18 @@ type Batch = { start: number; pages: number };
 
 function batches(image: SavedImage): Batch[] {
   return image.memory.flatMap(({ start, pages }) =>
-    Array.from({ length: Math.ceil(pages / BATCH) }, (_, i) => ({ start: start + i * BATCH, pages: Math.min(BATCH, pages - i * BATCH) })),
+    Array.from({ length: Math.ceil(pages / BATCH) }, (_, i) => ({
+      start: start + i * BATCH,
+      pages: Math.min(BATCH, pages - i * BATCH),
+    })),
   );
 }
 
 /** Machine frames of those guest frames that somebody will ask for. */
 type Wanted = { pfn: number; mfn: number }[];
 
-const mfnOfPfn = (wanted: Wanted, pfn: number): number => wanted.find((entry) => entry.pfn === pfn)?.mfn ?? -1;
+const mfnOfPfn = (wanted: Wanted, pfn: number): number =>
+  wanted.find((entry) => entry.pfn === pfn)?.mfn ?? -1;
 
 /** Populates every frame the stream has contents for; the machine frames of those that are wanted. */
 const processPages = routine(
@@ -63,21 +67,27 @@ const processPages = routine(
     wanted: [] as Wanted,
   }),
   ({ each, step }) => [
-    each("record", (l) => batches(l.image), (l, batch) => void (l.batch = batch), [
-      step("populate_physmap", (host, l) => {
-        const { start, pages } = l.batch;
-        const gpfns = Array.from({ length: pages }, (_, i) => start + i);
-        const done = populatePhysmap(host, dom0(l.process), { domid: l.domid, gpfns, order: 0 });
-        if (isFailure(done) || done.done < pages) {
-          xcPerror(host, l.parent, "Failed to populate physmap", "ENOMEM");
-          return fail("ENOMEM");
-        }
-        for (const pfn of l.pfns) {
-          if (pfn >= start && pfn < start + pages) l.wanted.push({ pfn, mfn: done.mfns[pfn - start] as number });
-        }
-        return;
-      }),
-    ]),
+    each(
+      "record",
+      (l) => batches(l.image),
+      (l, batch) => void (l.batch = batch),
+      [
+        step("populate_physmap", (host, l) => {
+          const { start, pages } = l.batch;
+          const gpfns = Array.from({ length: pages }, (_, i) => start + i);
+          const done = populatePhysmap(host, dom0(l.process), { domid: l.domid, gpfns, order: 0 });
+          if (isFailure(done) || done.done < pages) {
+            xcPerror(host, l.parent, "Failed to populate physmap", "ENOMEM");
+            return fail("ENOMEM");
+          }
+          for (const pfn of l.pfns) {
+            if (pfn >= start && pfn < start + pages)
+              l.wanted.push({ pfn, mfn: done.mfns[pfn - start] as number });
+          }
+          return;
+        }),
+      ],
+    ),
   ],
   (l) => l.wanted,
 );
@@ -115,11 +125,19 @@ function restoredLines({ type, image, ports }: RestoreArgs, storeMfn: number, co
 /** Restores a domain from what was saved (xc_domain_restore); where its rings are. */
 export const restoreInto = routine(
   "xc_domain_restore",
-  (a: { process: string; parent: string; domid: number; restore: RestoreArgs }) => ({ ...a, wanted: [] as Wanted, top: a.restore.image.memory[0]?.start ?? 0 }),
+  (a: { process: string; parent: string; domid: number; restore: RestoreArgs }) => ({
+    ...a,
+    wanted: [] as Wanted,
+    top: a.restore.image.memory[0]?.start ?? 0,
+  }),
   ({ step, call }) => [
     step("set_cpu_policy", (host, l) => {
       const type = l.restore.type === "pv" ? "PV" : "HVM";
-      stderr(host, l.parent, `xc: info: Found x86 ${type} domain from Xen 4.17\nxc: info: Restoring domain\n`);
+      stderr(
+        host,
+        l.parent,
+        `xc: info: Found x86 ${type} domain from Xen 4.17\nxc: info: Restoring domain\n`,
+      );
       const set = setCpuPolicy(host, dom0(l.process), { domid: l.domid });
       return isFailure(set) ? set : undefined;
     }),
@@ -138,7 +156,10 @@ export const restoreInto = routine(
     step("stream_complete", (host, { process, domid, restore, wanted, top }) => {
       const tsc = settscinfo(host, dom0(process), { domid, tsc: TSC_DEFAULT });
       if (isFailure(tsc)) return tsc;
-      const vcpu = restore.type === "pv" ? pvVcpu(host, process, domid, mfnOfPfn(wanted, top)) : hvmVcpu(host, process, domid, restore);
+      const vcpu =
+        restore.type === "pv"
+          ? pvVcpu(host, process, domid, mfnOfPfn(wanted, top))
+          : hvmVcpu(host, process, domid, restore);
       return isFailure(vcpu) ? vcpu : undefined;
     }),
     step("xc_dom_gnttab_seed", (host, l) => {
@@ -151,7 +172,11 @@ export const restoreInto = routine(
           : seedGrantTable(host, process, domid, image.consolePfn, image.storePfn);
       if (isFailure(seeded)) return seeded;
       stderr(host, l.parent, restoredLines(l.restore, storeMfn, consoleMfn));
-      restoreGuest(host, { domid, type, commandLine: "", nrVcpus: image.nrVcpus, storeMfn, consoleMfn, ...ports }, image.guest);
+      restoreGuest(
+        host,
+        { domid, type, commandLine: "", nrVcpus: image.nrVcpus, storeMfn, consoleMfn, ...ports },
+        image.guest,
+      );
       return;
     }),
   ],

@@ -40,16 +40,36 @@ export function takeRetrieved(cells: Cells, process: string): DomainConfig {
 /** Which vCPUs are online, as xenstore says (libxl__update_avail_vcpus_xenstore). */
 const availVcpus = routine(
   "libxl__update_avail_vcpus_xenstore",
-  (a: { process: string; domid: number; maxVcpus: number }) => ({ ...a, home: "", vcpu: 0, online: [] as number[] }),
+  (a: { process: string; domid: number; maxVcpus: number }) => ({
+    ...a,
+    home: "",
+    vcpu: 0,
+    online: [] as number[],
+  }),
   ({ call, each }) => [
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.home = home;
-    }),
-    each("vcpu", (l) => Array.from({ length: l.maxVcpus }, (_, vcpu) => vcpu), (l, vcpu) => void (l.vcpu = vcpu), [
-      call("availability", xsRead, ({ process, home, vcpu }) => ({ process, path: `${home}/cpu/${vcpu}/availability` }), (l, value) => {
-        if (value === "online") l.online.push(l.vcpu);
-      }),
-    ]),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
+    each(
+      "vcpu",
+      (l) => Array.from({ length: l.maxVcpus }, (_, vcpu) => vcpu),
+      (l, vcpu) => void (l.vcpu = vcpu),
+      [
+        call(
+          "availability",
+          xsRead,
+          ({ process, home, vcpu }) => ({ process, path: `${home}/cpu/${vcpu}/availability` }),
+          (l, value) => {
+            if (value === "online") l.online.push(l.vcpu);
+          },
+        ),
+      ],
+    ),
   ],
   (l) => l.online,
 );
@@ -57,17 +77,37 @@ const availVcpus = routine(
 /** A domain's memory target and maximum in KiB (libxl__get_memory_target). Fails, and says so, where one is missing. */
 export const memoryTarget = routine(
   "libxl__get_memory_target",
-  (a: { process: string; domid: number }) => ({ ...a, home: "", target: null as string | null, max: null as string | null }),
+  (a: { process: string; domid: number }) => ({
+    ...a,
+    home: "",
+    target: null as string | null,
+    max: null as string | null,
+  }),
   ({ call, step }) => [
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.home = home;
-    }),
-    call("target", xsRead, ({ process, home }) => ({ process, path: `${home}/memory/target` }), (l, value) => {
-      l.target = value;
-    }),
-    call("static-max", xsRead, ({ process, home }) => ({ process, path: `${home}/memory/static-max` }), (l, value) => {
-      l.max = value;
-    }),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
+    call(
+      "target",
+      xsRead,
+      ({ process, home }) => ({ process, path: `${home}/memory/target` }),
+      (l, value) => {
+        l.target = value;
+      },
+    ),
+    call(
+      "static-max",
+      xsRead,
+      ({ process, home }) => ({ process, path: `${home}/memory/static-max` }),
+      (l, value) => {
+        l.max = value;
+      },
+    ),
     step("both are there", (host, l) => {
       if (l.target !== null && l.max !== null) return undefined;
       const missing = l.target === null ? "target" : "static-max";
@@ -87,14 +127,38 @@ const otherDevices = routine(
   "libxl__device_list",
   (a: { process: string; domid: number }) => ({ ...a, kind: "", home: "" }),
   ({ each, call }) => [
-    each("before PCI", () => OTHER_KINDS_BEFORE_PCI, (l, kind) => void (l.kind = kind), [
-      call("list", xsDirectory, ({ process, domid, kind }) => ({ process, path: `/libxl/${domid}/device/${kind}` })),
-    ]),
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process }) => ({ process, domid: 0 }), (l, home) => void (l.home = home)),
-    call("num_devs", xsRead, ({ process, home, domid }) => ({ process, path: `${home}/backend/pci/${domid}/0/num_devs` })),
-    each("after PCI", () => OTHER_KINDS_AFTER_PCI, (l, kind) => void (l.kind = kind), [
-      call("list more", xsDirectory, ({ process, domid, kind }) => ({ process, path: `/libxl/${domid}/device/${kind}` })),
-    ]),
+    each(
+      "before PCI",
+      () => OTHER_KINDS_BEFORE_PCI,
+      (l, kind) => void (l.kind = kind),
+      [
+        call("list", xsDirectory, ({ process, domid, kind }) => ({
+          process,
+          path: `/libxl/${domid}/device/${kind}`,
+        })),
+      ],
+    ),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process }) => ({ process, domid: 0 }),
+      (l, home) => void (l.home = home),
+    ),
+    call("num_devs", xsRead, ({ process, home, domid }) => ({
+      process,
+      path: `${home}/backend/pci/${domid}/0/num_devs`,
+    })),
+    each(
+      "after PCI",
+      () => OTHER_KINDS_AFTER_PCI,
+      (l, kind) => void (l.kind = kind),
+      [
+        call("list more", xsDirectory, ({ process, domid, kind }) => ({
+          process,
+          path: `/libxl/${domid}/device/${kind}`,
+        })),
+      ],
+    ),
   ],
 );
 
@@ -106,7 +170,11 @@ function setSchedParams(host: Host, process: string, domid: number, config: Doma
 }
 
 /** Devices that have gone since are left out (MERGE in retrieve_domain_configuration_end). */
-function keepPresent(config: DomainConfig, diskDevids: readonly number[], nicDevids: readonly number[]): void {
+function keepPresent(
+  config: DomainConfig,
+  diskDevids: readonly number[],
+  nicDevids: readonly number[],
+): void {
   config.disks = config.disks.filter((disk) => diskDevids.includes(diskDevid(disk.vdev ?? "") ?? -1));
   config.nics = config.nics.filter((nic) => nicDevids.includes(nic.devid));
 }
@@ -136,24 +204,49 @@ export const retrieveDomainConfig = routine(
       putRetrieved(host, l.process, config);
       return;
     }),
-    call("name", domidToName, ({ process, domid }) => ({ process, domid }), (l, name) => void (l.name = name)),
+    call(
+      "name",
+      domidToName,
+      ({ process, domid }) => ({ process, domid }),
+      (l, name) => void (l.name = name),
+    ),
     step("libxl_domain_info", (host, l) => {
       const info = domainInfo(host, l.process, l.domid);
       if (isFailure(info)) return info;
       l.uuid = info.uuid;
       return;
     }),
-    call("vcpus", availVcpus, ({ process, domid, maxVcpus }) => ({ process, domid, maxVcpus }), (l, online) => {
-      l.online = online;
-    }),
-    call("memory", memoryTarget, ({ process, domid }) => ({ process, domid }), (l, memory) => void (l.memory = memory)),
+    call(
+      "vcpus",
+      availVcpus,
+      ({ process, domid, maxVcpus }) => ({ process, domid, maxVcpus }),
+      (l, online) => {
+        l.online = online;
+      },
+    ),
+    call(
+      "memory",
+      memoryTarget,
+      ({ process, domid }) => ({ process, domid }),
+      (l, memory) => void (l.memory = memory),
+    ),
     call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" })),
-    call("disks", diskList, ({ process, domid }) => ({ process, domid }), (l, disks) => {
-      l.disks = disks.map(({ devid }) => devid);
-    }),
-    call("nics", nicList, ({ process, domid }) => ({ process, domid }), (l, nics) => {
-      l.nics = nics.map(({ devid }) => devid);
-    }),
+    call(
+      "disks",
+      diskList,
+      ({ process, domid }) => ({ process, domid }),
+      (l, disks) => {
+        l.disks = disks.map(({ devid }) => devid);
+      },
+    ),
+    call(
+      "nics",
+      nicList,
+      ({ process, domid }) => ({ process, domid }),
+      (l, nics) => {
+        l.nics = nics.map(({ devid }) => devid);
+      },
+    ),
     call("other devices", otherDevices, ({ process, domid }) => ({ process, domid })),
     step("put together", (host, l) => {
       const { config } = host.edit(retrievedCell, l.process);
@@ -163,7 +256,12 @@ export const retrieveDomainConfig = routine(
       const { targetMemkb, maxMemkb } = l.memory;
       // A configuration that knows of no video memory has all bits set there: one less than none.
       const video = config.b_info.video_memkb ?? -1;
-      const fudge = targetFudge(config.c_info.type, config.b_info.max_memkb ?? 0, config.b_info.target_memkb ?? 0, video);
+      const fudge = targetFudge(
+        config.c_info.type,
+        config.b_info.max_memkb ?? 0,
+        config.b_info.target_memkb ?? 0,
+        video,
+      );
       config.b_info.target_memkb = targetMemkb + fudge;
       config.b_info.max_memkb = maxMemkb;
       setSchedParams(host, l.process, l.domid, config);

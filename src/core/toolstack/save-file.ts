@@ -34,10 +34,12 @@ function u32(value: number, bigEndian = false): number[] {
   return bigEndian ? bytes.toReversed() : bytes;
 }
 
+const repeated = (byte: number, count: number): number[] => Array.from({ length: count }, () => byte);
+
 /** A record of either stream: type, length, body, padding to eight bytes. */
 function record(type: number, body: Uint8Array): number[] {
   const padding = (8 - (body.length % 8)) % 8;
-  return [...u32(type), ...u32(body.length), ...body, ...new Array<number>(padding).fill(0)];
+  return [...u32(type), ...u32(body.length), ...body, ...repeated(0, padding)];
 }
 
 /** Bytes before libxc's first record: libxl's header and the record that libxc's stream is in, then libxc's two headers. */
@@ -48,7 +50,12 @@ const EMPTY = new Uint8Array(0);
 
 /** libxc's image and domain headers: a marker, an identification, the guest's type and page size, Xen's version. */
 function libxcHeaders(type: SavedImage["type"]): number[] {
-  const image = [...new Array<number>(8).fill(255), ...textBytes(LIBXC_IDENT), ...u32(LIBXC_VERSION, true), 0, 0, 0, 0, 0, 0, 0, 0];
+  const image = [
+    ...repeated(255, 8),
+    ...textBytes(LIBXC_IDENT),
+    ...u32(LIBXC_VERSION, true),
+    ...repeated(0, 8),
+  ];
   const domain = [...u32(GUEST_TYPE[type]), 12, 0, 0, 0, ...u32(4), ...u32(17)];
   return [...image, ...domain];
 }
@@ -85,19 +92,29 @@ export function encodeSaveFile(config: string, image: SavedImage): Uint8Array {
 }
 
 /** xl's header of a saved domain's file. */
-export type SaveHeader = { mandatoryFlags: number; optionalFlags: number; optionalLength: number; config: string };
+export type SaveHeader = {
+  mandatoryFlags: number;
+  optionalFlags: number;
+  optionalLength: number;
+  config: string;
+};
 
 /** Why a file is no saved domain's: too short, another magic number, another byte order, flags nobody knows. */
 export type BadSaveFile = { bad: "truncated header" | "magic" | "byte order" | "flags" | "truncated" };
 
-const read32 = (bytes: Uint8Array, at: number): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+const read32 = (bytes: Uint8Array, at: number): number =>
+  new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 
 /** Reads xl's header, or says what is wrong with it. */
 export function decodeSaveHeader(bytes: Uint8Array): SaveHeader | BadSaveFile {
   if (bytes.length < HEADER_BYTES) return { bad: "truncated header" };
   if (bytesText(bytes.subarray(0, MAGIC.length)) !== MAGIC) return { bad: "magic" };
   if (read32(bytes, 32) !== BYTEORDER) return { bad: "byte order" };
-  const [mandatoryFlags, optionalFlags, optionalLength] = [read32(bytes, 36), read32(bytes, 40), read32(bytes, 44)];
+  const [mandatoryFlags, optionalFlags, optionalLength] = [
+    read32(bytes, 36),
+    read32(bytes, 40),
+    read32(bytes, 44),
+  ];
   if ((mandatoryFlags & ~MANDATORY_FLAGS) !== 0) return { bad: "flags" };
   if (bytes.length < HEADER_BYTES + optionalLength || optionalLength < 4) return { bad: "truncated" };
   const length = read32(bytes, HEADER_BYTES);

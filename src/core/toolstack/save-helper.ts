@@ -91,7 +91,11 @@ const saveDomain = routine(
       }
       l.vcpus = info.maxVcpuId + 1;
       l.pages = info.totPages;
-      stderr(host, l.parent, `xc: info: Saving domain ${l.domid}, type x86 ${info.hvmGuest ? "HVM" : "PV"}\n`);
+      stderr(
+        host,
+        l.parent,
+        `xc: info: Saving domain ${l.domid}, type x86 ${info.hvmGuest ? "HVM" : "PV"}\n`,
+      );
       const policy = getCpuPolicy(host, dom0(l.process), { domid: l.domid });
       if (isFailure(policy)) return policy;
       host.edit(talkCell, l.process).suspend = "asked";
@@ -143,25 +147,48 @@ const helper = routine(
           call(
             "restore",
             restoreInto,
-            ({ process, parent, domid, restore }) => ({ process, parent, domid, restore: restore as RestoreArgs }),
+            ({ process, parent, domid, restore }) => ({
+              process,
+              parent,
+              domid,
+              restore: restore as RestoreArgs,
+            }),
             (l, rings) => void (l.rings = rings),
           ),
           step("restore_results", (host, l) => void (host.edit(talkCell, l.process).result = l.rings)),
         ],
-        [call("save", saveDomain, ({ process, parent, domid, detailed }) => ({ process, parent, domid, detailed }))],
+        [
+          call("save", saveDomain, ({ process, parent, domid, detailed }) => ({
+            process,
+            parent,
+            domid,
+            detailed,
+          })),
+        ],
       ),
     ]).onError((l, errno) => void (l.errno = errno), []),
     step("exit", (host, l) => {
-      if (l.errno !== null) xcPerror(host, l.parent, `${l.restore === null ? "Save" : "Restore"} failed`, l.errno);
+      if (l.errno !== null)
+        xcPerror(host, l.parent, `${l.restore === null ? "Save" : "Restore"} failed`, l.errno);
       exitProcess(host, l.process, l.errno === null ? 0 : errnoNumber(l.errno));
     }),
   ],
 );
 
 /** Starts a helper for a domain: to save it, or with `restore` to fill it. Its name. */
-export function startHelper(host: Host, parent: string, domid: number, restore: RestoreArgs | null, detailed = false): string {
+export function startHelper(
+  host: Host,
+  parent: string,
+  domid: number,
+  restore: RestoreArgs | null,
+  detailed = false,
+): string {
   const name = `${parent}/save-helper`;
   host.add(talkCell, name, { suspend: "not asked", result: null });
-  const argv = ["/usr/lib/xen-4.17/bin/libxl-save-helper", restore === null ? "--save-domain" : "--restore-domain", String(domid)];
+  const argv = [
+    "/usr/lib/xen-4.17/bin/libxl-save-helper",
+    restore === null ? "--save-domain" : "--restore-domain",
+    String(domid),
+  ];
   return spawnProcess(host, name, argv, helper, { parent, domid, restore, detailed }, { awaited: true });
 }

@@ -43,7 +43,8 @@ export function guestMemory(cells: Cells, domid: number): Stretch[] {
   if (d === undefined) return [];
   const stretches: Stretch[] = [];
   if (pagingModeTranslate(d)) {
-    for (const { start, count, tag } of runsOf(cells, p2m(domid))) if (tag === "ram") stretches.push({ start, pages: count });
+    for (const { start, count, tag } of runsOf(cells, p2m(domid)))
+      if (tag === "ram") stretches.push({ start, pages: count });
   } else {
     for (const { value, count } of runsOf(cells, ownedFrames(domid))) {
       if (value !== NO_FRAME) stretches.push({ start: value, pages: count });
@@ -56,5 +57,12 @@ export function guestMemory(cells: Cells, domid: number): Stretch[] {
 export function saveImage(cells: Cells, domid: number, guest: Plain): SavedImage {
   const { type, nrVcpus, storeMfn, consoleMfn } = must(cells, guestCell, domid);
   const memory = guestMemory(cells, domid);
-  return { type, nrVcpus, memory, storePfn: mfnToGfn(cells, storeMfn), consolePfn: mfnToGfn(cells, consoleMfn), guest };
+  return {
+    type,
+    nrVcpus,
+    memory,
+    storePfn: mfnToGfn(cells, storeMfn),
+    consolePfn: mfnToGfn(cells, consoleMfn),
+    guest,
+  };
 }

@@ -36,14 +36,22 @@ const domainScheduler = routine(
       const where = `libxl_dom.c:${info === undefined ? 76 : 81}:libxl__domain_cpupool`;
       if (info?.domid === l.domid) l.poolid = info.cpupool;
       else {
-        const text = info === undefined ? "getinfolist failed 0" : `got info for dom${info.domid}, wanted dom${l.domid}\n`;
+        const text =
+          info === undefined
+            ? "getinfolist failed 0"
+            : `got info for dom${info.domid}, wanted dom${l.domid}\n`;
         reported(host, l.process, where, text, isFailure(infos) ? infos : fail("ENOENT"));
       }
     }),
     when("in a pool", (l) => l.poolid >= 0, [
-      call("libxl_cpupool_info", cpupoolInfoNamed, ({ process, poolid }) => ({ process, poolid }), (l, pool) => {
-        l.sched = SCHEDULERS[pool.schedId] ?? null;
-      }),
+      call(
+        "libxl_cpupool_info",
+        cpupoolInfoNamed,
+        ({ process, poolid }) => ({ process, poolid }),
+        (l, pool) => {
+          l.sched = SCHEDULERS[pool.schedId] ?? null;
+        },
+      ),
     ]),
   ],
   (l) => l.sched,
@@ -54,18 +62,36 @@ export const domainSchedParams = routine(
   "libxl_domain_sched_params_get",
   (a: { process: string; domid: number }) => ({ ...a, sched: null as string | null, weight: 0, cap: 0 }),
   ({ call, step }) => [
-    call("libxl__domain_scheduler", domainScheduler, ({ process, domid }) => ({ process, domid }), (l, sched) => {
-      l.sched = sched;
-    }),
+    call(
+      "libxl__domain_scheduler",
+      domainScheduler,
+      ({ process, domid }) => ({ process, domid }),
+      (l, sched) => {
+        l.sched = sched;
+      },
+    ),
     step("scheduler_op", (host, l) => {
       const { process, domid, sched } = l;
       if (sched === null) {
-        libxlError(host, process, "libxl_sched.c:905:libxl_domain_sched_params_get", "Unknown scheduler", domid);
+        libxlError(
+          host,
+          process,
+          "libxl_sched.c:905:libxl_domain_sched_params_get",
+          "Unknown scheduler",
+          domid,
+        );
         return fail(ERROR_INVAL);
       }
       const params = getSchedulerParams(host, dom0(process), { domid });
       if (isFailure(params)) {
-        return reported(host, process, "libxl_sched.c:410:sched_credit2_domain_get", "Getting domain sched credit2", params, domid);
+        return reported(
+          host,
+          process,
+          "libxl_sched.c:410:sched_credit2_domain_get",
+          "Getting domain sched credit2",
+          params,
+          domid,
+        );
       }
       Object.assign(l, params);
       return;
@@ -84,15 +110,22 @@ const SET_LINES = {
 export function setDomainSchedParams(
   host: Host,
   process: string,
-  { domid, sched, weight, cap }: { domid: number; sched: "credit" | "credit2"; weight: number | null; cap: number | null },
+  {
+    domid,
+    sched,
+    weight,
+    cap,
+  }: { domid: number; sched: "credit" | "credit2"; weight: number | null; cap: number | null },
 ): void | Failure {
-  const where = (what: keyof typeof SET_LINES.credit): string => `libxl_sched.c:${SET_LINES[sched][what]}:sched_${sched}_domain_set`;
+  const where = (what: keyof typeof SET_LINES.credit): string =>
+    `libxl_sched.c:${SET_LINES[sched][what]}:sched_${sched}_domain_set`;
   const caller = dom0(process);
   const schedId = SCHED_IDS[sched];
   const info = domainInfo(host, process, domid);
   if (isFailure(info)) return fail(ERROR_INVAL);
   const now = getSchedulerParams(host, caller, { domid, schedId });
-  if (isFailure(now)) return reported(host, process, where("get"), `Getting domain sched ${sched}`, now, domid);
+  if (isFailure(now))
+    return reported(host, process, where("get"), `Getting domain sched ${sched}`, now, domid);
   if (weight !== null && (weight < 1 || weight > 65535)) {
     const text = "Cpu weight out of range, valid values are within range from 1 to 65535";
     libxlError(host, process, where("weight"), text, domid);
@@ -104,8 +137,15 @@ export function setDomainSchedParams(
     libxlError(host, process, where("cap"), text, domid);
     return fail(ERROR_INVAL);
   }
-  const set = putSchedulerParams(host, caller, { domid, schedId, weight: weight ?? now.weight, cap: cap ?? now.cap });
-  return isFailure(set) ? reported(host, process, where("set"), `Setting domain sched ${sched}`, set, domid) : undefined;
+  const set = putSchedulerParams(host, caller, {
+    domid,
+    schedId,
+    weight: weight ?? now.weight,
+    cap: cap ?? now.cap,
+  });
+  return isFailure(set)
+    ? reported(host, process, where("set"), `Setting domain sched ${sched}`, set, domid)
+    : undefined;
 }
 
 /** A pool's rate limit; fails, and says so, where another scheduler is at work (libxl_sched_credit2_params_get and its like). */
@@ -126,7 +166,12 @@ export function poolSchedParams(
 const RATELIMIT = { min: 100, max: 500_000 } as const;
 
 /** Sets a pool's rate limit in microseconds (libxl_sched_credit2_params_set). */
-export function setPoolRatelimit(host: Host, process: string, cpupoolId: number, ratelimitUs: number): void | Failure {
+export function setPoolRatelimit(
+  host: Host,
+  process: string,
+  cpupoolId: number,
+  ratelimitUs: number,
+): void | Failure {
   if (ratelimitUs !== 0 && (ratelimitUs < RATELIMIT.min || ratelimitUs > RATELIMIT.max)) {
     const text = `Ratelimit out of range, valid range is from ${RATELIMIT.min} to ${RATELIMIT.max}`;
     libxlError(host, process, "libxl_sched.c:270:sched_ratelimit_check", text);
@@ -143,12 +188,18 @@ export const vcpuSchedParams = routine(
   "libxl_vcpu_sched_params_get",
   (a: { process: string; domid: number; all: boolean }) => ({ ...a, sched: null as string | null }),
   ({ call, step }) => [
-    call("libxl__domain_scheduler", domainScheduler, ({ process, domid }) => ({ process, domid }), (l, sched) => {
-      l.sched = sched;
-    }),
+    call(
+      "libxl__domain_scheduler",
+      domainScheduler,
+      ({ process, domid }) => ({ process, domid }),
+      (l, sched) => {
+        l.sched = sched;
+      },
+    ),
     step("per-vCPU parameters", (host, { process, domid, all, sched }) => {
       const [supported, unknown] = all ? [964, 971] : [931, 938];
-      const where = (line: number): string => `libxl_sched.c:${line}:libxl_vcpu_sched_params_get${all ? "_all" : ""}`;
+      const where = (line: number): string =>
+        `libxl_sched.c:${line}:libxl_vcpu_sched_params_get${all ? "_all" : ""}`;
       if (sched === null) libxlError(host, process, where(unknown), "Unknown scheduler", domid);
       else {
         const text = "per-VCPU parameter getting not supported for this scheduler";
@@ -164,11 +215,15 @@ export type RtdsParams = { vcpuid: number; period: number; budget: number };
 
 function validateRtds(host: Host, process: string, { period, budget }: RtdsParams): boolean {
   const wrong: [number, string] | null =
-    period < 1 ? [477, `Invalid VCPU period of ${period} (it should be >= 1)`]
-    : budget < 1 ? [483, `Invalid VCPU budget of ${budget} (it should be >= 1)`]
-    : budget > period ? [489, `VCPU budget must be smaller than or equal to period, but ${budget} > ${period}`]
-    : null;
-  if (wrong !== null) libxlError(host, process, `libxl_sched.c:${wrong[0]}:sched_rtds_validate_params`, wrong[1]);
+    period < 1
+      ? [477, `Invalid VCPU period of ${period} (it should be >= 1)`]
+      : budget < 1
+        ? [483, `Invalid VCPU budget of ${budget} (it should be >= 1)`]
+        : budget > period
+          ? [489, `VCPU budget must be smaller than or equal to period, but ${budget} > ${period}`]
+          : null;
+  if (wrong !== null)
+    libxlError(host, process, `libxl_sched.c:${wrong[0]}:sched_rtds_validate_params`, wrong[1]);
   return wrong === null;
 }
 
@@ -182,7 +237,8 @@ export function setVcpuSchedParams(
 ): void | Failure {
   const where = (line: number): string => `libxl_sched.c:${line}:sched_rtds_vcpu_set${all ? "_all" : ""}`;
   const info = getdomaininfo(host, dom0(process), domid);
-  if (isFailure(info)) return reported(host, process, where(all ? 675 : 614), "Getting domain info", info, domid);
+  if (isFailure(info))
+    return reported(host, process, where(all ? 675 : 614), "Getting domain info", info, domid);
   for (const vcpu of params) {
     if (!all && (vcpu.vcpuid < 0 || vcpu.vcpuid > info.maxVcpuId)) {
       const text = `Invalid VCPU ${vcpu.vcpuid}: valid range is [0, ${info.maxVcpuId}]`;
@@ -192,5 +248,7 @@ export function setVcpuSchedParams(
     if (!validateRtds(host, process, vcpu)) return fail(ERROR_INVAL);
   }
   const set = putSchedulerParams(host, dom0(process), { domid, schedId: SCHED_IDS.rtds, weight: 0, cap: 0 });
-  return isFailure(set) ? reported(host, process, where(all ? 705 : 653), "Setting vcpu sched rtds", set, domid) : undefined;
+  return isFailure(set)
+    ? reported(host, process, where(all ? 705 : 653), "Setting vcpu sched rtds", set, domid)
+    : undefined;
 }

@@ -24,23 +24,49 @@ const currentRings = routine(
     tty: null as string | null,
   }),
   ({ call, step }) => [
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.home = home;
-    }),
-    call("store/ring-ref", xsRead, ({ process, home }) => ({ process, path: `${home}/store/ring-ref` }), (l, value) => {
-      l.store = value;
-    }),
-    call("console/ring-ref", xsRead, ({ process, home }) => ({ process, path: `${home}/console/ring-ref` }), (l, value) => {
-      l.console = value;
-    }),
-    call("console/tty", xsRead, ({ process, home }) => ({ process, path: `${home}/console/tty` }), (l, value) => {
-      l.tty = value;
-    }),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
+    call(
+      "store/ring-ref",
+      xsRead,
+      ({ process, home }) => ({ process, path: `${home}/store/ring-ref` }),
+      (l, value) => {
+        l.store = value;
+      },
+    ),
+    call(
+      "console/ring-ref",
+      xsRead,
+      ({ process, home }) => ({ process, path: `${home}/console/ring-ref` }),
+      (l, value) => {
+        l.console = value;
+      },
+    ),
+    call(
+      "console/tty",
+      xsRead,
+      ({ process, home }) => ({ process, path: `${home}/console/tty` }),
+      (l, value) => {
+        l.tty = value;
+      },
+    ),
     step("has a terminal", (host, l) => {
       if (l.tty !== null) return undefined;
       const missing = `xenstore read failed: \`${l.home}/console/tty': No such file or directory`;
       libxlError(host, l.process, "libxl_xshelp.c:206:libxl__xs_read_mandatory", missing);
-      libxlError(host, l.process, "libxl_create.c:2239:do_domain_soft_reset", "failed to read console/tty.", l.domid);
+      libxlError(
+        host,
+        l.process,
+        "libxl_create.c:2239:do_domain_soft_reset",
+        "failed to read console/tty.",
+        l.domid,
+      );
       return fail(ERROR_FAIL);
     }),
   ],
@@ -60,16 +86,29 @@ export const domainSoftReset = routine(
     const { attempt, call } = words;
     return [
       attempt([
-        call("rings", currentRings, ({ process, domid }) => ({ process, domid }), (l, rings) => void (l.rings = rings)),
+        call(
+          "rings",
+          currentRings,
+          ({ process, domid }) => ({ process, domid }),
+          (l, rings) => void (l.rings = rings),
+        ),
         // Backends disconnect from a domain that is not there; it is introduced again later.
-        attempt([call("xs_release_domain", xsReleaseDomain, ({ process, domid }) => ({ process, domid }))]).onError(() => {}, []),
-        complaining(words)({ where: "libxl_create.c:2134:domain_soft_reset_cb", text: "destruction of domain failed." }, [
-          call("reset", domainDestroyState, ({ process, domid }) => ({ process, domid, reset: true })),
-        ]),
-        call("create", domainCreate, ({ process, domid, rings }) => ({ process, domid, source: rings }), (l, made) => {
-          l.failed = made.errno !== null;
-          l.errno = made.errno ?? l.errno;
-        }),
+        attempt([
+          call("xs_release_domain", xsReleaseDomain, ({ process, domid }) => ({ process, domid })),
+        ]).onError(() => {}, []),
+        complaining(words)(
+          { where: "libxl_create.c:2134:domain_soft_reset_cb", text: "destruction of domain failed." },
+          [call("reset", domainDestroyState, ({ process, domid }) => ({ process, domid, reset: true }))],
+        ),
+        call(
+          "create",
+          domainCreate,
+          ({ process, domid, rings }) => ({ process, domid, source: rings }),
+          (l, made) => {
+            l.failed = made.errno !== null;
+            l.errno = made.errno ?? l.errno;
+          },
+        ),
       ]).onError((l, errno) => {
         l.failed = true;
         l.errno = errno;

@@ -87,7 +87,12 @@ export class XlHost {
   finish(process: string): CommandResult {
     this.until((world) => hasExited(world, process), `${process} exits`);
     const status = this.act((host) => reap(host, process));
-    return { process, status, stdout: this.output(process, "stdout"), stderr: this.output(process, "stderr") };
+    return {
+      process,
+      status,
+      stdout: this.output(process, "stdout"),
+      stderr: this.output(process, "stderr"),
+    };
   }
 
   /** Types a command, `xl list`, and waits for its end. */
@@ -112,7 +117,9 @@ export class XlHost {
 
   /** What was written to a log file. */
   log(file: string): string {
-    return this.records.flatMap(({ kind, data }) => (kind === "log" && data.file === file ? [data.text] : [])).join("");
+    return this.records
+      .flatMap(({ kind, data }) => (kind === "log" && data.file === file ? [data.text] : []))
+      .join("");
   }
 
   /** Xenstore traffic of a process's connection, as docs/internals/recorded-sequences writes it. */
@@ -122,17 +129,27 @@ export class XlHost {
       if (kind !== "xenstore" || data.who !== `${process}/xs`) continue;
       const [first = "", ...rest] = data.body.split("\0");
       if (data.dir === "in") {
-        const value = data.op === "WRITE" ? ` = "${rest.join("\0")}"` : ` ${rest.filter((word) => word !== "").join(data.op === "SET_PERMS" ? "," : " ")}`;
+        const value =
+          data.op === "WRITE"
+            ? ` = "${rest.join("\0")}"`
+            : ` ${rest.filter((word) => word !== "").join(data.op === "SET_PERMS" ? "," : " ")}`;
         lines.push(`${data.op} ${first}${value}`.trimEnd());
       } else if (data.op === "WATCH_EVENT") lines.push(`⇐ ${first} ${rest[0]}`);
       else if (data.dir === "out") {
         const asked = (lines.findLast((line) => !line.startsWith("⇐")) ?? "").split(" ")[0] as string;
         const shown =
-          data.op === "ERROR" ? `  → ${first}`
-          : asked === "DIRECTORY" ? `  → [${data.body.split("\0").filter((name) => name !== "").join(" ")}]`
-          : asked === "READ" ? `  → "${data.body}"`
-          : asked === "GET_DOMAIN_PATH" ? `  → ${first}`
-          : "";
+          data.op === "ERROR"
+            ? `  → ${first}`
+            : asked === "DIRECTORY"
+              ? `  → [${data.body
+                  .split("\0")
+                  .filter((name) => name !== "")
+                  .join(" ")}]`
+              : asked === "READ"
+                ? `  → "${data.body}"`
+                : asked === "GET_DOMAIN_PATH"
+                  ? `  → ${first}`
+                  : "";
         const at = lines.findLastIndex((line) => !line.startsWith("⇐"));
         lines[at] += shown;
       }
@@ -144,7 +161,9 @@ export class XlHost {
   hypercalls(process: string): string[] {
     const caller = process.slice(process.indexOf("/") + 1);
     return this.records.flatMap(({ kind, data }) =>
-      kind === "hypercall" && data.caller.endsWith(caller) ? [`${data.op} dom=${data.dom} = ${data.result}`] : [],
+      kind === "hypercall" && data.caller.endsWith(caller)
+        ? [`${data.op} dom=${data.dom} = ${data.result}`]
+        : [],
     );
   }
 

@@ -21,7 +21,12 @@ export function transaction<L extends Transacting>(words: Vocabulary<L>, body: N
   return always(
     [
       repeatUntil("transaction committed", (l) => l.t === 0, [
-        call("transaction start", xsTransactionStart, (l) => ({ process: l.process }), (l, t) => void (l.t = t)),
+        call(
+          "transaction start",
+          xsTransactionStart,
+          (l) => ({ process: l.process }),
+          (l, t) => void (l.t = t),
+        ),
         ...body,
         call(
           "transaction end",
@@ -33,7 +38,12 @@ export function transaction<L extends Transacting>(words: Vocabulary<L>, body: N
     ],
     [
       when("transaction open", (l) => l.t > 0, [
-        call("transaction abort", xsTransactionAbort, (l) => ({ process: l.process, t: l.t }), (l) => void (l.t = 0)),
+        call(
+          "transaction abort",
+          xsTransactionAbort,
+          (l) => ({ process: l.process, t: l.t }),
+          (l) => void (l.t = 0),
+        ),
       ]),
     ],
   );

@@ -15,13 +15,26 @@ import { xsGetDomainPath, xsWrite } from "./xs.ts";
 
 export type Trigger = (typeof triggers)[number];
 
-export function sendTrigger(host: Host, process: string, domid: number, trigger: Trigger, vcpu: number): void | Failure {
+export function sendTrigger(
+  host: Host,
+  process: string,
+  domid: number,
+  trigger: Trigger,
+  vcpu: number,
+): void | Failure {
   const sent =
     trigger === "unknown" || trigger === "s3resume"
       ? fail("EINVAL")
       : sendtrigger(host, dom0(process), { domid, vcpu, trigger });
   if (!isFailure(sent)) return;
-  return reported(host, process, "libxl_domain.c:2207:libxl_send_trigger", `Send trigger '${trigger}' failed`, sent, domid);
+  return reported(
+    host,
+    process,
+    "libxl_domain.c:2207:libxl_send_trigger",
+    `Send trigger '${trigger}' failed`,
+    sent,
+    domid,
+  );
 }
 
 /** Writes a magic key for the guest's kernel (libxl_send_sysrq). */
@@ -29,9 +42,18 @@ export const sendSysrq = routine(
   "libxl_send_sysrq",
   (a: { process: string; domid: number; key: string }) => ({ ...a, home: "" }),
   ({ call }) => [
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.home = home;
-    }),
-    call("control/sysrq", xsWrite, ({ process, home, key }) => ({ process, path: `${home}/control/sysrq`, value: key })),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
+    call("control/sysrq", xsWrite, ({ process, home, key }) => ({
+      process,
+      path: `${home}/control/sysrq`,
+      value: key,
+    })),
   ],
 );

@@ -9,5 +9,10 @@ import type { NodeInfo } from "./xl/format/info.ts";
 /** Dom0's name is in /etc/hostname; a kernel nobody has given one is "(none)". */
 export function uname(cells: Cells): NodeInfo {
   const host = readFileText(cells, "/etc/hostname")?.trim() ?? "";
-  return { host: host === "" ? "(none)" : host, release: "6.1.0-xenolith", version: "#1 SMP", machine: "x86_64" };
+  return {
+    host: host === "" ? "(none)" : host,
+    release: "6.1.0-xenolith",
+    version: "#1 SMP",
+    machine: "x86_64",
+  };
 }

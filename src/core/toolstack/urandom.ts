@@ -13,7 +13,8 @@ const GAMMA = 0x9e3779b97f4a7c15n;
 
 /** The next 64 bits (splitmix64), seeded with the machine. */
 function next(host: Host): bigint {
-  if (host.get(urandomCell, 0) === undefined) host.add(urandomCell, 0, { state: BigInt(machineOf(host).seed) });
+  if (host.get(urandomCell, 0) === undefined)
+    host.add(urandomCell, 0, { state: BigInt(machineOf(host).seed) });
   const cell = host.edit(urandomCell, 0);
   cell.state = BigInt.asUintN(64, cell.state + GAMMA);
   let z = cell.state;
@@ -39,7 +40,10 @@ export function randomUuid(host: Host): string {
   const bytes = randomBytes(host, 16);
   bytes[6] = ((bytes[6] as number) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
-  return bytes.map(hex).join("").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  return bytes
+    .map(hex)
+    .join("")
+    .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
 /** A new MAC address in Xen's range, 00:16:3e. */

@@ -9,7 +9,10 @@ import { clonePlain } from "../engine/plain.ts";
 import type { DomainConfig } from "./xlcfg/domain-config.ts";
 
 /** `given` with its UUID, its interfaces' addresses and numbers, and its video memory as they were settled. */
-export function updatedConfig(given: DeepReadonly<DomainConfig>, settled: DeepReadonly<DomainConfig>): DomainConfig {
+export function updatedConfig(
+  given: DeepReadonly<DomainConfig>,
+  settled: DeepReadonly<DomainConfig>,
+): DomainConfig {
   const kept = clonePlain(given) as DomainConfig;
   kept.c_info.uuid = settled.c_info.uuid;
   kept.b_info.video_memkb = settled.b_info.video_memkb;

@@ -28,13 +28,24 @@ export function userdataPath(host: Host, process: string, domid: number, id: Use
 }
 
 /** What is kept, or null where there is nothing. Fails where there is no such domain. */
-export function userdataRetrieve(host: Host, process: string, domid: number, id: UserdataId): string | null | Failure {
+export function userdataRetrieve(
+  host: Host,
+  process: string,
+  domid: number,
+  id: UserdataId,
+): string | null | Failure {
   const path = userdataPath(host, process, domid, id);
   return isFailure(path) ? path : readFileText(host, path);
 }
 
 /** Keeps something in place of what was kept before. Fails where there is no such domain. */
-export function userdataStore(host: Host, process: string, domid: number, id: UserdataId, text: string): void | Failure {
+export function userdataStore(
+  host: Host,
+  process: string,
+  domid: number,
+  id: UserdataId,
+  text: string,
+): void | Failure {
   const path = userdataPath(host, process, domid, id);
   if (isFailure(path)) return path;
   writeFileText(host, path, text);
@@ -63,6 +74,11 @@ export function retrieveConfig(host: Host, process: string, domid: number): Doma
 }
 
 /** Keeps a domain's configuration (libxl__set_domain_configuration). */
-export function storeConfig(host: Host, process: string, domid: number, config: DomainConfig): void | Failure {
+export function storeConfig(
+  host: Host,
+  process: string,
+  domid: number,
+  config: DomainConfig,
+): void | Failure {
   return userdataStore(host, process, domid, "libxl-json", JSON.stringify(domainConfig.toJson(config)));
 }

@@ -36,7 +36,14 @@ function oneVcpu(host: Host, process: string, domid: number, vcpu: number, cpus:
   }
   const affinity = getvcpuaffinity(host, dom0(process), { domid, vcpu });
   if (isFailure(affinity)) {
-    return reported(host, process, `libxl_domain.c:1698:${LIST_VCPU}`, "Getting vcpu affinity", affinity, domid);
+    return reported(
+      host,
+      process,
+      `libxl_domain.c:1698:${LIST_VCPU}`,
+      "Getting vcpu affinity",
+      affinity,
+      domid,
+    );
   }
   const { cpuTime, ...states } = info;
   const { hard, soft } = affinity;
@@ -52,7 +59,13 @@ function oneVcpu(host: Host, process: string, domid: number, vcpu: number, cpus:
 /** All vCPUs of a domain. Fails, and says so, where it cannot be asked about; a domain without any has none to fail for. */
 export const listVcpus = routine(
   LIST_VCPU,
-  (a: { process: string; domid: number }) => ({ ...a, ids: [] as number[], vcpu: -1, cpus: 0, vcpus: [] as VcpuInfo[] }),
+  (a: { process: string; domid: number }) => ({
+    ...a,
+    ids: [] as number[],
+    vcpu: -1,
+    cpus: 0,
+    vcpus: [] as VcpuInfo[],
+  }),
   ({ step, each }) => [
     step("getdomaininfolist", (host, l) => {
       // Whichever domain comes first from that number on: its vCPUs are counted.
@@ -61,7 +74,14 @@ export const listVcpus = routine(
       if (info === undefined) {
         // A short list sets no errno: the one before was of a name nobody has.
         const errno = isFailure(infos) ? infos : fail("ENOENT");
-        return reported(host, l.process, `libxl_domain.c:1667:${LIST_VCPU}`, "Getting infolist", errno, l.domid);
+        return reported(
+          host,
+          l.process,
+          `libxl_domain.c:1667:${LIST_VCPU}`,
+          "Getting infolist",
+          errno,
+          l.domid,
+        );
       }
       const cpus = maxCpus(host, l.process);
       if (isFailure(cpus)) return cpus;
@@ -69,14 +89,19 @@ export const listVcpus = routine(
       l.ids = Array.from({ length: info.maxVcpuId + 1 }, (_, vcpu) => vcpu);
       return;
     }),
-    each("vcpu", (l) => l.ids, (l, vcpu) => void (l.vcpu = vcpu), [
-      step("getvcpuinfo", (host, l) => {
-        const vcpu = oneVcpu(host, l.process, l.domid, l.vcpu, l.cpus);
-        if (isFailure(vcpu)) return vcpu;
-        l.vcpus.push(vcpu);
-        return;
-      }),
-    ]),
+    each(
+      "vcpu",
+      (l) => l.ids,
+      (l, vcpu) => void (l.vcpu = vcpu),
+      [
+        step("getvcpuinfo", (host, l) => {
+          const vcpu = oneVcpu(host, l.process, l.domid, l.vcpu, l.cpus);
+          if (isFailure(vcpu)) return vcpu;
+          l.vcpus.push(vcpu);
+          return;
+        }),
+      ],
+    ),
   ],
   (l) => l.vcpus,
 );
@@ -94,21 +119,35 @@ export const setVcpuOnline = routine(
         const { process, domid, count } = l;
         const info = domainInfo(host, process, domid);
         if (isFailure(info)) {
-          const failure = reported(host, process, `libxl_domain.c:1856:${SET_ONLINE}`, "Getting domain info list", fail("ENOENT"), domid);
+          const failure = reported(
+            host,
+            process,
+            `libxl_domain.c:1856:${SET_ONLINE}`,
+            "Getting domain info list",
+            fail("ENOENT"),
+            domid,
+          );
           return info.errno === ERROR_DOMAIN_NOTFOUND ? info : failure;
         }
         l.max = info.maxVcpuId + 1;
         if (count > 0 && count <= l.max) return undefined;
         const [line, text] =
-          count === 0 ? [1863, "Requested 0 VCPUs!"] : [1869, `Requested ${count} VCPUs, however maxcpus is ${l.max}!`];
+          count === 0
+            ? [1863, "Requested 0 VCPUs!"]
+            : [1869, `Requested ${count} VCPUs, however maxcpus is ${l.max}!`];
         // Nothing has failed before: glibc's word for that is "Success".
         reported(host, process, `libxl_domain.c:${line}:${SET_ONLINE}`, text, fail("ENOENT"), domid);
         return fail(ERROR_FAIL);
       }),
       call("libxl__domain_type", domainType, ({ process, domid }) => ({ process, domid })),
-      call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-        l.home = home;
-      }),
+      call(
+        "libxl__xs_get_dompath",
+        xsGetDomainPath,
+        ({ process, domid }) => ({ process, domid }),
+        (l, home) => {
+          l.home = home;
+        },
+      ),
       transaction(words, [
         call("availability", xsScript, ({ process, t, home, max, count }) => ({
           process,

@@ -5,7 +5,7 @@
 // where whoever fails has said why.
 
 import { routine } from "../engine/routine.ts";
-import type { Node, Vocabulary } from "../engine/routine.ts";
+import type { Node, Routine, Vocabulary } from "../engine/routine.ts";
 import type { GlobalOptions, XlCommands, XlVerb } from "./xl/command.ts";
 
 /** What a verb's routine is called with. */
@@ -22,19 +22,11 @@ export interface VerbLocals {
   status: number;
 }
 
-const modelled = new Map<string, string>();
-
-/** Defines the routine of a verb, or of several that differ only by what they print or ask for. */
+/** The routine of a verb: its result is the exit status. */
 export function verb<V extends XlVerb, L extends VerbLocals>(
   name: V,
   locals: (args: VerbArgs<V>) => L,
   body: (words: Vocabulary<L>) => Node<L>[],
-): void {
-  const { name: made } = routine(`xl ${name}`, locals, body, (l) => l.status);
-  modelled.set(name, made);
-}
-
-/** The routine of a verb, or undefined for one that is not modelled. */
-export function routineOfVerb(name: XlVerb): string | undefined {
-  return modelled.get(name);
+): Routine<VerbArgs<V>, number> {
+  return routine(`xl ${name}`, locals, body, (l) => l.status);
 }

@@ -22,18 +22,33 @@ export const vmList = routine(
     vms: [] as DomainInfo[],
   }),
   ({ call, each }) => [
-    call("libxl_list_domain", listDomains, ({ process }) => ({ process }), (l, domains) => void (l.domains = domains)),
-    each("domain", (l) => l.domains, (l, info) => void (l.info = info), [
-      call(
-        "libxl__xs_get_dompath",
-        xsGetDomainPath,
-        ({ process, info }) => ({ process, domid: (info as DomainInfo).domid }),
-        (l, home) => void (l.home = home),
-      ),
-      call("target", xsRead, ({ process, home }) => ({ process, path: `${home}/target` }), (l, target) => {
-        if (target === null) l.vms.push(l.info as DomainInfo);
-      }),
-    ]),
+    call(
+      "libxl_list_domain",
+      listDomains,
+      ({ process }) => ({ process }),
+      (l, domains) => void (l.domains = domains),
+    ),
+    each(
+      "domain",
+      (l) => l.domains,
+      (l, info) => void (l.info = info),
+      [
+        call(
+          "libxl__xs_get_dompath",
+          xsGetDomainPath,
+          ({ process, info }) => ({ process, domid: (info as DomainInfo).domid }),
+          (l, home) => void (l.home = home),
+        ),
+        call(
+          "target",
+          xsRead,
+          ({ process, home }) => ({ process, path: `${home}/target` }),
+          (l, target) => {
+            if (target === null) l.vms.push(l.info as DomainInfo);
+          },
+        ),
+      ],
+    ),
   ],
   (l) => l.vms,
 );
@@ -41,18 +56,44 @@ export const vmList = routine(
 /** When a domain was started, in seconds of 1970. Fails, and says so, where nobody wrote it down. */
 export const vmStartTime = routine(
   "libxl_vm_get_start_time",
-  (a: { process: string; domid: number }) => ({ ...a, home: "", vm: null as string | null, started: null as string | null }),
+  (a: { process: string; domid: number }) => ({
+    ...a,
+    home: "",
+    vm: null as string | null,
+    started: null as string | null,
+  }),
   ({ call, step }) => [
-    call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid }), (l, home) => {
-      l.home = home;
-    }),
-    call("vm", xsRead, ({ process, home }) => ({ process, path: `${home}/vm` }), (l, vm) => void (l.vm = vm)),
-    call("start_time", xsRead, ({ process, vm }) => ({ process, path: `${vm ?? "(null)"}/start_time` }), (l, started) => {
-      l.started = started;
-    }),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process, domid }) => ({ process, domid }),
+      (l, home) => {
+        l.home = home;
+      },
+    ),
+    call(
+      "vm",
+      xsRead,
+      ({ process, home }) => ({ process, path: `${home}/vm` }),
+      (l, vm) => void (l.vm = vm),
+    ),
+    call(
+      "start_time",
+      xsRead,
+      ({ process, vm }) => ({ process, path: `${vm ?? "(null)"}/start_time` }),
+      (l, started) => {
+        l.started = started;
+      },
+    ),
     step("was written", (host, l) => {
       if (l.started !== null) return undefined;
-      libxlError(host, l.process, "libxl_domain.c:2231:libxl_vm_get_start_time", "Can't get start time of domain", l.domid);
+      libxlError(
+        host,
+        l.process,
+        "libxl_domain.c:2231:libxl_vm_get_start_time",
+        "Can't get start time of domain",
+        l.domid,
+      );
       return fail(ERROR_FAIL);
     }),
   ],

@@ -23,14 +23,23 @@ export const waitForDeaths = routine(
     step("say so", (host, l) => stderr(host, l.process, say.waitingForDomains(l.domids.length))),
     when("any", (l) => l.waiting.length > 0, [
       repeatUntil("all ended", (l) => l.waiting.length === 0, [
-        call("wait", waitForDomainEvent, ({ process, watch, waiting }) => ({ process, watch, domains: waiting }), (l, found) => {
-          l.domid = found.domid;
-          l.event = found.event;
-        }),
+        call(
+          "wait",
+          waitForDomainEvent,
+          ({ process, watch, waiting }) => ({ process, watch, domains: waiting }),
+          (l, found) => {
+            l.domid = found.domid;
+            l.event = found.event;
+          },
+        ),
         step("what happened", (host, l) => {
           const { domid, event } = l;
           const goesOn = event.kind === "shutdown" && !l.untilShutdown;
-          stderr(host, l.process, event.kind === "death" ? say.domainDestroyed(domid) : say.domainShutDown(domid, event.reason));
+          stderr(
+            host,
+            l.process,
+            event.kind === "death" ? say.domainDestroyed(domid) : say.domainShutDown(domid, event.reason),
+          );
           if (goesOn) stderr(host, l.process, say.continueWaitingForDeath(domid));
           l.waiting = goesOn
             ? l.waiting.map((other) => (other.domid === domid ? { domid, shutdownReported: true } : other))

@@ -63,8 +63,16 @@ function badSaveFile(host: Host, process: string, file: string, bad: string): No
     stderr(host, process, `xl: fatal error: xl_vmcontrol.c:713: Protocol error: ${check}\n`);
     return { exit: 1 };
   }
-  const words: { readonly [bad: string]: string } = { magic: say.wrongMagic, "byte order": say.wrongByteOrder, truncated: say.truncatedSaveFile };
-  stderr(host, process, words[bad] ?? "Savefile has mandatory flag(s) which are not supported; need newer xl\n");
+  const words: { readonly [bad: string]: string } = {
+    magic: say.wrongMagic,
+    "byte order": say.wrongByteOrder,
+    truncated: say.truncatedSaveFile,
+  };
+  stderr(
+    host,
+    process,
+    words[bad] ?? "Savefile has mandatory flag(s) which are not supported; need newer xl\n",
+  );
   return { rc: ERROR_INVAL_RC };
 }
 
@@ -77,13 +85,22 @@ function openSaved(host: Host, process: string, file: string): SaveHeader | NoCo
   }
   const header = decodeSaveHeader(bytes);
   if ("bad" in header) return badSaveFile(host, process, file, header.bad);
-  stderr(host, process, say.loadingFrom(file, header.mandatoryFlags, header.optionalFlags, header.optionalLength));
+  stderr(
+    host,
+    process,
+    say.loadingFrom(file, header.mandatoryFlags, header.optionalFlags, header.optionalLength),
+  );
   stderr(host, process, say.saveFileHasConfig(true));
   return header;
 }
 
 /** Parses xl.cfg text; `source` is what messages call it. */
-export function parseText(host: Host, process: string, source: string, text: string): DomainConfig | NoConfig {
+export function parseText(
+  host: Host,
+  process: string,
+  source: string,
+  text: string,
+): DomainConfig | NoConfig {
   const config = parseDomainConfig(source, text, {
     host: hostCpus(host),
     conf: xlConf(host),

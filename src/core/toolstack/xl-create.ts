@@ -30,7 +30,8 @@ export type CreateOptions = ConfigSource & {
   ignoreGlobalAffinityMasks: boolean;
 };
 
-const sourceOf = ({ restoreFile }: CreateOptions): Source | null => (restoreFile === null ? null : { file: restoreFile });
+const sourceOf = ({ restoreFile }: CreateOptions): Source | null =>
+  restoreFile === null ? null : { file: restoreFile };
 
 /** INVALID_DOMID: Xen chooses; RANDOM_DOMID: libxl draws one. */
 const DOMID_POLICIES = { xen: 0xffffffff, random: 0xfffffffe } as const;
@@ -58,7 +59,8 @@ export const createDomain = routine(
         l.done = true;
         if ("rc" in config) return void (l.rc = config.rc);
         if ("exit" in config) return void (l.exit = config.exit);
-        if (!l.options.ignoreGlobalAffinityMasks && !applyMasks(host, l.process, config)) return void (l.exit = 1);
+        if (!l.options.ignoreGlobalAffinityMasks && !applyMasks(host, l.process, config))
+          return void (l.exit = 1);
         if (l.options.debug || l.options.dryRun) {
           (l.options.dryRun ? stdout : stderr)(host, l.process, formatDomainConfig(config));
         }
@@ -68,22 +70,31 @@ export const createDomain = routine(
         putCreateState(host, l.process, config);
       }),
       when("go on", (l) => !l.done, [
-        call("create", domainCreate, ({ process, options }) => ({ process, source: sourceOf(options) }), (l, made) => {
-          l.domid = made.domid;
-          l.errno = made.errno;
-        }),
+        call(
+          "create",
+          domainCreate,
+          ({ process, options }) => ({ process, source: sourceOf(options) }),
+          (l, made) => {
+            l.domid = made.domid;
+            l.errno = made.errno;
+          },
+        ),
         when(
           "failed",
           (l) => l.errno !== null,
           [
             when("a domain was made", (l) => l.domid > 0, [
-              attempt([call("destroy", domainDestroy, ({ process, domid }) => ({ process, domid }))]).onError(() => {}, []),
+              attempt([
+                call("destroy", domainDestroy, ({ process, domid }) => ({ process, domid })),
+              ]).onError(() => {}, []),
             ]),
             step("its code", (_host, l) => void (l.rc = rcOf(l.errno as Errno))),
           ],
           [
             when("not to stay paused", (l) => !l.options.paused, [
-              attempt([call("unpause", domainUnpause, ({ process, domid }) => ({ process, domid }))]).onError(() => {}, []),
+              attempt([
+                call("unpause", domainUnpause, ({ process, domid }) => ({ process, domid })),
+              ]).onError(() => {}, []),
             ]),
             when("look after it in a process of its own", (l) => l.options.daemonize && l.options.monitor, [
               step("do_daemonize", (host, l) => {

@@ -39,7 +39,9 @@ describe("a domain's life", () => {
     host.pass(2);
     host.xl("xl destroy g");
     host.pass(2);
-    const left = [...host.footprint()].filter(([type, count]) => count !== before.get(type)).map(([type]) => type);
+    const left = [...host.footprint()]
+      .filter(([type, count]) => count !== before.get(type))
+      .map(([type]) => type);
     expect(left).toEqual(["domid-incarnation", "xenstore-incarnation"]);
   });
 
@@ -105,14 +107,20 @@ describe("save and restore", () => {
     const host = new XlHost();
     host.create("g", "mode=tick");
     host.pass(5);
-    expect(host.xl("xl save g /root/g.save").stderr).toMatch(/^Saving to \/root\/g.save new xl format \(info 0x3\/0x0\/\d+\)\n/);
+    expect(host.xl("xl save g /root/g.save").stderr).toMatch(
+      /^Saving to \/root\/g.save new xl format \(info 0x3\/0x0\/\d+\)\n/,
+    );
     host.pass(100);
     expect(host.exists(1)).toBe(false);
     const restored = host.xl("xl restore /root/g.save");
-    expect(restored.stderr).toContain(" Savefile contains xl domain config in JSON format\nParsing config from <saved>\n");
+    expect(restored.stderr).toContain(
+      " Savefile contains xl domain config in JSON format\nParsing config from <saved>\n",
+    );
     host.pass(3);
     expect(listed(host)).toEqual(["g 2 -b----"]);
-    const ticks = host.records.flatMap(({ kind, data }) => (kind === "console" ? [...data.text.matchAll(/tick (\d+)/g)] : []));
+    const ticks = host.records.flatMap(({ kind, data }) =>
+      kind === "console" ? [...data.text.matchAll(/tick (\d+)/g)] : [],
+    );
     const numbers = ticks.map(([, number]) => Number(number));
     expect(numbers).toEqual(numbers.map((_, index) => index));
     expect(host.xl("xl shutdown -w g").status).toBe(0);
@@ -150,7 +158,9 @@ describe("save and restore", () => {
       "File has wrong magic number - corrupt or for a different tool?\n",
     );
     expect(host.xl("xl restore /root/short")).toMatchObject({ status: 1 });
-    expect(host.xl("xl restore /root/none").stderr).toBe("Can't open restore file: No such file or directory\n");
+    expect(host.xl("xl restore /root/none").stderr).toBe(
+      "Can't open restore file: No such file or directory\n",
+    );
     host.create("g");
     expect(host.xl("xl save g /nowhere/g").stderr).toBe("Failed to open temp file /nowhere/g for writing\n");
   });

@@ -11,8 +11,7 @@ import { writeFileText } from "../daemons/files.ts";
 import { exitProcess, spawnProcess, stderr, stdout } from "../daemons/process.ts";
 import { closeContext, openContext } from "./libxl-ctx.ts";
 import { findDomain } from "./name.ts";
-import { routineOfVerb } from "./verb.ts";
-import "./verbs/all.ts";
+import { verbRoutines } from "./verbs/all.ts";
 import { parseCommandLine } from "./xl/parse-command.ts";
 import type { ParsedCommandLine } from "./xl/command.ts";
 
@@ -33,7 +32,10 @@ const refuse = routine(
   (a: { process: string; parsed: AtOnce }) => ({ ...a }),
   ({ when, call, step }) => [
     when("looks for a domain first", (l) => l.parsed.domainFirst !== null, [
-      call("find_domain", findDomain, ({ process, parsed }) => ({ process, domain: parsed.domainFirst as string })),
+      call("find_domain", findDomain, ({ process, parsed }) => ({
+        process,
+        domain: parsed.domainFirst as string,
+      })),
     ]),
     step("print", (host, { process, parsed }) => {
       if (parsed.stdout !== "") stdout(host, process, parsed.stdout);
@@ -56,20 +58,26 @@ const main = routine(
       const { parsed } = l;
       if (parsed.kind === "exit") return;
       if (parsed.stderr !== "") stderr(host, l.process, parsed.stderr);
-      l.verb = routineOfVerb(parsed.command.verb) ?? "";
+      l.verb = verbRoutines[parsed.command.verb]?.name ?? "";
       if (l.verb === "") stderr(host, l.process, `xl ${parsed.command.verb}: not modelled\n`);
     }),
     attempt([
       when("ends at once", (l) => l.parsed.kind === "exit", [
-        call("help", refuse, ({ process, parsed }) => ({ process, parsed: parsed as AtOnce }), (l) => {
-          l.status = (l.parsed as AtOnce).code;
-        }),
+        call(
+          "help",
+          refuse,
+          ({ process, parsed }) => ({ process, parsed: parsed as AtOnce }),
+          (l) => {
+            l.status = (l.parsed as AtOnce).code;
+          },
+        ),
       ]),
       when("carry out", (l) => l.verb !== "", [
         callNamed(
           "main",
           (l) => l.verb,
-          ({ process, parsed }) => (parsed.kind === "exit" ? {} : { process, command: parsed.command, global: parsed.global }),
+          ({ process, parsed }) =>
+            parsed.kind === "exit" ? {} : { process, command: parsed.command, global: parsed.global },
           (l, status) => void (l.status = status as number),
         ),
       ]),
@@ -93,7 +101,11 @@ export interface XlOptions {
  * Starts `xl` with those arguments (without the word `xl` itself). What it
  * prints and its exit status come as events; its process is what is returned.
  */
-export function spawnXl(host: Host, argv: readonly string[], { awaited = false, files = {} }: XlOptions = {}): string {
+export function spawnXl(
+  host: Host,
+  argv: readonly string[],
+  { awaited = false, files = {} }: XlOptions = {},
+): string {
   for (const [path, text] of Object.entries(files)) writeFileText(host, path, text);
   return spawnProcess(host, nextName(host), ["xl", ...argv], main, { argv }, { awaited });
 }

@@ -22,7 +22,10 @@ export type XsRequest = { op: XsOp; payload: string };
 const withNuls = (...parts: readonly string[]): string => parts.map((part) => `${part}\0`).join("");
 
 /** A WRITE as data. */
-export const writeRequest = (path: string, value: string): XsRequest => ({ op: "WRITE", payload: `${path}\0${value}` });
+export const writeRequest = (path: string, value: string): XsRequest => ({
+  op: "WRITE",
+  payload: `${path}\0${value}`,
+});
 /** An RM as data. */
 export const rmRequest = (path: string): XsRequest => ({ op: "RM", payload: withNuls(path) });
 /** A MKDIR as data. */
@@ -46,7 +49,9 @@ export function writevRequests(
 ): XsRequest[] {
   return entries.flatMap(([name, value]) => {
     const path = `${dir}/${name}`;
-    return perms === null ? [writeRequest(path, value)] : [writeRequest(path, value), permsRequest(path, perms)];
+    return perms === null
+      ? [writeRequest(path, value)]
+      : [writeRequest(path, value), permsRequest(path, perms)];
   });
 }
 
@@ -67,7 +72,11 @@ export const xsScript = routine(
       "request",
       (l) => l.requests,
       (l, request) => void (l.request = request),
-      [attempt([call("request", xsTalk, (l) => ({ process: l.process, t: l.t, ...l.request }))]).onError(() => {}, [])],
+      [
+        attempt([
+          call("request", xsTalk, (l) => ({ process: l.process, t: l.t, ...l.request })),
+        ]).onError(() => {}, []),
+      ],
     ),
   ],
 );
@@ -98,7 +107,12 @@ function request<A extends { process: string; t?: number }, R>(
 function query<R>(name: string, op: XsOp, result: (reply: string) => R): Routine<OfPath, R | null> {
   return routine(
     name,
-    (a: OfPath) => ({ process: a.process, t: a.t ?? 0, payload: withNuls(a.path), reply: null as string | null }),
+    (a: OfPath) => ({
+      process: a.process,
+      t: a.t ?? 0,
+      payload: withNuls(a.path),
+      reply: null as string | null,
+    }),
     ({ attempt, call }) => [
       attempt([
         call(
@@ -123,7 +137,12 @@ export const xsRead = query("xs_read", "READ", (reply) => reply);
 export const xsDirectory = query("xs_directory", "DIRECTORY", names);
 
 /** Writes a node. */
-export const xsWrite = request("xs_write", "WRITE", (a: OfPath & { value: string }) => `${a.path}\0${a.value}`, nothing);
+export const xsWrite = request(
+  "xs_write",
+  "WRITE",
+  (a: OfPath & { value: string }) => `${a.path}\0${a.value}`,
+  nothing,
+);
 /** Removes a node and what is below it. ENOENT where its parent does not exist. */
 export const xsRm = request("xs_rm", "RM", (a: OfPath) => withNuls(a.path), nothing);
 /** A domain's home. */
@@ -137,7 +156,8 @@ export const xsGetDomainPath = request(
 export const xsIntroduceDomain = request(
   "xs_introduce_domain",
   "INTRODUCE",
-  (a: { process: string; domid: number; mfn: number; port: number }) => withNuls(...[a.domid, a.mfn, a.port].map(String)),
+  (a: { process: string; domid: number; mfn: number; port: number }) =>
+    withNuls(...[a.domid, a.mfn, a.port].map(String)),
   nothing,
 );
 /** Tells xenstored that a domain goes on in the same domid after a suspend. */
@@ -168,7 +188,12 @@ export const xsTransactionAbort = routine(
   (a: { process: string; t: number }) => ({ ...a }),
   ({ attempt, call }) => [
     attempt([
-      call("xs_single", xsTalk, (l) => ({ process: l.process, t: l.t, op: "TRANSACTION_END" as const, payload: "F\0" })),
+      call("xs_single", xsTalk, (l) => ({
+        process: l.process,
+        t: l.t,
+        op: "TRANSACTION_END" as const,
+        payload: "F\0",
+      })),
     ]).onError(() => {}, []),
   ],
 );
@@ -182,7 +207,12 @@ export const xsTransactionCommit = routine(
   (a: { process: string; t: number }) => ({ ...a, committed: true, errno: "EAGAIN" as Errno }),
   ({ attempt, call, when, failWith }) => [
     attempt([
-      call("xs_single", xsTalk, (l) => ({ process: l.process, t: l.t, op: "TRANSACTION_END" as const, payload: "T\0" })),
+      call("xs_single", xsTalk, (l) => ({
+        process: l.process,
+        t: l.t,
+        op: "TRANSACTION_END" as const,
+        payload: "T\0",
+      })),
     ]).onError(
       (l, errno) => {
         l.committed = false;

@@ -18,26 +18,52 @@ const primaryConsole = routine(
   "libxl__primary_console_find",
   (a: { process: string; domid: number }) => ({ ...a, stubdom: 0, type: "pv" as ConsoleType }),
   ({ call, when }) => [
-    call("libxl_get_stubdom_id", stubdomId, ({ process, domid }) => ({ process, domid }), (l, stubdom) => void (l.stubdom = stubdom)),
+    call(
+      "libxl_get_stubdom_id",
+      stubdomId,
+      ({ process, domid }) => ({ process, domid }),
+      (l, stubdom) => void (l.stubdom = stubdom),
+    ),
     when("no stub domain", (l) => l.stubdom === 0, [
-      call("libxl__domain_type", domainType, ({ process, domid }) => ({ process, domid }), (l, type) => {
-        l.type = type === "hvm" ? "serial" : "pv";
-      }),
+      call(
+        "libxl__domain_type",
+        domainType,
+        ({ process, domid }) => ({ process, domid }),
+        (l, type) => {
+          l.type = type === "hvm" ? "serial" : "pv";
+        },
+      ),
     ]),
   ],
   (l) => l.type,
 );
 
-verb(
+export const consoleVerb = verb(
   "console",
-  ({ process, command }) => ({ process, command, status: 0, domid: -1, type: command.type as ConsoleType | null }),
+  ({ process, command }) => ({
+    process,
+    command,
+    status: 0,
+    domid: -1,
+    type: command.type as ConsoleType | null,
+  }),
   ({ call, when, attempt, step, failWith }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     when("the primary one", (l) => l.type === null, [
       attempt([
-        call("libxl_primary_console_exec", primaryConsole, ({ process, domid }) => ({ process, domid }), (l, type) => void (l.type = type)),
+        call(
+          "libxl_primary_console_exec",
+          primaryConsole,
+          ({ process, domid }) => ({ process, domid }),
+          (l, type) => void (l.type = type),
+        ),
       ]).onError(() => {}, [
         step("say so", (host, l) => stderr(host, l.process, say.cannotAttachConsole)),
         failWith("no console", "EINVAL"),
@@ -45,7 +71,12 @@ verb(
     ]),
     step("execl", (host, l) => closeContext(host, l.process)),
     attempt([
-      call("xenconsole", xenconsole, ({ process, domid, type, command }) => ({ process, domid, type, number: command.number })),
+      call("xenconsole", xenconsole, ({ process, domid, type, command }) => ({
+        process,
+        domid,
+        type,
+        number: command.number,
+      })),
     ]).onError((l, errno) => void (l.status = errnoNumber(errno)), []),
   ],
 );

@@ -6,7 +6,7 @@ import { verb } from "../verb.ts";
 import { createDomain } from "../xl-create.ts";
 import type { CreateOptions } from "../xl-create.ts";
 
-verb(
+export const createVerb = verb(
   "create",
   ({ process, command, global }) => ({
     process,
@@ -25,14 +25,19 @@ verb(
     status: 0,
   }),
   ({ call }) => [
-    call("create_domain", createDomain, ({ process, options }) => ({ process, options }), (l, { rc, exit }) => {
-      // xl's main returns the negative code as it is, and exits with its opposite.
-      l.status = exit ?? -rc;
-    }),
+    call(
+      "create_domain",
+      createDomain,
+      ({ process, options }) => ({ process, options }),
+      (l, { rc, exit }) => {
+        // xl's main returns the negative code as it is, and exits with its opposite.
+        l.status = exit ?? -rc;
+      },
+    ),
   ],
 );
 
-verb(
+export const restoreVerb = verb(
   "restore",
   ({ process, command, global }) => ({
     process,
@@ -51,8 +56,13 @@ verb(
     status: 0,
   }),
   ({ call }) => [
-    call("create_domain", createDomain, ({ process, options }) => ({ process, options }), (l, { rc, exit }) => {
-      l.status = exit ?? (rc < 0 ? 1 : 0);
-    }),
+    call(
+      "create_domain",
+      createDomain,
+      ({ process, options }) => ({ process, options }),
+      (l, { rc, exit }) => {
+        l.status = exit ?? (rc < 0 ? 1 : 0);
+      },
+    ),
   ],
 );

@@ -24,53 +24,109 @@ import { printJson } from "../xlcfg/json.ts";
 /** Prints one domain's disks. */
 const listDisks = routine(
   "block-list domain",
-  (a: { process: string; domid: number }) => ({ ...a, devids: [] as number[], devid: -1, info: null as DeviceInfo | null }),
+  (a: { process: string; domid: number }) => ({
+    ...a,
+    devids: [] as number[],
+    devid: -1,
+    info: null as DeviceInfo | null,
+  }),
   ({ call, each, when, step }) => [
-    call("libxl_device_disk_list", diskList, ({ process, domid }) => ({ process, domid }), (l, disks) => {
-      l.devids = disks.map(({ devid }) => devid);
-    }),
-    each("disk", (l) => l.devids, (l, devid) => void (l.devid = devid), [
-      call(
-        "libxl_device_disk_getinfo",
-        deviceInfo,
-        ({ process, domid, devid }) => ({ process, domid, kind: "vbd" as const, devid, nodes: ["state", "event-channel", "ring-ref"] }),
-        (l, info) => void (l.info = info),
-      ),
-      when("is there", (l) => l.info !== null, [
-        step("print", (host, l) => {
-          const { backendPath, backendDomid, values } = l.info as DeviceInfo;
-          const { state = -1, "event-channel": eventChannel = -1, "ring-ref": ringRef = -1 } = values;
-          stdout(host, l.process, formatBlockRow({ devid: l.devid, backendDomid, handle: l.domid, state, eventChannel, ringRef, backendPath }));
-        }),
-      ]),
-    ]),
+    call(
+      "libxl_device_disk_list",
+      diskList,
+      ({ process, domid }) => ({ process, domid }),
+      (l, disks) => {
+        l.devids = disks.map(({ devid }) => devid);
+      },
+    ),
+    each(
+      "disk",
+      (l) => l.devids,
+      (l, devid) => void (l.devid = devid),
+      [
+        call(
+          "libxl_device_disk_getinfo",
+          deviceInfo,
+          ({ process, domid, devid }) => ({
+            process,
+            domid,
+            kind: "vbd" as const,
+            devid,
+            nodes: ["state", "event-channel", "ring-ref"],
+          }),
+          (l, info) => void (l.info = info),
+        ),
+        when("is there", (l) => l.info !== null, [
+          step("print", (host, l) => {
+            const { backendPath, backendDomid, values } = l.info as DeviceInfo;
+            const { state = -1, "event-channel": eventChannel = -1, "ring-ref": ringRef = -1 } = values;
+            stdout(
+              host,
+              l.process,
+              formatBlockRow({
+                devid: l.devid,
+                backendDomid,
+                handle: l.domid,
+                state,
+                eventChannel,
+                ringRef,
+                backendPath,
+              }),
+            );
+          }),
+        ]),
+      ],
+    ),
   ],
 );
 
-verb(
+export const blockListVerb = verb(
   "block-list",
   ({ process, command }) => ({ process, command, status: 0, domain: "", domid: -1 }),
   ({ step, each, attempt, call }) => [
     step("header", (host, l) => stdout(host, l.process, formatBlockListHeader())),
-    each("domain", (l) => l.command.domains, (l, domain) => void (l.domain = domain), [
-      attempt([
-        call("which", qualifierToDomid, ({ process, domain }) => ({ process, domain }), (l, domid) => void (l.domid = domid)),
-        call("its disks", listDisks, ({ process, domid }) => ({ process, domid })),
-      ]).onError((l) => void (l.domid = -1), [
-        step("complain", (host, l) => stderr(host, l.process, say.invalidDomainWithoutRc(l.domain))),
-      ]),
-    ]),
+    each(
+      "domain",
+      (l) => l.command.domains,
+      (l, domain) => void (l.domain = domain),
+      [
+        attempt([
+          call(
+            "which",
+            qualifierToDomid,
+            ({ process, domain }) => ({ process, domain }),
+            (l, domid) => void (l.domid = domid),
+          ),
+          call("its disks", listDisks, ({ process, domid }) => ({ process, domid })),
+        ]).onError(
+          (l) => void (l.domid = -1),
+          [step("complain", (host, l) => stderr(host, l.process, say.invalidDomainWithoutRc(l.domain)))],
+        ),
+      ],
+    ),
   ],
 );
 
-verb(
+export const blockAttachVerb = verb(
   "block-attach",
-  ({ process, command, global }) => ({ process, command, global, status: 0, domid: -1, disk: deviceDisk.init() }),
+  ({ process, command, global }) => ({
+    process,
+    command,
+    global,
+    status: 0,
+    domid: -1,
+    disk: deviceDisk.init(),
+  }),
   ({ attempt, call, step, when, failWith }) => [
     attempt([
-      call("which", qualifierToDomid, ({ process, command }) => ({ process, domain: command.domain }), (l, domid) => {
-        l.domid = domid;
-      }),
+      call(
+        "which",
+        qualifierToDomid,
+        ({ process, command }) => ({ process, domain: command.domain }),
+        (l, domid) => {
+          l.domid = domid;
+        },
+      ),
     ]).onError(() => {}, [
       step("complain", (host, l) => stderr(host, l.process, say.invalidDomainWithoutRc(l.command.domain))),
       failWith("no such domain", ERROR_INVAL),
@@ -79,12 +135,17 @@ verb(
       const { disk, stderr: text, failed } = parseDisk("command line", l.command.specs);
       if (text !== "") stderr(host, l.process, text);
       l.disk = disk;
-      if (l.global.dryRun && !failed) stdout(host, l.process, `disk: ${printJson(deviceDisk.toJson(disk))}\n`);
+      if (l.global.dryRun && !failed)
+        stdout(host, l.process, `disk: ${printJson(deviceDisk.toJson(disk))}\n`);
       return failed ? fail(ERROR_INVAL) : undefined;
     }),
     when("really", (l) => !l.global.dryRun, [
       attempt([
-        call("libxl_device_disk_add", deviceAttach, ({ process, domid, disk }) => ({ process, domid, spec: { disk } })),
+        call("libxl_device_disk_add", deviceAttach, ({ process, domid, disk }) => ({
+          process,
+          domid,
+          spec: { disk },
+        })),
       ]).onError(() => {}, [
         step("say so", (host, l) => stderr(host, l.process, say.diskAddFailed)),
         failWith("not added", "EIO"),
@@ -96,29 +157,48 @@ verb(
 /** The disk a guest knows by a name (libxl_vdev_to_device_disk). Fails where the domain has none such. */
 const vdevToDisk = routine(
   "libxl_vdev_to_device_disk",
-  (a: { process: string; domid: number; vdev: string }) => ({ ...a, devid: diskDevid(a.vdev), disk: deviceDisk.init() as DeviceDisk }),
+  (a: { process: string; domid: number; vdev: string }) => ({
+    ...a,
+    devid: diskDevid(a.vdev),
+    disk: deviceDisk.init() as DeviceDisk,
+  }),
   ({ when, failWith, call }) => [
     when("no disk's name", (l) => l.devid === null, [failWith("ERROR_INVAL", ERROR_INVAL)]),
     call("path", diskPath, ({ process, domid }) => ({ process, domid })),
-    call("read", diskFromXenstore, ({ process, domid, devid }) => ({ process, domid, devid: devid as number }), (l, disk) => {
-      l.disk = disk;
-    }),
+    call(
+      "read",
+      diskFromXenstore,
+      ({ process, domid, devid }) => ({ process, domid, devid: devid as number }),
+      (l, disk) => {
+        l.disk = disk;
+      },
+    ),
   ],
   ({ devid, disk }) => ({ devid: devid as number, disk }),
 );
 
-verb(
+export const blockDetachVerb = verb(
   "block-detach",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, devid: -1, disk: deviceDisk.init() }),
   ({ call, attempt, step, failWith }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     attempt([
-      call("which disk", vdevToDisk, ({ process, domid, command }) => ({ process, domid, vdev: command.device }), (l, { devid, disk }) => {
-        l.devid = devid;
-        l.disk = disk;
-      }),
+      call(
+        "which disk",
+        vdevToDisk,
+        ({ process, domid, command }) => ({ process, domid, vdev: command.device }),
+        (l, { devid, disk }) => {
+          l.devid = devid;
+          l.disk = disk;
+        },
+      ),
     ]).onError(() => {}, [
       step("not connected", (host, l) => stderr(host, l.process, say.diskNotConnected(l.command.device))),
       failWith("no such disk", ERROR_INVAL),

@@ -10,18 +10,30 @@ import { rcOf } from "../rc.ts";
 import { verb } from "../verb.ts";
 import * as say from "../xl/messages.ts";
 
-verb(
+export const dumpCoreVerb = verb(
   "dump-core",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, errno: "EIO" as Errno }),
   ({ call, attempt, step, failWith }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     attempt([
-      call("libxl_domain_core_dump", domainCoreDump, ({ process, domid, command }) => ({ process, domid, file: command.file })),
-    ]).onError((l, errno) => void (l.errno = errno), [
-      step("say so", (host, l) => stderr(host, l.process, say.coreDumpFailed(rcOf(l.errno)))),
-      failWith("no core", (l) => l.errno),
-    ]),
+      call("libxl_domain_core_dump", domainCoreDump, ({ process, domid, command }) => ({
+        process,
+        domid,
+        file: command.file,
+      })),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        step("say so", (host, l) => stderr(host, l.process, say.coreDumpFailed(rcOf(l.errno)))),
+        failWith("no core", (l) => l.errno),
+      ],
+    ),
   ],
 );

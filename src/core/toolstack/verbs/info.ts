@@ -14,7 +14,7 @@ import { verb } from "../verb.ts";
 import { formatInfo } from "../xl/format/info.ts";
 import type { NumaInfo, PhysInfo } from "../xl/format/info.ts";
 
-verb(
+export const infoVerb = verb(
   "info",
   ({ process, command }) => ({
     process,
@@ -43,13 +43,17 @@ verb(
     step("libxl_get_version_info", (host, l) => {
       const scheduler = getScheduler(host, l.process);
       if (isFailure(scheduler)) return scheduler;
-      const info = { node: uname(host), phys: l.phys as PhysInfo, xen: { ...getVersionInfo(host), scheduler } };
+      const info = {
+        node: uname(host),
+        phys: l.phys as PhysInfo,
+        xen: { ...getVersionInfo(host), scheduler },
+      };
       return stdout(host, l.process, formatInfo(info, l.numa, l.command.only));
     }),
   ],
 );
 
-verb(
+export const dmesgVerb = verb(
   "dmesg",
   ({ process, command }) => ({ process, command, status: 0, index: 0, done: false }),
   ({ repeatUntil, step }) => [

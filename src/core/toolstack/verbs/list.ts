@@ -26,11 +26,23 @@ const wantedDomains = routine(
     when(
       "all",
       (l) => l.domain === null,
-      [call("libxl_list_domain", listDomains, ({ process }) => ({ process }), (l, domains) => void (l.domains = domains))],
       [
-        call("find_domain", findDomain, ({ process, domain }) => ({ process, domain: domain as string }), (l, { domid }) => {
-          l.domid = domid;
-        }),
+        call(
+          "libxl_list_domain",
+          listDomains,
+          ({ process }) => ({ process }),
+          (l, domains) => void (l.domains = domains),
+        ),
+      ],
+      [
+        call(
+          "find_domain",
+          findDomain,
+          ({ process, domain }) => ({ process, domain: domain as string }),
+          (l, { domid }) => {
+            l.domid = domid;
+          },
+        ),
         step("getdomaininfolist", (host, l) => {
           const info = domainInfo(host, l.process, l.domid);
           if (!isFailure(info)) return void (l.domains = [info]);
@@ -52,17 +64,25 @@ const listDetails = routine(
     details: [] as { domid: number; config: DomainConfig }[],
   }),
   ({ each, attempt, call, step }) => [
-    each("domain", (l) => l.domains, (l, { domid }) => void (l.domid = domid), [
-      attempt([
-        call("retrieve", retrieveDomainConfig, ({ process, domid }) => ({ process, domid })),
-        step("one", (host, l) => void l.details.push({ domid: l.domid, config: takeRetrieved(host, l.process) })),
-      ]).onError(() => {}, []),
-    ]),
+    each(
+      "domain",
+      (l) => l.domains,
+      (l, { domid }) => void (l.domid = domid),
+      [
+        attempt([
+          call("retrieve", retrieveDomainConfig, ({ process, domid }) => ({ process, domid })),
+          step(
+            "one",
+            (host, l) => void l.details.push({ domid: l.domid, config: takeRetrieved(host, l.process) }),
+          ),
+        ]).onError(() => {}, []),
+      ],
+    ),
     step("print details", (host, l) => stdout(host, l.process, formatDomainDetails(l.details))),
   ],
 );
 
-verb(
+export const listVerb = verb(
   "list",
   ({ process, command }) => ({
     process,
@@ -73,25 +93,46 @@ verb(
     pools: [] as (string | null)[],
   }),
   ({ call, when, step, each }) => [
-    call("which", wantedDomains, ({ process, command }) => ({ process, domain: command.domain }), (l, domains) => {
-      l.domains = domains;
-    }),
+    call(
+      "which",
+      wantedDomains,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, domains) => {
+        l.domains = domains;
+      },
+    ),
     when(
       "long",
       (l) => l.command.long,
       [call("list_domains_details", listDetails, ({ process, domains }) => ({ process, domains }))],
       [
-        call("list_domains", domainRows, ({ process, domains }) => ({ process, domains }), (l, rows) => void (l.rows = rows)),
+        call(
+          "list_domains",
+          domainRows,
+          ({ process, domains }) => ({ process, domains }),
+          (l, rows) => void (l.rows = rows),
+        ),
         when("with pools", (l) => l.command.cpupool, [
-          each("row", (l) => l.rows.map(({ domid }) => domid), () => {}, [
-            call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" }), (l, name) => {
-              l.pools.push(name);
-            }),
-          ]),
+          each(
+            "row",
+            (l) => l.rows.map(({ domid }) => domid),
+            () => {},
+            [
+              call(
+                "pool's name",
+                xsRead,
+                ({ process }) => ({ process, path: "/local/pool/0/name" }),
+                (l, name) => {
+                  l.pools.push(name);
+                },
+              ),
+            ],
+          ),
         ]),
         step("print", (host, { process, command, rows, pools, domains }) => {
           const { verbose, context, cpupool, numa } = command;
-          const poolOf = (domid: number): string | null => pools[domains.findIndex((info) => info.domid === domid)] ?? null;
+          const poolOf = (domid: number): string | null =>
+            pools[domains.findIndex((info) => info.domid === domid)] ?? null;
           stdout(
             host,
             process,
@@ -108,34 +149,70 @@ verb(
   ],
 );
 
-verb(
+export const claimsVerb = verb(
   "claims",
   ({ process }) => ({ process, status: 0, domains: [] as DomainInfo[], rows: [] as DomainRow[] }),
   ({ call, step }) => [
-    call("libxl_list_domain", listDomains, ({ process }) => ({ process }), (l, domains) => void (l.domains = domains)),
-    call("list_domains", domainRows, ({ process, domains }) => ({ process, domains }), (l, rows) => void (l.rows = rows)),
+    call(
+      "libxl_list_domain",
+      listDomains,
+      ({ process }) => ({ process }),
+      (l, domains) => void (l.domains = domains),
+    ),
+    call(
+      "list_domains",
+      domainRows,
+      ({ process, domains }) => ({ process, domains }),
+      (l, rows) => void (l.rows = rows),
+    ),
     step("print", (host, l) => stdout(host, l.process, formatDomainList(l.rows, { claim: true }))),
   ],
 );
 
-verb(
+export const sharingVerb = verb(
   "sharing",
-  ({ process, command }) => ({ process, command, status: 0, domains: [] as DomainInfo[], rows: [] as DomainRow[] }),
+  ({ process, command }) => ({
+    process,
+    command,
+    status: 0,
+    domains: [] as DomainInfo[],
+    rows: [] as DomainRow[],
+  }),
   ({ call, step }) => [
-    call("which", wantedDomains, ({ process, command }) => ({ process, domain: command.domain }), (l, domains) => {
-      l.domains = domains;
-    }),
-    call("sharing", domainRows, ({ process, domains }) => ({ process, domains }), (l, rows) => void (l.rows = rows)),
+    call(
+      "which",
+      wantedDomains,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, domains) => {
+        l.domains = domains;
+      },
+    ),
+    call(
+      "sharing",
+      domainRows,
+      ({ process, domains }) => ({ process, domains }),
+      (l, rows) => void (l.rows = rows),
+    ),
     step("print", (host, l) => stdout(host, l.process, formatSharing(l.rows))),
   ],
 );
 
-verb(
+export const vmListVerb = verb(
   "vm-list",
   ({ process }) => ({ process, status: 0, vms: [] as DomainInfo[], rows: [] as DomainRow[] }),
   ({ call, step }) => [
-    call("libxl_list_vm", vmList, ({ process }) => ({ process }), (l, vms) => void (l.vms = vms)),
-    call("names", domainRows, ({ process, vms }) => ({ process, domains: vms }), (l, rows) => void (l.rows = rows)),
+    call(
+      "libxl_list_vm",
+      vmList,
+      ({ process }) => ({ process }),
+      (l, vms) => void (l.vms = vms),
+    ),
+    call(
+      "names",
+      domainRows,
+      ({ process, vms }) => ({ process, domains: vms }),
+      (l, rows) => void (l.rows = rows),
+    ),
     step("print", (host, l) => stdout(host, l.process, formatVmList(l.rows))),
   ],
 );

@@ -19,7 +19,13 @@ interface MemoryLocals extends VerbLocals {
   memkb: number;
 }
 
-const locals = ({ process, command }: { process: string; command: MemoryLocals["command"] }): MemoryLocals => ({
+const locals = ({
+  process,
+  command,
+}: {
+  process: string;
+  command: MemoryLocals["command"];
+}): MemoryLocals => ({
   process,
   command,
   status: 0,
@@ -34,9 +40,14 @@ const body =
     complaint: (domid: number, memory: string) => string,
   ) =>
   ({ call, step, attempt, failWith }: Vocabulary<MemoryLocals>): Node<MemoryLocals>[] => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     step("parse_mem_size_kb", (host, l) => {
       const memkb = parseMemSizeKb(l.command.memory);
       if (memkb === null) {
@@ -46,11 +57,13 @@ const body =
       l.memkb = memkb;
       return;
     }),
-    attempt([call("set", set, ({ process, domid, memkb }) => ({ process, domid, memkb }))]).onError(() => {}, [
+    attempt([
+      call("set", set, ({ process, domid, memkb }) => ({ process, domid, memkb })),
+    ]).onError(() => {}, [
       step("complain", (host, l) => stderr(host, l.process, complaint(l.domid, l.command.memory))),
       failWith("not set", ERROR_FAIL),
     ]),
   ];
 
-verb("mem-max", locals, body(domainSetMaxMem, say.cannotSetMaxMemory));
-verb("mem-set", locals, body(setMemoryTarget, say.cannotSetMemoryTarget));
+export const memMaxVerb = verb("mem-max", locals, body(domainSetMaxMem, say.cannotSetMaxMemory));
+export const memSetVerb = verb("mem-set", locals, body(setMemoryTarget, say.cannotSetMemoryTarget));

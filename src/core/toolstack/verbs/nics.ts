@@ -37,59 +37,113 @@ const listNics = routine(
     info: null as DeviceInfo | null,
   }),
   ({ call, each, when, step }) => [
-    call("libxl_device_nic_list", nicList, ({ process, domid }) => ({ process, domid }), (l, nics) => {
-      l.nics = nics.map(({ devid, mac }) => ({ devid, mac }));
-    }),
-    each("nic", (l) => l.nics, (l, nic) => void (l.nic = nic), [
-      call(
-        "libxl_device_nic_getinfo",
-        deviceInfo,
-        ({ process, domid, nic }) => ({ process, domid, kind: "vif" as const, devid: nic.devid, nodes: NODES }),
-        (l, info) => void (l.info = info),
-      ),
-      when("is there", (l) => l.info !== null, [
-        step("print", (host, l) => {
-          const { backendPath, backendDomid, values } = l.info as DeviceInfo;
-          const [state = -1, eventChannel = -1, txRingRef = -1, rxRingRef = -1] = NODES.map((node) => values[node]);
-          const { devid, mac } = l.nic;
-          const row = { devid, backendDomid, mac: mac ?? "00:00:00:00:00:00", state, eventChannel, txRingRef, rxRingRef, backendPath };
-          stdout(host, l.process, formatNetworkRow(row));
-        }),
-      ]),
-    ]),
+    call(
+      "libxl_device_nic_list",
+      nicList,
+      ({ process, domid }) => ({ process, domid }),
+      (l, nics) => {
+        l.nics = nics.map(({ devid, mac }) => ({ devid, mac }));
+      },
+    ),
+    each(
+      "nic",
+      (l) => l.nics,
+      (l, nic) => void (l.nic = nic),
+      [
+        call(
+          "libxl_device_nic_getinfo",
+          deviceInfo,
+          ({ process, domid, nic }) => ({
+            process,
+            domid,
+            kind: "vif" as const,
+            devid: nic.devid,
+            nodes: NODES,
+          }),
+          (l, info) => void (l.info = info),
+        ),
+        when("is there", (l) => l.info !== null, [
+          step("print", (host, l) => {
+            const { backendPath, backendDomid, values } = l.info as DeviceInfo;
+            const [state = -1, eventChannel = -1, txRingRef = -1, rxRingRef = -1] = NODES.map(
+              (node) => values[node],
+            );
+            const { devid, mac } = l.nic;
+            const row = {
+              devid,
+              backendDomid,
+              mac: mac ?? "00:00:00:00:00:00",
+              state,
+              eventChannel,
+              txRingRef,
+              rxRingRef,
+              backendPath,
+            };
+            stdout(host, l.process, formatNetworkRow(row));
+          }),
+        ]),
+      ],
+    ),
   ],
 );
 
-verb(
+export const networkListVerb = verb(
   "network-list",
   ({ process, command }) => ({ process, command, status: 0, domain: "", domid: -1 }),
   ({ step, each, call }) => [
     step("header", (host, l) => stdout(host, l.process, formatNetworkListHeader())),
-    each("domain", (l) => l.command.domains, (l, domain) => void (l.domain = domain), [
-      call("find_domain", findDomain, ({ process, domain }) => ({ process, domain }), (l, { domid }) => void (l.domid = domid)),
-      call("its interfaces", listNics, ({ process, domid }) => ({ process, domid })),
-    ]),
+    each(
+      "domain",
+      (l) => l.command.domains,
+      (l, domain) => void (l.domain = domain),
+      [
+        call(
+          "find_domain",
+          findDomain,
+          ({ process, domain }) => ({ process, domain }),
+          (l, { domid }) => void (l.domid = domid),
+        ),
+        call("its interfaces", listNics, ({ process, domid }) => ({ process, domid })),
+      ],
+    ),
   ],
 );
 
-verb(
+export const networkAttachVerb = verb(
   "network-attach",
-  ({ process, command, global }) => ({ process, command, global, status: 0, domid: -1, nic: deviceNic.init() }),
+  ({ process, command, global }) => ({
+    process,
+    command,
+    global,
+    status: 0,
+    domid: -1,
+    nic: deviceNic.init(),
+  }),
   ({ call, step, when, attempt, failWith }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     step("parse_nic_config", (host, l) => {
       l.nic = defaultNic(xlConf(host).nic);
       const report = { source: "command line", stderr: "" };
       const understood = l.command.specs.every((spec) => parseNicPart(report, l.nic, spec) === "ok");
       if (report.stderr !== "") stderr(host, l.process, report.stderr);
-      if (l.global.dryRun && understood) stdout(host, l.process, `vif: ${printJson(deviceNic.toJson(l.nic))}\n`);
+      if (l.global.dryRun && understood)
+        stdout(host, l.process, `vif: ${printJson(deviceNic.toJson(l.nic))}\n`);
       return understood ? undefined : fail(ERROR_INVAL);
     }),
     when("really", (l) => !l.global.dryRun, [
       attempt([
-        call("libxl_device_nic_add", deviceAttach, ({ process, domid, nic }) => ({ process, domid, spec: { nic } })),
+        call("libxl_device_nic_add", deviceAttach, ({ process, domid, nic }) => ({
+          process,
+          domid,
+          spec: { nic },
+        })),
       ]).onError(() => {}, [
         step("say so", (host, l) => stderr(host, l.process, say.nicAddFailed)),
         failWith("not added", "EIO"),
@@ -112,9 +166,14 @@ const whichNic = routine(
       "by number",
       (l) => l.devid >= 0,
       [
-        call("is there", xsRead, ({ process, domid, devid }) => ({ process, path: `/libxl/${domid}/device/vif/${devid}` }), (l, found) => {
-          l.found = found;
-        }),
+        call(
+          "is there",
+          xsRead,
+          ({ process, domid, devid }) => ({ process, path: `/libxl/${domid}/device/vif/${devid}` }),
+          (l, found) => {
+            l.found = found;
+          },
+        ),
         when("none", (l) => l.found === null, [
           step("complain", (host, l) => {
             const text = `xenstore read failed: \`/libxl/${l.domid}/device/vif/${l.devid}': No such file or directory`;
@@ -122,12 +181,22 @@ const whichNic = routine(
             return fail(ERROR_INVAL);
           }),
         ]),
-        call("read", nicFromXenstore, ({ process, domid, devid }) => ({ process, domid, devid }), (l, nic) => void (l.nic = nic)),
+        call(
+          "read",
+          nicFromXenstore,
+          ({ process, domid, devid }) => ({ process, domid, devid }),
+          (l, nic) => void (l.nic = nic),
+        ),
       ],
       [
-        call("libxl_mac_to_device_nic", nicList, ({ process, domid }) => ({ process, domid }), (l, nics) => {
-          l.nic = nics.find(({ mac }) => mac?.toLowerCase() === l.device.toLowerCase()) ?? null;
-        }),
+        call(
+          "libxl_mac_to_device_nic",
+          nicList,
+          ({ process, domid }) => ({ process, domid }),
+          (l, nics) => {
+            l.nic = nics.find(({ mac }) => mac?.toLowerCase() === l.device.toLowerCase()) ?? null;
+          },
+        ),
         step("found", (_host, l) => (l.nic === null ? fail(ERROR_INVAL) : undefined)),
       ],
     ),
@@ -135,17 +204,27 @@ const whichNic = routine(
   (l) => l.nic as DeviceNic,
 );
 
-verb(
+export const networkDetachVerb = verb(
   "network-detach",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, nic: deviceNic.init() }),
   ({ call, attempt, step, failWith }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     attempt([
-      call("which interface", whichNic, ({ process, domid, command }) => ({ process, domid, device: command.device }), (l, nic) => {
-        l.nic = nic;
-      }),
+      call(
+        "which interface",
+        whichNic,
+        ({ process, domid, command }) => ({ process, domid, device: command.device }),
+        (l, nic) => {
+          l.nic = nic;
+        },
+      ),
     ]).onError(() => {}, [
       step("unknown", (host, l) => stderr(host, l.process, say.unknownDevice(l.command.device))),
       failWith("no such interface", ERROR_INVAL),

@@ -13,35 +13,52 @@ import { rcOf } from "../rc.ts";
 import { verb } from "../verb.ts";
 import * as say from "../xl/messages.ts";
 
-verb(
+export const pauseVerb = verb(
   "pause",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call, attempt }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     attempt([call("pause", domainPause, ({ process, domid }) => ({ process, domid }))]).onError(() => {}, []),
   ],
 );
 
-verb(
+export const unpauseVerb = verb(
   "unpause",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call, attempt }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
-    attempt([call("unpause", domainUnpause, ({ process, domid }) => ({ process, domid }))]).onError(() => {}, []),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
+    attempt([
+      call("unpause", domainUnpause, ({ process, domid }) => ({ process, domid })),
+    ]).onError(() => {}, []),
   ],
 );
 
-verb(
+export const destroyVerb = verb(
   "destroy",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, errno: "EIO" as Errno }),
   ({ call, step, attempt, failWith }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     step("not dom0", (host, l) => {
       if (l.domid !== 0 || l.command.force) return undefined;
       stderr(host, l.process, say.notDestroyingDomain0);

@@ -14,9 +14,14 @@ export const poolNamed = routine(
   (a: { process: string; pool: string }) => ({ ...a, poolid: -1 }),
   ({ attempt, call, step, failWith }) => [
     attempt([
-      call("libxl_cpupool_qualifier_to_cpupoolid", cpupoolOf, ({ process, pool }) => ({ process, pool }), (l, poolid) => {
-        l.poolid = poolid;
-      }),
+      call(
+        "libxl_cpupool_qualifier_to_cpupoolid",
+        cpupoolOf,
+        ({ process, pool }) => ({ process, pool }),
+        (l, poolid) => {
+          l.poolid = poolid;
+        },
+      ),
     ]).onError(() => {}, [
       step("complain", (host, l) => stderr(host, l.process, say.unknownCpupool(l.pool))),
       failWith("no such pool", ERROR_INVAL),

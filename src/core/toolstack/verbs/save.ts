@@ -24,7 +24,10 @@ import { printJson } from "../xlcfg/json.ts";
 /** The configuration that goes into a save file, as JSON text: the domain's, or another one that is given. */
 const configToSave = routine(
   "save_domain_core_begin",
-  (a: { process: string; domid: number; configFile: string | null; preserveDomid: boolean }) => ({ ...a, config: "" }),
+  (a: { process: string; domid: number; configFile: string | null; preserveDomid: boolean }) => ({
+    ...a,
+    config: "",
+  }),
   ({ when, step, attempt, call, failWith }) => [
     when(
       "another configuration",
@@ -45,7 +48,10 @@ const configToSave = routine(
       ],
       [
         attempt([
-          call("libxl_retrieve_domain_configuration", retrieveDomainConfig, ({ process, domid }) => ({ process, domid })),
+          call("libxl_retrieve_domain_configuration", retrieveDomainConfig, ({ process, domid }) => ({
+            process,
+            domid,
+          })),
         ]).onError(() => {}, [
           step("none kept", (host, l) => stderr(host, l.process, say.noStoredConfig)),
           failWith("no configuration", "ENOENT"),
@@ -61,7 +67,7 @@ const configToSave = routine(
   (l) => l.config,
 );
 
-verb(
+export const saveVerb = verb(
   "save",
   ({ process, command, global }) => ({
     process,
@@ -73,13 +79,23 @@ verb(
     image: null as SavedImage | null,
   }),
   ({ call, step, attempt, when, failWith }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     call(
       "save_domain_core_begin",
       configToSave,
-      ({ process, domid, command: { configFile, preserveDomid } }) => ({ process, domid, configFile, preserveDomid }),
+      ({ process, domid, command: { configFile, preserveDomid } }) => ({
+        process,
+        domid,
+        configFile,
+        preserveDomid,
+      }),
       (l, config) => void (l.config = config),
     ),
     step("open and write header", (host, l) => {
@@ -94,15 +110,24 @@ verb(
       return;
     }),
     attempt([
-      call("libxl_domain_suspend", domainSuspend, ({ process, domid, detailed }) => ({ process, domid, detailed }), (l, image) => {
-        l.image = image;
-      }),
+      call(
+        "libxl_domain_suspend",
+        domainSuspend,
+        ({ process, domid, detailed }) => ({ process, domid, detailed }),
+        (l, image) => {
+          l.image = image;
+        },
+      ),
     ]).onError(() => {}, [
       step("say so", (host, l) => stderr(host, l.process, say.saveFailed)),
-      attempt([call("let it go on", domainResume, ({ process, domid }) => ({ process, domid }))]).onError(() => {}, []),
+      attempt([
+        call("let it go on", domainResume, ({ process, domid }) => ({ process, domid })),
+      ]).onError(() => {}, []),
       failWith("not saved", "EIO"),
     ]),
-    step("write", (host, l) => writeFile(host, l.command.file, encodeSaveFile(l.config, l.image as SavedImage))),
+    step("write", (host, l) =>
+      writeFile(host, l.command.file, encodeSaveFile(l.config, l.image as SavedImage)),
+    ),
     attempt([
       when("stays, paused", (l) => l.command.leavePaused, [
         call("libxl_domain_pause", domainPause, ({ process, domid }) => ({ process, domid })),

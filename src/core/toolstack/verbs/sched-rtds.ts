@@ -14,7 +14,7 @@ import * as say from "../xl/messages.ts";
 import { poolNamed } from "./pool-named.ts";
 import { shareOf } from "./sched.ts";
 
-verb(
+export const schedRtdsVerb = verb(
   "sched-rtds",
   ({ process, command }) => {
     const { vcpus, periods, budgets } = command;
@@ -31,17 +31,30 @@ verb(
       "of a domain",
       (l) => l.command.domain !== null,
       [
-        call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain as string }), (l, { domid }) => {
-          l.domid = domid;
-        }),
+        call(
+          "find_domain",
+          findDomain,
+          ({ process, command }) => ({ process, domain: command.domain as string }),
+          (l, { domid }) => {
+            l.domid = domid;
+          },
+        ),
         when("its default", (l) => !l.perVcpu, [
           step("header", (host, l) => stdout(host, l.process, format.formatRtdsHeader(false))),
-          call("sched_domain_get", shareOf, ({ process, domid }) => ({ process, domid, sched: "rtds" as const })),
+          call("sched_domain_get", shareOf, ({ process, domid }) => ({
+            process,
+            domid,
+            sched: "rtds" as const,
+          })),
         ]),
         when("its vCPUs'", (l) => l.perVcpu && l.params.length === 0, [
           step("header of vCPUs", (host, l) => stdout(host, l.process, format.formatRtdsHeader(true))),
           attempt([
-            call("libxl_vcpu_sched_params_get", vcpuSchedParams, ({ process, domid, all }) => ({ process, domid, all })),
+            call("libxl_vcpu_sched_params_get", vcpuSchedParams, ({ process, domid, all }) => ({
+              process,
+              domid,
+              all,
+            })),
           ]).onError(() => {}, [
             step("complain", (host, { process, all }) => {
               stderr(host, process, say.libxlCallFailed(`libxl_vcpu_sched_params_get${all ? "_all" : ""}`));

@@ -13,7 +13,13 @@ import { listDomains } from "../dominfo.ts";
 import type { DomainInfo } from "../dominfo.ts";
 import { domidToName, findDomain } from "../name.ts";
 import { ERROR_FAIL } from "../rc.ts";
-import { domainSchedParams, poolSchedParams, SCHED_IDS, setDomainSchedParams, setPoolRatelimit } from "../sched.ts";
+import {
+  domainSchedParams,
+  poolSchedParams,
+  SCHED_IDS,
+  setDomainSchedParams,
+  setPoolRatelimit,
+} from "../sched.ts";
 import type { SchedName, SchedShare } from "../sched.ts";
 import { verb } from "../verb.ts";
 import type { VerbLocals } from "../verb.ts";
@@ -27,11 +33,18 @@ export const shareOf = routine(
   (a: { process: string; domid: number; sched: SchedName }) => ({ ...a, share: null as SchedShare | null }),
   ({ attempt, call, step, failWith }) => [
     attempt([
-      call("libxl_domain_sched_params_get", domainSchedParams, ({ process, domid }) => ({ process, domid }), (l, share) => {
-        l.share = share;
-      }),
+      call(
+        "libxl_domain_sched_params_get",
+        domainSchedParams,
+        ({ process, domid }) => ({ process, domid }),
+        (l, share) => {
+          l.share = share;
+        },
+      ),
     ]).onError(() => {}, [
-      step("complain", (host, l) => stderr(host, l.process, say.libxlCallFailed("libxl_domain_sched_params_get"))),
+      step("complain", (host, l) =>
+        stderr(host, l.process, say.libxlCallFailed("libxl_domain_sched_params_get")),
+      ),
       failWith("no parameters", ERROR_FAIL),
     ]),
     step("right scheduler", (host, { process, share, sched }) => {
@@ -53,10 +66,20 @@ const printShare = routine(
     name: null as string | null,
   }),
   ({ call, step }) => [
-    call("sched_domain_get", shareOf, ({ process, domid, sched }) => ({ process, domid, sched }), (l, share) => {
-      l.share = share;
-    }),
-    call("libxl_domid_to_name", domidToName, ({ process, domid }) => ({ process, domid }), (l, name) => void (l.name = name)),
+    call(
+      "sched_domain_get",
+      shareOf,
+      ({ process, domid, sched }) => ({ process, domid, sched }),
+      (l, share) => {
+        l.share = share;
+      },
+    ),
+    call(
+      "libxl_domid_to_name",
+      domidToName,
+      ({ process, domid }) => ({ process, domid }),
+      (l, name) => void (l.name = name),
+    ),
     step("print", (host, { process, name, domid, share }) => {
       const { weight, cap } = share as SchedShare;
       stdout(host, process, format.formatCreditRow({ name, domid, weight, cap }));
@@ -67,11 +90,19 @@ const printShare = routine(
 /** A pool's line; where its parameters cannot be had it says that. */
 const printPool = routine(
   "sched_credit_pool_output",
-  (a: { process: string; poolid: number; sched: "credit" | "credit2" }) => ({ ...a, name: null as string | null }),
+  (a: { process: string; poolid: number; sched: "credit" | "credit2" }) => ({
+    ...a,
+    name: null as string | null,
+  }),
   ({ call, step }) => [
-    call("libxl_cpupoolid_to_name", cpupoolidToName, ({ process, poolid }) => ({ process, poolid }), (l, name) => {
-      l.name = name;
-    }),
+    call(
+      "libxl_cpupoolid_to_name",
+      cpupoolidToName,
+      ({ process, poolid }) => ({ process, poolid }),
+      (l, name) => {
+        l.name = name;
+      },
+    ),
     step("scheduler_op", (host, { process, poolid, sched, name }) => {
       const params = poolSchedParams(host, process, poolid, sched);
       if (isFailure(params)) stderr(host, process, say.libxlCallFailed(`libxl_sched_${sched}_params_get`));
@@ -93,28 +124,49 @@ const printPools = routine(
   }),
   ({ when, call, each, step, attempt }) => [
     when("one pool", (l) => l.cpupool !== null, [
-      call("pool", poolNamed, ({ process, cpupool }) => ({ process, pool: cpupool as string }), (l, poolid) => {
-        l.only = poolid;
-      }),
+      call(
+        "pool",
+        poolNamed,
+        ({ process, cpupool }) => ({ process, pool: cpupool as string }),
+        (l, poolid) => {
+          l.only = poolid;
+        },
+      ),
     ]),
-    call("libxl_list_domain", listDomains, ({ process }) => ({ process }), (l, domains) => void (l.domains = domains)),
-    call("libxl_list_cpupool", listCpupools, ({ process }) => ({ process }), (l, pools) => {
-      l.pools = pools.filter(
-        ({ schedId, cpupoolId }) => schedId === SCHED_IDS[l.sched] && (l.only === null || l.only === cpupoolId),
-      );
-    }),
+    call(
+      "libxl_list_domain",
+      listDomains,
+      ({ process }) => ({ process }),
+      (l, domains) => void (l.domains = domains),
+    ),
+    call(
+      "libxl_list_cpupool",
+      listCpupools,
+      ({ process }) => ({ process }),
+      (l, pools) => {
+        l.pools = pools.filter(
+          ({ schedId, cpupoolId }) =>
+            schedId === SCHED_IDS[l.sched] && (l.only === null || l.only === cpupoolId),
+        );
+      },
+    ),
     // A domain that cannot be shown ends the list, and nobody is told.
     attempt([
-      each("pool's domains", (l) => l.pools.map(({ cpupoolId }) => cpupoolId), (l, poolid) => void (l.poolid = poolid), [
-        call("print pool", printPool, ({ process, poolid, sched }) => ({ process, poolid, sched })),
-        step("header", (host, l) => stdout(host, l.process, format.formatCreditHeader())),
-        each(
-          "domain",
-          (l) => l.domains.filter(({ cpupool }) => cpupool === l.poolid).map(({ domid }) => domid),
-          (l, domid) => void (l.domid = domid),
-          [call("print domain", printShare, ({ process, domid, sched }) => ({ process, domid, sched }))],
-        ),
-      ]),
+      each(
+        "pool's domains",
+        (l) => l.pools.map(({ cpupoolId }) => cpupoolId),
+        (l, poolid) => void (l.poolid = poolid),
+        [
+          call("print pool", printPool, ({ process, poolid, sched }) => ({ process, poolid, sched })),
+          step("header", (host, l) => stdout(host, l.process, format.formatCreditHeader())),
+          each(
+            "domain",
+            (l) => l.domains.filter(({ cpupool }) => cpupool === l.poolid).map(({ domid }) => domid),
+            (l, domid) => void (l.domid = domid),
+            [call("print domain", printShare, ({ process, domid, sched }) => ({ process, domid, sched }))],
+          ),
+        ],
+      ),
     ]).onError(() => {}, []),
   ],
 );
@@ -141,13 +193,21 @@ interface CreditLocals extends VerbLocals {
 /** Shows or changes a pool's parameters. */
 const poolParams = ({ when, call, step }: Vocabulary<CreditLocals>): Node<CreditLocals>[] => [
   when("a pool was named", (l) => l.command.cpupool !== null, [
-    call("pool", poolNamed, ({ process, command }) => ({ process, pool: command.cpupool as string }), (l, poolid) => {
-      l.poolid = poolid;
-    }),
+    call(
+      "pool",
+      poolNamed,
+      ({ process, command }) => ({ process, pool: command.cpupool as string }),
+      (l, poolid) => {
+        l.poolid = poolid;
+      },
+    ),
   ]),
   when(
     "nothing to change",
-    ({ command }) => [command.ratelimitUs, command.tsliceMs, command.migrationDelayUs].every((given) => (given ?? null) === null),
+    ({ command }) =>
+      [command.ratelimitUs, command.tsliceMs, command.migrationDelayUs].every(
+        (given) => (given ?? null) === null,
+      ),
     [call("print pool", printPool, ({ process, poolid, sched }) => ({ process, poolid, sched }))],
     [
       step("set", (host, { process, poolid, sched, command }) => {
@@ -167,9 +227,14 @@ const poolParams = ({ when, call, step }: Vocabulary<CreditLocals>): Node<Credit
 
 /** Shows or changes a domain's share. */
 const domainParams = ({ when, call, step }: Vocabulary<CreditLocals>): Node<CreditLocals>[] => [
-  call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain as string }), (l, { domid }) => {
-    l.domid = domid;
-  }),
+  call(
+    "find_domain",
+    findDomain,
+    ({ process, command }) => ({ process, domain: command.domain as string }),
+    (l, { domid }) => {
+      l.domid = domid;
+    },
+  ),
   when(
     "only look",
     ({ command }) => command.weight === null && command.cap === null,
@@ -203,11 +268,17 @@ const body = (words: Vocabulary<CreditLocals>): Node<CreditLocals>[] => [
     words.when(
       "of all domains",
       (l) => l.command.domain === null,
-      [words.call("print all", printPools, ({ process, sched, command }) => ({ process, sched, cpupool: command.cpupool }))],
+      [
+        words.call("print all", printPools, ({ process, sched, command }) => ({
+          process,
+          sched,
+          cpupool: command.cpupool,
+        })),
+      ],
       domainParams(words),
     ),
   ]),
 ];
 
-verb("sched-credit", locals("credit"), body);
-verb("sched-credit2", locals("credit2"), body);
+export const schedCreditVerb = verb("sched-credit", locals("credit"), body);
+export const schedCredit2Verb = verb("sched-credit2", locals("credit2"), body);

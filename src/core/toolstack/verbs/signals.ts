@@ -15,13 +15,18 @@ import { parseTrigger, parseTriggerVcpu } from "../xl/amounts.ts";
 import { help } from "../xl/help.ts";
 import * as say from "../xl/messages.ts";
 
-verb(
+export const triggerVerb = verb(
   "trigger",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call, step }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     step("libxl_send_trigger", (host, l) => {
       const { trigger: name, vcpu: text } = l.command;
       const trigger = parseTrigger(name);
@@ -37,29 +42,40 @@ verb(
   ],
 );
 
-verb(
+export const buttonPressVerb = verb(
   "button-press",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call, step }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     step("libxl_send_trigger", (host, l) => {
       const { button } = l.command;
-      if (button === "power" || button === "sleep") return void sendTrigger(host, l.process, l.domid, button, 0);
+      if (button === "power" || button === "sleep")
+        return void sendTrigger(host, l.process, l.domid, button, 0);
       stderr(host, l.process, say.invalidButton(button));
       return fail("EINVAL");
     }),
   ],
 );
 
-verb(
+export const sysrqVerb = verb(
   "sysrq",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call, step, attempt }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     step("one character", (host, l) => {
       if (l.command.key.length <= 1) return undefined;
       stderr(host, l.process, say.invalidSysrq);
@@ -67,12 +83,16 @@ verb(
       return fail("EINVAL");
     }),
     attempt([
-      call("libxl_send_sysrq", sendSysrq, ({ process, domid, command }) => ({ process, domid, key: command.key })),
+      call("libxl_send_sysrq", sendSysrq, ({ process, domid, command }) => ({
+        process,
+        domid,
+        key: command.key,
+      })),
     ]).onError(() => {}, []),
   ],
 );
 
-verb(
+export const debugKeysVerb = verb(
   "debug-keys",
   ({ process, command }) => ({ process, command, status: 0 }),
   ({ step }) => [

@@ -28,22 +28,39 @@ const BUTTONS = { shutdown: "power", reboot: "reset" } as const;
 /** Stops one domain; without PV drivers it may be an ACPI event. Fails, and says so. */
 const stopOne = routine(
   "xl shutdown_domain",
-  (a: { process: string; domid: number; how: StopVerb; fallbackTrigger: boolean }) => ({ ...a, errno: "EIO" as Errno }),
+  (a: { process: string; domid: number; how: StopVerb; fallbackTrigger: boolean }) => ({
+    ...a,
+    errno: "EIO" as Errno,
+  }),
   ({ step, attempt, call, when, failWith }) => [
     step("say so", (host, l) => stderr(host, l.process, say.stopping(l.how, l.domid))),
     attempt([
       attempt([
-        call("libxl_domain_shutdown", domainStop, ({ process, domid, how }) => ({ process, domid, request: REQUESTS[how] })),
-      ]).onError((l, errno) => void (l.errno = errno), [
-        when("another failure", (l) => l.errno !== ERROR_NOPARAVIRT, [failWith("not asked", (l) => l.errno)]),
-        step("no PV control", (host, l) => stderr(host, l.process, say.noParavirt(l.how, l.fallbackTrigger))),
-        when("not by a button either", (l) => !l.fallbackTrigger, [failWith("no way", ERROR_NOPARAVIRT)]),
-        step("libxl_send_trigger", (host, l) => sendTrigger(host, l.process, l.domid, BUTTONS[l.how], 0)),
-      ]),
-    ]).onError((l, errno) => void (l.errno = errno), [
-      step("complain", (host, l) => stderr(host, l.process, say.stopFailed(l.how, rcOf(l.errno)))),
-      failWith("not stopped", (l) => l.errno),
-    ]),
+        call("libxl_domain_shutdown", domainStop, ({ process, domid, how }) => ({
+          process,
+          domid,
+          request: REQUESTS[how],
+        })),
+      ]).onError(
+        (l, errno) => void (l.errno = errno),
+        [
+          when("another failure", (l) => l.errno !== ERROR_NOPARAVIRT, [
+            failWith("not asked", (l) => l.errno),
+          ]),
+          step("no PV control", (host, l) =>
+            stderr(host, l.process, say.noParavirt(l.how, l.fallbackTrigger)),
+          ),
+          when("not by a button either", (l) => !l.fallbackTrigger, [failWith("no way", ERROR_NOPARAVIRT)]),
+          step("libxl_send_trigger", (host, l) => sendTrigger(host, l.process, l.domid, BUTTONS[l.how], 0)),
+        ],
+      ),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        step("complain", (host, l) => stderr(host, l.process, say.stopFailed(l.how, rcOf(l.errno)))),
+        failWith("not stopped", (l) => l.errno),
+      ],
+    ),
   ],
 );
 
@@ -57,34 +74,62 @@ interface StopLocals extends VerbLocals {
 
 const locals =
   <V extends StopVerb>(how: V) =>
-  ({ process, command }: VerbArgs<V>): StopLocals => ({ process, how, command, status: 0, domids: [], domid: -1, watch: null });
+  ({ process, command }: VerbArgs<V>): StopLocals => ({
+    process,
+    how,
+    command,
+    status: 0,
+    domids: [],
+    domid: -1,
+    watch: null,
+  });
 
 const body = ({ when, call, each }: Vocabulary<StopLocals>): Node<StopLocals>[] => [
   when(
     "all",
     (l) => l.command.all,
     [
-      call("libxl_list_domain", listDomains, ({ process }) => ({ process }), (l, domains) => {
-        l.domids = domains.map(({ domid }) => domid).filter((domid) => domid !== 0);
-      }),
+      call(
+        "libxl_list_domain",
+        listDomains,
+        ({ process }) => ({ process }),
+        (l, domains) => {
+          l.domids = domains.map(({ domid }) => domid).filter((domid) => domid !== 0);
+        },
+      ),
     ],
     [
-      call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain as string }), (l, found) => {
-        l.domids = [found.domid];
-      }),
+      call(
+        "find_domain",
+        findDomain,
+        ({ process, command }) => ({ process, domain: command.domain as string }),
+        (l, found) => {
+          l.domids = [found.domid];
+        },
+      ),
     ],
   ),
-  each("domain", (l) => l.domids, (l, domid) => void (l.domid = domid), [
-    call("stop", stopOne, ({ process, domid, how, command }) => ({
-      process,
-      domid,
-      how,
-      fallbackTrigger: command.fallbackTrigger,
-    })),
-    when("the first to wait for", (l) => l.command.wait > 0 && l.watch === null, [
-      call("watch deaths", watchDeaths, ({ process }) => ({ process }), (l, watch) => void (l.watch = watch)),
-    ]),
-  ]),
+  each(
+    "domain",
+    (l) => l.domids,
+    (l, domid) => void (l.domid = domid),
+    [
+      call("stop", stopOne, ({ process, domid, how, command }) => ({
+        process,
+        domid,
+        how,
+        fallbackTrigger: command.fallbackTrigger,
+      })),
+      when("the first to wait for", (l) => l.command.wait > 0 && l.watch === null, [
+        call(
+          "watch deaths",
+          watchDeaths,
+          ({ process }) => ({ process }),
+          (l, watch) => void (l.watch = watch),
+        ),
+      ]),
+    ],
+  ),
   when("wait", (l) => l.watch !== null, [
     call("wait for them", waitForDeaths, ({ process, watch, domids, command }) => ({
       process,
@@ -95,5 +140,5 @@ const body = ({ when, call, each }: Vocabulary<StopLocals>): Node<StopLocals>[] 
   ]),
 ];
 
-verb("shutdown", locals("shutdown"), body);
-verb("reboot", locals("reboot"), body);
+export const shutdownVerb = verb("shutdown", locals("shutdown"), body);
+export const rebootVerb = verb("reboot", locals("reboot"), body);

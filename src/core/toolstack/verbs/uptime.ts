@@ -22,13 +22,23 @@ const printUptime = routine(
   ({ when, attempt, call, step }) => [
     when("a guest", (l) => l.domid !== 0, [
       attempt([
-        call("libxl_vm_get_start_time", vmStartTime, ({ process, domid }) => ({ process, domid }), (l, started) => {
-          l.started = started;
-        }),
+        call(
+          "libxl_vm_get_start_time",
+          vmStartTime,
+          ({ process, domid }) => ({ process, domid }),
+          (l, started) => {
+            l.started = started;
+          },
+        ),
       ]).onError(() => {}, []),
     ]),
     when("is known", (l) => l.domid === 0 || l.started !== null, [
-      call("libxl_domid_to_name", domidToName, ({ process, domid }) => ({ process, domid }), (l, name) => void (l.name = name)),
+      call(
+        "libxl_domid_to_name",
+        domidToName,
+        ({ process, domid }) => ({ process, domid }),
+        (l, name) => void (l.name = name),
+      ),
       step("print", (host, { process, domid, name, now, started, short }) => {
         const seconds = domid === 0 ? Math.floor(host.now / 1_000_000) : now - (started as number);
         stdout(host, process, formatUptimeRow({ name, domid, seconds }, short ? timeOfDay(now) : null));
@@ -37,27 +47,65 @@ const printUptime = routine(
   ],
 );
 
-verb(
+export const uptimeVerb = verb(
   "uptime",
-  ({ process, command }) => ({ process, command, status: 0, now: 0, domids: [] as number[], domid: -1, domain: "" }),
+  ({ process, command }) => ({
+    process,
+    command,
+    status: 0,
+    now: 0,
+    domids: [] as number[],
+    domid: -1,
+    domain: "",
+  }),
   ({ each, call, step, when }) => [
-    each("named", (l) => l.command.domains, (l, domain) => void (l.domain = domain), [
-      call("find_domain", findDomain, ({ process, domain }) => ({ process, domain }), (l, { domid }) => {
-        l.domids.push(domid);
-      }),
-    ]),
+    each(
+      "named",
+      (l) => l.command.domains,
+      (l, domain) => void (l.domain = domain),
+      [
+        call(
+          "find_domain",
+          findDomain,
+          ({ process, domain }) => ({ process, domain }),
+          (l, { domid }) => {
+            l.domids.push(domid);
+          },
+        ),
+      ],
+    ),
     step("time", (host, l) => {
       l.now = Math.floor(wallSeconds(host));
       if (!l.command.short) stdout(host, l.process, formatUptimeHeader());
     }),
     when("all", (l) => l.domids.length === 0, [
-      call("print_dom0_uptime", printUptime, ({ process, now, command }) => ({ process, domid: 0, now, short: command.short })),
-      call("libxl_list_vm", vmList, ({ process }) => ({ process }), (l, vms) => {
-        l.domids = vms.map(({ domid }) => domid).filter((domid) => domid !== 0);
-      }),
+      call("print_dom0_uptime", printUptime, ({ process, now, command }) => ({
+        process,
+        domid: 0,
+        now,
+        short: command.short,
+      })),
+      call(
+        "libxl_list_vm",
+        vmList,
+        ({ process }) => ({ process }),
+        (l, vms) => {
+          l.domids = vms.map(({ domid }) => domid).filter((domid) => domid !== 0);
+        },
+      ),
     ]),
-    each("domain", (l) => l.domids, (l, domid) => void (l.domid = domid), [
-      call("print", printUptime, ({ process, domid, now, command }) => ({ process, domid, now, short: command.short })),
-    ]),
+    each(
+      "domain",
+      (l) => l.domids,
+      (l, domid) => void (l.domid = domid),
+      [
+        call("print", printUptime, ({ process, domid, now, command }) => ({
+          process,
+          domid,
+          now,
+          short: command.short,
+        })),
+      ],
+    ),
   ],
 );

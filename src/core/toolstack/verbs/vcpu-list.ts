@@ -24,20 +24,43 @@ const printVcpus = routine(
   }),
   ({ attempt, call, each, step }) => [
     attempt([
-      call("libxl_list_vcpu", listVcpus, ({ process, domid }) => ({ process, domid }), (l, vcpus) => void (l.vcpus = vcpus)),
+      call(
+        "libxl_list_vcpu",
+        listVcpus,
+        ({ process, domid }) => ({ process, domid }),
+        (l, vcpus) => void (l.vcpus = vcpus),
+      ),
     ]).onError(() => {}, []),
-    each("vcpu", (l) => l.vcpus, (l, vcpu) => void (l.vcpu = vcpu), [
-      call("libxl_domid_to_name", domidToName, ({ process, domid }) => ({ process, domid }), (l, name) => void (l.name = name)),
-      step("print_vcpuinfo", (host, { process, domid, name, vcpu, cpus }) => {
-        stdout(host, process, formatVcpuRows({ name, domid }, [vcpu as VcpuInfo], cpus));
-      }),
-    ]),
+    each(
+      "vcpu",
+      (l) => l.vcpus,
+      (l, vcpu) => void (l.vcpu = vcpu),
+      [
+        call(
+          "libxl_domid_to_name",
+          domidToName,
+          ({ process, domid }) => ({ process, domid }),
+          (l, name) => void (l.name = name),
+        ),
+        step("print_vcpuinfo", (host, { process, domid, name, vcpu, cpus }) => {
+          stdout(host, process, formatVcpuRows({ name, domid }, [vcpu as VcpuInfo], cpus));
+        }),
+      ],
+    ),
   ],
 );
 
-verb(
+export const vcpuListVerb = verb(
   "vcpu-list",
-  ({ process, command }) => ({ process, command, status: 0, cpus: 0, domids: [] as number[], domid: -1, domain: "" }),
+  ({ process, command }) => ({
+    process,
+    command,
+    status: 0,
+    cpus: 0,
+    domids: [] as number[],
+    domid: -1,
+    domain: "",
+  }),
   ({ step, when, call, each }) => [
     step("libxl_get_physinfo", (host, l) => {
       const info = getPhysinfo(host, l.process);
@@ -49,20 +72,38 @@ verb(
       "all",
       (l) => l.command.domains.length === 0,
       [
-        call("libxl_list_domain", listDomains, ({ process }) => ({ process }), (l, domains) => {
-          l.domids = domains.map(({ domid }) => domid);
-        }),
-        each("domain", (l) => l.domids, (l, domid) => void (l.domid = domid), [
-          call("print", printVcpus, ({ process, domid, cpus }) => ({ process, domid, cpus })),
-        ]),
+        call(
+          "libxl_list_domain",
+          listDomains,
+          ({ process }) => ({ process }),
+          (l, domains) => {
+            l.domids = domains.map(({ domid }) => domid);
+          },
+        ),
+        each(
+          "domain",
+          (l) => l.domids,
+          (l, domid) => void (l.domid = domid),
+          [call("print", printVcpus, ({ process, domid, cpus }) => ({ process, domid, cpus }))],
+        ),
       ],
       [
-        each("one that was named", (l) => l.command.domains, (l, domain) => void (l.domain = domain), [
-          call("find_domain", findDomain, ({ process, domain }) => ({ process, domain }), (l, { domid }) => {
-            l.domid = domid;
-          }),
-          call("print it", printVcpus, ({ process, domid, cpus }) => ({ process, domid, cpus })),
-        ]),
+        each(
+          "one that was named",
+          (l) => l.command.domains,
+          (l, domain) => void (l.domain = domain),
+          [
+            call(
+              "find_domain",
+              findDomain,
+              ({ process, domain }) => ({ process, domain }),
+              (l, { domid }) => {
+                l.domid = domid;
+              },
+            ),
+            call("print it", printVcpus, ({ process, domid, cpus }) => ({ process, domid, cpus })),
+          ],
+        ),
       ],
     ),
   ],

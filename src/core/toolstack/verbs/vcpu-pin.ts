@@ -58,7 +58,7 @@ function applyMasks(host: Host, process: string, domid: number, hard: number[]):
   return fail("EINVAL");
 }
 
-verb(
+export const vcpuPinVerb = verb(
   "vcpu-pin",
   ({ process, command, global }) => ({
     process,
@@ -73,9 +73,14 @@ verb(
     affinities: { hard: null, soft: null } as Affinities,
   }),
   ({ call, step, when, each, attempt, failWith }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     step("parse_cpurange", (host, l) => {
       const { process, command } = l;
       const vcpu = parseVcpu(host, process, command.vcpu, command.force);
@@ -96,7 +101,11 @@ verb(
         step("print", (host, { process, affinities: { hard, soft } }) => {
           const { maxCpus } = hostCpus(host);
           const shown = hard === null ? "-" : formatBitmap(hard, maxCpus);
-          stdout(host, process, `cpumap: ${shown}${soft === null ? "" : ` ${formatBitmap(soft, maxCpus)}`}\n`);
+          stdout(
+            host,
+            process,
+            `cpumap: ${shown}${soft === null ? "" : ` ${formatBitmap(soft, maxCpus)}`}\n`,
+          );
         }),
       ],
       [
@@ -113,21 +122,31 @@ verb(
           (l) => l.all,
           [
             attempt([
-              call("libxl_list_vcpu", listVcpus, ({ process, domid }) => ({ process, domid }), (l, vcpus) => {
-                l.vcpus = vcpus.map(({ vcpuid }) => vcpuid);
-              }),
+              call(
+                "libxl_list_vcpu",
+                listVcpus,
+                ({ process, domid }) => ({ process, domid }),
+                (l, vcpus) => {
+                  l.vcpus = vcpus.map(({ vcpuid }) => vcpuid);
+                },
+              ),
             ]).onError(() => {}, [
               step("complain", (host, l) => stderr(host, l.process, say.libxlCallFailed("libxl_list_vcpu"))),
               failWith("no vCPUs", ERROR_FAIL),
             ]),
-            each("vCPU", (l) => l.vcpus, (l, vcpu) => void (l.vcpu = vcpu), [
-              step("libxl_set_vcpuaffinity_all", (host, l) => {
-                const { process, domid, vcpu, affinities } = l;
-                if (!isFailure(setVcpuAffinity(host, process, domid, vcpu, affinities))) return;
-                libxlWarning(host, process, SET_ALL, `Failed to set affinity for ${vcpu}`, domid);
-                l.failed = true;
-              }),
-            ]),
+            each(
+              "vCPU",
+              (l) => l.vcpus,
+              (l, vcpu) => void (l.vcpu = vcpu),
+              [
+                step("libxl_set_vcpuaffinity_all", (host, l) => {
+                  const { process, domid, vcpu, affinities } = l;
+                  if (!isFailure(setVcpuAffinity(host, process, domid, vcpu, affinities))) return;
+                  libxlWarning(host, process, SET_ALL, `Failed to set affinity for ${vcpu}`, domid);
+                  l.failed = true;
+                }),
+              ],
+            ),
             // That some failed is said, and does not change the exit status.
             when("some failed", (l) => l.failed, [
               step("say so", (host, l) => stderr(host, l.process, say.cannotSetAffinity)),

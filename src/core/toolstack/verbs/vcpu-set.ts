@@ -14,13 +14,18 @@ import { verb } from "../verb.ts";
 import { parseVcpuCount } from "../xl/amounts.ts";
 import * as say from "../xl/messages.ts";
 
-verb(
+export const vcpuSetVerb = verb(
   "vcpu-set",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, count: 0, errno: "EIO" as Errno }),
   ({ call, step, attempt, failWith }) => [
-    call("find_domain", findDomain, ({ process, command }) => ({ process, domain: command.domain }), (l, { domid }) => {
-      l.domid = domid;
-    }),
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => {
+        l.domid = domid;
+      },
+    ),
     step("check host", (host, l) => {
       const count = parseVcpuCount(l.command.vcpus);
       if (count === null) {
@@ -39,12 +44,19 @@ verb(
     }),
     attempt([
       call("libxl_set_vcpuonline", setVcpuOnline, ({ process, domid, count }) => ({ process, domid, count })),
-    ]).onError((l, errno) => void (l.errno = errno), [
-      step("complain", (host, { process, domid, count, errno }) => {
-        const gone = errno === ERROR_DOMAIN_NOTFOUND;
-        stderr(host, process, gone ? say.vcpuSetNoDomain(domid) : say.vcpuSetFailed(domid, count, rcOf(errno)));
-      }),
-      failWith("not set", (l) => l.errno),
-    ]),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        step("complain", (host, { process, domid, count, errno }) => {
+          const gone = errno === ERROR_DOMAIN_NOTFOUND;
+          stderr(
+            host,
+            process,
+            gone ? say.vcpuSetNoDomain(domid) : say.vcpuSetFailed(domid, count, rcOf(errno)),
+          );
+        }),
+        failWith("not set", (l) => l.errno),
+      ],
+    ),
   ],
 );
