@@ -126,6 +126,9 @@ export class FileMemory implements Memory {
     fs.writeSync(this.#fd(file, target), bytes, 0, bytes.length, page * PAGE_BYTES + offset);
   }
 
+  /** Files are not compared: what nobody reads may stay. */
+  stale(): void {}
+
   discard(mfn: number, count: number): void {
     for (let at = mfn; at < mfn + count;) {
       const { file, page } = placeOf(at);

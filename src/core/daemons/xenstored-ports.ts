@@ -68,6 +68,7 @@ export function ringPage(host: Host, mfn: number): RingPage {
   return {
     read: (offset, length) => host.memory.read(mfn, offset, length),
     write: (offset, bytes) => host.memory.write(mfn, offset, bytes),
+    stale: (offset, length) => host.memory.stale(mfn, offset, length),
   };
 }
 
@@ -96,7 +97,11 @@ function unbindRing(host: Host, domid: number): MappedRing {
 }
 
 function introduce(host: Host, domid: number, port: number): Failure | undefined {
-  const mapped = gnttab.mapGrantRef(host, XENSTORED_CALLER, { domid, ref: GRANT_XENSTORE, flags: GNTMAP_host_map });
+  const mapped = gnttab.mapGrantRef(host, XENSTORED_CALLER, {
+    domid,
+    ref: GRANT_XENSTORE,
+    flags: GNTMAP_host_map,
+  });
   if (isFailure(mapped) || mapped.status !== GrantStatus.okay) return fail("EINVAL");
   const failure = bindRing(host, domid, port, { mfn: mapped.mfn, handle: mapped.handle });
   if (failure !== undefined) gnttab.unmapGrantRef(host, XENSTORED_CALLER, { handle: mapped.handle });
@@ -118,7 +123,8 @@ function domainsOf(host: Host): Domains {
       bindRing(host, domid, port, { mfn, handle });
     },
     resetRing: (domid) => {
-      if (resetRing(page(domid))) evtchn.send(host, XENSTORED_CALLER, { port: must(host, mappedRingCell, domid).port });
+      if (resetRing(page(domid)))
+        evtchn.send(host, XENSTORED_CALLER, { port: must(host, mappedRingCell, domid).port });
     },
     release: (domid) => {
       const { handle } = unbindRing(host, domid);

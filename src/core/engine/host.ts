@@ -12,6 +12,11 @@ export interface Memory {
   read(mfn: number, offset: number, length: number): Uint8Array;
   /** Writes `bytes` into frame `mfn` at `offset`; must stay within the 4096 bytes of the frame. */
   write(mfn: number, offset: number, bytes: Uint8Array): void;
+  /**
+   * Nobody will read these bytes again before they are written anew. Where hosts
+   * are compared they become zero, so that leftovers do not tell states apart.
+   */
+  stale(mfn: number, offset: number, length: number): void;
   /** Forgets the contents of `count` frames from `mfn`: they read as zero again. */
   discard(mfn: number, count: number): void;
 }

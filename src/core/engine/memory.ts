@@ -49,6 +49,10 @@ export class CellMemory implements Memory {
     }
   }
 
+  stale(mfn: number, offset: number, length: number): void {
+    this.write(mfn, offset, new Uint8Array(length));
+  }
+
   discard(mfn: number, count: number): void {
     const first = mfn * LINES;
     const last = (mfn + count) * LINES;

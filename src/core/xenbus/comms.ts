@@ -33,6 +33,7 @@ function ringPage({ memory }: Host, mfn: number): RingPage {
   return {
     read: (offset, length) => memory.read(mfn, offset, length),
     write: (offset, bytes) => memory.write(mfn, offset, bytes),
+    stale: (offset, length) => memory.stale(mfn, offset, length),
   };
 }
 

@@ -12,6 +12,8 @@ import { readU32, writeU32 } from "./wire.ts";
 export interface RingPage {
   read(offset: number, length: number): Uint8Array;
   write(offset: number, bytes: Uint8Array): void;
+  /** Nobody reads these bytes again: they were taken. */
+  stale?(offset: number, length: number): void;
 }
 
 /** Bytes of each ring. */
@@ -66,7 +68,10 @@ function consume(page: RingPage, ring: RingLayout, lengthMax: number): Uint8Arra
   const first = Math.min(length, RING_SIZE - start);
   if (first > 0) bytes.set(page.read(ring.buffer + start, first));
   if (length > first) bytes.set(page.read(ring.buffer, length - first), first);
-  if (length > 0) writeField(page, ring.cons, (at.cons + length) >>> 0);
+  if (length === 0) return bytes;
+  page.stale?.(ring.buffer + start, first);
+  if (length > first) page.stale?.(ring.buffer, length - first);
+  writeField(page, ring.cons, (at.cons + length) >>> 0);
   return bytes;
 }
 
