@@ -166,6 +166,8 @@ export interface Conversation {
   /** Rejects with NoHost where none answers, and where it goes away before the end. */
   readonly outcome: Promise<Outcome>;
   typed(text: string): void;
+  /** Goes away, whether it has ended or not. */
+  close(): void;
 }
 
 /** Asks a host and passes on what it says. */
@@ -190,5 +192,5 @@ export function ask(path: string, request: Request, { out, err, result: hear }: 
     socket.on("error", (error) => reject(new NoHost(`no host answers at ${path}: ${systemWords(error)}`)));
     socket.on("close", () => reject(new NoHost(`the host at ${path} went away`)));
   });
-  return { outcome, typed };
+  return { outcome, typed, close: () => socket.destroy() };
 }

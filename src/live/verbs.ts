@@ -29,14 +29,19 @@ function xl(host: LiveHost): Verb {
       out: (out) => asker.say({ out }),
       err: (err) => asker.say({ err }),
     });
+    let ended = false;
     let exit = 0;
     let written: string[] = [];
     asker.onInput((text) => {
-      if (text === null) return session.interrupt();
-      if (text === FILES.written) forgetFiles(host, written);
-      if (text === FILES.written || text === FILES.kept) asker.say({ exit });
+      if (text === null) session.interrupt();
+      else if (!ended) session.type(text);
+      else {
+        if (text === FILES.written) forgetFiles(host, written);
+        asker.say({ exit });
+      }
     });
     void session.exit.then((status) => {
+      ended = true;
       exit = status;
       const files = writtenFiles(host, data);
       written = files.map(({ name }) => name);

@@ -4,27 +4,18 @@
 // whoever typed it.
 
 import { fileCell } from "../core/daemons/files.ts";
-import { exitProcess, processCell } from "../core/daemons/process.ts";
-import { xsClose, xsHandleCell } from "../core/daemons/xs-client.ts";
 import { input } from "../core/engine/input.ts";
-import { killThread } from "../core/engine/thread.ts";
 import { spawnXl } from "../core/toolstack/xl.ts";
 import type { CallerFile, Luggage, WrittenFile } from "./caller-files.ts";
 import { filesGiven, filesTaken } from "./dom0-files.ts";
 import type { GivenFile } from "./dom0-files.ts";
+import { consoleDomain, consoleTyped } from "./console-keys.ts";
 import type { LiveHost } from "./live-host.ts";
+import { interrupted } from "./signal.ts";
 
 /** Somebody typed an xl command at dom0's shell. `argv` is what stands after `xl`. */
 const xlTyped = input("xl", (host, { argv }: { argv: string[] }) => {
   spawnXl(host, argv);
-});
-
-/** Whoever typed the command interrupted it, or is gone. 128 and SIGINT's number is what a shell would say. */
-const interrupted = input("interrupt", (host, { process }: { process: string }) => {
-  if (host.get(processCell, process) === undefined) return;
-  if (host.get(xsHandleCell, process) !== undefined) xsClose(host, process);
-  killThread(host, process);
-  exitProcess(host, process, 130);
 });
 
 /** Who hears what xl says: latin1 text, a character a byte. */
@@ -39,6 +30,8 @@ export interface XlSession {
   readonly exit: Promise<number>;
   /** Ends it where it stands, as Ctrl-C does. */
   interrupt(): void;
+  /** Text typed while it runs: latin1, a character a byte. Only a console listens. */
+  type(text: string): void;
 }
 
 function givenFile(file: CallerFile): GivenFile {
@@ -75,6 +68,10 @@ export function startXl(
     exit,
     interrupt: () => {
       if (name !== null) driver.give(interrupted, { process: name });
+    },
+    type: (text) => {
+      const domain = consoleDomain(argv);
+      if (domain !== null) driver.give(consoleTyped, { domain, text });
     },
   };
 }

@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { root } from "../source-files.ts";
 import { bin, folder, liveHost, startXenolith, xenolith } from "./xenolith.ts";
 
@@ -104,6 +104,46 @@ test("a save that cannot be written does not cost the domain", () => {
   expect(listed(dir)).toHaveLength(1);
   expect(xenolith(["xl", "--dir", dir, "restore", "web.save"], { cwd }).code).toBe(0);
   expect(listed(dir)).toHaveLength(2);
+});
+
+/** A configuration whose guest does that, in a folder of its own. */
+function guest(extra: string): string {
+  const file = path.join(folder(), "guest.cfg");
+  fs.writeFileSync(file, `name = "guest"\ntype = "pvh"\nmemory = 32\nextra = "${extra}"\n`);
+  return file;
+}
+
+test("a console shows what the guest prints, and Ctrl-] leaves it", async () => {
+  const dir = liveHost();
+  xenolith(["xl", "--dir", dir, "create", guest("console=hvc0 mode=tick")]);
+  const console = startXenolith(["xl", "--dir", dir, "console", "guest"]);
+  await console.printed(/GUEST: up mode=tick[^]*GUEST: tick 2/);
+  console.process.stdin?.write("typed\u001d");
+  expect(await console.ended).toMatchObject({ code: 0, err: "" });
+  expect(listed(dir)).toHaveLength(2);
+  // Whoever comes next gets what was printed since.
+  const again = startXenolith(["xl", "--dir", dir, "console", "guest"]);
+  await again.printed(/GUEST: tick \d/);
+  xenolith(["xl", "--dir", dir, "destroy", "guest"]);
+  expect(await again.ended).toMatchObject({ code: 0 });
+});
+
+test("an interrupted command ends in the host too, and leaves nothing of itself", async () => {
+  const trace = path.join(folder(), "t");
+  const dir = liveHost("--trace", trace);
+  xenolith(["xl", "--dir", dir, "create", guest("mode=ignore")]);
+  const waiting = startXenolith(["xl", "--dir", dir, "shutdown", "-w", "guest"]);
+  await vi.waitFor(() => expect(waiting.err + waiting.out).toContain("Shutting down domain 1"), {
+    timeout: 20_000,
+  });
+  waiting.process.kill("SIGINT");
+  await waiting.ended;
+  expect(listed(dir)).toHaveLength(2);
+  xenolith(["xl", "--dir", dir, "destroy", "guest"]);
+  xenolith(["down", "--dir", dir]);
+  const replayed = xenolith(["replay", trace]);
+  expect(replayed.out).toContain("all the same");
+  expect(fs.readFileSync(trace, "utf8")).toContain('"status":130');
 });
 
 test("start: two domains from the shipped configurations, and what to try next", async () => {

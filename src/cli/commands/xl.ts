@@ -6,6 +6,8 @@
 import { pack, unpack } from "../../live/caller-files.ts";
 import type { Luggage, WrittenFile } from "../../live/caller-files.ts";
 import { ask, NoHost } from "../../live/control.ts";
+import type { Conversation } from "../../live/control.ts";
+import { consoleDomain, LEAVE_CONSOLE } from "../../live/console-keys.ts";
 import { shellWord } from "../../live/directory.ts";
 import { systemWords } from "../../live/problem.ts";
 import { FILES } from "../../live/verbs-words.ts";
@@ -35,6 +37,28 @@ function writeFiles(files: readonly WrittenFile[], invocation: Invocation): bool
   return true;
 }
 
+/** Keys go to a domain's console until Ctrl-] is among them, or the terminal hangs up. */
+function attachKeys({ typed }: Conversation): { left: Promise<{ exit: number }>; detach: () => void } {
+  const { stdin } = process;
+  if (stdin.isTTY) stdin.setRawMode(true);
+  let leave: (outcome: { exit: number }) => void = () => {};
+  const left = new Promise<{ exit: number }>((resolve) => void (leave = resolve));
+  const onKeys = (chunk: Buffer): void => {
+    const text = chunk.toString("latin1");
+    const end = text.indexOf(LEAVE_CONSOLE);
+    if (end !== 0) typed(end < 0 ? text : text.slice(0, end));
+    if (end >= 0) leave({ exit: 0 });
+  };
+  const onEnd = (): void => leave({ exit: 0 });
+  stdin.on("data", onKeys).on("end", onEnd);
+  const detach = (): void => {
+    stdin.off("data", onKeys).off("end", onEnd);
+    if (stdin.isTTY) stdin.setRawMode(false);
+    stdin.pause();
+  };
+  return { left, detach };
+}
+
 async function run(invocation: Invocation): Promise<number> {
   const { words } = invocation;
   // As they are typed: bytes, one a character.
@@ -53,11 +77,16 @@ async function run(invocation: Invocation): Promise<number> {
       },
     },
   );
+  const leave = consoleDomain(argv) === null ? null : attachKeys(conversation);
   try {
-    const { exit } = await conversation.outcome;
+    const { exit } =
+      leave === null ? await conversation.outcome : await Promise.race([conversation.outcome, leave.left]);
     return exit === 0 && kept ? 1 : exit;
   } catch (error) {
     throw error instanceof NoHost ? noHost(invocation, error) : error;
+  } finally {
+    leave?.detach();
+    conversation.close();
   }
 }
 
@@ -67,7 +96,7 @@ export const command: Command = {
   operands: "[--dir DIR] VERB [ARGUMENT...]",
   details:
     "Configuration files, kernels and disks are found from the current folder, as xl finds them; what save and\n" +
-    "dump-core write comes there. `xenolith xl help` lists the verbs. The exit code is xl's.",
+    "dump-core write comes there. `xenolith xl help` lists the verbs; Ctrl-] leaves a console. The exit code is xl's.",
   examples: [
     "xenolith xl create examples/web.cfg",
     "xenolith xl list",
