@@ -19,6 +19,7 @@ import { Collector, textLines, type Output } from "./collect.ts";
 import { hold, letGo } from "./hold.ts";
 import { prehistoryOf, type Prehistory } from "./prehistory.ts";
 import { parseSnapshot } from "./parse/snapshot.ts";
+import { parseWatchLog } from "./parse/watch-log.ts";
 import { mkdom, putNodes, xenstoreLs, xswatch, type NodeData } from "./programs.ts";
 import type { Recording } from "./recording.ts";
 import { configText, type Step } from "./scenarios/steps.ts";
@@ -26,6 +27,8 @@ import { configText, type Step } from "./scenarios/steps.ts";
 const SECOND_US = 1_000_000;
 /** From one command to the first request of the next: no process of the recordings started faster. */
 const EXEC_US = 200_000;
+/** No command takes longer: the longest that xl waits for anything is a minute. */
+const PATIENCE_US = 300 * SECOND_US;
 /** How long the recordings' driver waits for a guest to come up. */
 const UP_US = 80 * SECOND_US;
 /** More steps than any scenario takes: reaching it is a run that never ends. */
@@ -89,6 +92,7 @@ class Driver {
   readonly #world = new World();
   readonly #consoles = new Map<number, string>();
   readonly #domids: number[] = [];
+  readonly #watcher: string;
   /** The process that does not get on, by the beginning of its threads' names. */
   #stalled: string | null = null;
   #collector = new Collector("before");
@@ -110,7 +114,7 @@ class Driver {
     this.#until(() => hostIsUp(this.#world));
     this.#relive(past);
     this.#collector = new Collector(scenario);
-    this.#start("xswatch / @introduceDomain @releaseDomain");
+    this.#watcher = this.#start("xswatch / @introduceDomain @releaseDomain");
     this.#settle();
   }
 
@@ -119,6 +123,8 @@ class Driver {
     for (const step of steps) this.#do(step);
     this.#pass(SECOND_US);
     this.#snapshot("final");
+    const watched = textLines(this.#collector.outputs.get(this.#watcher)!.stdout);
+    this.#collector.recording.watch = parseWatchLog(watched.map((line) => `0.0 ${line}\n`).join(""));
     return this.#collector.finish();
   }
 
@@ -225,7 +231,7 @@ class Driver {
   /** Goes on until the process has ended; what it said. */
   #finish(name: string): Output {
     const ended = (): boolean => this.#collector.outputs.get(name)?.status !== null;
-    if (!this.#until(ended)) throw new Error(`${name} waits for ever`);
+    if (!this.#until(ended, PATIENCE_US)) throw new Error(`${name} waits for ever`);
     return this.#collector.outputs.get(name)!;
   }
 
@@ -271,7 +277,8 @@ class Driver {
 
   #stall(after: string): void {
     this.#lastCall = { op: "", caller: "" };
-    this.#until(() => this.#lastCall.op === after);
+    if (!this.#until(() => this.#lastCall.op === after, PATIENCE_US))
+      throw new Error(`nobody calls ${after}`);
     this.#stalled = this.#lastCall.caller.replace(/^d0\//, "dom0/");
   }
 

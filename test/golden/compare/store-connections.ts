@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { changesStore, saidBy, renamedRole, type Said } from "../exchanges.ts";
+import { renamePaths } from "../names.ts";
 import { add, type Comparator, type Facts } from "./facts.ts";
 
 /**
@@ -11,8 +12,11 @@ import { add, type Comparator, type Facts } from "./facts.ts";
  */
 export const storeConnections: Comparator = {
   name: "store-connections",
-  facts({ actors, names }) {
+  facts({ recording, actors, names }) {
     const facts: Facts = new Map();
+    for (const { kind, path, token } of recording.watch) {
+      if (kind === "EVENT") add(facts, "watchers: what they printed", `${renamePaths(names, path)} ${token}`);
+    }
     for (const actor of actors) {
       const role = renamedRole(names, actor.role);
       const said = saidBy(names, actor);

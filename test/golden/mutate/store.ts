@@ -30,6 +30,13 @@ export function ofStore(recording: Recording): Mutation[] {
     );
     events.forEach((event, at) => found.push(...ofEvent(recording, actor.role, event, events[at + 1])));
   }
+  for (const event of recording.watch.filter(({ kind }) => kind === "EVENT")) {
+    found.push({ what: `watch.log: ${event.path} dropped`, apply: () => remove(recording.watch, [event]) });
+    found.push({
+      what: `watch.log: ${event.path} changed`,
+      apply: () => set(event, "path", `${event.path}x`),
+    });
+  }
   return found;
 }
 

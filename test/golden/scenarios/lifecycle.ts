@@ -58,7 +58,7 @@ export const guestRebootRestart: Scenario = (setting) => [
   ...start("gd"),
   snapshot("up1"),
   gone(),
-  { do: "stall", after: "domctl setvcpucontext" },
+  { do: "stall", after: setting.type === "pv" ? "domctl setvcpucontext" : "domctl sethvmcontext" },
   { do: "domid", name: "gd" },
   note("after restart: domid $1 -> $2"),
   command("xl list"),
