@@ -17,6 +17,7 @@ import { dom0 } from "./libxl-ctx.ts";
 import { reported } from "./log.ts";
 import { transaction } from "./transaction.ts";
 import { writevRequests, xsGetDomainPath, xsIntroduceDomain, xsRead, xsScript } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** Where a built domain's rings are: machine frames of a PV guest, guest frames of others. */
 export type Rings = Ports & { storeMfn: number; consoleMfn: number };
@@ -77,14 +78,9 @@ export const buildPost = routine(
         call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" })),
       ]),
       step("scheduler_op", (host, l) => setSched(host, l.process, l.domid, l.build)),
-      call(
-        "libxl__xs_get_dompath",
-        xsGetDomainPath,
-        ({ process, domid }) => ({ process, domid }),
-        (l, home) => {
-          l.home = home;
-        },
-      ),
+      call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+        l.home = home;
+      }),
       call(
         "vm path",
         xsRead,

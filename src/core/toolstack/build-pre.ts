@@ -21,6 +21,7 @@ import { dom0 } from "./libxl-ctx.ts";
 import { libxlError, reported } from "./log.ts";
 import { ERROR_FAIL } from "./rc.ts";
 import { xsRead } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** The ports of a new domain, unbound: whoever serves its store and its console will bind them. */
 export type Ports = { storePort: number; consolePort: number };
@@ -182,9 +183,7 @@ export const buildPre = routine(
       const set = settscinfo(host, dom0(l.process), { domid: l.domid, tsc: TSC_DEFAULT });
       return isFailure(set) ? fail(ERROR_FAIL) : undefined;
     }),
-    when("a new domain", (l) => !l.restore, [
-      call("CPU policy", cpuid, ({ process, domid }) => ({ process, domid })),
-    ]),
+    when("a new domain", (l) => !l.restore, [call("CPU policy", cpuid, sameDomain)]),
   ],
   ({ storePort, consolePort }): Ports => ({ storePort, consolePort }),
 );

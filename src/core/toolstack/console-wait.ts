@@ -11,6 +11,7 @@ import { libxlError } from "./log.ts";
 import { ERROR_TIMEDOUT } from "./rc.ts";
 import { xsGetDomainPath, xsWatch } from "./xs.ts";
 import type { Watch } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** Microseconds xenconsoled has for it (LIBXL_INIT_TIMEOUT). */
 const INIT_TIMEOUT = 10_000_000;
@@ -25,14 +26,9 @@ export const consoleTtyWait = routine(
     errno: "EIO" as Errno,
   }),
   ({ call, attempt, step, failWith }) => [
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.home = home;
-      },
-    ),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.home = home;
+    }),
     call(
       "watch tty",
       xsWatch,

@@ -23,6 +23,7 @@ import { retrieveConfig, storeConfig } from "./userdata.ts";
 import type { DeviceDisk, DeviceNic, DomainConfig } from "./xlcfg/domain-config.ts";
 import { xsDirectory } from "./xs.ts";
 import type { Watch } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** A device as the user described it. */
 export type DeviceSpec = { disk: DeviceDisk } | { nic: DeviceNic };
@@ -100,12 +101,7 @@ const addNodes = routine(
     watch: null as Watch | null,
   }),
   ({ call, when, step }) => [
-    call(
-      "libxl__domain_type",
-      domainType,
-      ({ process, domid }) => ({ process, domid }),
-      (l, type) => void (l.type = type),
-    ),
+    call("libxl__domain_type", domainType, sameDomain, (l, type) => void (l.type = type)),
     when("an interface without a number", (l) => "nic" in l.spec && l.spec.nic.devid < 0, [
       call(
         "libxl__device_nextid",
@@ -116,7 +112,7 @@ const addNodes = routine(
         },
       ),
     ]),
-    call("libxl__dm_check_start", dmCheckStart, ({ process, domid }) => ({ process, domid })),
+    call("libxl__dm_check_start", dmCheckStart, sameDomain),
     step("settle", (host, l) => {
       const { process, domid, spec, type, taken } = l;
       const device =

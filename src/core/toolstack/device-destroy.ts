@@ -7,6 +7,7 @@ import { routine } from "../engine/routine.ts";
 import { backendPath, frontendPath, libxlDevicePath, ownDomid, pathCleanup } from "./device.ts";
 import type { Device } from "./device.ts";
 import { transaction } from "./transaction.ts";
+import { sameProcess } from "./same.ts";
 
 /** Removes a device's three directories, and what they leave empty, in one transaction. */
 export const deviceDestroy = routine(
@@ -33,7 +34,7 @@ export const deviceDestroy = routine(
         ({ process, device }) => ({ process, device }),
         (l, path) => void (l.front = path),
       ),
-      call("own domid", ownDomid, ({ process }) => ({ process })),
+      call("own domid", ownDomid, sameProcess),
       transaction(words, [
         call("clean frontend", pathCleanup, ({ process, t, front }) => ({ process, t, path: front })),
         call("clean libxl", pathCleanup, ({ process, t, device }) => ({

@@ -5,6 +5,7 @@
 
 import { routine } from "../engine/routine.ts";
 import { xsGetDomainPath, xsRead } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** A device's frontend as it shows itself; numbers are -1 where a node is missing. */
 export type DeviceInfo = { backendPath: string; backendDomid: number; values: { [node: string]: number } };
@@ -20,14 +21,9 @@ export const deviceInfo = routine(
     values: {} as { [node: string]: number },
   }),
   ({ call, when, each }) => [
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.home = home;
-      },
-    ),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.home = home;
+    }),
     call(
       "backend",
       xsRead,

@@ -12,6 +12,7 @@ import type { DeviceDisk } from "./xlcfg/domain-config.ts";
 import { coloNicKeys, deviceNic } from "./xlcfg/device-nic.ts";
 import type { DeviceNic } from "./xlcfg/device-nic.ts";
 import { xsDirectory, xsRead } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** The values of nodes under one directory, by name; null for what is not there. */
 type Values = { [name: string]: string | null };
@@ -135,7 +136,7 @@ export const diskList = routine(
     disks: [] as { devid: number; disk: DeviceDisk }[],
   }),
   ({ call, each }) => [
-    call("path", diskPath, ({ process, domid }) => ({ process, domid })),
+    call("path", diskPath, sameDomain),
     call(
       "list",
       xsDirectory,

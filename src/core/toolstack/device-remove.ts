@@ -26,6 +26,7 @@ import { ERROR_TIMEDOUT } from "./rc.ts";
 import { transaction } from "./transaction.ts";
 import { xsRead, xsWatch, xsWrite } from "./xs.ts";
 import type { Watch } from "./xs.ts";
+import { sameProcess } from "./same.ts";
 
 /** Microseconds the other end has to close (LIBXL_DESTROY_TIMEOUT). */
 const DESTROY_TIMEOUT = 10_000_000;
@@ -60,7 +61,7 @@ export const initiateDeviceRemove = routine(
         ({ process, device }) => ({ process, device }),
         (l, path) => void (l.back = path),
       ),
-      call("own domid", ownDomid, ({ process }) => ({ process })),
+      call("own domid", ownDomid, sameProcess),
       step("domain info", (host, l) => {
         const info = domainInfo(host, l.process, l.device.domid);
         return isFailure(info) ? info : undefined;

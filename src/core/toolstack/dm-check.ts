@@ -6,6 +6,7 @@
 import { routine } from "../engine/routine.ts";
 import { ownDomid } from "./device.ts";
 import { xsRead } from "./xs.ts";
+import { sameDomain, sameProcess } from "./same.ts";
 
 /** Whether a device model serves a domain: as a process, or as a domain (libxl__dm_active). */
 export const dmActive = routine(
@@ -39,14 +40,7 @@ export const dmCheckStart = routine(
   "libxl__dm_check_start",
   (a: { process: string; domid: number }) => ({ ...a, active: false }),
   ({ call, when }) => [
-    call(
-      "libxl__dm_active",
-      dmActive,
-      ({ process, domid }) => ({ process, domid }),
-      (l, active) => void (l.active = active),
-    ),
-    when("none runs", (l) => !l.active, [
-      call("libxl__need_xenpv_qemu", ownDomid, ({ process }) => ({ process })),
-    ]),
+    call("libxl__dm_active", dmActive, sameDomain, (l, active) => void (l.active = active)),
+    when("none runs", (l) => !l.active, [call("libxl__need_xenpv_qemu", ownDomid, sameProcess)]),
   ],
 );

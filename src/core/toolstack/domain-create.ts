@@ -32,6 +32,7 @@ import { randomMac } from "./urandom.ts";
 import { storeConfig } from "./userdata.ts";
 import { updatedConfig } from "./userdata-config.ts";
 import { xsRead, xsWrite } from "./xs.ts";
+import { sameDomain, sameProcess } from "./same.ts";
 
 /** Settles what the configuration leaves open. Fails with ERROR_INVAL, and says so, where it cannot be. */
 function settle(host: Host, process: string): void | Failure {
@@ -136,13 +137,13 @@ const attach = routine(
         domid,
         ring: { port: rings.consolePort, mfn: rings.consoleMfn },
       })),
-      call("libxl__need_xenpv_qemu", ownDomid, ({ process }) => ({ process })),
+      call("libxl__need_xenpv_qemu", ownDomid, sameProcess),
       complain({ where: "libxl_create.c:1921:domcreate_attach_devices", text: "unable to add vif devices" }, [
         when("has interfaces", (l) => l.nics.length > 0, [
           call("libxl__add_nics", addDevices, ({ process, nics }) => ({ process, devices: nics })),
         ]),
       ]),
-      call("console tty", consoleTtyWait, ({ process, domid }) => ({ process, domid })),
+      call("console tty", consoleTtyWait, sameDomain),
     ];
   },
 );
@@ -184,12 +185,7 @@ export const domainCreate = routine(
     const complain = complaining(words);
     return [
       attempt([
-        call(
-          "defaults",
-          prepare,
-          ({ process }) => ({ process }),
-          (l, config) => void (l.config = config),
-        ),
+        call("defaults", prepare, sameProcess, (l, config) => void (l.config = config)),
         call(
           "libxl__domain_make",
           domainMake,
@@ -214,7 +210,7 @@ export const domainCreate = routine(
             [failWith("make failed", (l) => l.errno)],
           ),
         ]),
-        call("dm-version", storeEntry, ({ process, domid }) => ({ process, domid })),
+        call("dm-version", storeEntry, sameDomain),
         step("device defaults", (host, l) => {
           const failed = settleDevices(host, l.process, l.domid);
           l.build = buildConfig(settledConfig(host, l.process));
@@ -254,7 +250,7 @@ export const domainCreate = routine(
             ),
           ],
         ),
-        call("dm-version again", storeEntry, ({ process, domid }) => ({ process, domid })),
+        call("dm-version again", storeEntry, sameDomain),
         call("attach devices", attach, ({ process, domid, rings }) => ({
           process,
           domid,
@@ -277,7 +273,7 @@ export const domainCreate = routine(
                   where: "libxl_create.c:2051:domcreate_destruction_cb",
                   text: "unable to destroy domain following failed creation",
                 },
-                [call("destroy it", domainDestroyState, ({ process, domid }) => ({ process, domid }))],
+                [call("destroy it", domainDestroyState, sameDomain)],
               ),
             ]).onError(() => {}, []),
             step("ERROR_FAIL", (_host, l) => void (l.errno = ERROR_FAIL)),

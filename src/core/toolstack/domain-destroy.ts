@@ -19,6 +19,7 @@ import { ERROR_DOMAIN_NOTFOUND } from "./rc.ts";
 import { errnoNumber, errnoOf, strerror } from "./strerror.ts";
 import { userdataDestroyAll } from "./userdata.ts";
 import { rmRequest, xsGetDomainPath, xsRead, xsRm, xsScript } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** A domain and the process that acts on it, with room for the failure under way. */
 const ofDomain = (a: {
@@ -59,15 +60,10 @@ const deviceModel = routine(
   "destroy_domid_pci_done",
   (a: { process: string; domid: number }) => ({ ...a, home: "" }),
   ({ call }) => [
-    call("libxl__dm_active", dmActive, ({ process, domid }) => ({ process, domid })),
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.home = home;
-      },
-    ),
+    call("libxl__dm_active", dmActive, sameDomain),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.home = home;
+    }),
     call("target", xsRead, ({ process, home }) => ({ process, path: `${home}/target` })),
   ],
 );
@@ -80,14 +76,9 @@ const forgetInXenstore = routine(
     const { call, when, attempt } = words;
     const complain = complaining(words);
     return [
-      call(
-        "libxl__xs_get_dompath",
-        xsGetDomainPath,
-        ({ process, domid }) => ({ process, domid }),
-        (l, home) => {
-          l.home = home;
-        },
-      ),
+      call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+        l.home = home;
+      }),
       call(
         "vm path",
         xsRead,
@@ -142,7 +133,7 @@ const destroyer = routine(
       when(
         "only reset",
         (l) => l.reset,
-        [call("soft reset", resetDomain, ({ process, domid }) => ({ process, domid }))],
+        [call("soft reset", resetDomain, sameDomain)],
         [
           step("libxl__mark_domid_recent", (host, l) => markDomidRecent(host, l.domid)),
           call("destroydomain", destroydomain, ({ process, domid }) => ({ caller: dom0(process), domid })),
@@ -193,7 +184,7 @@ const destroyDomid = routine(
         }
         return isFailure(info) ? info : undefined;
       }),
-      call("PCI devices", pciDevices, ({ process, domid }) => ({ process, domid })),
+      call("PCI devices", pciDevices, sameDomain),
       step("xc_domain_pause", (host, l) => {
         const paused = pausedomain(host, dom0(l.process), l.domid);
         if (isFailure(paused))
@@ -206,14 +197,14 @@ const destroyDomid = routine(
             l.domid,
           );
       }),
-      call("domain type", domainType, ({ process, domid }) => ({ process, domid })),
-      call("device model", deviceModel, ({ process, domid }) => ({ process, domid })),
+      call("domain type", domainType, sameDomain),
+      call("device model", deviceModel, sameDomain),
       attempt([
         complain({ where: "libxl_domain.c:1533:devices_destroy_cb", text: "libxl__devices_destroy failed" }, [
-          call("devices", devicesDestroy, ({ process, domid }) => ({ process, domid })),
+          call("devices", devicesDestroy, sameDomain),
         ]),
       ]).onError(() => {}, []),
-      call("forget in xenstore", forgetInXenstore, ({ process, domid }) => ({ process, domid })),
+      call("forget in xenstore", forgetInXenstore, sameDomain),
       step("forget in files", (host, l) => userdataDestroyAll(host, l.process, l.domid)),
       call("destroy", destroyInChild, ({ process, domid, reset }) => ({ process, domid, reset })),
     ];
@@ -233,12 +224,7 @@ export const domainDestroyState = routine(
     stubdom: 0,
   }),
   (words) => [
-    words.call(
-      "stub domain",
-      stubdomId,
-      ({ process, domid }) => ({ process, domid }),
-      (l, domid) => void (l.stubdom = domid),
-    ),
+    words.call("stub domain", stubdomId, sameDomain, (l, domid) => void (l.stubdom = domid)),
     words.when("has a stub domain", (l) => l.stubdom !== 0, [
       words.call("destroy it", destroyDomid, ({ process, stubdom }) => ({
         process,
@@ -257,6 +243,6 @@ export const domainDestroyState = routine(
 export const domainDestroy = routine("libxl_domain_destroy", ofDomain, (words) => [
   complaining(words)(
     { where: "libxl_domain.c:1064:domain_destroy_cb", text: "Destruction of domain failed" },
-    [words.call("destroy", domainDestroyState, ({ process, domid }) => ({ process, domid }))],
+    [words.call("destroy", domainDestroyState, sameDomain)],
   ),
 ]);

@@ -19,6 +19,7 @@ import { transaction } from "./transaction.ts";
 import type { DomainConfig } from "./xlcfg/domain-config.ts";
 import { mknodRequests, rmRequest, writeRequest, xsGetDomainPath, xsScript } from "./xs.ts";
 import type { XsRequest } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** What of a configuration decides how an empty domain looks. */
 export type MakeConfig = {
@@ -192,7 +193,7 @@ export const domainMake = routine(
             },
           ),
         ]),
-        call("libxl__xs_get_dompath", xsGetDomainPath, ({ process, domid }) => ({ process, domid })),
+        call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain),
         transaction(words, [
           call("first nodes", xsScript, ({ process, t, domid, config }) => ({
             process,

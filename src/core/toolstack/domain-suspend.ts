@@ -23,6 +23,7 @@ import { errnoOf, strerror } from "./strerror.ts";
 import { transaction } from "./transaction.ts";
 import { xsRead, xsResumeDomain, xsUnwatch, xsWatch, xsWrite } from "./xs.ts";
 import type { Watch } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** Microseconds a guest that has acknowledged may take to suspend. */
 const SUSPEND_TIMEOUT = 60_000_000;
@@ -154,14 +155,9 @@ const suspendGuest = routine(
           when("not for time", (l) => l.errno !== ERROR_TIMEDOUT, [
             failWith("no request", (l) => l.errno as Errno),
           ]),
-          call(
-            "cancel",
-            cancelRequest,
-            ({ process, domid }) => ({ process, domid }),
-            (l, acknowledged) => {
-              if (acknowledged) l.errno = null;
-            },
-          ),
+          call("cancel", cancelRequest, sameDomain, (l, acknowledged) => {
+            if (acknowledged) l.errno = null;
+          }),
           when("cancelled", (l) => l.errno !== null, [
             step("complain", (host, l) => {
               const where = "libxl_dom_suspend.c:270:domain_suspend_common_pvcontrol_suspending";
@@ -178,7 +174,7 @@ const suspendGuest = routine(
         ],
       ),
       step("guest acknowledged", (_host, l) => void (l.responded = true)),
-      call("wait for guest", waitForSuspend, ({ process, domid }) => ({ process, domid })),
+      call("wait for guest", waitForSuspend, sameDomain),
     ]).onError((l, errno) => void (l.errno = errno), []),
   ],
   ({ responded, errno }) => ({ responded, errno }),
@@ -214,8 +210,8 @@ export const domainSuspend = routine(
     image: null as SavedImage | null,
   }),
   ({ call, step, waitFor, when }) => [
-    call("libxl__domain_type", domainType, ({ process, domid }) => ({ process, domid })),
-    call("libxl__domain_suspend_init", suspendEvtchnPort, ({ process, domid }) => ({ process, domid })),
+    call("libxl__domain_type", domainType, sameDomain),
+    call("libxl__domain_suspend_init", suspendEvtchnPort, sameDomain),
     step(
       "fork helper",
       (host, l) => void (l.helper = startHelper(host, l.process, l.domid, null, l.detailed)),
@@ -223,15 +219,10 @@ export const domainSuspend = routine(
     waitFor("helper", (host, l) => helperWaits(host, l.helper)),
     step("what it wants", (host, l) => void (l.asked = wantsSuspend(host, l.helper))),
     when("suspend", (l) => l.asked, [
-      call(
-        "libxl__domain_suspend",
-        suspendGuest,
-        ({ process, domid }) => ({ process, domid }),
-        (l, { responded, errno }) => {
-          l.responded = responded;
-          l.rc = errno;
-        },
-      ),
+      call("libxl__domain_suspend", suspendGuest, sameDomain, (l, { responded, errno }) => {
+        l.responded = responded;
+        l.rc = errno;
+      }),
       step("answer", (host, l) => answerSuspend(host, l.helper, l.rc === null)),
       waitFor("helper's end", (host, l) => helperWaits(host, l.helper)),
     ]),
@@ -273,7 +264,7 @@ export const domainResume = routine(
   (words) => {
     const { call, step } = words;
     return [
-      call("libxl__domain_type", domainType, ({ process, domid }) => ({ process, domid })),
+      call("libxl__domain_type", domainType, sameDomain),
       step("xc_domain_resume", (host, l) => {
         const modified = modifyReturncode(host, l.process, l.domid);
         const resumed = isFailure(modified) ? modified : resumedomain(host, dom0(l.process), l.domid);
@@ -293,7 +284,7 @@ export const domainResume = routine(
           text: (l) => `xs_resume_domain failed: ${strerror(l.errno)}`,
           as: ERROR_FAIL,
         },
-        [call("xs_resume_domain", xsResumeDomain, ({ process, domid }) => ({ process, domid }))],
+        [call("xs_resume_domain", xsResumeDomain, sameDomain)],
       ),
     ];
   },

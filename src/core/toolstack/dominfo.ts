@@ -13,6 +13,7 @@ import { dom0 } from "./libxl-ctx.ts";
 import { libxlError } from "./log.ts";
 import { ERROR_DOMAIN_NOTFOUND, ERROR_FAIL } from "./rc.ts";
 import { xsGetDomainPath, xsRead } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** One hypercall's worth of domains. */
 const LIST_BATCH = 1024;
@@ -101,14 +102,9 @@ export const stubdomId = routine(
   "libxl_get_stubdom_id",
   (a: { process: string; domid: number }) => ({ ...a, home: "", stubdom: null as string | null }),
   ({ call }) => [
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.home = home;
-      },
-    ),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.home = home;
+    }),
     call(
       "device-model-domid",
       xsRead,

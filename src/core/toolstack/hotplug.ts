@@ -13,6 +13,7 @@ import { contextLock } from "./libxl-ctx.ts";
 import { libxlError } from "./log.ts";
 import { ERROR_FAIL, ERROR_TIMEDOUT } from "./rc.ts";
 import { xsRead } from "./xs.ts";
+import { sameProcess } from "./same.ts";
 
 /** Microseconds a script may take (LIBXL_HOTPLUG_TIMEOUT). */
 const HOTPLUG_TIMEOUT = 40_000_000;
@@ -254,7 +255,7 @@ export const deviceHotplug = routine(
     repeatUntil("no more scripts", (l) => l.run === null, [
       locked("device_hotplug", (l) => contextLock(l.process), [
         call("backend path", backendPath, ({ process, device }) => ({ process, device })),
-        call("own domid", ownDomid, ({ process }) => ({ process })),
+        call("own domid", ownDomid, sameProcess),
         call(
           "script info",
           scriptInfo,

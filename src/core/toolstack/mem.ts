@@ -17,6 +17,7 @@ import { ERROR_FAIL, ERROR_INVAL } from "./rc.ts";
 import { transaction } from "./transaction.ts";
 import { retrieveConfig, userdataPath } from "./userdata.ts";
 import { writeRequest, xsGetDomainPath, xsRead, xsScript, xsWrite } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** What a domain may have beside what its configuration says, in KiB (LIBXL_MAXMEM_CONSTANT). */
 const EXTRA_KIB = 1024;
@@ -52,14 +53,9 @@ const locals = (a: { process: string; domid: number; memkb: number }): MemLocals
 /** Finds a domain's home and holds the lock of what libxl keeps about it: there must be such a domain. */
 function onDomain({ call, step, locked }: Vocabulary<MemLocals>, body: Node<MemLocals>[]): Node<MemLocals>[] {
   return [
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.home = home;
-      },
-    ),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.home = home;
+    }),
     step("libxl__userdata_path", (host, { process, domid }) => {
       const path = userdataPath(host, process, domid, "libxl-json");
       return isFailure(path) ? path : undefined;

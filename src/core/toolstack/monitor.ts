@@ -23,6 +23,7 @@ import { domainSoftReset } from "./soft-reset.ts";
 import * as say from "./xl/messages.ts";
 import type { ActionOnShutdown, DomainConfig } from "./xlcfg/domain-config.ts";
 import type { Watch } from "./xs.ts";
+import { sameDomain, sameProcess } from "./same.ts";
 
 /** Microseconds xl waits before it creates a domain again: without that, it says, creation sometimes fails. */
 const REBOOT_PAUSE = 2_000_000;
@@ -93,13 +94,11 @@ const handleDeath = routine(
       ),
     ]),
     when("made again", (l) => RESTARTS[l.action] !== "none", [
-      call("reload_domain_config", reloadConfig, ({ process, domid }) => ({ process, domid })),
+      call("reload_domain_config", reloadConfig, sameDomain),
     ]),
     when("destroyed", (l) => destroys(l.action), [
       step("say so", (host, l) => stderr(host, l.process, say.monitorCleaningUp(l.domid))),
-      attempt([
-        call("destroy", domainDestroy, ({ process, domid }) => ({ process, domid })),
-      ]).onError(() => {}, []),
+      attempt([call("destroy", domainDestroy, sameDomain)]).onError(() => {}, []),
     ]),
   ],
   (l) => RESTARTS[l.action],
@@ -127,12 +126,7 @@ const untilItsEnd = routine(
       const { name } = settledConfig(host, l.process).c_info;
       stderr(host, l.process, say.monitorWaiting(name ?? "", l.domid, pid));
     }),
-    call(
-      "watch deaths",
-      watchDeaths,
-      ({ process }) => ({ process }),
-      (l, watch) => void (l.watch = watch),
-    ),
+    call("watch deaths", watchDeaths, sameProcess, (l, watch) => void (l.watch = watch)),
     call(
       "wait",
       waitForDomainEvent,
@@ -163,14 +157,11 @@ const untilItsEnd = routine(
         (l, restart) => void (l.restart = restart),
       ),
       when("keep it under another name", (l) => l.restart === "rename", [
-        attempt([call("preserve", domainPreserve, ({ process, domid }) => ({ process, domid }))]).onError(
-          (l) => {
-            // The old domain stays as it is, and nothing is made in its place.
-            l.restart = "none";
-            l.rc = -1;
-          },
-          [],
-        ),
+        attempt([call("preserve", domainPreserve, sameDomain)]).onError((l) => {
+          // The old domain stays as it is, and nothing is made in its place.
+          l.restart = "none";
+          l.rc = -1;
+        }, []),
       ]),
     ]),
     step("what follows", (host, l) => {
@@ -196,15 +187,10 @@ export const lookAfter = routine(
   }),
   ({ repeatUntil, call, when, step, sleep, attempt }) => [
     repeatUntil("no more", (l) => l.restart === "none", [
-      call(
-        "until its end",
-        untilItsEnd,
-        ({ process, domid }) => ({ process, domid }),
-        (l, { restart, rc }) => {
-          l.restart = restart;
-          l.rc = rc;
-        },
-      ),
+      call("until its end", untilItsEnd, sameDomain, (l, { restart, rc }) => {
+        l.restart = restart;
+        l.rc = rc;
+      }),
       when("again", (l) => l.restart !== "none", [
         step("say so", (host, l) => stderr(host, l.process, say.monitorRebooting)),
         sleep("sleep(2)", () => REBOOT_PAUSE),
@@ -212,14 +198,9 @@ export const lookAfter = routine(
           "in the same domain",
           (l) => l.restart === "soft reset",
           [
-            call(
-              "soft reset",
-              domainSoftReset,
-              ({ process, domid }) => ({ process, domid }),
-              (l, errno) => {
-                l.errno = errno;
-              },
-            ),
+            call("soft reset", domainSoftReset, sameDomain, (l, errno) => {
+              l.errno = errno;
+            }),
           ],
           [
             call(
@@ -238,20 +219,14 @@ export const lookAfter = routine(
           (l) => l.errno !== null,
           [
             when("a domain was made", (l) => l.domid > 0, [
-              attempt([
-                call("destroy", domainDestroy, ({ process, domid }) => ({ process, domid })),
-              ]).onError(() => {}, []),
+              attempt([call("destroy", domainDestroy, sameDomain)]).onError(() => {}, []),
             ]),
             step("give up", (_host, l) => {
               l.rc = rcOf(l.errno as Errno);
               l.restart = "none";
             }),
           ],
-          [
-            attempt([
-              call("unpause", domainUnpause, ({ process, domid }) => ({ process, domid })),
-            ]).onError(() => {}, []),
-          ],
+          [attempt([call("unpause", domainUnpause, sameDomain)]).onError(() => {}, [])],
         ),
       ]),
     ]),
@@ -265,14 +240,10 @@ export const monitorProcess = routine(
   (a: { process: string; domid: number }) => ({ ...a, rc: 0 }),
   ({ step, call, attempt }) => [
     step("postfork", (host, l) => openContext(host, l.process)),
-    attempt([
-      call(
-        "look after",
-        lookAfter,
-        ({ process, domid }) => ({ process, domid }),
-        (l, rc) => void (l.rc = rc),
-      ),
-    ]).onError((l, errno) => void (l.rc = rcOf(errno)), []),
+    attempt([call("look after", lookAfter, sameDomain, (l, rc) => void (l.rc = rc))]).onError(
+      (l, errno) => void (l.rc = rcOf(errno)),
+      [],
+    ),
     step("exit", (host, l) => {
       closeContext(host, l.process);
       exitProcess(host, l.process, l.rc);

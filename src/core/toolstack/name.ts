@@ -8,6 +8,7 @@ import { listDomains } from "./dominfo.ts";
 import { stderr } from "../daemons/process.ts";
 import { ERROR_INVAL, rcOf } from "./rc.ts";
 import { xsRead } from "./xs.ts";
+import { sameDomain, sameProcess } from "./same.ts";
 
 /** A domain's name (libxl_domid_to_name), or null where it has none. */
 export const domidToName = routine(
@@ -34,28 +35,18 @@ export const nameToDomid = routine(
     found: null as number | null,
   }),
   ({ each, when, call, failWith }) => [
-    call(
-      "libxl_list_domain",
-      listDomains,
-      ({ process }) => ({ process }),
-      (l, domains) => {
-        l.domids = domains.map((info) => info.domid);
-      },
-    ),
+    call("libxl_list_domain", listDomains, sameProcess, (l, domains) => {
+      l.domids = domains.map((info) => info.domid);
+    }),
     each(
       "domain",
       (l) => l.domids,
       (l, domid) => void (l.domid = domid),
       [
         when("not found yet", (l) => l.found === null, [
-          call(
-            "libxl_domid_to_name",
-            domidToName,
-            ({ process, domid }) => ({ process, domid }),
-            (l, name) => {
-              if (name === l.name) l.found = l.domid;
-            },
-          ),
+          call("libxl_domid_to_name", domidToName, sameDomain, (l, name) => {
+            if (name === l.name) l.found = l.domid;
+          }),
         ]),
       ],
     ),
@@ -116,12 +107,7 @@ export const findDomain = routine(
         failWith("no such domain", ERROR_INVAL),
       ],
     ),
-    call(
-      "common_domname",
-      domidToName,
-      ({ process, domid }) => ({ process, domid }),
-      (l, name) => void (l.name = name),
-    ),
+    call("common_domname", domidToName, sameDomain, (l, name) => void (l.name = name)),
   ],
   ({ domid, name }) => ({ domid, name }),
 );

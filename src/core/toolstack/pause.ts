@@ -8,6 +8,7 @@ import { pausedomain, unpausedomain } from "../hypervisor/domctl.ts";
 import { domainType } from "./dominfo.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { reported } from "./log.ts";
+import { sameDomain } from "./same.ts";
 
 /** Pauses a domain once more. */
 export const domainPause = routine(
@@ -34,7 +35,7 @@ export const domainUnpause = routine(
   "libxl_domain_unpause",
   (a: { process: string; domid: number }) => ({ ...a }),
   ({ call, step }) => [
-    call("libxl__domain_type", domainType, ({ process, domid }) => ({ process, domid })),
+    call("libxl__domain_type", domainType, sameDomain),
     step("unpausedomain", (host, l) => {
       const unpaused = unpausedomain(host, dom0(l.process), l.domid);
       if (!isFailure(unpaused)) return undefined;

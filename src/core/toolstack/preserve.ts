@@ -14,6 +14,7 @@ import { preserveSuffix } from "./wall-clock.ts";
 import * as say from "./xl/messages.ts";
 import { mkdirRequest, permsRequest, rmRequest, writeRequest, xsGetDomainPath, xsScript } from "./xs.ts";
 import type { XsRequest } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** The directory of the virtual machine the domain becomes, but for its UUID. */
 function newVm(domid: number, home: string, vm: string): XsRequest[] {
@@ -39,14 +40,9 @@ export const domainPreserve = routine(
         l.uuid = randomUuid(host);
         stderr(host, l.process, say.monitorPreserving(l.domid, l.name, suffix));
       }),
-      call(
-        "libxl__xs_get_dompath",
-        xsGetDomainPath,
-        ({ process, domid }) => ({ process, domid }),
-        (l, home) => {
-          l.home = home;
-        },
-      ),
+      call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+        l.home = home;
+      }),
       transaction(words, [
         call("virtual machine", xsScript, ({ process, t, domid, home, uuid }) => ({
           process,

@@ -17,6 +17,7 @@ import { libxlError, reported } from "./log.ts";
 import { ERROR_NOPARAVIRT, ERROR_TIMEDOUT, rcOf } from "./rc.ts";
 import { xsGetDomainPath, xsWatch, xsWrite } from "./xs.ts";
 import type { Watch } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** Microseconds a guest has to acknowledge. */
 const ACK_TIMEOUT = 60_000_000;
@@ -28,12 +29,7 @@ const pvControlAvailable = routine(
   "libxl__domain_pvcontrol_available",
   (a: { process: string; domid: number }) => ({ ...a, type: "pv" as GuestType }),
   ({ call, when, step }) => [
-    call(
-      "libxl__domain_type",
-      domainType,
-      ({ process, domid }) => ({ process, domid }),
-      (l, type) => void (l.type = type),
-    ),
+    call("libxl__domain_type", domainType, sameDomain, (l, type) => void (l.type = type)),
     when("hvm", (l) => l.type === "hvm", [
       step("HVM_PARAM_CALLBACK_IRQ", (host, l) => {
         const irq = getParam(host, dom0(l.process), { domid: l.domid, index: HVM_PARAM_CALLBACK_IRQ });
@@ -60,15 +56,10 @@ export const pvControl = routine(
     value: null as string | null,
   }),
   ({ call }) => [
-    call("available", pvControlAvailable, ({ process, domid }) => ({ process, domid })),
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.path = `${home}/control/shutdown`;
-      },
-    ),
+    call("available", pvControlAvailable, sameDomain),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.path = `${home}/control/shutdown`;
+    }),
     call("request", xsWrite, ({ process, path, request }) => ({ process, path, value: request })),
     call(
       "watch",

@@ -13,6 +13,7 @@ import { rcOf } from "./rc.ts";
 import { retrieveDomainConfig, takeRetrieved } from "./retrieve-config.ts";
 import { userdataRetrieve, userdataUnlink } from "./userdata.ts";
 import { parseText } from "./xl-config.ts";
+import { sameDomain } from "./same.ts";
 
 /** Takes what `xl config-update` left for the domain; false where there is nothing. */
 function takeUpdated(host: Host, process: string, domid: number): boolean {
@@ -34,7 +35,7 @@ export const reloadConfig = routine(
     step("updated configuration", (host, l) => void (l.updated = takeUpdated(host, l.process, l.domid))),
     when("as it is now", (l) => !l.updated, [
       attempt([
-        call("retrieve", retrieveDomainConfig, ({ process, domid }) => ({ process, domid })),
+        call("retrieve", retrieveDomainConfig, sameDomain),
         step("use it", (host, l) => putCreateState(host, l.process, takeRetrieved(host, l.process))),
       ]).onError(
         (l, errno) => void (l.errno = errno),

@@ -12,6 +12,7 @@ import { ERROR_FAIL, ERROR_INVAL } from "./rc.ts";
 import { strerror } from "./strerror.ts";
 import { transaction } from "./transaction.ts";
 import { xsGetDomainPath, xsRead, xsWrite } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** Fails with ERROR_INVAL, and says so, where another domain has a name. The empty name may be shared. */
 const checkUnique = routine(
@@ -158,15 +159,10 @@ export const domainRename = routine(
         newName: l.newName,
       }));
     return [
-      call(
-        "libxl__xs_get_dompath",
-        xsGetDomainPath,
-        ({ process, domid }) => ({ process, domid }),
-        (l, home) => {
-          l.home = home;
-        },
-      ),
-      call("stub domain", stubdomId, ({ process, domid }) => ({ process, domid })),
+      call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+        l.home = home;
+      }),
+      call("stub domain", stubdomId, sameDomain),
       when(
         "part of a transaction",
         (l) => l.outer !== 0,

@@ -21,6 +21,7 @@ import { ERROR_FAIL } from "./rc.ts";
 import { retrieveConfig } from "./userdata.ts";
 import type { DomainConfig } from "./xlcfg/domain-config.ts";
 import { xsDirectory, xsGetDomainPath, xsRead } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** A configuration that was retrieved, by the process's name: it stays until the next one, or `takeRetrieved`. */
 const retrievedCell = cellType<{ config: DomainConfig }>("libxl-retrieved-config");
@@ -47,14 +48,9 @@ const availVcpus = routine(
     online: [] as number[],
   }),
   ({ call, each }) => [
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.home = home;
-      },
-    ),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.home = home;
+    }),
     each(
       "vcpu",
       (l) => Array.from({ length: l.maxVcpus }, (_, vcpu) => vcpu),
@@ -84,14 +80,9 @@ export const memoryTarget = routine(
     max: null as string | null,
   }),
   ({ call, step }) => [
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.home = home;
-      },
-    ),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.home = home;
+    }),
     call(
       "target",
       xsRead,
@@ -204,12 +195,7 @@ export const retrieveDomainConfig = routine(
       putRetrieved(host, l.process, config);
       return;
     }),
-    call(
-      "name",
-      domidToName,
-      ({ process, domid }) => ({ process, domid }),
-      (l, name) => void (l.name = name),
-    ),
+    call("name", domidToName, sameDomain, (l, name) => void (l.name = name)),
     step("libxl_domain_info", (host, l) => {
       const info = domainInfo(host, l.process, l.domid);
       if (isFailure(info)) return info;
@@ -224,30 +210,15 @@ export const retrieveDomainConfig = routine(
         l.online = online;
       },
     ),
-    call(
-      "memory",
-      memoryTarget,
-      ({ process, domid }) => ({ process, domid }),
-      (l, memory) => void (l.memory = memory),
-    ),
+    call("memory", memoryTarget, sameDomain, (l, memory) => void (l.memory = memory)),
     call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" })),
-    call(
-      "disks",
-      diskList,
-      ({ process, domid }) => ({ process, domid }),
-      (l, disks) => {
-        l.disks = disks.map(({ devid }) => devid);
-      },
-    ),
-    call(
-      "nics",
-      nicList,
-      ({ process, domid }) => ({ process, domid }),
-      (l, nics) => {
-        l.nics = nics.map(({ devid }) => devid);
-      },
-    ),
-    call("other devices", otherDevices, ({ process, domid }) => ({ process, domid })),
+    call("disks", diskList, sameDomain, (l, disks) => {
+      l.disks = disks.map(({ devid }) => devid);
+    }),
+    call("nics", nicList, sameDomain, (l, nics) => {
+      l.nics = nics.map(({ devid }) => devid);
+    }),
+    call("other devices", otherDevices, sameDomain),
     step("put together", (host, l) => {
       const { config } = host.edit(retrievedCell, l.process);
       config.c_info.name = l.name;

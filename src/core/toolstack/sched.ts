@@ -17,6 +17,7 @@ import { dom0 } from "./libxl-ctx.ts";
 import { libxlError, reported } from "./log.ts";
 import { SCHEDULERS } from "./physinfo.ts";
 import { ERROR_INVAL } from "./rc.ts";
+import { sameDomain } from "./same.ts";
 
 /** The schedulers xl has verbs for, with their XEN_SCHEDULER_* numbers. */
 export const SCHED_IDS = { credit: 5, credit2: 6, rtds: 8 } as const;
@@ -62,14 +63,9 @@ export const domainSchedParams = routine(
   "libxl_domain_sched_params_get",
   (a: { process: string; domid: number }) => ({ ...a, sched: null as string | null, weight: 0, cap: 0 }),
   ({ call, step }) => [
-    call(
-      "libxl__domain_scheduler",
-      domainScheduler,
-      ({ process, domid }) => ({ process, domid }),
-      (l, sched) => {
-        l.sched = sched;
-      },
-    ),
+    call("libxl__domain_scheduler", domainScheduler, sameDomain, (l, sched) => {
+      l.sched = sched;
+    }),
     step("scheduler_op", (host, l) => {
       const { process, domid, sched } = l;
       if (sched === null) {
@@ -188,14 +184,9 @@ export const vcpuSchedParams = routine(
   "libxl_vcpu_sched_params_get",
   (a: { process: string; domid: number; all: boolean }) => ({ ...a, sched: null as string | null }),
   ({ call, step }) => [
-    call(
-      "libxl__domain_scheduler",
-      domainScheduler,
-      ({ process, domid }) => ({ process, domid }),
-      (l, sched) => {
-        l.sched = sched;
-      },
-    ),
+    call("libxl__domain_scheduler", domainScheduler, sameDomain, (l, sched) => {
+      l.sched = sched;
+    }),
     step("per-vCPU parameters", (host, { process, domid, all, sched }) => {
       const [supported, unknown] = all ? [964, 971] : [931, 938];
       const where = (line: number): string =>

@@ -12,6 +12,7 @@ import { domainDestroyState } from "./domain-destroy.ts";
 import { complaining, libxlError } from "./log.ts";
 import { ERROR_FAIL } from "./rc.ts";
 import { xsGetDomainPath, xsRead, xsReleaseDomain } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 /** Where a domain's rings are, as its nodes say; the console must have a terminal. */
 const currentRings = routine(
@@ -24,14 +25,9 @@ const currentRings = routine(
     tty: null as string | null,
   }),
   ({ call, step }) => [
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.home = home;
-      },
-    ),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.home = home;
+    }),
     call(
       "store/ring-ref",
       xsRead,
@@ -86,16 +82,9 @@ export const domainSoftReset = routine(
     const { attempt, call } = words;
     return [
       attempt([
-        call(
-          "rings",
-          currentRings,
-          ({ process, domid }) => ({ process, domid }),
-          (l, rings) => void (l.rings = rings),
-        ),
+        call("rings", currentRings, sameDomain, (l, rings) => void (l.rings = rings)),
         // Backends disconnect from a domain that is not there; it is introduced again later.
-        attempt([
-          call("xs_release_domain", xsReleaseDomain, ({ process, domid }) => ({ process, domid })),
-        ]).onError(() => {}, []),
+        attempt([call("xs_release_domain", xsReleaseDomain, sameDomain)]).onError(() => {}, []),
         complaining(words)(
           { where: "libxl_create.c:2134:domain_soft_reset_cb", text: "destruction of domain failed." },
           [call("reset", domainDestroyState, ({ process, domid }) => ({ process, domid, reset: true }))],

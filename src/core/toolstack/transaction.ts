@@ -5,6 +5,7 @@
 
 import type { Node, Vocabulary } from "../engine/routine.ts";
 import { xsTransactionAbort, xsTransactionCommit, xsTransactionStart } from "./xs.ts";
+import { sameProcess } from "./same.ts";
 
 /** The transaction is lost to a conflict and has to be started again. */
 const LOST = -1;
@@ -21,12 +22,7 @@ export function transaction<L extends Transacting>(words: Vocabulary<L>, body: N
   return always(
     [
       repeatUntil("transaction committed", (l) => l.t === 0, [
-        call(
-          "transaction start",
-          xsTransactionStart,
-          (l) => ({ process: l.process }),
-          (l, t) => void (l.t = t),
-        ),
+        call("transaction start", xsTransactionStart, sameProcess, (l, t) => void (l.t = t)),
         ...body,
         call(
           "transaction end",

@@ -12,6 +12,7 @@ import { dom0 } from "./libxl-ctx.ts";
 import { reported } from "./log.ts";
 import type { triggers } from "./xl/amounts.ts";
 import { xsGetDomainPath, xsWrite } from "./xs.ts";
+import { sameDomain } from "./same.ts";
 
 export type Trigger = (typeof triggers)[number];
 
@@ -42,14 +43,9 @@ export const sendSysrq = routine(
   "libxl_send_sysrq",
   (a: { process: string; domid: number; key: string }) => ({ ...a, home: "" }),
   ({ call }) => [
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.home = home;
-      },
-    ),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.home = home;
+    }),
     call("control/sysrq", xsWrite, ({ process, home, key }) => ({
       process,
       path: `${home}/control/sysrq`,

@@ -18,6 +18,7 @@ import { ERROR_DOMAIN_NOTFOUND, ERROR_FAIL } from "./rc.ts";
 import { transaction } from "./transaction.ts";
 import { writeRequest, xsGetDomainPath, xsScript } from "./xs.ts";
 import type { VcpuRow } from "./xl/format/vcpu-list.ts";
+import { sameDomain } from "./same.ts";
 
 /** A vCPU as xl shows it. */
 export type VcpuInfo = { [K in keyof VcpuRow]: VcpuRow[K] };
@@ -139,15 +140,10 @@ export const setVcpuOnline = routine(
         reported(host, process, `libxl_domain.c:${line}:${SET_ONLINE}`, text, fail("ENOENT"), domid);
         return fail(ERROR_FAIL);
       }),
-      call("libxl__domain_type", domainType, ({ process, domid }) => ({ process, domid })),
-      call(
-        "libxl__xs_get_dompath",
-        xsGetDomainPath,
-        ({ process, domid }) => ({ process, domid }),
-        (l, home) => {
-          l.home = home;
-        },
-      ),
+      call("libxl__domain_type", domainType, sameDomain),
+      call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+        l.home = home;
+      }),
       transaction(words, [
         call("availability", xsScript, ({ process, t, home, max, count }) => ({
           process,

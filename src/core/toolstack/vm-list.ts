@@ -10,6 +10,7 @@ import type { DomainInfo } from "./dominfo.ts";
 import { libxlError } from "./log.ts";
 import { ERROR_FAIL } from "./rc.ts";
 import { xsGetDomainPath, xsRead } from "./xs.ts";
+import { sameDomain, sameProcess } from "./same.ts";
 
 /** Every domain that is not another one's stub domain (libxl_is_stubdom). */
 export const vmList = routine(
@@ -22,12 +23,7 @@ export const vmList = routine(
     vms: [] as DomainInfo[],
   }),
   ({ call, each }) => [
-    call(
-      "libxl_list_domain",
-      listDomains,
-      ({ process }) => ({ process }),
-      (l, domains) => void (l.domains = domains),
-    ),
+    call("libxl_list_domain", listDomains, sameProcess, (l, domains) => void (l.domains = domains)),
     each(
       "domain",
       (l) => l.domains,
@@ -63,14 +59,9 @@ export const vmStartTime = routine(
     started: null as string | null,
   }),
   ({ call, step }) => [
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process, domid }) => ({ process, domid }),
-      (l, home) => {
-        l.home = home;
-      },
-    ),
+    call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {
+      l.home = home;
+    }),
     call(
       "vm",
       xsRead,

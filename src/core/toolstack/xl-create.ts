@@ -17,6 +17,7 @@ import { rcOf } from "./rc.ts";
 import { formatDomainConfig } from "./xl/format/list.ts";
 import { applyMasks, readConfig, xlConf } from "./xl-config.ts";
 import type { ConfigSource } from "./xl-config.ts";
+import { sameDomain } from "./same.ts";
 
 /** How a domain is created and what becomes of xl. */
 export type CreateOptions = ConfigSource & {
@@ -84,17 +85,13 @@ export const createDomain = routine(
           (l) => l.errno !== null,
           [
             when("a domain was made", (l) => l.domid > 0, [
-              attempt([
-                call("destroy", domainDestroy, ({ process, domid }) => ({ process, domid })),
-              ]).onError(() => {}, []),
+              attempt([call("destroy", domainDestroy, sameDomain)]).onError(() => {}, []),
             ]),
             step("its code", (_host, l) => void (l.rc = rcOf(l.errno as Errno))),
           ],
           [
             when("not to stay paused", (l) => !l.options.paused, [
-              attempt([
-                call("unpause", domainUnpause, ({ process, domid }) => ({ process, domid })),
-              ]).onError(() => {}, []),
+              attempt([call("unpause", domainUnpause, sameDomain)]).onError(() => {}, []),
             ]),
             when("look after it in a process of its own", (l) => l.options.daemonize && l.options.monitor, [
               step("do_daemonize", (host, l) => {
@@ -107,7 +104,7 @@ export const createDomain = routine(
               waitFor("daemon(3)", (host, l) => hasContext(host, l.monitor) || hasExited(host, l.monitor)),
             ]),
             when("look after it here", (l) => !l.options.daemonize && l.options.monitor, [
-              call("look after", lookAfter, ({ process, domid }) => ({ process, domid })),
+              call("look after", lookAfter, sameDomain),
             ]),
           ],
         ),

@@ -12,27 +12,18 @@ import { verb } from "../verb.ts";
 import * as say from "../xl/messages.ts";
 import { xenconsole } from "../xenconsole.ts";
 import type { ConsoleType } from "../xenconsole.ts";
+import { sameDomain } from "../same.ts";
 
 /** Which console of which domain is the one a user means (libxl__primary_console_find). */
 const primaryConsole = routine(
   "libxl__primary_console_find",
   (a: { process: string; domid: number }) => ({ ...a, stubdom: 0, type: "pv" as ConsoleType }),
   ({ call, when }) => [
-    call(
-      "libxl_get_stubdom_id",
-      stubdomId,
-      ({ process, domid }) => ({ process, domid }),
-      (l, stubdom) => void (l.stubdom = stubdom),
-    ),
+    call("libxl_get_stubdom_id", stubdomId, sameDomain, (l, stubdom) => void (l.stubdom = stubdom)),
     when("no stub domain", (l) => l.stubdom === 0, [
-      call(
-        "libxl__domain_type",
-        domainType,
-        ({ process, domid }) => ({ process, domid }),
-        (l, type) => {
-          l.type = type === "hvm" ? "serial" : "pv";
-        },
-      ),
+      call("libxl__domain_type", domainType, sameDomain, (l, type) => {
+        l.type = type === "hvm" ? "serial" : "pv";
+      }),
     ]),
   ],
   (l) => l.type,
@@ -58,12 +49,7 @@ export const consoleVerb = verb(
     ),
     when("the primary one", (l) => l.type === null, [
       attempt([
-        call(
-          "libxl_primary_console_exec",
-          primaryConsole,
-          ({ process, domid }) => ({ process, domid }),
-          (l, type) => void (l.type = type),
-        ),
+        call("libxl_primary_console_exec", primaryConsole, sameDomain, (l, type) => void (l.type = type)),
       ]).onError(() => {}, [
         step("say so", (host, l) => stderr(host, l.process, say.cannotAttachConsole)),
         failWith("no console", "EINVAL"),

@@ -20,6 +20,7 @@ import { parseDisk } from "../xlcfg/disk-spec.ts";
 import { deviceDisk } from "../xlcfg/domain-config.ts";
 import type { DeviceDisk } from "../xlcfg/domain-config.ts";
 import { printJson } from "../xlcfg/json.ts";
+import { sameDomain } from "../same.ts";
 
 /** Prints one domain's disks. */
 const listDisks = routine(
@@ -31,14 +32,9 @@ const listDisks = routine(
     info: null as DeviceInfo | null,
   }),
   ({ call, each, when, step }) => [
-    call(
-      "libxl_device_disk_list",
-      diskList,
-      ({ process, domid }) => ({ process, domid }),
-      (l, disks) => {
-        l.devids = disks.map(({ devid }) => devid);
-      },
-    ),
+    call("libxl_device_disk_list", diskList, sameDomain, (l, disks) => {
+      l.devids = disks.map(({ devid }) => devid);
+    }),
     each(
       "disk",
       (l) => l.devids,
@@ -97,7 +93,7 @@ export const blockListVerb = verb(
             ({ process, domain }) => ({ process, domain }),
             (l, domid) => void (l.domid = domid),
           ),
-          call("its disks", listDisks, ({ process, domid }) => ({ process, domid })),
+          call("its disks", listDisks, sameDomain),
         ]).onError(
           (l) => void (l.domid = -1),
           [step("complain", (host, l) => stderr(host, l.process, say.invalidDomainWithoutRc(l.domain)))],
@@ -164,7 +160,7 @@ const vdevToDisk = routine(
   }),
   ({ when, failWith, call }) => [
     when("no disk's name", (l) => l.devid === null, [failWith("ERROR_INVAL", ERROR_INVAL)]),
-    call("path", diskPath, ({ process, domid }) => ({ process, domid })),
+    call("path", diskPath, sameDomain),
     call(
       "read",
       diskFromXenstore,

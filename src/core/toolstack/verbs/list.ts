@@ -17,6 +17,7 @@ import type { DomainRow } from "../xl/format/list.ts";
 import * as say from "../xl/messages.ts";
 import type { DomainConfig } from "../xlcfg/domain-config.ts";
 import { xsRead } from "../xs.ts";
+import { sameDomain, sameProcess } from "../same.ts";
 
 /** All domains, or the one that was named. Fails, and says so, where there is no such domain. */
 const wantedDomains = routine(
@@ -26,14 +27,7 @@ const wantedDomains = routine(
     when(
       "all",
       (l) => l.domain === null,
-      [
-        call(
-          "libxl_list_domain",
-          listDomains,
-          ({ process }) => ({ process }),
-          (l, domains) => void (l.domains = domains),
-        ),
-      ],
+      [call("libxl_list_domain", listDomains, sameProcess, (l, domains) => void (l.domains = domains))],
       [
         call(
           "find_domain",
@@ -70,7 +64,7 @@ const listDetails = routine(
       (l, { domid }) => void (l.domid = domid),
       [
         attempt([
-          call("retrieve", retrieveDomainConfig, ({ process, domid }) => ({ process, domid })),
+          call("retrieve", retrieveDomainConfig, sameDomain),
           step(
             "one",
             (host, l) => void l.details.push({ domid: l.domid, config: takeRetrieved(host, l.process) }),
@@ -153,12 +147,7 @@ export const claimsVerb = verb(
   "claims",
   ({ process }) => ({ process, status: 0, domains: [] as DomainInfo[], rows: [] as DomainRow[] }),
   ({ call, step }) => [
-    call(
-      "libxl_list_domain",
-      listDomains,
-      ({ process }) => ({ process }),
-      (l, domains) => void (l.domains = domains),
-    ),
+    call("libxl_list_domain", listDomains, sameProcess, (l, domains) => void (l.domains = domains)),
     call(
       "list_domains",
       domainRows,
@@ -201,12 +190,7 @@ export const vmListVerb = verb(
   "vm-list",
   ({ process }) => ({ process, status: 0, vms: [] as DomainInfo[], rows: [] as DomainRow[] }),
   ({ call, step }) => [
-    call(
-      "libxl_list_vm",
-      vmList,
-      ({ process }) => ({ process }),
-      (l, vms) => void (l.vms = vms),
-    ),
+    call("libxl_list_vm", vmList, sameProcess, (l, vms) => void (l.vms = vms)),
     call(
       "names",
       domainRows,

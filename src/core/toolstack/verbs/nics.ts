@@ -24,6 +24,7 @@ import { printJson } from "../xlcfg/json.ts";
 import { defaultNic, parseNicPart } from "../xlcfg/nic-spec.ts";
 import { atoi } from "../xlcfg/strtol.ts";
 import { xsRead } from "../xs.ts";
+import { sameDomain } from "../same.ts";
 
 const NODES = ["state", "event-channel", "tx-ring-ref", "rx-ring-ref"];
 
@@ -37,14 +38,9 @@ const listNics = routine(
     info: null as DeviceInfo | null,
   }),
   ({ call, each, when, step }) => [
-    call(
-      "libxl_device_nic_list",
-      nicList,
-      ({ process, domid }) => ({ process, domid }),
-      (l, nics) => {
-        l.nics = nics.map(({ devid, mac }) => ({ devid, mac }));
-      },
-    ),
+    call("libxl_device_nic_list", nicList, sameDomain, (l, nics) => {
+      l.nics = nics.map(({ devid, mac }) => ({ devid, mac }));
+    }),
     each(
       "nic",
       (l) => l.nics,
@@ -103,7 +99,7 @@ export const networkListVerb = verb(
           ({ process, domain }) => ({ process, domain }),
           (l, { domid }) => void (l.domid = domid),
         ),
-        call("its interfaces", listNics, ({ process, domid }) => ({ process, domid })),
+        call("its interfaces", listNics, sameDomain),
       ],
     ),
   ],
@@ -189,14 +185,9 @@ const whichNic = routine(
         ),
       ],
       [
-        call(
-          "libxl_mac_to_device_nic",
-          nicList,
-          ({ process, domid }) => ({ process, domid }),
-          (l, nics) => {
-            l.nic = nics.find(({ mac }) => mac?.toLowerCase() === l.device.toLowerCase()) ?? null;
-          },
-        ),
+        call("libxl_mac_to_device_nic", nicList, sameDomain, (l, nics) => {
+          l.nic = nics.find(({ mac }) => mac?.toLowerCase() === l.device.toLowerCase()) ?? null;
+        }),
         step("found", (_host, l) => (l.nic === null ? fail(ERROR_INVAL) : undefined)),
       ],
     ),

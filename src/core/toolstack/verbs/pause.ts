@@ -12,6 +12,7 @@ import { domainPause, domainUnpause } from "../pause.ts";
 import { rcOf } from "../rc.ts";
 import { verb } from "../verb.ts";
 import * as say from "../xl/messages.ts";
+import { sameDomain } from "../same.ts";
 
 export const pauseVerb = verb(
   "pause",
@@ -25,7 +26,7 @@ export const pauseVerb = verb(
         l.domid = domid;
       },
     ),
-    attempt([call("pause", domainPause, ({ process, domid }) => ({ process, domid }))]).onError(() => {}, []),
+    attempt([call("pause", domainPause, sameDomain)]).onError(() => {}, []),
   ],
 );
 
@@ -41,9 +42,7 @@ export const unpauseVerb = verb(
         l.domid = domid;
       },
     ),
-    attempt([
-      call("unpause", domainUnpause, ({ process, domid }) => ({ process, domid })),
-    ]).onError(() => {}, []),
+    attempt([call("unpause", domainUnpause, sameDomain)]).onError(() => {}, []),
   ],
 );
 
@@ -64,7 +63,7 @@ export const destroyVerb = verb(
       stderr(host, l.process, say.notDestroyingDomain0);
       return fail("EINVAL");
     }),
-    attempt([call("destroy", domainDestroy, ({ process, domid }) => ({ process, domid }))]).onError(
+    attempt([call("destroy", domainDestroy, sameDomain)]).onError(
       (l, errno) => void (l.errno = errno),
       [
         step("complain", (host, l) => stderr(host, l.process, say.destroyFailed(rcOf(l.errno)))),

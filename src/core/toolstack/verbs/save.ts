@@ -20,6 +20,7 @@ import * as say from "../xl/messages.ts";
 import { parseText } from "../xl-config.ts";
 import { domainConfig } from "../xlcfg/domain-config.ts";
 import { printJson } from "../xlcfg/json.ts";
+import { sameDomain } from "../same.ts";
 
 /** The configuration that goes into a save file, as JSON text: the domain's, or another one that is given. */
 const configToSave = routine(
@@ -120,9 +121,7 @@ export const saveVerb = verb(
       ),
     ]).onError(() => {}, [
       step("say so", (host, l) => stderr(host, l.process, say.saveFailed)),
-      attempt([
-        call("let it go on", domainResume, ({ process, domid }) => ({ process, domid })),
-      ]).onError(() => {}, []),
+      attempt([call("let it go on", domainResume, sameDomain)]).onError(() => {}, []),
       failWith("not saved", "EIO"),
     ]),
     step("write", (host, l) =>
@@ -130,13 +129,13 @@ export const saveVerb = verb(
     ),
     attempt([
       when("stays, paused", (l) => l.command.leavePaused, [
-        call("libxl_domain_pause", domainPause, ({ process, domid }) => ({ process, domid })),
+        call("libxl_domain_pause", domainPause, sameDomain),
       ]),
       when(
         "stays",
         (l) => l.command.leavePaused || l.command.checkpoint,
-        [call("libxl_domain_resume", domainResume, ({ process, domid }) => ({ process, domid }))],
-        [call("libxl_domain_destroy", domainDestroy, ({ process, domid }) => ({ process, domid }))],
+        [call("libxl_domain_resume", domainResume, sameDomain)],
+        [call("libxl_domain_destroy", domainDestroy, sameDomain)],
       ),
     ]).onError(() => {}, []),
   ],

@@ -26,6 +26,7 @@ import type { VerbLocals } from "../verb.ts";
 import * as format from "../xl/format/cpupools.ts";
 import * as say from "../xl/messages.ts";
 import { poolNamed } from "./pool-named.ts";
+import { sameDomain, sameProcess } from "../same.ts";
 
 /** A domain's share, by the scheduler that the verb is about; says so where another one is at work. */
 export const shareOf = routine(
@@ -33,14 +34,9 @@ export const shareOf = routine(
   (a: { process: string; domid: number; sched: SchedName }) => ({ ...a, share: null as SchedShare | null }),
   ({ attempt, call, step, failWith }) => [
     attempt([
-      call(
-        "libxl_domain_sched_params_get",
-        domainSchedParams,
-        ({ process, domid }) => ({ process, domid }),
-        (l, share) => {
-          l.share = share;
-        },
-      ),
+      call("libxl_domain_sched_params_get", domainSchedParams, sameDomain, (l, share) => {
+        l.share = share;
+      }),
     ]).onError(() => {}, [
       step("complain", (host, l) =>
         stderr(host, l.process, say.libxlCallFailed("libxl_domain_sched_params_get")),
@@ -74,12 +70,7 @@ const printShare = routine(
         l.share = share;
       },
     ),
-    call(
-      "libxl_domid_to_name",
-      domidToName,
-      ({ process, domid }) => ({ process, domid }),
-      (l, name) => void (l.name = name),
-    ),
+    call("libxl_domid_to_name", domidToName, sameDomain, (l, name) => void (l.name = name)),
     step("print", (host, { process, name, domid, share }) => {
       const { weight, cap } = share as SchedShare;
       stdout(host, process, format.formatCreditRow({ name, domid, weight, cap }));
@@ -133,23 +124,13 @@ const printPools = routine(
         },
       ),
     ]),
-    call(
-      "libxl_list_domain",
-      listDomains,
-      ({ process }) => ({ process }),
-      (l, domains) => void (l.domains = domains),
-    ),
-    call(
-      "libxl_list_cpupool",
-      listCpupools,
-      ({ process }) => ({ process }),
-      (l, pools) => {
-        l.pools = pools.filter(
-          ({ schedId, cpupoolId }) =>
-            schedId === SCHED_IDS[l.sched] && (l.only === null || l.only === cpupoolId),
-        );
-      },
-    ),
+    call("libxl_list_domain", listDomains, sameProcess, (l, domains) => void (l.domains = domains)),
+    call("libxl_list_cpupool", listCpupools, sameProcess, (l, pools) => {
+      l.pools = pools.filter(
+        ({ schedId, cpupoolId }) =>
+          schedId === SCHED_IDS[l.sched] && (l.only === null || l.only === cpupoolId),
+      );
+    }),
     // A domain that cannot be shown ends the list, and nobody is told.
     attempt([
       each(

@@ -19,6 +19,7 @@ import type { ShutdownCommand } from "../xl/command.ts";
 import * as say from "../xl/messages.ts";
 import type { Node, Vocabulary } from "../../engine/routine.ts";
 import type { Watch } from "../xs.ts";
+import { sameProcess } from "../same.ts";
 
 type StopVerb = "shutdown" | "reboot";
 
@@ -89,14 +90,9 @@ const body = ({ when, call, each }: Vocabulary<StopLocals>): Node<StopLocals>[] 
     "all",
     (l) => l.command.all,
     [
-      call(
-        "libxl_list_domain",
-        listDomains,
-        ({ process }) => ({ process }),
-        (l, domains) => {
-          l.domids = domains.map(({ domid }) => domid).filter((domid) => domid !== 0);
-        },
-      ),
+      call("libxl_list_domain", listDomains, sameProcess, (l, domains) => {
+        l.domids = domains.map(({ domid }) => domid).filter((domid) => domid !== 0);
+      }),
     ],
     [
       call(
@@ -121,12 +117,7 @@ const body = ({ when, call, each }: Vocabulary<StopLocals>): Node<StopLocals>[] 
         fallbackTrigger: command.fallbackTrigger,
       })),
       when("the first to wait for", (l) => l.command.wait > 0 && l.watch === null, [
-        call(
-          "watch deaths",
-          watchDeaths,
-          ({ process }) => ({ process }),
-          (l, watch) => void (l.watch = watch),
-        ),
+        call("watch deaths", watchDeaths, sameProcess, (l, watch) => void (l.watch = watch)),
       ]),
     ],
   ),

@@ -10,6 +10,7 @@ import { verb } from "../verb.ts";
 import { vmList, vmStartTime } from "../vm-list.ts";
 import { timeOfDay, wallSeconds } from "../wall-clock.ts";
 import { formatUptimeHeader, formatUptimeRow } from "../xl/format/uptime.ts";
+import { sameDomain, sameProcess } from "../same.ts";
 
 /** One domain's line; none, but a complaint, where nobody knows when it was started. */
 const printUptime = routine(
@@ -22,23 +23,13 @@ const printUptime = routine(
   ({ when, attempt, call, step }) => [
     when("a guest", (l) => l.domid !== 0, [
       attempt([
-        call(
-          "libxl_vm_get_start_time",
-          vmStartTime,
-          ({ process, domid }) => ({ process, domid }),
-          (l, started) => {
-            l.started = started;
-          },
-        ),
+        call("libxl_vm_get_start_time", vmStartTime, sameDomain, (l, started) => {
+          l.started = started;
+        }),
       ]).onError(() => {}, []),
     ]),
     when("is known", (l) => l.domid === 0 || l.started !== null, [
-      call(
-        "libxl_domid_to_name",
-        domidToName,
-        ({ process, domid }) => ({ process, domid }),
-        (l, name) => void (l.name = name),
-      ),
+      call("libxl_domid_to_name", domidToName, sameDomain, (l, name) => void (l.name = name)),
       step("print", (host, { process, domid, name, now, started, short }) => {
         const seconds = domid === 0 ? Math.floor(host.now / 1_000_000) : now - (started as number);
         stdout(host, process, formatUptimeRow({ name, domid, seconds }, short ? timeOfDay(now) : null));
@@ -85,14 +76,9 @@ export const uptimeVerb = verb(
         now,
         short: command.short,
       })),
-      call(
-        "libxl_list_vm",
-        vmList,
-        ({ process }) => ({ process }),
-        (l, vms) => {
-          l.domids = vms.map(({ domid }) => domid).filter((domid) => domid !== 0);
-        },
-      ),
+      call("libxl_list_vm", vmList, sameProcess, (l, vms) => {
+        l.domids = vms.map(({ domid }) => domid).filter((domid) => domid !== 0);
+      }),
     ]),
     each(
       "domain",

@@ -12,6 +12,7 @@ import { listVcpus } from "../vcpu.ts";
 import type { VcpuInfo } from "../vcpu.ts";
 import { verb } from "../verb.ts";
 import { formatVcpuListHeader, formatVcpuRows } from "../xl/format/vcpu-list.ts";
+import { sameDomain, sameProcess } from "../same.ts";
 
 /** A domain's vCPUs, a line each. */
 const printVcpus = routine(
@@ -24,24 +25,14 @@ const printVcpus = routine(
   }),
   ({ attempt, call, each, step }) => [
     attempt([
-      call(
-        "libxl_list_vcpu",
-        listVcpus,
-        ({ process, domid }) => ({ process, domid }),
-        (l, vcpus) => void (l.vcpus = vcpus),
-      ),
+      call("libxl_list_vcpu", listVcpus, sameDomain, (l, vcpus) => void (l.vcpus = vcpus)),
     ]).onError(() => {}, []),
     each(
       "vcpu",
       (l) => l.vcpus,
       (l, vcpu) => void (l.vcpu = vcpu),
       [
-        call(
-          "libxl_domid_to_name",
-          domidToName,
-          ({ process, domid }) => ({ process, domid }),
-          (l, name) => void (l.name = name),
-        ),
+        call("libxl_domid_to_name", domidToName, sameDomain, (l, name) => void (l.name = name)),
         step("print_vcpuinfo", (host, { process, domid, name, vcpu, cpus }) => {
           stdout(host, process, formatVcpuRows({ name, domid }, [vcpu as VcpuInfo], cpus));
         }),
@@ -72,14 +63,9 @@ export const vcpuListVerb = verb(
       "all",
       (l) => l.command.domains.length === 0,
       [
-        call(
-          "libxl_list_domain",
-          listDomains,
-          ({ process }) => ({ process }),
-          (l, domains) => {
-            l.domids = domains.map(({ domid }) => domid);
-          },
-        ),
+        call("libxl_list_domain", listDomains, sameProcess, (l, domains) => {
+          l.domids = domains.map(({ domid }) => domid);
+        }),
         each(
           "domain",
           (l) => l.domids,

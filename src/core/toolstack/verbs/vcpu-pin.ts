@@ -21,6 +21,7 @@ import * as say from "../xl/messages.ts";
 import { emptyAffinityMessage, maskAffinity } from "../xlcfg/affinity-masks.ts";
 import { allocCpuBitmap, cpuBitmapBits, parseCpuRange } from "../xlcfg/cpu-range.ts";
 import { strtol } from "../xlcfg/strtol.ts";
+import { sameDomain } from "../same.ts";
 
 const SET_ALL = "libxl_sched.c:124:libxl_set_vcpuaffinity_all";
 
@@ -122,14 +123,9 @@ export const vcpuPinVerb = verb(
           (l) => l.all,
           [
             attempt([
-              call(
-                "libxl_list_vcpu",
-                listVcpus,
-                ({ process, domid }) => ({ process, domid }),
-                (l, vcpus) => {
-                  l.vcpus = vcpus.map(({ vcpuid }) => vcpuid);
-                },
-              ),
+              call("libxl_list_vcpu", listVcpus, sameDomain, (l, vcpus) => {
+                l.vcpus = vcpus.map(({ vcpuid }) => vcpuid);
+              }),
             ]).onError(() => {}, [
               step("complain", (host, l) => stderr(host, l.process, say.libxlCallFailed("libxl_list_vcpu"))),
               failWith("no vCPUs", ERROR_FAIL),
