@@ -108,7 +108,7 @@ const caller = routine(
 
 const misnamed = routine(
   "test_misnamed",
-  (_: object) => ({ wokenBy: 0 }),
+  () => ({ wokenBy: 0 }),
   ({ step }) => [step("never", () => {})],
 );
 
@@ -182,7 +182,9 @@ describe("routines", () => {
 
   test("a local named like a field outside the state's identity is refused", () => {
     const w = world();
-    expect(() => w.boot((host) => void spawnThread(host, "t", misnamed, {}))).toThrow("a local named wokenBy");
+    expect(() => w.boot((host) => void spawnThread(host, "t", misnamed, {}))).toThrow(
+      "a local named wokenBy",
+    );
   });
 
   test("a failure nobody catches ends the thread with it", () => {

@@ -135,11 +135,7 @@ function mixObject(value: Plain & object, fields: FieldLanes): void {
 }
 
 /** Fields are summed, so that their order does not matter. `below` is for the fields of fields. */
-function mixFields(
-  value: { readonly [field: string]: Plain },
-  fields: FieldLanes,
-  below: FieldLanes,
-): void {
+function mixFields(value: { readonly [field: string]: Plain }, fields: FieldLanes, below: FieldLanes): void {
   const outerA = laneA;
   const outerB = laneB;
   let sumA = 0;

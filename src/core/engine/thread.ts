@@ -215,7 +215,7 @@ function next(frame: Frame): number {
 
 /** Calls a routine: its frame becomes the innermost one. */
 function enter(host: Host, name: string, thread: Thread, routine: AnyRoutine, args: object): void {
-  const locals = routine.locals(args as never) as object;
+  const locals = routine.locals(args as never);
   for (const field of threadCell.provenance)
     assert(!(field in locals), `${routine.name}: a local named ${field} would be no part of the state`);
   if (thread.frame !== null) host.add(callerCell, frameId(name, thread.callers++), thread.frame);

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// npm run bench [-- NAME... --quick --json --out FOLDER]: measures. A full run
+// leaves a page a benchmark in docs/results; --quick leaves none unless it is
+// told where. Exit code 1 where a claim does not hold.
+
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import type { Bench, Report, Table } from "../bench/bench.ts";
+import { benches } from "../bench/all.ts";
+
+const root = join(import.meta.dirname, "..");
+
+function progressLine(name: string): (text: string) => void {
+  const { stderr } = process;
+  if (!stderr.isTTY) return (text) => void stderr.write(`${name}: ${text}\n`);
+  return (text) => void stderr.write(`\r\u001B[K${name}: ${text}`);
+}
+
+function git(...args: string[]): string {
+  try {
+    return execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim();
+  } catch {
+    return "";
+  }
+}
+
+/** What the measurements were made with. */
+function circumstances(command: string): [string, string][] {
+  const dirty = git("status", "--porcelain", "--", "src", "bench") === "" ? "" : ", with changes";
+  const [cpu] = cpus();
+  return [
+    ["Commit", `${git("rev-parse", "--short=12", "HEAD") || "unknown"}${dirty}`],
+    ["Machine", `${cpus().length} × ${cpu?.model ?? "?"}, ${Math.round(totalmem() / 2 ** 30)} GiB`],
+    ["System", `${process.platform} ${release()}, Node ${process.versions.node}, V8 ${process.versions.v8}`],
+    ["Command", `\`${command}\``],
+  ];
+}
+
+function tableText({ columns, rows }: Pick<Table, "columns" | "rows">): string {
+  const line = (values: readonly (string | number)[]): string => `| ${values.join(" | ")} |`;
+  return [line(columns), line(columns.map((_, at) => (at === 0 ? "---" : "---:"))), ...rows.map(line)].join(
+    "\n",
+  );
+}
+
+function pageOf(bench: Bench, report: Report, command: string): string {
+  const claims = report.claims.map(({ text, measured, holds }) => [text, measured, holds ? "yes" : "**no**"]);
+  const parts = [
+    `# ${bench.name}`,
+    bench.about,
+    tableText({ columns: ["Measured with", ""], rows: circumstances(command) }).replace("---:", "---"),
+    "## Claims",
+    tableText({ columns: ["Claim", "Measured", "Holds"], rows: claims }).replaceAll("---:", "---"),
+    ...report.tables.flatMap((table) => [
+      `## ${table.title}`,
+      ...(table.note === undefined ? [] : [table.note]),
+      tableText(table),
+    ]),
+  ];
+  return `${parts.join("\n\n")}\n`;
+}
+
+function chosen(names: readonly string[]): Bench[] {
+  const unknown = names.filter((name) => !benches.some((bench) => bench.name === name));
+  if (unknown.length > 0) {
+    console.error(
+      `no benchmark ${unknown.join(", ")}; there are: ${benches.map(({ name }) => name).join(" ")}`,
+    );
+    process.exit(2);
+  }
+  return benches.filter(({ name }) => names.length === 0 || names.includes(name));
+}
+
+function main(): void {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      quick: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      out: { type: "string" },
+    },
+  });
+  const out = values.out ?? (values.quick ? undefined : join(root, "docs/results"));
+  for (const bench of chosen(positionals)) {
+    const progress = progressLine(bench.name);
+    const report = bench.run({ quick: values.quick, progress });
+    if (process.stderr.isTTY) process.stderr.write("\r\u001B[K");
+    const command = `npm run bench -- ${bench.name}${values.quick ? " --quick" : ""}`;
+    const page = pageOf(bench, report, command);
+    console.log(values.json ? JSON.stringify({ bench: bench.name, quick: values.quick, ...report }) : page);
+    if (report.claims.some(({ holds }) => !holds)) process.exitCode = 1;
+    if (out === undefined) continue;
+    mkdirSync(resolve(out), { recursive: true });
+    writeFileSync(join(resolve(out), `${bench.name}.md`), page);
+  }
+}
+
+main();
