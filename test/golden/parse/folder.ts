@@ -31,7 +31,11 @@ export function readRecording(folder: string): Recording {
 export function readSetting(folder: string): Setting {
   const text = readFileSync(join(folder, "meta.txt"), "utf8");
   const type = /\bgtype=(\w+)/.exec(text)?.[1] ?? "pv";
-  if (type !== "pv" && type !== "pvh") throw new Error(`${folder}: guests of type ${type}`);
+  const store = /\bstore=(\w+)/.exec(text)?.[1] ?? "xenstored";
+  if (type !== "pv" && type !== "pvh")
+    throw new Error(`guests of type ${type}: only pv and pvh can be compared`);
+  if (store !== "xenstored")
+    throw new Error(`recorded with ${store}, whose trace is another: only C xenstored's is read`);
   return { type, listing: /\blist=1\b/.test(text) };
 }
 
