@@ -16,8 +16,10 @@ function setup(): { t: TestHost; op: <R>(run: (host: Host) => R) => R } {
 
 const create = (host: Host): unknown =>
   pool.cpupoolCreate(host, xl, { cpupoolId: null, schedId: pool.SCHED_CREDIT2 });
-const add = (cpupoolId: number, cpu: number) => (host: Host) => pool.cpupoolAddcpu(host, xl, { cpupoolId, cpu });
-const remove = (cpupoolId: number, cpu: number) => (host: Host) => pool.cpupoolRmcpu(host, xl, { cpupoolId, cpu });
+const add = (cpupoolId: number, cpu: number) => (host: Host) =>
+  pool.cpupoolAddcpu(host, xl, { cpupoolId, cpu });
+const remove = (cpupoolId: number, cpu: number) => (host: Host) =>
+  pool.cpupoolRmcpu(host, xl, { cpupoolId, cpu });
 const move = (cpupoolId: number, domid: number) => (host: Host) =>
   pool.cpupoolMovedomain(host, xl, { cpupoolId, domid });
 

@@ -216,7 +216,8 @@ export function placeVcpus(host: Host, d: DeepReadonly<Domain>): void {
   const { cpus } = must(host, cpupoolCell, d.cpupool);
   for (const [vcpu, { processor }] of vcpusOf(host, d)) {
     const to = cpus[vcpu % cpus.length];
-    if (to !== undefined && !cpus.includes(processor)) host.edit(vcpuCell, vcpuId(d.domid, vcpu)).processor = to;
+    if (to !== undefined && !cpus.includes(processor))
+      host.edit(vcpuCell, vcpuId(d.domid, vcpu)).processor = to;
   }
 }
 

@@ -13,6 +13,7 @@ import { dom0 } from "./libxl-ctx.ts";
 import { reported } from "./log.ts";
 import { ERROR_FAIL, ERROR_INVAL } from "./rc.ts";
 import { xsRead } from "./xs.ts";
+import { sameProcess } from "./same.ts";
 
 /** A pool and its name. */
 export type Cpupool = { [K in keyof CpupoolInfo]: CpupoolInfo[K] } & { name: string };
@@ -111,14 +112,9 @@ export const nameToCpupoolid = routine(
     found: null as number | null,
   }),
   ({ call, each, when, failWith }) => [
-    call(
-      "libxl_list_cpupool",
-      listCpupools,
-      ({ process }) => ({ process }),
-      (l, pools) => {
-        l.poolids = pools.map(({ cpupoolId }) => cpupoolId);
-      },
-    ),
+    call("libxl_list_cpupool", listCpupools, sameProcess, (l, pools) => {
+      l.poolids = pools.map(({ cpupoolId }) => cpupoolId);
+    }),
     each(
       "pool",
       (l) => l.poolids,

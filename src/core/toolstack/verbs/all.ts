@@ -3,20 +3,30 @@
 // Every verb that is modelled.
 
 import { consoleVerb } from "./console.ts";
+import { cpupoolCreateVerb } from "./cpupool-create.ts";
+import {
+  cpupoolCpuAddVerb,
+  cpupoolCpuRemoveVerb,
+  cpupoolDestroyVerb,
+  cpupoolListVerb,
+  cpupoolMigrateVerb,
+  cpupoolNumaSplitVerb,
+  cpupoolRenameVerb,
+} from "./cpupools.ts";
 import { createVerb, restoreVerb } from "./create.ts";
-import { blockListVerb, blockAttachVerb, blockDetachVerb } from "./disks.ts";
+import { blockAttachVerb, blockDetachVerb, blockListVerb } from "./disks.ts";
 import { dumpCoreVerb } from "./dump-core.ts";
-import { infoVerb, dmesgVerb } from "./info.ts";
-import { listVerb, claimsVerb, sharingVerb, vmListVerb } from "./list.ts";
+import { dmesgVerb, infoVerb } from "./info.ts";
+import { claimsVerb, listVerb, sharingVerb, vmListVerb } from "./list.ts";
 import { memMaxVerb, memSetVerb } from "./memory.ts";
 import { domidVerb, domnameVerb, renameVerb } from "./names.ts";
-import { networkListVerb, networkAttachVerb, networkDetachVerb } from "./nics.ts";
-import { pauseVerb, unpauseVerb, destroyVerb } from "./pause.ts";
+import { networkAttachVerb, networkDetachVerb, networkListVerb } from "./nics.ts";
+import { destroyVerb, pauseVerb, unpauseVerb } from "./pause.ts";
 import { saveVerb } from "./save.ts";
 import { schedRtdsVerb } from "./sched-rtds.ts";
-import { schedCreditVerb, schedCredit2Verb } from "./sched.ts";
-import { triggerVerb, buttonPressVerb, sysrqVerb, debugKeysVerb } from "./signals.ts";
-import { shutdownVerb, rebootVerb } from "./stop.ts";
+import { schedCredit2Verb, schedCreditVerb } from "./sched.ts";
+import { buttonPressVerb, debugKeysVerb, sysrqVerb, triggerVerb } from "./signals.ts";
+import { rebootVerb, shutdownVerb } from "./stop.ts";
 import { uptimeVerb } from "./uptime.ts";
 import { vcpuListVerb } from "./vcpu-list.ts";
 import { vcpuPinVerb } from "./vcpu-pin.ts";
@@ -31,6 +41,14 @@ export const verbRoutines: { readonly [V in XlVerb]?: { name: string } } = {
   "button-press": buttonPressVerb,
   claims: claimsVerb,
   console: consoleVerb,
+  "cpupool-cpu-add": cpupoolCpuAddVerb,
+  "cpupool-cpu-remove": cpupoolCpuRemoveVerb,
+  "cpupool-create": cpupoolCreateVerb,
+  "cpupool-destroy": cpupoolDestroyVerb,
+  "cpupool-list": cpupoolListVerb,
+  "cpupool-migrate": cpupoolMigrateVerb,
+  "cpupool-numa-split": cpupoolNumaSplitVerb,
+  "cpupool-rename": cpupoolRenameVerb,
   create: createVerb,
   "debug-keys": debugKeysVerb,
   destroy: destroyVerb,

@@ -5,6 +5,7 @@
 import { isFailure } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
+import { cpupoolidToName } from "../cpupool.ts";
 import { domainRows } from "../domain-rows.ts";
 import { domainInfo, listDomains } from "../dominfo.ts";
 import type { DomainInfo } from "../dominfo.ts";
@@ -16,7 +17,6 @@ import { formatDomainDetails, formatDomainList, formatSharing, formatVmList } fr
 import type { DomainRow } from "../xl/format/list.ts";
 import * as say from "../xl/messages.ts";
 import type { DomainConfig } from "../xlcfg/domain-config.ts";
-import { xsRead } from "../xs.ts";
 import { sameDomain, sameProcess } from "../same.ts";
 
 /** All domains, or the one that was named. Fails, and says so, where there is no such domain. */
@@ -84,6 +84,7 @@ export const listVerb = verb(
     status: 0,
     domains: [] as DomainInfo[],
     rows: [] as DomainRow[],
+    poolid: 0,
     pools: [] as (string | null)[],
   }),
   ({ call, when, step, each }) => [
@@ -109,13 +110,13 @@ export const listVerb = verb(
         when("with pools", (l) => l.command.cpupool, [
           each(
             "row",
-            (l) => l.rows.map(({ domid }) => domid),
-            () => {},
+            (l) => l.domains.map(({ cpupool }) => cpupool),
+            (l, poolid) => void (l.poolid = poolid),
             [
               call(
-                "pool's name",
-                xsRead,
-                ({ process }) => ({ process, path: "/local/pool/0/name" }),
+                "libxl_cpupoolid_to_name",
+                cpupoolidToName,
+                ({ process, poolid }) => ({ process, poolid }),
                 (l, name) => {
                   l.pools.push(name);
                 },

@@ -80,6 +80,27 @@ export const otherScheduler = (call: string, found: string, wanted: string): str
   `${call} returned ${found} not ${wanted}.\n`;
 export const unknownCpupool = (pool: string): string => `unknown cpupool '${pool}'\n`;
 
+/** CPU pools. */
+export const poolDoesNotExist = (pool: string): string => `Pool '${pool}' does not exist\n`;
+export const poolNameTaken = (name: string): string => `Pool name "${name}" already exists\n`;
+export const missingPoolName = "Missing cpupool name!\n";
+export const unknownScheduler = "Unknown scheduler\n";
+export const noFreeCpu = "no free cpu found\n";
+export const cpuNotFree = (cpu: number): string => `cpu ${cpu} illegal or not free\n`;
+export const cannotParsePool = "Failed to parse config file: Invalid argument\n";
+export const cannotCreatePool = "error on creating cpupool\n";
+export const cannotDestroyPool = (pool: string): string => `Can't destroy cpupool '${pool}'\n`;
+export const cannotRenamePool = (pool: string): string => `Can't rename cpupool '${pool}'\n`;
+export const someCpusNotAdded = (pool: string): string => `some cpus may not have been added to ${pool}\n`;
+export const someCpusNotRemoved = (pool: string): string =>
+  `Some cpus may have not or only partially been removed from '${pool}'.\n` +
+  `If a cpu can't be added to another cpupool, add it to '${pool}' again and retry.\n`;
+export const unknownDomain = (word: string): string => `unknown domain '${word}'\n`;
+export const poolsInUse = "splitting not possible, already cpupools in use\n";
+export const vcpusStayOnline = "failed to offline vcpus\n";
+export const newPool = (source: string, name: string, scheduler: string, cpus: number): string =>
+  `Using config file "${source}"\ncpupool name:   ${name}\nscheduler:      ${scheduler}\nnumber of cpus: ${cpus}\n`;
+
 export const diskAddFailed = "libxl_device_disk_add failed.\n";
 export const nicAddFailed = "libxl_device_nic_add failed.\n";
 export const nicRemoveFailed = "libxl_device_nic_del failed.\n";
