@@ -9,6 +9,7 @@ import { LiveHost } from "../live/live-host.ts";
 import { watchHost } from "../live/onlooker.ts";
 import type { Onlooker } from "../live/onlooker.ts";
 import type { Problem } from "../live/problem.ts";
+import type { XenstoredKind } from "../live/xenstored-process.ts";
 import { verbsOf } from "../live/verbs.ts";
 import { callable, version } from "./self.ts";
 import { untilSignal } from "./signals.ts";
@@ -17,6 +18,8 @@ import { untilSignal } from "./signals.ts";
 export interface ForegroundOptions {
   where: Directory;
   config: Partial<HostConfig>;
+  /** Which of Xen's own xenstoreds serves it; ours where none is said. */
+  xenstored?: XenstoredKind;
   trace: string | null;
   /** Done when the host is up, before commands are let in; what is thrown ends the host. */
   prepare?: (host: LiveHost) => Promise<void>;
@@ -65,7 +68,8 @@ export async function runInForeground(options: ForegroundOptions): Promise<numbe
     else onlooker.warn(text);
   };
   void untilSignal().then(() => end(null));
-  const host = await LiveHost.start({ where, config, trace, code: version(), warn, crashed: end });
+  const store = options.xenstored === undefined ? {} : { xenstored: options.xenstored };
+  const host = await LiveHost.start({ where, config, ...store, trace, code: version(), warn, crashed: end });
   const watch = (): Onlooker =>
     watchHost({ host, version: version(), hints: options.hints.map(callable), quit: () => end(null) });
   try {

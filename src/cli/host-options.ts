@@ -8,6 +8,8 @@ import { defaultMachine } from "../core/hypervisor/machine.ts";
 import { xenVersions } from "../core/hypervisor/version.ts";
 import type { XenVersionName } from "../core/hypervisor/version.ts";
 import { usage } from "../live/problem.ts";
+import { xenstoredKinds } from "../live/xenstored-process.ts";
+import type { XenstoredKind } from "../live/xenstored-process.ts";
 import type { Invocation, Option } from "./command.ts";
 import { DIR_OPTION } from "./command.ts";
 
@@ -26,11 +28,20 @@ export const HOST_OPTIONS: readonly Option[] = [
     among: ["single"],
     help: "how dom0's kernel spreads watch events (default: single)",
   },
+  {
+    name: "xenstored",
+    value: "KIND",
+    among: ["builtin", ...xenstoredKinds],
+    help: "our xenstored, or Xen's own as installed here: the one in C or in OCaml (default: builtin)",
+  },
   { name: "trace", value: "FILE", help: "record the run in FILE" },
 ];
 
 /** What every live host's dom0 has for its guests, in sectors of 512 bytes. */
 const VOLUMES = { "/dev/vg0/web": 1 << 21, "/dev/vg0/db": 1 << 21 } as const;
+
+/** Programs that dom0's kernel starts when it is asked to end; without them it would ignore that. */
+const PROGRAMS = { "/sbin/poweroff": "", "/sbin/reboot": "" } as const;
 
 /** What help says about dom0. */
 export const DOM0_DETAILS = `dom0 has a bridge xenbr0 and two volumes of 1 GiB, ${Object.keys(VOLUMES).join(" and ")}.`;
@@ -58,9 +69,16 @@ export function hostConfig({ values }: Invocation): HostConfig {
   return {
     ...defaultHost,
     blockDevices: VOLUMES,
+    files: PROGRAMS,
     machine: {
       ...(memory === undefined ? {} : { totalPages: pagesOf(memory) }),
       ...(version === undefined ? {} : { version }),
     },
   };
+}
+
+/** Which of Xen's own xenstoreds is to serve the host; undefined for ours. */
+export function hostXenstored({ values }: Invocation): { xenstored?: XenstoredKind } {
+  const xenstored = xenstoredKinds.find((kind) => kind === values["xenstored"]);
+  return xenstored === undefined ? {} : { xenstored };
 }

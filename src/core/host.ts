@@ -8,7 +8,8 @@ import { textBytes, writeFile } from "./daemons/files.ts";
 import { addOutside } from "./daemons/outside.ts";
 import { hasExited, reap } from "./daemons/process.ts";
 import { startXenconsoled } from "./daemons/xenconsoled.ts";
-import { startXenstored } from "./daemons/xenstored.ts";
+import { placeOutside } from "./daemons/unix-socket.ts";
+import { startXenstored, XENSTORED } from "./daemons/xenstored.ts";
 import { cellType } from "./engine/cells.ts";
 import { addBlockDevice, addBridge } from "./drivers/dom0-devices.ts";
 import type { Host } from "./engine/host.ts";
@@ -82,6 +83,7 @@ export function bootHost(host: Host, config: Partial<HostConfig> = {}): void {
   const { mfn, port } = startDom0Kernel(host, { policy: xenwatch });
   host.add(hostCell, 0, { up: false, storeMfn: mfn, storePort: port });
   if (xenstored === "builtin") startXenstored(host, mfn, port);
+  else placeOutside(host, XENSTORED);
   spawnThread(host, "dom0/init", dom0Init, {});
 }
 

@@ -5,10 +5,11 @@
 
 import * as net from "node:net";
 import * as path from "node:path";
+import { must } from "../core/engine/cells.ts";
 import type { Plain } from "../core/engine/cells.ts";
 import { World } from "../core/engine/world.ts";
 import { XENSTORED } from "../core/daemons/xenstored.ts";
-import { bootHost, defaultHost, hostIsUp } from "../core/host.ts";
+import { bootHost, defaultHost, hostCell, hostIsUp } from "../core/host.ts";
 import type { HostConfig } from "../core/host.ts";
 import { defaultMachine } from "../core/hypervisor/machine.ts";
 import type { TraceHeader } from "../export/trace-file.ts";
@@ -23,11 +24,15 @@ import { FileMemory, memoryFolder } from "./guest-memory.ts";
 import { Problem } from "./problem.ts";
 import { Recorder } from "./recorder.ts";
 import { Sockets } from "./sockets.ts";
+import { XenstoredProcess } from "./xenstored-process.ts";
+import type { XenstoredKind } from "./xenstored-process.ts";
 
 /** How a live host is started. */
 export interface LiveOptions {
   where: Directory;
-  config: Partial<HostConfig>;
+  config: Partial<Omit<HostConfig, "xenstored">>;
+  /** Which of Xen's own xenstoreds serves the host; ours where none is said. */
+  xenstored?: XenstoredKind;
   /** File the run is recorded in, or null. */
   trace: string | null;
   /** The program's version, for the trace. */
@@ -50,6 +55,10 @@ export class LiveHost {
   readonly world: World;
   readonly #memory: FileMemory;
   readonly #sockets: Sockets;
+  readonly #warn: (text: string) => void;
+  #xenstored: XenstoredProcess | null = null;
+  /** How xenstored ended, where it is a process outside and has; the host is of little use then. */
+  xenstoredGone: string | null = null;
   #bridge: Bridge | null = null;
   #control: ControlServer | null = null;
   readonly #servers: net.Server[] = [];
@@ -59,7 +68,9 @@ export class LiveHost {
 
   private constructor(options: LiveOptions) {
     this.where = options.where;
-    this.config = { ...defaultHost, ...options.config };
+    this.#warn = options.warn;
+    const xenstored = options.xenstored === undefined ? "builtin" : "outside";
+    this.config = { ...defaultHost, ...options.config, xenstored };
     this.recorder = new Recorder(traceHeader(this.config, options), options.trace, options.warn);
     this.#memory = new FileMemory(memoryFolder(this.where.dir));
     this.world = new World({ memory: this.#memory });
@@ -80,9 +91,11 @@ export class LiveHost {
     let host: LiveHost | null = null;
     try {
       host = new LiveHost(options);
-      await host.#comeUp();
-      await host.#serveXenstored();
       await host.#serveDevices(options.warn);
+      // dom0's kernel waits until a xenstored answers it.
+      if (options.xenstored !== undefined) host.#startXenstored(options.xenstored);
+      await host.#comeUp();
+      if (options.xenstored === undefined) await host.#serveXenstored();
       return host;
     } catch (error) {
       if (host === null) releaseDirectory(options.where);
@@ -103,6 +116,7 @@ export class LiveHost {
   }
 
   async #stop(): Promise<void> {
+    await this.#xenstored?.stop();
     this.driver.stop();
     this.#sockets.close();
     for (const server of this.#servers) server.close();
@@ -125,14 +139,30 @@ export class LiveHost {
         if (isUp || !hostIsUp(this.world)) return;
         isUp = true;
         clearTimeout(late);
+        this.#crashed = () => {};
         resolve();
       });
       this.driver.wake();
     });
   }
 
+  #startXenstored(kind: XenstoredKind): void {
+    const { where, config } = this;
+    this.#sockets.reach(XENSTORED, where.xenstored);
+    const version = config.machine.version ?? defaultMachine.version;
+    this.#xenstored = new XenstoredProcess({
+      kind,
+      version,
+      where,
+      ended: (how) => {
+        this.xenstoredGone = how;
+        this.#crashed(new Problem(how, `cat ${path.join(where.dir, "log-xen")}/*`));
+        this.#warn(`xenstored is gone: ${how}. As on a real host, what needs it waits for ever`);
+      },
+    });
+  }
+
   async #serveXenstored(): Promise<void> {
-    if (this.config.xenstored !== "builtin") return;
     const listener = net.createServer();
     this.#sockets.serve(listener, XENSTORED);
     await listen(listener, this.where.xenstored);
@@ -140,8 +170,10 @@ export class LiveHost {
   }
 
   async #serveDevices(log: (line: string) => void): Promise<void> {
-    const { driver } = this;
-    this.#bridge = await startBridge({ driver, memory: this.#memory, folder: this.where.bridge, log });
+    const { driver, where, world } = this;
+    const { storeMfn: mfn, storePort: port } = must(world, hostCell, 0);
+    const store = { mfn, port };
+    this.#bridge = await startBridge({ driver, memory: this.#memory, store, folder: where.bridge, log });
   }
 
   #crash(error: unknown): Problem {

@@ -107,10 +107,18 @@ function invocation(options: RunOptions, how: Isolation): { words: string[]; env
   return { words: ["unshare", ...flags, "sh", "-c", SCRIPT, "xenolith-run", ...places, ...command], env };
 }
 
-/** Starts a program on the host. */
-export function startOnHost(options: RunOptions, stdio: "inherit" | "pipe"): ChildProcess {
+/**
+ * Starts a program on the host.
+ *
+ * @param spawning as for node's `spawn`; the environment is ours
+ */
+export function startOnHost(
+  options: RunOptions,
+  stdio: "inherit" | "pipe",
+  spawning: { detached?: boolean } = {},
+): ChildProcess {
   const { words, env } = invocation(options, isolation());
-  return spawn(words[0] as string, words.slice(1), { env, stdio });
+  return spawn(words[0] as string, words.slice(1), { ...spawning, env, stdio });
 }
 
 /** Runs a program on the host and returns its exit code; 128 and the signal's number where one ended it. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Real Unix sockets at the rim of a live host: bytes of real clients go in as
-// inputs, what servers in the host answer comes out after every turn.
+// Real Unix sockets at the rim of a live host: bytes of real clients, and of real
+// servers that stand in the place of ours, go in as inputs; what is meant for
+// them comes out after every turn.
 
-import type * as net from "node:net";
+import * as net from "node:net";
 import { must } from "../core/engine/cells.ts";
 import { mailboxCell } from "../core/engine/mailbox.ts";
 import {
@@ -13,16 +14,27 @@ import {
   outsideSent,
   outsideTook,
 } from "../core/daemons/outside.ts";
-import { OUTSIDE_MAILBOX, clientReceives, isOpen } from "../core/daemons/unix-socket.ts";
+import {
+  OUTSIDE_MAILBOX,
+  clientReceives,
+  isOpen,
+  serverReceives,
+  socketCell,
+} from "../core/daemons/unix-socket.ts";
 import type { Driver } from "./driver.ts";
 
-/** Bytes a real client may leave unread before we stop handing it more. */
+/** Bytes the other side may leave unread before we stop handing it more. */
 const UNREAD_BYTES_MAX = 1 << 20;
+
+/** Which end of a socket is real. */
+type RealEnd = "client" | "server";
 
 /** The real ends of a live host's sockets. */
 export class Sockets {
   readonly #driver: Driver;
   readonly #open = new Map<string, net.Socket>();
+  /** Paths of real servers, by name. */
+  readonly #servers = new Map<string, string>();
   #count = 0;
 
   constructor(driver: Driver) {
@@ -32,7 +44,16 @@ export class Sockets {
 
   /** Takes connections for a server in the host. The listener must be listening or about to. */
   serve(listener: net.Server, server: string): void {
-    listener.on("connection", (real) => this.#accept(real, server));
+    listener.on("connection", (real) => {
+      const socket = `outside.${++this.#count}`;
+      this.#driver.give(clientConnected, { socket, server });
+      this.#attach(socket, real, "client");
+    });
+  }
+
+  /** Connects the host's processes to a real server, which listens at that path when they first speak to it. */
+  reach(server: string, path: string): void {
+    this.#servers.set(server, path);
   }
 
   /** Closes every connection. */
@@ -40,18 +61,16 @@ export class Sockets {
     for (const real of this.#open.values()) real.destroy();
   }
 
-  #accept(real: net.Socket, server: string): void {
-    const socket = `outside.${++this.#count}`;
+  #attach(socket: string, real: net.Socket, from: RealEnd): void {
     this.#open.set(socket, real);
-    this.#driver.give(clientConnected, { socket, server });
     real.on("data", (bytes) =>
-      this.#driver.give(outsideSent, { socket, from: "client", bytes: Uint8Array.from(bytes) }),
+      this.#driver.give(outsideSent, { socket, from, bytes: Uint8Array.from(bytes) }),
     );
     real.on("drain", () => this.#driver.guard(() => this.#flushOne(socket)));
     real.on("error", () => real.destroy());
     real.on("close", () => {
       this.#open.delete(socket);
-      this.#driver.give(outsideClosed, { socket, from: "client" });
+      this.#driver.give(outsideClosed, { socket, from });
     });
   }
 
@@ -64,15 +83,29 @@ export class Sockets {
     for (const name of names) this.#flushOne(name);
   }
 
+  /** The real end of a socket; a process's first words to a real server connect it. */
+  #realEnd(socket: string): net.Socket | undefined {
+    const known = this.#open.get(socket);
+    const cell = this.#driver.world.get(socketCell, socket);
+    if (known !== undefined || cell?.outside !== "server") return known;
+    const path = this.#servers.get(cell.server);
+    if (path === undefined) return undefined;
+    const real = net.connect(path);
+    this.#attach(socket, real, "server");
+    return real;
+  }
+
   #flushOne(socket: string): void {
     const { world } = this.#driver;
-    const real = this.#open.get(socket);
+    const real = this.#realEnd(socket);
     if (real === undefined) return;
     if (!isOpen(world, socket)) return void real.end();
-    const { bytes, closed } = clientReceives(world, socket);
-    if (bytes.length > 0 && real.writableLength < UNREAD_BYTES_MAX) {
+    const toServer = must(world, socketCell, socket).outside === "server";
+    const { bytes, closed } = toServer ? serverReceives(world, socket) : clientReceives(world, socket);
+    if (bytes.length > 0) {
+      if (real.writableLength >= UNREAD_BYTES_MAX) return;
       real.write(bytes);
-      world.give(outsideTook, { socket, from: "server", count: bytes.length });
+      world.give(outsideTook, { socket, from: toServer ? "client" : "server", count: bytes.length });
     }
     if (closed) real.end();
   }

@@ -25,7 +25,7 @@ export function addOutside(host: Host): void {
 
 /** A real client connected to one of our servers. */
 export const clientConnected = input("socket.connect", (host, data: { socket: string; server: string }) => {
-  connectSocket(host, data.socket, data.server, "client");
+  connectSocket(host, data.socket, data.server, "outside");
 });
 
 /** A real client, or a real server, sent bytes. */
@@ -39,11 +39,14 @@ export const outsideSent = input(
 );
 
 /** A real client, or a real server, is gone. */
-export const outsideClosed = input("socket.close", (host, data: { socket: string; from: "client" | "server" }) => {
-  if (!isOpen(host, data.socket)) return;
-  if (data.from === "client") closeByClient(host, data.socket);
-  else closeByServer(host, data.socket);
-});
+export const outsideClosed = input(
+  "socket.close",
+  (host, data: { socket: string; from: "client" | "server" }) => {
+    if (!isOpen(host, data.socket)) return;
+    if (data.from === "client") closeByClient(host, data.socket);
+    else closeByServer(host, data.socket);
+  },
+);
 
 /** The rim took bytes that were meant for the outside. */
 export const outsideTook = input(

@@ -20,6 +20,8 @@ export const toServerCell = cellType<Stream>("socket-to-server");
 export const toClientCell = cellType<Stream>("socket-to-client");
 /** A socket's server, by socket name: both ends' bytes live while either end is open. */
 export const socketCell = cellType<{ server: string; outside: "client" | "server" | "none" }>("socket");
+/** Servers that are real processes outside, by server name. */
+const outsideServerCell = cellType<{ outside: true }>("outside-server");
 
 /** The mailbox in which a server finds the names of sockets with something new. */
 export function readyMailbox(server: string): string {
@@ -29,6 +31,11 @@ export function readyMailbox(server: string): string {
 /** The mailbox in which the rim finds the names of sockets with something for the outside. */
 export const OUTSIDE_MAILBOX = "outside/sockets";
 
+/** From here on the server of that name is a real process, which the rim connects clients to. */
+export function placeOutside(cells: Cells, server: string): void {
+  cells.add(outsideServerCell, server, { outside: true });
+}
+
 /**
  * Opens a connection. Its name must be unique among open sockets: the process's,
  * with a number where it holds several. The server learns of it with its first bytes.
@@ -37,8 +44,10 @@ export function connectSocket(
   cells: Cells,
   name: string,
   server: string,
-  outside: "client" | "server" | "none" = "none",
+  client: "inside" | "outside" = "inside",
 ): string {
+  const isOutside = cells.get(outsideServerCell, server) !== undefined;
+  const outside = client === "outside" ? "client" : isOutside ? "server" : "none";
   cells.add(socketCell, name, { server, outside });
   cells.add(toServerCell, name, { bytes: new Uint8Array(0), closed: false });
   cells.add(toClientCell, name, { bytes: new Uint8Array(0), closed: false });

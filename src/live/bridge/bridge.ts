@@ -14,12 +14,15 @@ import { gntdevDevices } from "./gntdev.ts";
 import { Hypercalls } from "./hypercalls.ts";
 import { privcmdDevices } from "./privcmd.ts";
 import { BridgeServer } from "./server.ts";
+import { xsdKvaDevices } from "./xsd-kva.ts";
 
 /** What a bridge is made of. */
 export interface BridgeOptions {
   readonly driver: Driver;
   /** The frames of the driver's world. */
   readonly memory: FileMemory;
+  /** dom0's page and port for a xenstored that comes from outside. */
+  readonly store: { readonly mfn: number; readonly port: number };
   /** A folder for the bridge alone; its path is what $XENOLITH_BRIDGE must say. */
   readonly folder: string;
   /** Receives a line for each thing a program asked that the host does not know. */
@@ -39,7 +42,7 @@ export interface Bridge {
 }
 
 /** The files that stand for Xen's, by their path; devices among them, for those who only look. */
-function files(driver: Driver): ReadonlyMap<string, string> {
+function files({ driver, store }: BridgeOptions): ReadonlyMap<string, string> {
   const { major, minor, extra } = versionOf(driver.world);
   return new Map([
     ["/dev/xen/privcmd", ""],
@@ -47,6 +50,8 @@ function files(driver: Driver): ReadonlyMap<string, string> {
     ["/dev/xen/gntdev", ""],
     ["/proc/xen/privcmd", ""],
     ["/proc/xen/capabilities", "control_d\n"],
+    ["/proc/xen/xsd_kva", ""],
+    ["/proc/xen/xsd_port", String(store.port)],
     ["/sys/hypervisor/type", "xen\n"],
     ["/sys/hypervisor/uuid", "00000000-0000-0000-0000-000000000000\n"],
     ["/sys/hypervisor/version/major", `${major}\n`],
@@ -61,10 +66,11 @@ const UNPAUSE = "domctl unpausedomain";
 /** Folders of Xen's that are there and empty. */
 const EMPTY_FOLDERS = ["/sys/bus/xen-backend/devices"];
 
-function writeFiles({ folder, driver, memory }: BridgeOptions): void {
+function writeFiles(options: BridgeOptions): void {
+  const { folder, memory } = options;
   fs.rmSync(folder, { recursive: true, force: true });
   for (const empty of EMPTY_FOLDERS) fs.mkdirSync(path.join(folder, "files", empty), { recursive: true });
-  for (const [name, text] of files(driver)) {
+  for (const [name, text] of files(options)) {
     const file = path.join(folder, "files", name);
     fs.mkdirSync(path.dirname(file), { recursive: true });
     fs.writeFileSync(file, text);
@@ -100,6 +106,7 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
     ["/proc/xen/privcmd", privcmd],
     ["/dev/xen/evtchn", evtchnDevices(hypercalls)],
     ["/dev/xen/gntdev", gntdevDevices(hypercalls, memory)],
+    ["/proc/xen/xsd_kva", xsdKvaDevices(memory, options.store.mfn)],
   ]);
   const server = new BridgeServer({
     devices,
