@@ -7,7 +7,7 @@
 import { hvmSave } from "../../abi/4.17/hvm-save.ts";
 import * as abi from "../../abi/4.17/layout.ts";
 import { viewOf } from "../../abi/struct.ts";
-import { fail, isFailure } from "../engine/errno.ts";
+import { isFailure } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -26,13 +26,11 @@ import type { Rings } from "./build-post.ts";
 import type { Ports } from "./build-pre.ts";
 import { seedGrantTable } from "./gnttab-seed.ts";
 import { BUILTIN_IMAGE } from "./kernel-image.ts";
-import { isFile, openDomFile, parseImage, xcDomPanic } from "./libxc.ts";
+import { bootImageFailed, buildDomFailed, isFile, noMemory, openDomFile, parseImage } from "./libxc.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { complaining, reported } from "./log.ts";
 import { mfnOf, populateClaimed } from "./populate.ts";
 import type { Populated, Stretch } from "./populate.ts";
-import { ERROR_FAIL } from "./rc.ts";
-import { strerror } from "./strerror.ts";
 
 /** The pages Xen and the guest share, eight below 4 GiB less 4 MiB (xg_dom_x86.c, special_pfn). */
 const SPECIAL_FIRST = 0xfeff8;
@@ -202,39 +200,16 @@ export const buildHvm = routine(
         ),
       ]).onError(
         (l, errno) => void (l.errno = errno),
-        [
-          step("no memory", (host, l) => {
-            const text = "xc_dom_boot_mem_init: can't allocate low memory for domain";
-            xcDomPanic(host, l.process, "xg_dom_boot.c:119", text, "Out of memory");
-            return reported(
-              host,
-              l.process,
-              "libxl_dom.c:586:libxl__build_dom",
-              "xc_dom_boot_mem_init failed",
-              fail(l.errno),
-            );
-          }),
-        ],
+        [step("no memory", (host, l) => noMemory(host, l.process, l.errno))],
       ),
-      complain(
-        {
-          where: "libxl_dom.c:598:libxl__build_dom",
-          text: (l) => `xc_dom_boot_image failed: ${strerror(l.errno)}`,
-          as: ERROR_FAIL,
-          plain: true,
-        },
-        [call("xc_dom_boot_image", bootImage, ({ process, domid, ports }) => ({ process, domid, ports }))],
-      ),
+      complain(bootImageFailed, [
+        call("xc_dom_boot_image", bootImage, ({ process, domid, ports }) => ({ process, domid, ports })),
+      ]),
       step("xc_dom_gnttab_init", (host, l) => {
         const seeded = seedGrantTable(host, l.process, l.domid, l.rings.consoleMfn, l.rings.storeMfn);
-        if (!isFailure(seeded)) return undefined;
-        return reported(
-          host,
-          l.process,
-          "libxl_dom.c:602:libxl__build_dom",
-          "xc_dom_gnttab_init failed",
-          seeded,
-        );
+        return isFailure(seeded)
+          ? buildDomFailed(host, l.process, 602, "xc_dom_gnttab_init", seeded.errno)
+          : undefined;
       }),
       step("the kernel is in place", (host, l) => {
         const special = l.memory.at(-1) as Populated;

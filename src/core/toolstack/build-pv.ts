@@ -4,8 +4,9 @@
 // libxl__build_pv; tools/libs/guest/xg_dom_boot.c, xg_dom_x86.c). Where
 // something fails, libxc says what in its own words, and libxl which part it was.
 
-import { fail, isFailure } from "../engine/errno.ts";
-import type { Errno } from "../engine/errno.ts";
+import { isFailure } from "../engine/errno.ts";
+import type { Errno, Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { startGuest } from "../guest/boot.ts";
 import { setAddressSize } from "../hypervisor/domain-settings.ts";
@@ -16,21 +17,31 @@ import type { Rings } from "./build-post.ts";
 import type { Ports } from "./build-pre.ts";
 import { seedGrantTable } from "./gnttab-seed.ts";
 import { BUILTIN_IMAGE } from "./kernel-image.ts";
-import { isFile, openDomFile, parseImage, xcDomPanic } from "./libxc.ts";
+import type { KernelImage } from "./kernel-image.ts";
+import {
+  bootImageFailed,
+  buildDomFailed,
+  isFile,
+  noMemory,
+  openDomFile,
+  parseImage,
+  xcDomPanic,
+} from "./libxc.ts";
 import { dom0 } from "./libxl-ctx.ts";
-import { complaining, reported } from "./log.ts";
+import { complaining } from "./log.ts";
 import { mfnOf, populateClaimed } from "./populate.ts";
 import type { Populated } from "./populate.ts";
 import { pvLayout } from "./pv-layout.ts";
-import { ERROR_FAIL } from "./rc.ts";
-import { strerror } from "./strerror.ts";
+import type { PvLayout } from "./pv-layout.ts";
 
 const PAGE_SIZE = 4096;
+
+type MemArgs = { process: string; domid: number; pages: number; claim: boolean };
 
 /** A PV domain's memory (meminit_pv). Fails as the hypercall that failed did. */
 const memInit = routine(
   "meminit_pv",
-  (a: { process: string; domid: number; pages: number; claim: boolean }) => ({
+  (a: MemArgs) => ({
     ...a,
     populated: null as Populated | null,
   }),
@@ -69,6 +80,58 @@ const bootImage = routine(
   ],
 );
 
+/** Opens the kernel and its modules: what kind of kernel it is, how many pages the modules fill. */
+function openFiles(
+  host: Host,
+  process: string,
+  { kernel, ramdisk }: BuildConfig,
+): { image: KernelImage; modulePages: number } | Failure {
+  let modulePages = 0;
+  if (isFile(kernel)) {
+    const where = "libxl_dom.c:646:libxl__build_pv";
+    const opened = openDomFile(host, process, kernel, where, "xc_dom_kernel_file");
+    if (isFailure(opened)) return opened;
+  }
+  if (ramdisk !== null && ramdisk !== "") {
+    const where = "libxl_dom.c:659:libxl__build_pv";
+    const opened = openDomFile(host, process, ramdisk, where, "xc_dom_ramdisk_file");
+    if (isFailure(opened)) return opened;
+    modulePages = Math.ceil(opened.length / PAGE_SIZE);
+  }
+  const image = parseImage(host, process, kernel);
+  return isFailure(image) ? image : { image, modulePages };
+}
+
+/** Where everything lies in the guest's memory. Fails, and libxc says so, where it does not fit. */
+function buildImage(
+  host: Host,
+  process: string,
+  { image, modulePages }: { image: KernelImage; modulePages: number },
+  pages: number,
+): PvLayout | Failure {
+  const layout = pvLayout(image, modulePages, pages);
+  if (!("panic" in layout)) return layout;
+  const text = `xc_dom_chk_alloc_pages: ${layout.panic}`;
+  xcDomPanic(host, process, "xg_dom_core.c:536", text, "Out of memory");
+  // No call failed: errno is still that of the last file that was looked for in vain.
+  return buildDomFailed(host, process, 594, "xc_dom_build_image", "ENOENT");
+}
+
+const memArgs = ({
+  process,
+  domid,
+  build,
+}: {
+  process: string;
+  domid: number;
+  build: BuildConfig;
+}): MemArgs => ({
+  process,
+  domid,
+  pages: build.targetMemkb >> 2,
+  claim: build.claim,
+});
+
 /**
  * Builds a PV guest: opens its files, fills its memory, sets its first vCPU up,
  * grants its rings. Nothing of it runs before it is unpaused.
@@ -78,8 +141,7 @@ export const buildPv = routine(
   (a: { process: string; domid: number; build: BuildConfig; ports: Ports }) => ({
     ...a,
     errno: "EIO" as Errno,
-    modulePages: 0,
-    image: BUILTIN_IMAGE,
+    files: { image: BUILTIN_IMAGE, modulePages: 0 },
     memory: null as Populated | null,
     cr3: 0,
     rings: { ...a.ports, storeMfn: 0, consoleMfn: 0 } as Rings,
@@ -88,117 +150,45 @@ export const buildPv = routine(
     const { step, call, attempt } = words;
     const complain = complaining(words);
     return [
-      step("xc_dom_kernel_file", (host, l) => {
-        if (!isFile(l.build.kernel)) return;
-        const kernel = openDomFile(
-          host,
-          l.process,
-          l.build.kernel,
-          "libxl_dom.c:646:libxl__build_pv",
-          "xc_dom_kernel_file",
-        );
-        return isFailure(kernel) ? kernel : undefined;
-      }),
-      step("xc_dom_module_file", (host, l) => {
-        if (l.build.ramdisk === null || l.build.ramdisk === "") return;
-        const where = "libxl_dom.c:659:libxl__build_pv";
-        const ramdisk = openDomFile(host, l.process, l.build.ramdisk, where, "xc_dom_ramdisk_file");
-        if (isFailure(ramdisk)) return ramdisk;
-        l.modulePages = Math.ceil(ramdisk.length / PAGE_SIZE);
-        return;
-      }),
-      step("xc_dom_parse_image", (host, l) => {
-        const image = parseImage(host, l.process, l.build.kernel);
-        if (isFailure(image)) return image;
-        l.image = image;
+      step("xc_dom_kernel_file, xc_dom_parse_image", (host, l) => {
+        const files = openFiles(host, l.process, l.build);
+        if (isFailure(files)) return files;
+        l.files = files;
         return;
       }),
       attempt([
-        call(
-          "xc_dom_boot_mem_init",
-          memInit,
-          ({ process, domid, build }) => ({
-            process,
-            domid,
-            pages: build.targetMemkb >> 2,
-            claim: build.claim,
-          }),
-          (l, memory) => void (l.memory = memory),
-        ),
+        call("xc_dom_boot_mem_init", memInit, memArgs, (l, memory) => void (l.memory = memory)),
       ]).onError(
         (l, errno) => void (l.errno = errno),
-        [
-          step("no memory", (host, l) => {
-            const text = "xc_dom_boot_mem_init: can't allocate low memory for domain";
-            xcDomPanic(host, l.process, "xg_dom_boot.c:119", text, "Out of memory");
-            return reported(
-              host,
-              l.process,
-              "libxl_dom.c:586:libxl__build_dom",
-              "xc_dom_boot_mem_init failed",
-              fail(l.errno),
-            );
-          }),
-        ],
+        [step("no memory", (host, l) => noMemory(host, l.process, l.errno))],
       ),
       step("xc_dom_build_image", (host, l) => {
-        const layout = pvLayout(l.image, l.modulePages, l.build.targetMemkb >> 2);
-        if ("panic" in layout) {
-          xcDomPanic(
-            host,
-            l.process,
-            "xg_dom_core.c:536",
-            `xc_dom_chk_alloc_pages: ${layout.panic}`,
-            "Out of memory",
-          );
-          // No call failed: errno is still that of the last file that was looked for in vain.
-          return reported(
-            host,
-            l.process,
-            "libxl_dom.c:594:libxl__build_dom",
-            "xc_dom_build_image failed",
-            fail("ENOENT"),
-          );
-        }
+        const layout = buildImage(host, l.process, l.files, l.build.targetMemkb >> 2);
+        if (isFailure(layout)) return layout;
         const memory = l.memory as Populated;
         l.cr3 = mfnOf(memory, layout.l4);
-        l.rings = {
-          ...l.rings,
-          storeMfn: mfnOf(memory, layout.xenstore),
-          consoleMfn: mfnOf(memory, layout.console),
-        };
+        l.rings.storeMfn = mfnOf(memory, layout.xenstore);
+        l.rings.consoleMfn = mfnOf(memory, layout.console);
         return;
       }),
-      complain(
-        {
-          where: "libxl_dom.c:598:libxl__build_dom",
-          text: (l) => `xc_dom_boot_image failed: ${strerror(l.errno)}`,
-          as: ERROR_FAIL,
-          plain: true,
-        },
-        [call("xc_dom_boot_image", bootImage, ({ process, domid, cr3 }) => ({ process, domid, cr3 }))],
-      ),
-      step("xc_dom_gnttab_init", (host, l) => {
-        const { storeMfn, consoleMfn } = l.rings;
-        const seeded = seedGrantTable(host, l.process, l.domid, consoleMfn, storeMfn);
-        if (!isFailure(seeded)) return undefined;
-        return reported(
-          host,
-          l.process,
-          "libxl_dom.c:602:libxl__build_dom",
-          "xc_dom_gnttab_init failed",
-          seeded,
-        );
+      complain(bootImageFailed, [
+        call("xc_dom_boot_image", bootImage, ({ process, domid, cr3 }) => ({ process, domid, cr3 })),
+      ]),
+      step("xc_dom_gnttab_init", (host, { process, domid, rings }) => {
+        const seeded = seedGrantTable(host, process, domid, rings.consoleMfn, rings.storeMfn);
+        return isFailure(seeded)
+          ? buildDomFailed(host, process, 602, "xc_dom_gnttab_init", seeded.errno)
+          : undefined;
       }),
-      step("the kernel is in place", (host, l) => {
+      step("the kernel is in place", (host, { domid, build, rings }) =>
         startGuest(host, {
-          domid: l.domid,
+          domid,
           type: "pv",
-          commandLine: l.build.cmdline ?? "",
-          nrVcpus: l.build.maxVcpus,
-          ...l.rings,
-        });
-      }),
+          commandLine: build.cmdline ?? "",
+          nrVcpus: build.maxVcpus,
+          ...rings,
+        }),
+      ),
     ];
   },
   (l) => l.rings,

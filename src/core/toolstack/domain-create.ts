@@ -12,21 +12,18 @@ import { buildConfig } from "./build-config.ts";
 import type { BuildConfig } from "./build-config.ts";
 import type { Rings } from "./build-post.ts";
 import { settleConfig } from "./config-defaults.ts";
-import { consoleTtyWait } from "./console-wait.ts";
-import { deviceConsoleAdd } from "./console.ts";
+import { attachDevices } from "./create-devices.ts";
 import { createStateCell, createState, settledConfig } from "./create-state.ts";
-import { addDevices } from "./device-add.ts";
-import type { NewDevice } from "./device-add.ts";
-import { ownDomid } from "./device.ts";
-import { diskSetDefault, newDisks } from "./disk.ts";
+import { diskSetDefault } from "./disk.ts";
 import { domainBuild } from "./domain-build.ts";
 import { domainDestroyState } from "./domain-destroy.ts";
-import { domainMake, makeConfig } from "./domain-make.ts";
+import { createFreshDomain, makeConfig, makeNodes } from "./domain-make.ts";
 import type { MakeConfig } from "./domain-make.ts";
 import { domainRestore } from "./domain-restore.ts";
 import type { Source } from "./domain-restore.ts";
 import { complaining, libxlError } from "./log.ts";
-import { newNic, nicSetDefault, nicSetDevids } from "./nic.ts";
+import type { Complaint } from "./log.ts";
+import { nicSetDefault, nicSetDevids } from "./nic.ts";
 import { ERROR_FAIL, ERROR_INVAL, rcOf } from "./rc.ts";
 import { randomMac } from "./urandom.ts";
 import { storeConfig } from "./userdata.ts";
@@ -106,61 +103,102 @@ const storeEntry = routine(
   ],
 );
 
-/** Gives a built domain its disks, its console, its interfaces, and waits for the console's terminal. */
-const attach = routine(
-  "domcreate_launch_dm",
-  (a: { process: string; domid: number; rings: Rings }) => ({
+type Build = { process: string; domid: number; source: Source | null; build: BuildConfig };
+
+const restoreArgs = ({ process, domid, build, source }: Build): Build & { source: Source } => ({
+  process,
+  domid,
+  build,
+  source: source as Source,
+});
+
+const buildArgs = ({ process, domid, build }: Build): Omit<Build, "source"> => ({ process, domid, build });
+
+/** Builds a domain: from its configuration's kernel, or from what it was. */
+const build = routine(
+  "domcreate_bootloader_done",
+  (a: Build) => ({
     ...a,
-    errno: "EIO" as Errno,
-    disks: [] as NewDevice[],
-    nics: [] as NewDevice[],
+    rings: null as Rings | null,
   }),
-  (words) => {
-    const { step, call, when } = words;
-    const complain = complaining(words);
-    return [
-      step("which devices", (host, l) => {
-        const { c_info, disks, nics } = settledConfig(host, l.process);
-        const newOnes = newDisks(host, l.process, l.domid, disks, c_info.type === "pv");
-        if (isFailure(newOnes)) return newOnes;
-        l.disks = newOnes;
-        l.nics = nics.map((nic) => newNic(l.domid, nic));
-        return;
-      }),
-      complain({ where: "libxl_create.c:1673:domcreate_launch_dm", text: "unable to add disk devices" }, [
-        when("has disks", (l) => l.disks.length > 0, [
-          call("libxl__add_disks", addDevices, ({ process, disks }) => ({ process, devices: disks })),
-        ]),
-      ]),
-      call("libxl__device_console_add", deviceConsoleAdd, ({ process, domid, rings }) => ({
-        process,
-        domid,
-        ring: { port: rings.consolePort, mfn: rings.consoleMfn },
-      })),
-      call("libxl__need_xenpv_qemu", ownDomid, sameProcess),
-      complain({ where: "libxl_create.c:1921:domcreate_attach_devices", text: "unable to add vif devices" }, [
-        when("has interfaces", (l) => l.nics.length > 0, [
-          call("libxl__add_nics", addDevices, ({ process, nics }) => ({ process, devices: nics })),
-        ]),
-      ]),
-      call("console tty", consoleTtyWait, sameDomain),
-    ];
-  },
+  ({ when, call }) => [
+    when(
+      "from what it was",
+      (l) => l.source !== null,
+      [call("libxl__domain_restore", domainRestore, restoreArgs, (l, rings) => void (l.rings = rings))],
+      [call("libxl__domain_build", domainBuild, buildArgs, (l, rings) => void (l.rings = rings))],
+    ),
+  ],
+  (l) => l.rings as Rings,
 );
 
-/** Makes a domain and everything it has; `domid` is set as soon as there is one. */
+/** Destroys a domain whose creation failed; that this may fail, too, is only said. */
+const unwind = routine(
+  "domcreate_destruction_cb",
+  (a: { process: string; domid: number }) => ({ ...a, errno: "EIO" as Errno }),
+  (words) => [
+    words
+      .attempt([
+        complaining(words)(
+          {
+            where: "libxl_create.c:2051:domcreate_destruction_cb",
+            text: "unable to destroy domain following failed creation",
+          },
+          [words.call("libxl__domain_destroy", domainDestroyState, sameDomain)],
+        ),
+      ])
+      .onError(() => {}, []),
+  ],
+);
+
+/** The creation of a domain so far. */
 interface Creation {
   process: string;
   /** What the domain is built from if not from its configuration's kernel. */
   source: Source | null;
-  /** The domain, once there is one; on a soft reset there is from the start. */
+  /** -1 before there is a domain. */
   domid: number;
-  errno: Errno;
-  failed: boolean;
   config: MakeConfig | null;
   build: BuildConfig | null;
   rings: Rings | null;
+  /** Why it failed, if it did. */
+  failure: Errno | null;
+  errno: Errno;
 }
+
+// What the parts of a creation are called with.
+const createArgs = (l: Creation): { process: string; create: MakeConfig["create"] } => ({
+  process: l.process,
+  create: (l.config as MakeConfig).create,
+});
+const makeArgs = (l: Creation): { process: string; domid: number; config: MakeConfig } => ({
+  process: l.process,
+  domid: l.domid,
+  config: l.config as MakeConfig,
+});
+const rebuildArgs = (l: Creation): Build => ({
+  process: l.process,
+  domid: l.domid,
+  source: l.source,
+  build: l.build as BuildConfig,
+});
+const attachArgs = (l: Creation): { process: string; domid: number; rings: Rings } => ({
+  process: l.process,
+  domid: l.domid,
+  rings: l.rings as Rings,
+});
+
+const cannotMake: Complaint<Creation> = {
+  where: "libxl_create.c:1296:initiate_domain_create",
+  text: (l) => `cannot make domain: ${rcOf(l.errno)}`,
+  as: ERROR_FAIL,
+};
+
+const cannotBuild: Complaint<Creation> = {
+  where: "libxl_create.c:1640:domcreate_rebuild_done",
+  text: (l) => `cannot (re-)build domain: ${rcOf(l.errno)}`,
+  as: ERROR_FAIL,
+};
 
 /**
  * Creates a domain from the process's create state: a new one, one that was
@@ -169,46 +207,28 @@ interface Creation {
  * been destroyed, as far as it could be.
  */
 export const domainCreate = routine(
-  "do_domain_create",
+  "initiate_domain_create",
   (a: { process: string; source: Source | null; domid?: number }): Creation => ({
     process: a.process,
     source: a.source,
     domid: a.domid ?? -1,
-    errno: "EIO",
-    failed: false,
     config: null,
     build: null,
     rings: null,
+    failure: null,
+    errno: "EIO",
   }),
   (words) => {
-    const { attempt, call, when, step, failWith } = words;
+    const { attempt, call, when, step } = words;
     const complain = complaining(words);
     return [
       attempt([
         call("defaults", prepare, sameProcess, (l, config) => void (l.config = config)),
-        call(
-          "libxl__domain_make",
-          domainMake,
-          ({ process, config, domid }) => ({
-            process,
-            config: config as MakeConfig,
-            domid: domid < 0 ? null : domid,
-          }),
-          (l, { made, errno }) => {
-            l.domid = made;
-            l.failed = errno !== null;
-            l.errno = errno ?? l.errno;
-          },
-        ),
-        when("not made", (l) => l.failed, [
-          complain(
-            {
-              where: "libxl_create.c:1296:initiate_domain_create",
-              text: (l) => `cannot make domain: ${rcOf(l.errno)}`,
-              as: ERROR_FAIL,
-            },
-            [failWith("make failed", (l) => l.errno)],
-          ),
+        complain(cannotMake, [
+          when("a new one", (l) => l.domid < 0, [
+            call("xc_domain_create", createFreshDomain, createArgs, (l, domid) => void (l.domid = domid)),
+          ]),
+          call("libxl__domain_make", makeNodes, makeArgs),
         ]),
         call("dm-version", storeEntry, sameDomain),
         step("device defaults", (host, l) => {
@@ -216,71 +236,25 @@ export const domainCreate = routine(
           l.build = buildConfig(settledConfig(host, l.process));
           return failed;
         }),
-        complain(
-          {
-            where: "libxl_create.c:1640:domcreate_rebuild_done",
-            text: (l) => `cannot (re-)build domain: ${rcOf(l.errno)}`,
-            as: ERROR_FAIL,
-          },
-          [
-            when(
-              "from what it was",
-              (l) => l.source !== null,
-              [
-                call(
-                  "libxl__domain_restore",
-                  domainRestore,
-                  ({ process, domid, build, source }) => ({
-                    process,
-                    domid,
-                    build: build as BuildConfig,
-                    source: source as Source,
-                  }),
-                  (l, rings) => void (l.rings = rings),
-                ),
-              ],
-              [
-                call(
-                  "libxl__domain_build",
-                  domainBuild,
-                  ({ process, domid, build }) => ({ process, domid, build: build as BuildConfig }),
-                  (l, rings) => void (l.rings = rings),
-                ),
-              ],
-            ),
-          ],
-        ),
+        complain(cannotBuild, [
+          call("domcreate_bootloader_done", build, rebuildArgs, (l, rings) => void (l.rings = rings)),
+        ]),
         call("dm-version again", storeEntry, sameDomain),
-        call("attach devices", attach, ({ process, domid, rings }) => ({
-          process,
-          domid,
-          rings: rings as Rings,
-        })),
+        call("domcreate_launch_dm", attachDevices, attachArgs),
         step("libxl__set_domain_configuration", (host, l) => {
           const { given, settled } = createState(host, l.process);
           return storeConfig(host, l.process, l.domid, updatedConfig(given, settled));
         }),
       ]).onError(
-        (l, errno) => {
-          l.errno = errno;
-          l.failed = true;
-        },
+        (l, errno) => void (l.failure = errno),
         [
-          when("a domain was made", (l) => l.domid > 0, [
-            attempt([
-              complain(
-                {
-                  where: "libxl_create.c:2051:domcreate_destruction_cb",
-                  text: "unable to destroy domain following failed creation",
-                },
-                [call("destroy it", domainDestroyState, sameDomain)],
-              ),
-            ]).onError(() => {}, []),
-            step("ERROR_FAIL", (_host, l) => void (l.errno = ERROR_FAIL)),
+          when("there is a domain", (l) => l.domid > 0, [
+            call("libxl__domain_destroy", unwind, sameDomain),
+            step("ERROR_FAIL", (_host, l) => void (l.failure = ERROR_FAIL)),
           ]),
         ],
       ),
     ];
   },
-  ({ domid, failed, errno }) => ({ domid, errno: failed ? errno : null }),
+  ({ domid, failure }) => ({ domid, errno: failure }),
 );

@@ -4,7 +4,6 @@
 // transaction (tools/libs/light/libxl_create.c, libxl__domain_make).
 
 import { isFailure } from "../engine/errno.ts";
-import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { createdomain, destroydomain } from "../hypervisor/domctl.ts";
 import { CDF_hap, CDF_hvm, CDF_iommu, CDF_nested_virt, CDF_oos_off, CDF_vpmu } from "../hypervisor/create.ts";
@@ -120,10 +119,10 @@ function furtherNodes(domid: number, config: MakeConfig): XsRequest[] {
 }
 
 /**
- * Has Xen make a domain, again and again until it has a domid that nobody had
+ * Has Xen make an empty domain, paused, again and again until it has a domid that nobody had
  * lately. One that was asked for by number is not replaced by another.
  */
-const createFreshDomain = routine(
+export const createFreshDomain = routine(
   "xc_domain_create",
   (a: { process: string; create: MakeConfig["create"] }) => ({ ...a, domid: -1, recent: false }),
   ({ repeatUntil, step, when, call, failWith }) => [
@@ -163,58 +162,33 @@ const createFreshDomain = routine(
   (l) => l.domid,
 );
 
-/**
- * Makes an empty domain, paused, and its nodes. `made` is its domid, also when
- * the nodes could not be written and `errno` says why: then it is the caller's
- * to destroy.
- *
- * @param domid an existing domain on a soft reset: only the nodes are made anew
- */
-export const domainMake = routine(
+/** Makes a domain's nodes, in one transaction; on a soft reset once more. */
+export const makeNodes = routine(
   "libxl__domain_make",
-  (a: { process: string; config: MakeConfig; domid: number | null }) => ({
-    process: a.process,
-    config: a.config,
-    domid: a.domid ?? -1,
-    errno: null as Errno | null,
-    t: 0,
-  }),
+  (a: { process: string; domid: number; config: MakeConfig }) => ({ ...a, t: 0 }),
   (words) => {
-    const { attempt, when, call } = words;
+    const { call } = words;
     return [
-      attempt([
-        when("not a soft reset", (l) => l.domid < 0, [
-          call(
-            "create",
-            createFreshDomain,
-            ({ process, config }) => ({ process, create: config.create }),
-            (l, domid) => {
-              l.domid = domid;
-            },
-          ),
-        ]),
-        call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain),
-        transaction(words, [
-          call("first nodes", xsScript, ({ process, t, domid, config }) => ({
-            process,
-            t,
-            requests: firstNodes(domid, config),
-          })),
-          call("libxl__domain_rename", domainRename, ({ process, t, domid, config }) => ({
-            process,
-            t,
-            domid,
-            oldName: null,
-            newName: config.name,
-          })),
-          call("further nodes", xsScript, ({ process, t, domid, config }) => ({
-            process,
-            t,
-            requests: furtherNodes(domid, config),
-          })),
-        ]),
-      ]).onError((l, errno) => void (l.errno = errno), []),
+      call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain),
+      transaction(words, [
+        call("first nodes", xsScript, ({ process, t, domid, config }) => ({
+          process,
+          t,
+          requests: firstNodes(domid, config),
+        })),
+        call("libxl__domain_rename", domainRename, ({ process, t, domid, config }) => ({
+          process,
+          t,
+          domid,
+          oldName: null,
+          newName: config.name,
+        })),
+        call("further nodes", xsScript, ({ process, t, domid, config }) => ({
+          process,
+          t,
+          requests: furtherNodes(domid, config),
+        })),
+      ]),
     ];
   },
-  ({ domid, errno }) => ({ made: domid, errno }),
 );
