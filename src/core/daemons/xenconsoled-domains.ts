@@ -8,9 +8,8 @@ import { must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import { bitmap, clearBit, findNextBit, setBit, testBit } from "../hypervisor/bitmap.ts";
-import { domainById, forEachDomain } from "../hypervisor/domain.ts";
-import { DOMINF_dying, getdomaininfo } from "../hypervisor/dominfo.ts";
+import { bitmap, clearBit, differenceOf, findNextBit, setBit, testBit } from "../hypervisor/bitmap.ts";
+import { deadDomains, domlist } from "../hypervisor/domain.ts";
 import { unmapGrantRef } from "../hypervisor/grant-table-op.ts";
 import {
   consoleBufferCell,
@@ -116,21 +115,24 @@ const createDomain = routine(
   ],
 );
 
-function isDying(host: Host, domid: number): boolean {
-  const d = domainById(host, domid);
-  return d === undefined || (getdomaininfo(host, host.now, d).flags & DOMINF_dying) !== 0;
-}
-
-/** Domains to take up and domains to let go of: those that are dead, and those that are not there any more. */
-function compare(host: Host): { fresh: number[]; gone: number[] } {
-  const fresh: number[] = [];
-  for (const { domid } of forEachDomain(host)) {
-    if (domid > 0 && !testBit(host, known, domid) && !isDying(host, domid)) fresh.push(domid);
+/**
+ * Domains to take up and domains to let go of: those that are dead, and those
+ * that are not there any more. xenconsoled asks about each domain there is; what
+ * it would find is in the bitmaps, 32 domains a look.
+ */
+function compare(cells: Cells): { fresh: number[]; gone: number[] } {
+  const fresh = differenceOf(cells, domlist, known).filter(
+    (domid) => domid > 0 && !testBit(cells, deadDomains, domid),
+  );
+  const dead: number[] = [];
+  for (
+    let domid = findNextBit(cells, deadDomains, 1);
+    domid >= 0;
+    domid = findNextBit(cells, deadDomains, domid + 1)
+  ) {
+    if (testBit(cells, known, domid)) dead.push(domid);
   }
-  const gone: number[] = [];
-  for (let domid = findNextBit(host, known, 1); domid >= 0; domid = findNextBit(host, known, domid + 1)) {
-    if (isDying(host, domid)) gone.push(domid);
-  }
+  const gone = [...differenceOf(cells, known, domlist), ...dead].toSorted((a, b) => a - b);
   return { fresh, gone };
 }
 

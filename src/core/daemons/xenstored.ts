@@ -10,7 +10,9 @@ import type { Host } from "../engine/host.ts";
 import { addMailbox, hasMessage, mailboxCell, takeMessage } from "../engine/mailbox.ts";
 import { routine } from "../engine/routine.ts";
 import { spawnThread } from "../engine/thread.ts";
+import { getDomainState } from "../hypervisor/domctl.ts";
 import * as evtchn from "../hypervisor/event-channel-op.ts";
+import { versionOf } from "../hypervisor/machine.ts";
 import { setUpcall } from "../hypervisor/port.ts";
 import { VIRQ_DOM_EXC } from "../hypervisor/virq.ts";
 import { ignoreConnection, XENSTORE_ERROR_RINGIDX } from "../xenstore/domain.ts";
@@ -27,9 +29,24 @@ import {
 } from "../xenstore/store.ts";
 import type { StoreOptions } from "../xenstore/store.ts";
 import { HEADER_SIZE, PAYLOAD_MAX, readU32 } from "../xenstore/wire.ts";
-import { closeByServer, isOpen, readyMailbox, sendToClient, serverReceives, serverTakes } from "./unix-socket.ts";
+import {
+  closeByServer,
+  isOpen,
+  readyMailbox,
+  sendToClient,
+  serverReceives,
+  serverTakes,
+} from "./unix-socket.ts";
 import { clientCell, clientSocketCell } from "./xenstored-clients.ts";
-import { bindRing, mappedRingCell, ringPage, ringPortCell, storeOf, XENSTORED, XENSTORED_CALLER } from "./xenstored-ports.ts";
+import {
+  bindRing,
+  mappedRingCell,
+  ringPage,
+  ringPortCell,
+  storeOf,
+  XENSTORED,
+  XENSTORED_CALLER,
+} from "./xenstored-ports.ts";
 
 export { XENSTORED } from "./xenstored-ports.ts";
 
@@ -96,7 +113,8 @@ function serveSocket(host: Host, socket: string, queued: Set<number>): void {
   }
   const request = bytes.slice(0, length);
   serverTakes(host, socket, length);
-  if (receive(storeOf(host, queued), conn, request) === "failed") return dropClient(host, socket, conn, queued);
+  if (receive(storeOf(host, queued), conn, request) === "failed")
+    return dropClient(host, socket, conn, queued);
   if (bytes.length > length || closed) again(host, socket);
 }
 
@@ -144,11 +162,23 @@ function takeRing(host: Host, mfn: number, port: number): Uint8Array | null {
   return bytes;
 }
 
+/** The domains the hypervisor says have changed, or undefined where it cannot say (before Xen 4.21). */
+function changedDomains(host: Host): number[] | undefined {
+  if (!versionOf(host).changedDomainBitmap) return undefined;
+  const changed: number[] = [];
+  for (;;) {
+    const state = getDomainState(host, XENSTORED_CALLER);
+    if (isFailure(state)) return changed;
+    changed.push(state.domid);
+  }
+}
+
 function serve(host: Host): void {
   const queued = new Set<number>();
   const what = takeMessage(host, MAILBOX);
   if (typeof what === "string") serveSocket(host, what, queued);
-  else if (what === must(host, processCell, 0).virqPort) domainsChanged(storeOf(host, queued));
+  else if (what === must(host, processCell, 0).virqPort)
+    domainsChanged(storeOf(host, queued), changedDomains(host));
   else {
     const domid = host.get(ringPortCell, what as number)?.domid;
     if (domid !== undefined) serveRing(host, domid, queued);
@@ -184,8 +214,13 @@ const xenstored = routine(
  * @param dom0Mfn frame of the page that dom0's kernel shares with it (/proc/xen/xsd_kva)
  * @param dom0Port unbound port of dom0 for its ring's events (/proc/xen/xsd_port)
  */
-export function startXenstored(host: Host, dom0Mfn: number, dom0Port: number, options: StoreOptions = {}): void {
+export function startXenstored(
+  host: Host,
+  dom0Mfn: number,
+  dom0Port: number,
+  options: StoreOptions = {},
+): void {
   addMailbox(host, MAILBOX);
-  startStore(storeOf(host), options);
+  startStore(storeOf(host), { version: versionOf(host).name, ...options });
   spawnThread(host, XENSTORED, xenstored, { dom0Port, dom0Mfn });
 }

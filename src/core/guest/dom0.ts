@@ -11,7 +11,7 @@ import { assert, isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { domainCell, domainPagesCell } from "../hypervisor/domain.ts";
-import { allocUnbound } from "../hypervisor/event-channel-op.ts";
+import { allocUnbound, initControl } from "../hypervisor/event-channel-op.ts";
 import { evtchnPort } from "../hypervisor/port.ts";
 import { xsInit } from "../xenbus/comms.ts";
 import { kthreadRun } from "../xenbus/kthread.ts";
@@ -61,6 +61,8 @@ const xenbusProbeThread = routine(
  */
 export function startDom0Kernel(host: Host, options: Dom0Options = {}): { mfn: number; port: number } {
   host.add(pagesInUseCell, 0, { mfns: [] });
+  // Linux prefers the FIFO queues (drivers/xen/events/events_base.c, fifo_events).
+  initControl(host, { domid: 0, process: "kernel" });
   const { mfn } = allocPage(host, 0);
   const made = allocUnbound(host, { domid: 0, process: "kernel" }, { domid: 0, remoteDomid: 0 });
   assert(!isFailure(made), "dom0 has no port for xenstore");

@@ -5,6 +5,7 @@ import { PlainCells } from "../engine/cells.ts";
 import {
   bitmap,
   bitmapEmpty,
+  differenceOf,
   findNextBit,
   findNextZeroBit,
   findPrevBit,
@@ -45,6 +46,22 @@ test("agrees with a sorted list on any sequence of changes", () => {
         }
       },
     ),
+  );
+});
+
+test("the difference of two bitmaps is that of two sets", () => {
+  const bits = fc.uniqueArray(
+    fc.oneof(fc.integer({ min: 0, max: 70 }), fc.integer({ min: 0, max: SIZE - 1 })),
+  );
+  fc.assert(
+    fc.property(bits, bits, (a, b) => {
+      const cells = new PlainCells();
+      const [some, others] = [bitmap("a", 3), bitmap("b", 3)];
+      for (const bit of a) testAndSetBit(cells, some, bit);
+      for (const bit of b) testAndSetBit(cells, others, bit);
+      const expected = a.filter((bit) => !b.includes(bit)).toSorted((x, y) => x - y);
+      expect(differenceOf(cells, some, others)).toEqual(expected);
+    }),
   );
 });
 

@@ -113,6 +113,26 @@ export function bitmapEmpty(cells: Cells, map: Bitmap): boolean {
   return word(cells, map, map.levels - 1, 0) === undefined;
 }
 
+/**
+ * The bits set in one bitmap and not in another of the same size, in ascending
+ * order. Costs a look at each word of the first: a 32nd of its bits.
+ */
+export function differenceOf(cells: Cells, map: Bitmap, without: Bitmap): number[] {
+  const found: number[] = [];
+  for (let from = findNextBit(cells, map, 0); from >= 0;) {
+    const index = from >>> 5;
+    let left = bitsAt(cells, map, index) & ~bitsAt(cells, without, index);
+    for (; left !== 0; left &= left - 1) found.push(index * 32 + pick(left, 1));
+    from = findNextBit(cells, map, (index + 1) * 32);
+  }
+  return found;
+}
+
+/** The bits themselves, 32 of them. */
+function bitsAt(cells: Cells, map: Bitmap, index: number): number {
+  return word(cells, map, 0, index)?.some ?? 0;
+}
+
 /** The first set bit at `from` or after it, or -1. */
 export function findNextBit(cells: Cells, map: Bitmap, from: number): number {
   return search(cells, map, from, 1, (w) => w?.some ?? 0);

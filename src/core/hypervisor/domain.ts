@@ -124,6 +124,9 @@ export const NO_HANDLE = "00000000000000000000000000000000";
 /** Domains that can be found, by domid: rcu_lock_domain_by_id and domain_list. */
 export const domlist = bitmap("domlist", 3);
 
+/** Those of them that are dead and wait for their last reference to be dropped. */
+export const deadDomains = bitmap("dead-domains", 3);
+
 /** The domain on the domain list, or undefined (rcu_lock_domain_by_id). */
 export function domainById(cells: Cells, domid: number): DeepReadonly<Domain> | undefined {
   return domid >= 0 && testBit(cells, domlist, domid) ? cells.get(domainCell, domid) : undefined;

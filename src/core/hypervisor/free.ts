@@ -12,7 +12,14 @@ import { takeAcpiButton } from "./acpi-button.ts";
 import { bitmapEmpty, clearBit } from "./bitmap.ts";
 import { domainChangedState } from "./changed-domains.ts";
 import { dropCpuPolicy } from "./cpu-policy.ts";
-import { domainCell, domainInfoCell, domainPagesCell, domainRefsCell, domlist } from "./domain.ts";
+import {
+  domainCell,
+  domainInfoCell,
+  domainPagesCell,
+  domainRefsCell,
+  deadDomains,
+  domlist,
+} from "./domain.ts";
 import { domidFree, incarnationCell } from "./domid.ts";
 import { grantTableCell } from "./grant-cells.ts";
 import { freeHeapPages } from "./heap.ts";
@@ -72,6 +79,7 @@ function domainDestroy(host: Host, domid: number): void {
   const d = must(host, domainCell, domid);
   assert(d.isDying === "dead", `d${domid} lost its last reference alive`);
   clearBit(host, domlist, domid);
+  clearBit(host, deadDomains, domid);
   host.emit("domain", { domid, state: "removed" });
   const id = `${domid}/${must(host, incarnationCell, domid).count}`;
   const { frames, statusFrames } = must(host, grantTableCell, domid);

@@ -7,8 +7,9 @@
 import { must } from "../engine/cells.ts";
 import { assert } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
+import { setBit } from "./bitmap.ts";
 import { domainChangedState } from "./changed-domains.ts";
-import { domainCell, domainPagesCell, killPhases } from "./domain.ts";
+import { deadDomains, domainCell, domainPagesCell, killPhases } from "./domain.ts";
 import type { KillPhase } from "./domain.ts";
 import { evtchnDestroy } from "./event-channel.ts";
 import { freeOwnedFrames, ownedFrames, setOutstandingPages } from "./frames.ts";
@@ -61,6 +62,7 @@ function finishKill(host: Host, domid: number): void {
     changeVcpu(host, domid, vcpu, (v) => void (v.upcallMask = true));
   }
   host.edit(domainCell, domid).isDying = "dead";
+  setBit(host, deadDomains, domid);
   host.emit("domain", { domid, state: "dead" });
   domainChangedState(host, domid);
   putDomain(host, domid, "xen", "created");

@@ -3,9 +3,12 @@
 // Xen versions differ; this table says in what. Nothing else in the model asks
 // for a version number.
 
+/** A version's name. */
+export type XenVersionName = "4.17" | "4.23";
+
 /** What a Xen version has, as far as the model shows it. */
 export interface XenVersion {
-  readonly name: string;
+  readonly name: XenVersionName;
   readonly major: number;
   readonly minor: number;
   /** `extraversion`, after major and minor. */
@@ -62,10 +65,7 @@ const table = {
     domctlInterface: 0x18,
     sysctlInterface: 0x16,
   },
-} as const satisfies { [name: string]: XenVersion };
-
-/** A version's name. */
-export type XenVersionName = keyof typeof table;
+} as const satisfies { [name in XenVersionName]: XenVersion };
 
 /** Every version the model knows; the first is the default. */
 export const xenVersions: readonly XenVersionName[] = ["4.17", "4.23"];

@@ -61,7 +61,8 @@ export function isIntroduced(cells: Cells, domid: number): boolean {
 function addDomain(cells: Cells, domid: number): void {
   cells.add(knownDomainType, domid, { introduced: false, shutdown: false });
   cells.edit(knownDomainsType, 0).latestFirst.unshift(domid);
-  if (cells.get(incarnationType, domid) === undefined) cells.add(incarnationType, domid, { number: 0, alive: false });
+  if (cells.get(incarnationType, domid) === undefined)
+    cells.add(incarnationType, domid, { number: 0, alive: false });
   const incarnation = cells.edit(incarnationType, domid);
   incarnation.number++;
   incarnation.alive = true;
@@ -247,6 +248,8 @@ function lookAtDomain(store: Store, domid: number): "nothing" | "shut down" | "a
   }
   if (!known.introduced || !info.shutdown || known.shutdown) return "nothing";
   cells.edit(knownDomainType, domid).shutdown = true;
+  // At once for who watches this domain only; together for who watches all.
+  if (traitsOf(cells).watchDepth) fireWatches(store, `${RELEASE_DOMAIN}/${domid}`, true, null);
   return "shut down";
 }
 
