@@ -99,6 +99,17 @@ export function setnodeaffinity(
   });
 }
 
+/** Which nodes a domain's memory should come from. */
+export function getnodeaffinity(
+  host: Host,
+  caller: Caller,
+  { domid }: { domid: number },
+): Affinity | Failure {
+  const info = settings(host, caller, domid);
+  if (isFailure(info)) return info;
+  return info.nodeAffinity === "all" ? "all" : [...info.nodeAffinity];
+}
+
 /**
  * Changes a domain's share of the processors: a weight of 0 leaves it as it is, a
  * cap above what its vCPUs could use is EINVAL.

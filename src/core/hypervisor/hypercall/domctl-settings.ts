@@ -7,6 +7,7 @@ import * as abi from "../../../abi/4.17/layout.ts";
 import { getBig, setBig } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
+import { psrDomctl } from "../absent.ts";
 import * as op from "../domain-settings.ts";
 import { machineOf } from "../machine.ts";
 import { readBitmap, writeBitmap } from "./bitmap-argument.ts";
@@ -19,6 +20,7 @@ const U = abi.xen_domctl.u.offset;
 const setvcpuaffinity = operation("domctl setvcpuaffinity", op.setvcpuaffinity);
 const getvcpuaffinity = query("domctl getvcpuaffinity", op.getvcpuaffinity);
 const setnodeaffinity = operation("domctl setnodeaffinity", op.setnodeaffinity);
+const getnodeaffinity = query("domctl getnodeaffinity", op.getnodeaffinity);
 const putScheduler = operation("domctl scheduler_op putinfo", op.putSchedulerParams);
 const getScheduler = query("domctl scheduler_op getinfo", op.getSchedulerParams);
 const settscinfo = operation("domctl settscinfo", op.settscinfo);
@@ -121,6 +123,14 @@ export const settingsCommands: { readonly [command: number]: DomctlCommand } = {
     const nodes = readBitmap(memory, view, U + abi.xen_domctl_nodeaffinity.nodemap.offset);
     return isFailure(nodes) ? nodes : prepare(setnodeaffinity, { domid, nodes });
   },
+  [X.XEN_DOMCTL_getnodeaffinity]: ({ view, memory, domid, copyBack }) =>
+    prepare(getnodeaffinity, { domid }, (nodes) => {
+      const members = nodes === "all" ? [0] : nodes;
+      const written = writeBitmap(memory, view, U + abi.xen_domctl_nodeaffinity.nodemap.offset, members);
+      return isFailure(written) ? written : copyBack();
+    }),
+  [X.XEN_DOMCTL_psr_cmt_op]: ({ host, caller, domid }) => psrDomctl(host, caller, { domid }),
+  [X.XEN_DOMCTL_psr_alloc]: ({ host, caller, domid }) => psrDomctl(host, caller, { domid }),
   [X.XEN_DOMCTL_scheduler_op]: scheduler,
   [X.XEN_DOMCTL_settscinfo]: setTsc,
   [X.XEN_DOMCTL_gettscinfo]: getTsc,

@@ -9,6 +9,7 @@ import { bytesOf, viewOf } from "../../../abi/struct.ts";
 import type { NumberField } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
+import { psrSysctl } from "../absent.ts";
 import type { DomainInfoReply } from "../dominfo.ts";
 import { versionOf } from "../machine.ts";
 import * as op from "../sysctl.ts";
@@ -185,16 +186,16 @@ const commands: { readonly [command: number]: Decoder } = {
   [X.XEN_SYSCTL_numainfo]: numa,
   [X.XEN_SYSCTL_cpupool_op]: cpupoolOp,
   [X.XEN_SYSCTL_scheduler_op]: schedulerOp,
+  [X.XEN_SYSCTL_psr_cmt_op]: ({ host, caller }) => psrSysctl(host, caller),
+  [X.XEN_SYSCTL_psr_alloc]: ({ host, caller }) => psrSysctl(host, caller),
   [X.XEN_SYSCTL_get_cpu_levelling_caps]: ({ view, copyBack }) => {
     abi.xen_sysctl_cpu_levelling_caps.caps.set(view, 0, U);
     return copyBack();
   },
   [X.XEN_SYSCTL_get_cpu_featureset]: featuresetCommand,
   [X.XEN_SYSCTL_get_cpu_policy]: systemPolicyCommand,
-  // The machine has no PCI bus and no cache monitoring.
+  // The machine has no PCI bus.
   [X.XEN_SYSCTL_pcitopoinfo]: () => fail("ENODEV"),
-  [X.XEN_SYSCTL_psr_cmt_op]: () => fail("ENODEV"),
-  [X.XEN_SYSCTL_psr_alloc]: () => fail("ENODEV"),
 };
 
 /** `sysctl(u_sysctl)`: EACCES for a tool of another version. */

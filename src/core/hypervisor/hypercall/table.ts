@@ -3,6 +3,7 @@
 // The hypercall page: numbers to families.
 
 import * as X from "../../../abi/4.17/constants.ts";
+import { hypfsOp, xsmOp } from "../absent.ts";
 import { domctlOp } from "./domctl.ts";
 import { eventChannelOp } from "./event-channel.ts";
 import { grantTableOp } from "./grant-table.ts";
@@ -19,8 +20,8 @@ const families: { readonly [number: number]: Family } = {
   [X.__HYPERVISOR_memory_op]: memoryOp,
   [X.__HYPERVISOR_xen_version]: xenVersionOp,
   [X.__HYPERVISOR_grant_table_op]: grantTableOp,
-  // No security policy is loaded: libxl takes ENOSYS for "none".
-  [X.__HYPERVISOR_xsm_op]: () => ({ errno: "ENOSYS" }),
+  [X.__HYPERVISOR_xsm_op]: xsmOp,
+  [X.__HYPERVISOR_hypfs_op]: hypfsOp,
   [X.__HYPERVISOR_mmuext_op]: mmuextOp,
   [X.__HYPERVISOR_sched_op]: schedOp,
   [X.__HYPERVISOR_event_channel_op]: eventChannelOp,
