@@ -3,6 +3,7 @@
 // What an operator at dom0's shell does in a scenario's script: xl commands, in
 // the foreground or beside other things, and waiting for something to be so.
 
+import { assert } from "../core/engine/errno.ts";
 import type { Host } from "../core/engine/host.ts";
 import type { Node, Vocabulary } from "../core/engine/routine.ts";
 import { hasExited, reap } from "../core/daemons/process.ts";
@@ -14,11 +15,11 @@ import type { ScriptLocals } from "./scenario.ts";
 
 /** Words for a script, over a scenario's locals. */
 export interface OperatorWords {
-  /** Runs an xl command to its end; `l[name]` is its exit status then. */
+  /** Runs an xl command to its end, which must be a success. */
   xl(name: string, argv: readonly string[]): Node<ScriptLocals>[];
-  /** Starts an xl command and goes on; `l[name]` is its process. */
+  /** Starts an xl command and goes on. */
   startXl(name: string, argv: readonly string[]): Node<ScriptLocals>;
-  /** Waits for a command that was started; `l[name]` is its exit status then. */
+  /** Waits for a command that was started: it must be a success. */
   finishXl(name: string): Node<ScriptLocals>[];
   /** Waits until it is so; reads cells with `get` only. */
   until(name: string, so: (host: Host) => boolean): Node<ScriptLocals>;
@@ -33,7 +34,9 @@ export function operator({ step, waitFor }: Vocabulary<ScriptLocals>): OperatorW
   const finishXl = (name: string): Node<ScriptLocals>[] => [
     waitFor(`wait for ${name}`, (host, l) => hasExited(host, l[name] as string)),
     step(`${name} ended`, (host, l) => {
-      l[name] = reap(host, l[name] as string);
+      const status = reap(host, l[name] as string);
+      delete l[name];
+      assert(status === 0, `xl ended with exit code ${status}: ${name}`);
     }),
   ];
   return {
@@ -47,6 +50,11 @@ export function operator({ step, waitFor }: Vocabulary<ScriptLocals>): OperatorW
 /** Whether a guest's user space is up. */
 export function guestIsUp(host: Host, domid: number): boolean {
   return (host.get(guestCell, domid)?.upAt ?? null) !== null;
+}
+
+/** Whether a domain has been killed and somebody holds on to something of it: a zombie. */
+export function domainIsDead(host: Host, domid: number): boolean {
+  return domainById(host, domid)?.isDying === "dead";
 }
 
 /** Whether no domain of that number exists any more: gone, not only dead. */

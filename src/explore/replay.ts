@@ -6,7 +6,6 @@
 import { stringifyPlain } from "../core/engine/plain.ts";
 import type { Plain } from "../core/engine/cells.ts";
 import { choicesOf, threadCell } from "../core/engine/thread.ts";
-import type { Thread } from "../core/engine/thread.ts";
 import type { TraceRecord } from "../core/engine/trace.ts";
 import type { Action, StepRecord, World } from "../core/engine/world.ts";
 
@@ -118,6 +117,6 @@ function obstacleTo(world: World, action: Action): string | null {
   const thread = world.get(threadCell, action.thread);
   if (thread === undefined) return `there is no thread ${action.thread}`;
   if (!world.runnable.includes(action.thread)) return `${action.thread} waits`;
-  const choices = choicesOf(thread as Thread);
+  const choices = choicesOf(thread);
   return action.choice < choices ? null : `${action.thread} has ${choices} choices`;
 }

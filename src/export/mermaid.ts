@@ -62,9 +62,8 @@ export function foldMessages(messages: readonly Message[]): Message[] {
   const folded: Message[] = [];
   for (let at = 0; at < messages.length;) {
     const first = messages[at] as Message;
-    const kind = foldKind(first);
     let end = at + 1;
-    while (kind !== null && end < messages.length && sameRun(first, messages[end] as Message, kind)) end++;
+    while (end < messages.length && sameRun(first, messages[end] as Message)) end++;
     const run = messages.slice(at, end);
     folded.push(run.length < 3 ? first : { ...first, text: summary(run) });
     if (run.length === 2) folded.push(run[1] as Message);
@@ -78,8 +77,9 @@ function foldKind(message: Message): "changes" | "events" | null {
   return message.dashed && message.text.startsWith("event ") ? "events" : null;
 }
 
-function sameRun(first: Message, other: Message, kind: "changes" | "events"): boolean {
-  return first.from === other.from && first.to === other.to && foldKind(other) === kind;
+function sameRun(first: Message, other: Message): boolean {
+  const kind = foldKind(first);
+  return kind !== null && first.from === other.from && first.to === other.to && foldKind(other) === kind;
 }
 
 function summary(run: readonly Message[]): string {

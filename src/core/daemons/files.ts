@@ -47,7 +47,8 @@ export function textBytes(text: string): Uint8Array {
 /** A file's bytes as text. */
 export function bytesText(bytes: Uint8Array): string {
   let text = "";
-  for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096));
+  for (let at = 0; at < bytes.length; at += 4096)
+    text += String.fromCharCode(...bytes.subarray(at, at + 4096));
   return text;
 }
 

@@ -59,7 +59,13 @@ export function spawnProcess<A extends object>(
   options: { awaited?: boolean; log?: string | null } = {},
 ): string {
   const pid = nextPid(host);
-  const process: Process = { pid, argv, log: options.log ?? null, status: null, awaited: options.awaited ?? false };
+  const process: Process = {
+    pid,
+    argv,
+    log: options.log ?? null,
+    status: null,
+    awaited: options.awaited ?? false,
+  };
   host.add(processCell, name, process);
   host.emit("process.exec", { process: name, pid, argv });
   return spawnThread(host, name, routine, { ...args, process: name });
@@ -100,4 +106,3 @@ export function stderr(host: Host, name: string, text: string): void {
   if (log === null) host.emit("stderr", { process: name, text });
   else host.emit("log", { process: name, file: log, text });
 }
-

@@ -67,7 +67,7 @@ function messageAt(bytes: Uint8Array, at: number): Message | undefined {
 /** Whether something other than watch events waits on the socket, or nothing ever will. */
 function replyPending(cells: Cells, process: string): boolean {
   const { bytes, closed } = clientReceives(cells, must(cells, xsHandleCell, process).socket);
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const message = messageAt(bytes, at);
     if (message === undefined) return closed;
     if (message.type !== XS.WATCH_EVENT) return true;
@@ -123,7 +123,7 @@ export function xsEventPending(cells: Cells, process: string, token: string): bo
   const handle = must(cells, xsHandleCell, process);
   if (handle.events.some((event) => event.token === token)) return true;
   const { bytes, closed } = clientReceives(cells, handle.socket);
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const message = messageAt(bytes, at);
     if (message?.type !== XS.WATCH_EVENT) return closed;
     if (message.body.split("\0")[1] === token) return true;

@@ -255,10 +255,17 @@ const words: Vocabulary<never> = {
       until,
       timeout: options?.timeout ?? null,
       timedOut: options?.timedOut ?? null,
-        unseen: options?.unseen ?? false,
-      }),
+      unseen: options?.unseen ?? false,
+    }),
   sleep: (name, duration) => (to) =>
-    void to.put({ op: "wait", name, until: () => false, timeout: duration, timedOut: () => {}, unseen: false }),
+    void to.put({
+      op: "wait",
+      name,
+      until: () => false,
+      timeout: duration,
+      timedOut: () => {},
+      unseen: false,
+    }),
   attempt: (body) => ({
     onError: (caught, handler) => (to) => {
       const from = to.code.length;
@@ -289,7 +296,12 @@ const words: Vocabulary<never> = {
     putCleanup(to, body, [words.step(`unlock ${name}`, (host, l) => releaseLock(host, lock(l)))]);
   },
   failWith: (name, errno) => (to) =>
-    void to.put({ op: "step", name, unseen: true, run: (_host, l) => fail(typeof errno === "string" ? errno : errno(l)) }),
+    void to.put({
+      op: "step",
+      name,
+      unseen: true,
+      run: (_host, l) => fail(typeof errno === "string" ? errno : errno(l)),
+    }),
   finish: () => (to) => void to.put({ op: "return" }),
 };
 

@@ -19,7 +19,10 @@ export function hypfsOp(): Failure {
   return fail("ENOSYS");
 }
 
-/** Platform shared resources of the machine: no processor has any to monitor or to allocate (x86/psr.c): EPERM, ENODEV. */
+/**
+ * Platform shared resources of the machine: no processor has any to monitor or to allocate (x86/psr.c):
+ * EPERM, ENODEV.
+ */
 export function psrSysctl(host: Host, caller: Caller): Failure {
   return fail(isPrivileged(host, caller) ? "ENODEV" : "EPERM");
 }

@@ -49,7 +49,10 @@ export function printk(host: Host, text: string): void {
   if (port !== 0) setPending(host, hardwareDomid, port);
 }
 
-/** What the ring has from character number `from` on, at most what it keeps and what was not cleared, and the number after it. */
+/**
+ * What the ring has from character number `from` on, at most what it keeps and what was not cleared, and
+ * the number after it.
+ */
 export function readConsoleRing(cells: Cells, from: number): { text: string; next: number } {
   const { chunks, produced, cleared } = must(cells, consoleRingCell, 0);
   const kept = chunks.join("");

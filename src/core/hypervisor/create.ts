@@ -72,7 +72,10 @@ export interface DomainConfig {
   miscFlags: number;
 }
 
-/** Checks a configuration as sanitise_domain_config and its x86 half do: EINVAL, or EOPNOTSUPP for emulated devices that do not go together. */
+/**
+ * Checks a configuration as sanitise_domain_config and its x86 half do: EINVAL, or EOPNOTSUPP for emulated
+ * devices that do not go together.
+ */
 export function sanitiseConfig(config: DomainConfig): 0 | Failure {
   const has = (flag: number): boolean => (config.flags & flag) !== 0;
   const hvm = has(CDF_hvm);

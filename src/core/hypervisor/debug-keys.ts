@@ -75,7 +75,8 @@ function* dumpDomains(host: Host): Iterable<string> {
   }
   for (const d of forEachDomain(host)) {
     for (const [vcpu] of vcpusOf(host, d)) {
-      yield `Notifying guest ${d.domid}:${vcpu} (virq ${VIRQ_DEBUG}, port ${virqPort(host, d.domid, vcpu, VIRQ_DEBUG)})`;
+      const port = virqPort(host, d.domid, vcpu, VIRQ_DEBUG);
+      yield `Notifying guest ${d.domid}:${vcpu} (virq ${VIRQ_DEBUG}, port ${port})`;
       sendVcpuVirq(host, d.domid, vcpu, VIRQ_DEBUG);
     }
   }
@@ -89,7 +90,8 @@ function* dumpDomain(host: Host, d: DeepReadonly<Domain>): Iterable<string> {
   const dying = { alive: 0, dying: 1, dead: 2 }[d.isDying];
   yield `General information for domain ${d.domid}:`;
   yield `    refcnt=${must(host, domainRefsCell, d.domid).refcnt} dying=${dying} pause_count=${d.pauseCount}`;
-  yield `    nr_pages=${totPages} xenheap_pages=${xenheapPages} dirty_cpus={${ranges(dirtyCpus(host, d))}} max_pages=${maxPages}`;
+  const dirty = ranges(dirtyCpus(host, d));
+  yield `    nr_pages=${totPages} xenheap_pages=${xenheapPages} dirty_cpus={${dirty}} max_pages=${maxPages}`;
   yield `    handle=${uuid} vm_assist=${hex(vmAssist, 8)}`;
   for (const { number, expires } of watchdogsOf(host, d.domid)) {
     yield `    watchdog ${number} expires in ${Math.floor((expires - host.now) / 1_073_742)} seconds`;
@@ -147,7 +149,9 @@ function* dumpVcpu(
   const cpus = (affinity: "all" | readonly number[]): string => ranges(affinity === "all" ? all : affinity);
   const runs = vcpuRunnable(d, v);
   yield `  UNIT${vcpu} affinities: hard={${cpus(v.hardAffinity)}} soft={${cpus(v.softAffinity)}}`;
-  yield `    VCPU${vcpu}: CPU${v.processor} [has=${runs ? "T" : "F"}] poll=0 upcall_pend=${v.upcallPending ? "01" : "00"} upcall_mask=${v.upcallMask ? "01" : "00"} ${runs ? `dirty_cpu=${v.processor}` : ""}`;
+  const upcall = `upcall_pend=${v.upcallPending ? "01" : "00"} upcall_mask=${v.upcallMask ? "01" : "00"}`;
+  const dirty = runs ? `dirty_cpu=${v.processor}` : "";
+  yield `    VCPU${vcpu}: CPU${v.processor} [has=${runs ? "T" : "F"}] poll=0 ${upcall} ${dirty}`;
   yield `    pause_count=${v.pauseCount} pause_flags=${v.pauseFlags.toString(16)}`;
   yield "No periodic timer";
 }
@@ -165,13 +169,15 @@ function* gnttabUsagePrint(host: Host, domid: number): Iterable<string> {
   yield "[ref] localdom mfn      pin          localdom gmfn     flags";
   yield `grant-table for remote d${domid} (v${gt.version})`;
   const maptrackFrames = gt.maptrackLimit / 256;
-  yield `  ${gt.frames.length} frames (${gt.maxGrantFrames} max), ${maptrackFrames} maptrack frames (${gt.maxMaptrackFrames} max)`;
+  const frames = `${gt.frames.length} frames (${gt.maxGrantFrames} max)`;
+  yield `  ${frames}, ${maptrackFrames} maptrack frames (${gt.maxMaptrackFrames} max)`;
   let none = true;
   for (const [ref, act] of activeGrants(host, domid)) {
     none = false;
     const entry = readEntry(host, domid, ref) ?? { flags: 0, domid: 0, frame: 0 };
     const active = `${String(act.domid).padStart(5)} 0x${hex(act.mfn, 5)} 0x${hex(act.pin, 8)}`;
-    yield `[0x${hex(ref, 3)}]  ${active}      ${String(entry.domid).padStart(5)} 0x${hex(entry.frame, 6)} 0x${hex(entry.flags, 2)}`;
+    const shared = `${String(entry.domid).padStart(5)} 0x${hex(entry.frame, 6)} 0x${hex(entry.flags, 2)}`;
+    yield `[0x${hex(ref, 3)}]  ${active}      ${shared}`;
   }
   if (none) yield "no active grant table entries";
 }
@@ -204,5 +210,6 @@ function evtchnLine(cells: Cells, domid: number, port: number): string {
     virq: ` v=${chn.virq}`,
   };
   const detail = chn.state in what ? what[chn.state as keyof typeof what] : "";
-  return `    ${String(port).padStart(4)} [${bits}]: s=${portStates.indexOf(chn.state)} n=${chn.notifyVcpu} x=${chn.xenConsumer}${detail}`;
+  const state = `s=${portStates.indexOf(chn.state)} n=${chn.notifyVcpu} x=${chn.xenConsumer}`;
+  return `    ${String(port).padStart(4)} [${bits}]: ${state}${detail}`;
 }

@@ -266,7 +266,10 @@ export function setVirqHandler(
   );
 }
 
-/** Makes `domid` the device model's domain of an HVM domain, which it then keeps from being freed: ESRCH, EINVAL, EOPNOTSUPP. */
+/**
+ * Makes `domid` the device model's domain of an HVM domain, which it then keeps from being freed: ESRCH,
+ * EINVAL, EOPNOTSUPP.
+ */
 export function setTarget(
   host: Host,
   caller: Caller,
@@ -293,7 +296,10 @@ export interface DomainState {
   uniqueId: bigint;
 }
 
-/** The next domain that changed: EACCES unless the caller handles VIRQ_DOM_EXC, ENOENT when there is none, ENOSYS before 4.21. */
+/**
+ * The next domain that changed: EACCES unless the caller handles VIRQ_DOM_EXC, ENOENT when there is none,
+ * ENOSYS before 4.21.
+ */
 export function getDomainState(host: Host, caller: Caller): DomainState | Failure {
   if (!versionOf(host).changedDomainBitmap) return fail("ENOSYS");
   if (globalVirqHandler(host, VIRQ_DOM_EXC) !== caller.domid) return fail("EACCES");

@@ -51,7 +51,10 @@ export interface DomainInfoReply {
   emulationFlags: number;
 }
 
-/** Everything tools ask about a domain. "dying" is said of a dead domain only; one that is being killed looks paused. */
+/**
+ * Everything tools ask about a domain. "dying" is said of a dead domain only; one that is being killed
+ * looks paused.
+ */
 export function getdomaininfo(cells: Cells, now: number, d: DeepReadonly<Domain>): DomainInfoReply {
   const info = must(cells, domainInfoCell, d.domid);
   const pages = must(cells, domainPagesCell, d.domid);

@@ -40,7 +40,10 @@ function self(caller: Caller, domid: number): number {
   return domid === DOMID_SELF ? caller.domid : domid;
 }
 
-/** Makes a port in a domain that `remoteDomid` may bind: EPERM unless it is the caller's or the caller controls it. EINVAL, ENOSPC. */
+/**
+ * Makes a port in a domain that `remoteDomid` may bind: EPERM unless it is the caller's or the caller
+ * controls it. EINVAL, ENOSPC.
+ */
 export function allocUnbound(
   host: Host,
   caller: Caller,
@@ -65,7 +68,10 @@ export function bindInterdomain(
   return bound(host, caller, "bind_interdomain", remote, { port: remotePort }, port);
 }
 
-/** Binds a VIRQ of one of the caller's vCPUs: EINVAL, ENOENT, EEXIST, ENOSPC; EBUSY where another domain handles it (4.21). */
+/**
+ * Binds a VIRQ of one of the caller's vCPUs: EINVAL, ENOENT, EEXIST, ENOSPC; EBUSY where another domain
+ * handles it (4.21).
+ */
 export function bindVirq(
   host: Host,
   caller: Caller,

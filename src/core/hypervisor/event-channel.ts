@@ -102,7 +102,10 @@ export function allocUnbound(
   return port;
 }
 
-/** Binds a new local port to a remote one that waits for this domain; an event is pending at once, in case one got lost. */
+/**
+ * Binds a new local port to a remote one that waits for this domain; an event is pending at once, in case
+ * one got lost.
+ */
 export function bindInterdomain(
   host: Host,
   domid: number,
@@ -122,7 +125,10 @@ export function bindInterdomain(
   return port;
 }
 
-/** Binds a virtual interrupt of one of the domain's own vCPUs, each at most once: EINVAL, ENOENT, EEXIST, ENOSPC; EBUSY where another domain handles it (4.21). */
+/**
+ * Binds a virtual interrupt of one of the domain's own vCPUs, each at most once: EINVAL, ENOENT, EEXIST,
+ * ENOSPC; EBUSY where another domain handles it (4.21).
+ */
 export function bindVirq(
   cells: Cells,
   d: DeepReadonly<Domain>,

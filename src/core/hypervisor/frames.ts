@@ -77,7 +77,8 @@ export function setM2p(cells: Cells, domid: number, mfn: number, count: number, 
  * Promises a domain that it can have that many pages in all, without allocating
  * them; 0 takes the promise back (domain_set_outstanding_pages).
  *
- * @returns EINVAL where there is a claim already or the number is not above what it has or beyond its maximum, ENOMEM where the host has not enough
+ * @returns EINVAL where there is a claim already or the number is not above what it has or beyond its
+ *   maximum, ENOMEM where the host has not enough
  */
 export function setOutstandingPages(cells: Cells, domid: number, pages: number): 0 | Failure {
   const { totPages, maxPages, outstandingPages } = must(cells, domainPagesCell, domid);

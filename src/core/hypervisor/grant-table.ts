@@ -52,7 +52,7 @@ export function grantTableInit(
     return fail("EINVAL");
   host.add(grantTableCell, domid, {
     version: 1,
-    maxVersion: maxVersion as 1 | 2,
+    maxVersion: maxVersion,
     maxGrantFrames,
     maxMaptrackFrames,
     frames: [],

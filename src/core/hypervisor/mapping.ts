@@ -126,7 +126,10 @@ function putMapped(host: Host, mapper: number, { process, kind, readonly }: Entr
   put(host, mfn, `d${mapper}/${process}`, kind);
 }
 
-/** Takes up to `limit` frames out of a domain's page tables, all processes' entries; says how many were left to take. */
+/**
+ * Takes up to `limit` frames out of a domain's page tables, all processes' entries; says how many were left
+ * to take.
+ */
 export function dropMappings(host: Host, mapper: number, limit: number): "done" | "more" {
   for (let done = 0; ; done++) {
     const mfn = findNextBit(host, mapped(mapper), 0);

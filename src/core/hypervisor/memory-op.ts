@@ -32,7 +32,8 @@ const DOMU_MAX_ORDER = 9;
  *
  * @param gpfns the guest frame each extent begins at; a PV domain's m2p gets it
  * @param addressBits how many bits the machine addresses may have; 0 for any
- * @returns how many were done, the machine frames they begin at, and whether the domain must not learn those; ESRCH, EPERM
+ * @returns how many were done, the machine frames they begin at, and whether the domain must not learn
+ *   those; ESRCH, EPERM
  */
 export function populatePhysmap(
   host: Host,
@@ -106,7 +107,10 @@ function claimedOrFree(cells: Cells, domid: number, order: number): boolean {
   return unclaimedPages(cells) + outstandingPages >= 2 ** order;
 }
 
-/** Takes guest frames from a domain (XENMEM_decrease_reservation); pages somebody maps stay its until then. Stops at a frame that is not there. */
+/**
+ * Takes guest frames from a domain (XENMEM_decrease_reservation); pages somebody maps stay its until then.
+ * Stops at a frame that is not there.
+ */
 export function decreaseReservation(
   host: Host,
   caller: Caller,
@@ -138,7 +142,10 @@ function guestRemovePage(host: Host, d: DeepReadonly<Domain>, gmfn: number): boo
   return true;
 }
 
-/** Promises a domain that it will be able to have that many pages; 0 ends the promise (XENMEM_claim_pages): EINVAL, ENOMEM. */
+/**
+ * Promises a domain that it will be able to have that many pages; 0 ends the promise (XENMEM_claim_pages):
+ * EINVAL, ENOMEM.
+ */
 export function claimPages(
   host: Host,
   caller: Caller,
@@ -156,7 +163,10 @@ export function claimPages(
 /** Entries of a memory map (E820MAX). */
 const E820_MAX = 1024;
 
-/** Tells the hypervisor which memory map a domain is to see (XENMEM_set_memory_map): EINVAL for one that is too long. */
+/**
+ * Tells the hypervisor which memory map a domain is to see (XENMEM_set_memory_map): EINVAL for one that is
+ * too long.
+ */
 export function setMemoryMap(
   host: Host,
   caller: Caller,
@@ -238,7 +248,10 @@ export function mapSharedFrames(host: Host, caller: Caller): void {
   for (const mfn of [...must(host, domainPagesCell, caller.domid).xenpages]) mapOwn(host, caller, { mfn });
 }
 
-/** The grant frames `frame … frame + nrFrames - 1` of a domain, the table grown to have them (XENMEM_acquire_resource): ESRCH, EPERM, EINVAL, ENOMEM. */
+/**
+ * The grant frames `frame … frame + nrFrames - 1` of a domain, the table grown to have them
+ * (XENMEM_acquire_resource): ESRCH, EPERM, EINVAL, ENOMEM.
+ */
 export function acquireGrantFrames(
   host: Host,
   caller: Caller,
@@ -251,7 +264,10 @@ export function acquireGrantFrames(
   return { mfns: must(host, grantTableCell, d.domid).frames.slice(frame, frame + nrFrames) };
 }
 
-/** Puts one of the hypervisor's frames at a guest frame of a translated domain (XENMEM_add_to_physmap): EINVAL for PV or no such frame. */
+/**
+ * Puts one of the hypervisor's frames at a guest frame of a translated domain (XENMEM_add_to_physmap):
+ * EINVAL for PV or no such frame.
+ */
 export function addToPhysmap(
   host: Host,
   caller: Caller,

@@ -81,7 +81,10 @@ function constructDom0(host: Host, machine: MachineConfig): void {
   printk(host, `Dom${domid} has maximum ${machine.dom0Vcpus} VCPUs`);
 }
 
-/** dom0's memory: below 4 GiB as far as there is any, so that what is above is left to guests; in blocks as large as fit. */
+/**
+ * dom0's memory: below 4 GiB as far as there is any, so that what is above is left to guests; in blocks as
+ * large as fit.
+ */
 function giveMemory(host: Host, domid: number, pages: number): void {
   for (let left = pages, order = MAX_ORDER; left > 0;) {
     const size = 2 ** order;

@@ -54,7 +54,10 @@ function pauseForShutdown(host: Host, domid: number, vcpu: number): void {
   });
 }
 
-/** Complete once all vCPUs are paused for it: the port for suspends is signalled, or VIRQ_DOM_EXC raised for the first time. */
+/**
+ * Complete once all vCPUs are paused for it: the port for suspends is signalled, or VIRQ_DOM_EXC raised for
+ * the first time.
+ */
 function finaliseShutdown(host: Host, d: Domain): void {
   if (d.shutdown === "complete") return;
   for (const [, v] of vcpusOf(host, d)) if (!v.pausedForShutdown) return;
@@ -128,7 +131,10 @@ export function tripleFault(host: Host, domid: number): void {
   domainShutdown(host, domid, reason);
 }
 
-/** HLT with interrupts off, in an HVM or PVH domain: the vCPU goes down; the last one takes the domain with it (hvm_vcpu_down). */
+/**
+ * HLT with interrupts off, in an HVM or PVH domain: the vCPU goes down; the last one takes the domain with
+ * it (hvm_vcpu_down).
+ */
 export function hltWithInterruptsOff(host: Host, domid: number, vcpu: number): void {
   changeVcpu(host, domid, vcpu, (v) => void (v.pauseFlags |= VPF_down));
   if (!anyOnline(host, must(host, domainCell, domid))) domainShutdown(host, domid, ShutdownCode.poweroff);

@@ -14,7 +14,10 @@ function vcpuName(domid: number, vcpu: number): string {
   return `d${domid}v${vcpu}`;
 }
 
-/** Points a PV vCPU at its page tables and its GDT; EINVAL where a frame is not the domain's or in other use (arch_set_info_guest). */
+/**
+ * Points a PV vCPU at its page tables and its GDT; EINVAL where a frame is not the domain's or in other use
+ * (arch_set_info_guest).
+ */
 export function setVcpuPages(
   host: Host,
   domid: number,
@@ -56,7 +59,10 @@ export function vcpuDestroyPagetables(host: Host, domid: number, vcpu: number): 
   for (const mfn of frames) putPageAndType(host, mfn, vcpuName(domid, vcpu), "gdt");
 }
 
-/** Moves a vCPU's vcpu_info into a page of its domain; EINVAL where it was moved before, or the page is none of its (map_vcpu_info). */
+/**
+ * Moves a vCPU's vcpu_info into a page of its domain; EINVAL where it was moved before, or the page is none
+ * of its (map_vcpu_info).
+ */
 export function mapVcpuInfo(host: Host, domid: number, vcpu: number, mfn: number): 0 | Failure {
   if (must(host, vcpuCell, vcpuId(domid, vcpu)).vcpuInfoMfn >= 0) return fail("EINVAL");
   const holder = { holder: vcpuName(domid, vcpu), kind: "vcpu info", op: "map_vcpu_info" };

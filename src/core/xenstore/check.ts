@@ -27,7 +27,8 @@ export function checkStore(cells: Cells): string[] {
     if (!isUnprivilegedDomid(cells, owner)) continue;
     const sum = held.get(owner) ?? { nodes: 0, memory: 0, paths: new Set() };
     sum.nodes++;
-    sum.memory += path.length + recordSize(node.perms, node.value.length, listBytes(cells, childrenList, path));
+    sum.memory +=
+      path.length + recordSize(node.perms, node.value.length, listBytes(cells, childrenList, path));
     sum.paths.add(path);
     held.set(owner, sum);
   }
@@ -37,8 +38,10 @@ export function checkStore(cells: Cells): string[] {
   }
   for (const [domid, { nodes, memory, paths }] of held) {
     const account = accountOf(cells, domid);
-    if (account.nodes !== nodes) problems.push(`domain ${domid} has ${nodes} nodes, ${account.nodes} are counted`);
-    if (account.memory < memory) problems.push(`domain ${domid} has ${memory} bytes, ${account.memory} are counted`);
+    if (account.nodes !== nodes)
+      problems.push(`domain ${domid} has ${nodes} nodes, ${account.nodes} are counted`);
+    if (account.memory < memory)
+      problems.push(`domain ${domid} has ${memory} bytes, ${account.memory} are counted`);
     const owned = ownedNodes(cells, domid);
     if (owned.length !== paths.size || owned.some((path) => !paths.has(path))) {
       problems.push(`domain ${domid}: the index of its nodes is wrong`);

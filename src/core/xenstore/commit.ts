@@ -9,7 +9,13 @@ import type { Caller } from "./caller.ts";
 import { inheritPerms } from "./create.ts";
 import { listItems } from "./list.ts";
 import { addNode, dropNode, setPerms, setValue } from "./node.ts";
-import { accessedList, forgetSeen, type TransactionNode, transactionNodeType, transactionType } from "./observation.ts";
+import {
+  accessedList,
+  forgetSeen,
+  type TransactionNode,
+  transactionNodeType,
+  transactionType,
+} from "./observation.ts";
 import { childPath, parentOf } from "./path.ts";
 import { ownerOf } from "./perms.ts";
 import type { Store } from "./ports.ts";
@@ -88,11 +94,17 @@ function exceedsNodes(cells: Cells, caller: Caller, changes: readonly Change[]):
     const before = cells.get(nodeType, path)?.perms;
     const stays = own.hidden ? undefined : before;
     add(before, -1);
-    add(own.ensured ? (own.perms ?? stays ?? permsIfCreated(cells, caller, path)) : (stays && own.perms) || stays, 1);
+    add(
+      own.ensured
+        ? (own.perms ?? stays ?? permsIfCreated(cells, caller, path))
+        : (stays && own.perms) || stays,
+      1,
+    );
   }
   const limit = settingsOf(cells).limits.nodes;
   for (const [owner, amount] of delta) {
-    if (isUnprivilegedDomid(cells, owner) && isFull(limit, accountOf(cells, owner).nodes + amount)) return true;
+    if (isUnprivilegedDomid(cells, owner) && isFull(limit, accountOf(cells, owner).nodes + amount))
+      return true;
   }
   return false;
 }
@@ -146,7 +158,11 @@ function createNodes(
   for (const { path, own } of changes) if (own.ensured) ensure(path);
 }
 
-function fireEvents(store: Store, changes: readonly Change[], gone: ReadonlyMap<string, readonly Gone[]>): void {
+function fireEvents(
+  store: Store,
+  changes: readonly Change[],
+  gone: ReadonlyMap<string, readonly Gone[]>,
+): void {
   for (const { path, own } of changes) {
     if (own.event !== "none") fireWatches(store, path, own.event === "exact", own.permsBefore);
     for (const { path: at, perms } of gone.get(path) ?? []) fireWatches(store, at, at !== path, perms);

@@ -45,7 +45,8 @@ const inputType = cellType<Input>("xenstore-input");
 /** A new connection of a client on a socket; returns its number. Its end is `disconnect`. */
 export function connectSocket(store: Store): number {
   const { cells } = store;
-  if (cells.get(socketNumbersType, 0) === undefined) cells.add(socketNumbersType, 0, { next: FIRST_SOCKET, free: [] });
+  if (cells.get(socketNumbersType, 0) === undefined)
+    cells.add(socketNumbersType, 0, { next: FIRST_SOCKET, free: [] });
   const numbers = cells.edit(socketNumbersType, 0);
   const conn = numbers.free.shift() ?? numbers.next++;
   addConnection(store, conn, "socket", 0, true);
@@ -108,7 +109,11 @@ function freeSocketNumber(cells: Cells, conn: number): void {
   numbers.free.splice(low, 0, conn);
 }
 
-function observeConnection(store: Store, kind: "create-connection" | "destroy-connection", conn: number): void {
+function observeConnection(
+  store: Store,
+  kind: "create-connection" | "destroy-connection",
+  conn: number,
+): void {
   store.observe?.({ kind, conn, type: -1, reqId: 0, txId: 0, body: "" });
 }
 

@@ -98,7 +98,9 @@ function quotaOf(store: Store, domid: number): string | Failure {
   const { cells } = store;
   if (!knownDomains(cells).includes(domid)) return fail("ENOENT");
   const { nodes, watches, outstanding, memory } = accountOf(cells, domid);
-  const transactions = isIntroduced(cells, domid) ? (cells.get(connectionType, domid)?.transactions.length ?? 0) : 0;
+  const transactions = isIntroduced(cells, domid)
+    ? (cells.get(connectionType, domid)?.transactions.length ?? 0)
+    : 0;
   const lines = Object.entries({ nodes, watches, transactions, outstanding, memory });
   const text = lines.map(([name, value]) => `${name.padEnd(16)}: ${String(value).padStart(8)}\n`).join("");
   return `Domain ${domid}:\n${text}\0`;

@@ -46,7 +46,9 @@ test("a list in chunks is a list", () => {
       expect(text.startsWith(part, offset)).toBe(true);
       expect(part.length).toBeLessThanOrEqual(100);
       for (let i = 1; i < items.length; i++) {
-        const [a, b] = items.slice(i - 1, i + 1).map((item) => ({ item, number: chunks.get(item) as number }));
+        const [a, b] = items
+          .slice(i - 1, i + 1)
+          .map((item) => ({ item, number: chunks.get(item) as number }));
         expect(listCompare(cells, type, "l", a as never, b as never)).toBeLessThan(0);
       }
       listDrop(cells, type, "l");

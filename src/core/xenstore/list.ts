@@ -99,7 +99,12 @@ export function listRemove(cells: Cells, type: ListType, list: string, number: n
   if (chunk.items.length === 0) unlinkChunk(cells, type, list, head, number, chunk);
 }
 
-function neighbour(cells: Cells, type: ListType, list: string, number: number): readonly string[] | undefined {
+function neighbour(
+  cells: Cells,
+  type: ListType,
+  list: string,
+  number: number,
+): readonly string[] | undefined {
   return number < 0 ? undefined : must(cells, type.chunk, chunkId(list, number)).items;
 }
 
@@ -123,7 +128,7 @@ export function listItems(cells: Cells, type: ListType, list: string): string[] 
   const head = cells.get(type.head, list);
   if (head === undefined) return [];
   const items: string[] = [];
-  for (let number = head.first; number >= 0; ) {
+  for (let number = head.first; number >= 0;) {
     const chunk = must(cells, type.chunk, chunkId(list, number));
     for (const item of chunk.items) items.push(item);
     number = chunk.next;
@@ -136,7 +141,7 @@ export function listText(cells: Cells, type: ListType, list: string): string {
   const head = cells.get(type.head, list);
   if (head === undefined) return "";
   let text = "";
-  for (let number = head.first; number >= 0; ) {
+  for (let number = head.first; number >= 0;) {
     const chunk = must(cells, type.chunk, chunkId(list, number));
     text += chunk.items.join("\0");
     text += "\0";
@@ -149,12 +154,18 @@ export function listText(cells: Cells, type: ListType, list: string): string {
  * Items from byte `offset` of `listText` on, as many whole ones as fit into
  * `bytesMax`, each followed by a NUL.
  */
-export function listTextFrom(cells: Cells, type: ListType, list: string, offset: number, bytesMax: number): string {
+export function listTextFrom(
+  cells: Cells,
+  type: ListType,
+  list: string,
+  offset: number,
+  bytesMax: number,
+): string {
   const head = cells.get(type.head, list);
   if (head === undefined) return "";
   let text = "";
   let skip = offset;
-  for (let number = head.first; number >= 0; ) {
+  for (let number = head.first; number >= 0;) {
     const chunk = must(cells, type.chunk, chunkId(list, number));
     for (const item of chunk.items) {
       if (skip > item.length) {
@@ -188,7 +199,7 @@ export function listCompare(
 export function listDrop(cells: Cells, type: ListType, list: string): void {
   const head = cells.get(type.head, list);
   if (head === undefined) return;
-  for (let number = head.first; number >= 0; ) {
+  for (let number = head.first; number >= 0;) {
     const next = must(cells, type.chunk, chunkId(list, number)).next;
     cells.drop(type.chunk, chunkId(list, number));
     number = next;

@@ -101,7 +101,10 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   }),
 );
 /** Who does what: client 0 outside of transactions, the others each in one, which `null` ends. */
-const step = fc.record({ client: fc.integer({ min: 0, max: 2 }), operation: fc.option(operation, { freq: 6 }) });
+const step = fc.record({
+  client: fc.integer({ min: 0, max: 2 }),
+  operation: fc.option(operation, { freq: 6 }),
+});
 
 interface Session {
   readonly client: TestClient;
@@ -161,13 +164,18 @@ function runSteps(steps: readonly { client: number; operation: Operation | null 
         outcome.refused++;
         expect(answer).toBe("EAGAIN");
         // Of these more counts as changed than would have to; see transaction.ts.
-        const careful = session.log.some(({ operation: { request } }) => /GET_PERMS|DIRECTORY|RM/.test(request));
+        const careful = session.log.some(({ operation: { request } }) =>
+          /GET_PERMS|DIRECTORY|RM/.test(request),
+        );
         expect(session.disturbed || careful).toBe(true);
       }
       changed(session);
       Object.assign(session, { txId: session.client.begin(), log: [], disturbed: false });
     } else if (operation.path !== "/" || operation.request !== "RM") {
-      session.log.push({ operation, answer: session.client.ask(operation.request, payload(operation), session.txId) });
+      session.log.push({
+        operation,
+        answer: session.client.ask(operation.request, payload(operation), session.txId),
+      });
     }
     expect(dump(outside)).toEqual(dumpTree(tree));
   }

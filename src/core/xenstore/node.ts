@@ -5,7 +5,14 @@
 
 import { type Cells, must } from "../engine/cells.ts";
 import { listAppend, listBytes, listRemove } from "./list.ts";
-import { nodeChanging, SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_PERMS, SEEN_SUPPORT, SEEN_VALUE } from "./observation.ts";
+import {
+  nodeChanging,
+  SEEN_CHILDREN,
+  SEEN_EXISTENCE,
+  SEEN_PERMS,
+  SEEN_SUPPORT,
+  SEEN_VALUE,
+} from "./observation.ts";
 import { addOwned, removeOwned } from "./owned.ts";
 import { nameOf, parentOf } from "./path.ts";
 import { ownerOf, permCount } from "./perms.ts";
@@ -76,7 +83,11 @@ export function dropNode(cells: Cells, path: string): void {
   const name = nameOf(path);
   const node = must(cells, nodeType, path);
   nodeChanging(cells, parent, SEEN_CHILDREN);
-  nodeChanging(cells, path, SEEN_EXISTENCE | SEEN_PERMS | SEEN_SUPPORT | (node.value === "" ? 0 : SEEN_VALUE));
+  nodeChanging(
+    cells,
+    path,
+    SEEN_EXISTENCE | SEEN_PERMS | SEEN_SUPPORT | (node.value === "" ? 0 : SEEN_VALUE),
+  );
   const owner = ownerOf(node.perms);
   removeOwned(cells, owner, path);
   charge(cells, owner, "nodes", -1);

@@ -86,7 +86,12 @@ interface Observers {
 const observersType = cellType<Observers>("transaction-observers");
 
 /** Adds the transaction's cell for a node that it accesses for the first time. */
-export function addAccessed(cells: Cells, transaction: string, path: string, hidden: boolean): TransactionNode {
+export function addAccessed(
+  cells: Cells,
+  transaction: string,
+  path: string,
+  hidden: boolean,
+): TransactionNode {
   listAppend(cells, accessedList, transaction, path);
   const own = cells.add(transactionNodeType, transaction + path, {
     seen: 0,
@@ -146,7 +151,12 @@ export function forgetSeen(cells: Cells, transaction: string, path: string): voi
  *   which only the strict rule minds
  * @param permsAfter the new permissions where they change
  */
-export function nodeChanging(cells: Cells, path: string, change: number, permsAfter: string | null = null): void {
+export function nodeChanging(
+  cells: Cells,
+  path: string,
+  change: number,
+  permsAfter: string | null = null,
+): void {
   const observers = cells.get(observersType, path);
   if (observers === undefined) return;
   const strict = settingsOf(cells).conflicts === "strict";
@@ -158,7 +168,8 @@ export function nodeChanging(cells: Cells, path: string, change: number, permsAf
     const accessChanges = accessSeen && accessDiffers(cells, conn, path, permsAfter);
     if (!strict && (own.seen & change & ~SEEN_SUPPORT) === 0 && !accessChanges) continue;
     if (own.kept === null) cells.edit(transactionNodeType, transaction + path).kept = copyNode(cells, path);
-    if (!must(cells, transactionType, transaction).conflict) cells.edit(transactionType, transaction).conflict = true;
+    if (!must(cells, transactionType, transaction).conflict)
+      cells.edit(transactionType, transaction).conflict = true;
   }
 }
 
@@ -169,10 +180,12 @@ function supportGoes(cells: Cells, transaction: string, path: string): void {
   own.modified = true;
   const abovePath = parentOf(path);
   const aboveKey = transaction + abovePath;
-  if (cells.get(transactionNodeType, aboveKey) === undefined) addAccessed(cells, transaction, abovePath, false);
+  if (cells.get(transactionNodeType, aboveKey) === undefined)
+    addAccessed(cells, transaction, abovePath, false);
   const above = cells.edit(transactionNodeType, aboveKey);
   const later = above.added.findIndex(
-    (name) => (cells.get(transactionNodeType, transaction + childPath(abovePath, name))?.rank ?? 0) > own.rank,
+    (name) =>
+      (cells.get(transactionNodeType, transaction + childPath(abovePath, name))?.rank ?? 0) > own.rank,
   );
   above.added.splice(later < 0 ? above.added.length : later, 0, nameOf(path));
   above.modified = true;

@@ -108,7 +108,13 @@ export function outputLength(cells: Cells, conn: number): number {
  * Takes up to `bytesMax` bytes of what a connection has to take, into `target`
  * from `at` on; returns how many. A message may be taken in pieces.
  */
-export function takeOutput(store: Store, conn: number, target: Uint8Array, at: number, bytesMax: number): number {
+export function takeOutput(
+  store: Store,
+  conn: number,
+  target: Uint8Array,
+  at: number,
+  bytesMax: number,
+): number {
   const { cells } = store;
   if (cells.get(outputType, conn) === undefined) return 0;
   const output = cells.edit(outputType, conn);
@@ -187,7 +193,7 @@ export function expireEvents(store: Store, conn: number): void {
   const deadline = cells.get(outputType, conn)?.eventDeadline ?? null;
   if (deadline === null || deadline > store.now) return;
   const output = cells.edit(outputType, conn);
-  for (let i = 0; i < output.messages.length; ) {
+  for (let i = 0; i < output.messages.length;) {
     const message = output.messages[i] as Message;
     if (message.type !== XS.WATCH_EVENT || (i === 0 && output.taken > 0)) {
       i++;

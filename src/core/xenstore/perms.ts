@@ -46,7 +46,13 @@ export interface Subject {
 const letters = "nrwb";
 
 function bitsOf(letter: number): number {
-  return letter === 0x72 ? PERM_READ : letter === 0x77 ? PERM_WRITE : letter === 0x62 ? PERM_READ | PERM_WRITE : 0;
+  return letter === 0x72
+    ? PERM_READ
+    : letter === 0x77
+      ? PERM_WRITE
+      : letter === 0x62
+        ? PERM_READ | PERM_WRITE
+        : 0;
 }
 
 /** The owner's domid. */
@@ -64,13 +70,14 @@ export function accessOf(cells: Cells, perms: string, subject: Subject): number 
   if (subject.privileged) return PERM_ALL;
   const owner = ownerOf(perms);
   if (owner === subject.domid || owner === subject.target) return PERM_ALL;
-  for (let at = perms.indexOf(" "); at >= 0; ) {
+  for (let at = perms.indexOf(" "); at >= 0;) {
     const colon = perms.indexOf(":", at);
     const domid = Number.parseInt(perms.slice(at + 2, colon), 10);
     const next = perms.indexOf(" ", colon);
     if (domid === subject.domid || domid === subject.target || domid === DOMID_ANY) {
       const number = Number.parseInt(next < 0 ? perms.slice(colon + 1) : perms.slice(colon + 1, next), 10);
-      const alive = domid === DOMID_ANY ? number === 1 : number !== 0 && number === incarnationOf(cells, domid);
+      const alive =
+        domid === DOMID_ANY ? number === 1 : number !== 0 && number === incarnationOf(cells, domid);
       if (alive) return bitsOf(perms.charCodeAt(at + 1));
     }
     at = next;
@@ -104,7 +111,7 @@ export interface PermEntry {
  */
 export function parsePerms(text: string): PermEntry[] | Failure {
   const entries: PermEntry[] = [];
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const end = text.indexOf("\0", at);
     if (end < 0) break;
     const letter = text.charAt(at);

@@ -96,7 +96,8 @@ export function receive(store: Store, conn: number, chunk: Uint8Array): "open" |
     if (parsed.state === "need-more") break;
     if (parsed.state === "failed") {
       keepPending(cells, conn, bytes.subarray(bytes.length));
-      if (must(cells, connectionType, conn).kind === "ring") ignoreConnection(store, conn, XENSTORE_ERROR_PROTO);
+      if (must(cells, connectionType, conn).kind === "ring")
+        ignoreConnection(store, conn, XENSTORE_ERROR_PROTO);
       return "failed";
     }
     at = parsed.end;
@@ -160,4 +161,3 @@ function perform(
   };
   return known.handler(store, request, after);
 }
-

@@ -40,7 +40,7 @@ export function oneArg({ bytes, start, end }: Request): string | undefined {
 /** The NUL-terminated strings of the payload, at most `max`; what follows the last NUL is left out. */
 export function strings({ bytes, start, end }: Request, max = Number.POSITIVE_INFINITY): string[] {
   const found: string[] = [];
-  for (let at = start; at < end && found.length < max; ) {
+  for (let at = start; at < end && found.length < max;) {
     const nul = bytes.indexOf(0, at);
     if (nul < 0 || nul >= end) break;
     found.push(readLatin1(bytes, at, nul));

@@ -63,7 +63,8 @@ export function transactionStart(store: Store, request: Request): string | Failu
   const { conn, privileged, transaction } = request.caller;
   if (transaction !== null) return fail("EBUSY");
   const open = must(cells, connectionType, conn).transactions.length;
-  if (!privileged && isFullLenient(traitsOf(cells), settingsOf(cells).limits.transactions, open)) return fail("ENOSPC");
+  if (!privileged && isFullLenient(traitsOf(cells), settingsOf(cells).limits.transactions, open))
+    return fail("ENOSPC");
   return `${startTransaction(cells, conn)}\0`;
 }
 

@@ -4,7 +4,14 @@
 // IS_DOMAIN_INTRODUCED, RESUME, SET_TARGET (xenstored_domain.c).
 
 import { fail, type Failure, isFailure } from "../engine/errno.ts";
-import { connectedDomain, forgetDomain, introduceDomain, isIntroduced, resumeDomain, setTarget } from "./domain.ts";
+import {
+  connectedDomain,
+  forgetDomain,
+  introduceDomain,
+  isIntroduced,
+  resumeDomain,
+  setTarget,
+} from "./domain.ts";
 import { domainPath } from "./path.ts";
 import type { Store } from "./ports.ts";
 import { atoi, OK, oneArg, type Request, strings } from "./request.ts";

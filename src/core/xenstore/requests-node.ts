@@ -22,7 +22,15 @@ import {
   writeInTransaction,
 } from "./transaction.ts";
 import { storedSubtree } from "./tree.ts";
-import { childBytes, childGeneration, childText, childTextFrom, lookup, type NodeView, seen } from "./view.ts";
+import {
+  childBytes,
+  childGeneration,
+  childText,
+  childTextFrom,
+  lookup,
+  type NodeView,
+  seen,
+} from "./view.ts";
 import { PAYLOAD_MAX, readLatin1 } from "./wire.ts";
 import { fireWatches } from "./watch.ts";
 
@@ -32,7 +40,11 @@ export function absolute(caller: Caller, path: string): string {
 }
 
 /** The node a request with a single path names, and its path. */
-export function named(store: Store, request: Request, want: number): { path: string; node: NodeView } | Failure {
+export function named(
+  store: Store,
+  request: Request,
+  want: number,
+): { path: string; node: NodeView } | Failure {
   const arg = oneArg(request);
   if (arg === undefined) return fail("EINVAL");
   const path = absolute(request.caller, arg);
@@ -99,7 +111,9 @@ export function write(store: Store, request: Request): string | Failure {
     return failure ?? OK;
   }
   noteForUnprivileged(cells, caller, path);
-  if (tooLarge(cells, caller, node.perms, value.length, caller.privileged ? 0 : childBytes(cells, caller, path))) {
+  if (
+    tooLarge(cells, caller, node.perms, value.length, caller.privileged ? 0 : childBytes(cells, caller, path))
+  ) {
     return poisoned(cells, caller, "ENOSPC");
   }
   if (!caller.privileged && exceedsMemory(cells, caller.domid, value.length - node.value.length)) {
@@ -192,7 +206,8 @@ function checkCreation(
   value: string,
 ): Failure | undefined {
   const { limits } = settingsOf(cells);
-  const afterLast = accountOf(cells, caller.domid).nodes + missing.length - (traitsOf(cells).quotaEdgesUniform ? 0 : 1);
+  const afterLast =
+    accountOf(cells, caller.domid).nodes + missing.length - (traitsOf(cells).quotaEdgesUniform ? 0 : 1);
   if (isFull(limits.nodes, afterLast)) return poisoned(cells, caller, "ENOSPC");
   for (const [index, path] of missing.entries()) {
     const childrenBytes = index === 0 ? 0 : nameOf(missing[index - 1] as string).length + 1;
@@ -202,9 +217,13 @@ function checkCreation(
     if (index < missing.length - 1) continue;
     const node = lookup(cells, caller, above) as NodeView;
     const bytes = childBytes(cells, caller, above) + nameOf(path).length + 1;
-    if (tooLarge(cells, caller, node.perms, node.value.length, bytes)) return poisoned(cells, caller, "ENOSPC");
+    if (tooLarge(cells, caller, node.perms, node.value.length, bytes))
+      return poisoned(cells, caller, "ENOSPC");
   }
-  const bytes = missing.reduce((sum, path) => sum + path.length + recordSize(parentPerms, 0, 0), value.length);
+  const bytes = missing.reduce(
+    (sum, path) => sum + path.length + recordSize(parentPerms, 0, 0),
+    value.length,
+  );
   return exceedsMemory(cells, caller.domid, bytes) ? poisoned(cells, caller, "ENOMEM") : undefined;
 }
 

@@ -35,7 +35,9 @@ export function getPerms(store: Store, request: Request): string | Failure {
   if (arg !== undefined && isSpecial(arg) && traitsOf(store.cells).specialPermsReadable) {
     const perms = specialPerms(store.cells, arg);
     if (perms === undefined) return fail("EINVAL");
-    return (accessOf(store.cells, perms, request.caller) & PERM_READ) !== 0 ? permsToWire(perms) : fail("EACCES");
+    return (accessOf(store.cells, perms, request.caller) & PERM_READ) !== 0
+      ? permsToWire(perms)
+      : fail("EACCES");
   }
   const found = named(store, request, PERM_READ);
   if (isFailure(found)) return found;
@@ -67,7 +69,9 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
   }
   seen(cells, caller, path, SEEN_EXISTENCE);
   if (!caller.privileged && ownerOf(perms) !== ownerOf(node.perms)) return fail("EPERM");
-  if (tooLarge(cells, caller, perms, node.value.length, caller.privileged ? 0 : childBytes(cells, caller, path))) {
+  if (
+    tooLarge(cells, caller, perms, node.value.length, caller.privileged ? 0 : childBytes(cells, caller, path))
+  ) {
     return poisoned(cells, caller, "ENOSPC");
   }
   if (caller.transaction !== null) setPermsInTransaction(cells, caller, path, perms);

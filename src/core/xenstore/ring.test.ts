@@ -46,7 +46,7 @@ test("bytes come out as they went in, in pieces, around the end of the ring and 
         if (!isFailure(bytes)) received?.push(...bytes);
       };
       for (const bytes of pieces) {
-        for (let at = 0; at < bytes.length; ) {
+        for (let at = 0; at < bytes.length;) {
           const count = clientWrite(ring, bytes.subarray(at)) as number;
           if (count === 0) take();
           at += count;

@@ -11,7 +11,7 @@ import { type RequestName, TestClient, testStore } from "./test-client.ts";
 type Row = [request: RequestName | number, payload: string, answer: string];
 
 /** Makes one request after the other on a new store. */
-function run(rows: readonly Row[], client = new TestClient(testStore())): void {
+function expectAnswers(rows: readonly Row[], client = new TestClient(testStore())): void {
   for (const [request, payload, answer] of rows) {
     expect([request, payload, client.ask(request, payload)]).toEqual([request, payload, answer]);
   }
@@ -19,7 +19,7 @@ function run(rows: readonly Row[], client = new TestClient(testStore())): void {
 }
 
 test("a store has three nodes when it starts", () => {
-  run([
+  expectAnswers([
     ["DIRECTORY", "/|", "tool|"],
     ["DIRECTORY", "/tool|", "xenstored|"],
     ["DIRECTORY", "/tool/xenstored|", ""],
@@ -30,7 +30,7 @@ test("a store has three nodes when it starts", () => {
 
 describe("nodes", () => {
   test("a write creates a node and what is missing above it", () => {
-    run([
+    expectAnswers([
       ["WRITE", "/a/b/c|1", "OK|"],
       ["READ", "/a/b/c|", "1"],
       ["READ", "/a/b|", ""],
@@ -41,10 +41,14 @@ describe("nodes", () => {
     ]);
   });
 
-  test("values are bytes", () => run([["WRITE", "/v|\0\xff\r\n x", "OK|"], ["READ", "/v|", "|\xff\r\n x"]]));
+  test("values are bytes", () =>
+    expectAnswers([
+      ["WRITE", "/v|\0\xff\r\n x", "OK|"],
+      ["READ", "/v|", "|\xff\r\n x"],
+    ]));
 
   test("children keep the order of their creation", () => {
-    run([
+    expectAnswers([
       ["WRITE", "/d/z|", "OK|"],
       ["WRITE", "/d/a|", "OK|"],
       ["WRITE", "/d/m|", "OK|"],
@@ -55,11 +59,15 @@ describe("nodes", () => {
   });
 
   test("making a directory that exists is fine and changes nothing", () => {
-    run([["WRITE", "/d|value", "OK|"], ["MKDIR", "/d|", "OK|"], ["READ", "/d|", "value"]]);
+    expectAnswers([
+      ["WRITE", "/d|value", "OK|"],
+      ["MKDIR", "/d|", "OK|"],
+      ["READ", "/d|", "value"],
+    ]);
   });
 
   test("removing", () => {
-    run([
+    expectAnswers([
       ["WRITE", "/a/b/c|1", "OK|"],
       ["RM", "/a/b|", "OK|"],
       ["READ", "/a/b/c|", "ENOENT"],
@@ -71,17 +79,34 @@ describe("nodes", () => {
   });
 
   test("relative paths of a socket begin at domain 0's directory", () => {
-    run([["WRITE", "x/y|1", "OK|"], ["READ", "/local/domain/0/x/y|", "1"], ["READ", "x/y|", "1"]]);
+    expectAnswers([
+      ["WRITE", "x/y|1", "OK|"],
+      ["READ", "/local/domain/0/x/y|", "1"],
+      ["READ", "x/y|", "1"],
+    ]);
   });
 
-  test.each(["", "/a//b", "/a/", "//", "/a b", "/a.b", "/\xe4", "/a|b", `/${"x".repeat(2048)}`, "@releaseDomain"])(
-    "%j is no node's path",
-    (path) => run([["READ", `${path}|`, "EINVAL"], ["MKDIR", `${path}|`, "EINVAL"]]),
+  test.each([
+    "",
+    "/a//b",
+    "/a/",
+    "//",
+    "/a b",
+    "/a.b",
+    "/\xe4",
+    "/a|b",
+    `/${"x".repeat(2048)}`,
+    "@releaseDomain",
+  ])("%j is no node's path", (path) =>
+    expectAnswers([
+      ["READ", `${path}|`, "EINVAL"],
+      ["MKDIR", `${path}|`, "EINVAL"],
+    ]),
   );
 
   test("the longest paths", () => {
     const name = "x".repeat(2048);
-    run([
+    expectAnswers([
       ["WRITE", `/${name.slice(1)}|1`, "OK|"],
       ["WRITE", `/local/domain/7/${name}|1`, "OK|"],
       ["WRITE", `/local/domain/7/${name}x|1`, "EINVAL"],
@@ -90,7 +115,7 @@ describe("nodes", () => {
   });
 
   test("payloads must be what the request takes", () => {
-    run([
+    expectAnswers([
       ["READ", "", "EINVAL"],
       ["READ", "/tool", "EINVAL"],
       ["READ", "/tool||", "EINVAL"],
@@ -105,7 +130,7 @@ describe("nodes", () => {
   });
 
   test("unknown requests", () => {
-    run([
+    expectAnswers([
       [15, "|", "ENOSYS"],
       [16, "|", "ENOSYS"],
       [20, "|", "ENOSYS"],
@@ -122,7 +147,7 @@ describe("long lists", () => {
   for (let i = 0; i < 2000; i++) client.ask("WRITE", `/d/name-${i}|`);
   const whole = Array.from({ length: 2000 }, (_, i) => `name-${i}|`).join("");
 
-  test("a list longer than a message is E2BIG", () => run([["DIRECTORY", "/d|", "E2BIG"]], client));
+  test("a list longer than a message is E2BIG", () => expectAnswers([["DIRECTORY", "/d|", "E2BIG"]], client));
 
   test("it comes in parts, each with the list's generation", () => {
     let list = "";
@@ -177,10 +202,14 @@ describe("watches", () => {
   test("several watches of one connection fire in the order they were made", () => {
     const a = new TestClient(testStore());
     for (const watch of ["/a/b|1|", "/|2|", "/a|3|", "/a/b|4|"]) a.all("WATCH", watch);
-    expect(a.all("WRITE", "/a/b|")).toEqual([1, 2, 3, 4].map((n) => `WATCH_EVENT /a/b|${n}|`).concat("WRITE OK|"));
+    expect(a.all("WRITE", "/a/b|")).toEqual(
+      [1, 2, 3, 4].map((n) => `WATCH_EVENT /a/b|${n}|`).concat("WRITE OK|"),
+    );
     a.ask("UNWATCH", "/|2|");
     a.all("WATCH", "/|2|");
-    expect(a.all("WRITE", "/a/b|")).toEqual([1, 3, 4, 2].map((n) => `WATCH_EVENT /a/b|${n}|`).concat("WRITE OK|"));
+    expect(a.all("WRITE", "/a/b|")).toEqual(
+      [1, 3, 4, 2].map((n) => `WATCH_EVENT /a/b|${n}|`).concat("WRITE OK|"),
+    );
   });
 
   test("an event that waits already is not sent twice; special ones are", () => {
@@ -212,7 +241,7 @@ describe("watches", () => {
   });
 
   test("errors", () => {
-    run([
+    expectAnswers([
       ["WATCH", "/a|t|", "OK|"],
       ["WATCH", "/a|t|", "EEXIST"],
       ["WATCH", "/a|u|", "OK|"],
@@ -234,7 +263,7 @@ describe("watches", () => {
 
   test("a transaction identifier does not matter", () => {
     const a = new TestClient(testStore());
-    expect(a.ask("WATCH", "/a|t|", )).toBe("OK|");
+    expect(a.ask("WATCH", "/a|t|")).toBe("OK|");
     a.send("UNWATCH", "/a|t|", 12345);
     expect(a.take()).toEqual(["UNWATCH OK|"]);
   });
@@ -244,7 +273,7 @@ describe("CONTROL", () => {
   test("commands", () => {
     const client = new TestClient(testStore());
     expect(client.ask("CONTROL", "help|")).toContain("quota\t[set <name> <val>|<domid>]\n".replace("|", "|"));
-    run(
+    expectAnswers(
       [
         ["CONTROL", "check|", "OK|"],
         ["CONTROL", "check|now|", "EINVAL"],
@@ -266,7 +295,9 @@ test("every request and message can be observed", () => {
   const a = new TestClient(store);
   a.all("WATCH", "/a|t|");
   a.all("WRITE", "/a|1");
-  expect(store.trace.slice(1).map(({ kind, type, body }) => `${kind} ${type} ${body.replaceAll("\0", "|")}`)).toEqual([
+  expect(
+    store.trace.slice(1).map(({ kind, type, body }) => `${kind} ${type} ${body.replaceAll("\0", "|")}`),
+  ).toEqual([
     `create-connection -1 `,
     "in 4 /a|t|",
     "out 4 OK|",

@@ -77,7 +77,7 @@ export class TestClient {
     const bytes = new Uint8Array(outputLength(this.store.cells, this.conn));
     takeOutput(this.store, this.conn, bytes, 0, bytes.length);
     const found: string[] = [];
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const parsed = parse(bytes, at);
       if (parsed.state !== "packet") throw new Error("a reply that is not a message");
       const body = readLatin1(bytes, parsed.start, parsed.end).replaceAll("\0", "|");

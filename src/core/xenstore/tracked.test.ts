@@ -59,28 +59,32 @@ function perform({ store, clients }: Host, { client, request, payload, inTransac
 }
 
 const path = fc.constantFrom("/a", "/a/b", "/c", "x", "x/y", "/local/domain/2/x");
-const step: fc.Arbitrary<Step> = fc.record({
-  client: fc.integer({ min: 0, max: 3 }),
-  inTransaction: fc.boolean(),
-  ...{ request: fc.constant<Step["request"]>("READ"), payload: fc.constant("") },
-}).chain((base) =>
-  fc.oneof(
-    fc.record({ request: fc.constantFrom<Step["request"]>("READ", "DIRECTORY", "RM", "MKDIR"), path }).map((o) => ({
-      ...base,
-      request: o.request,
-      payload: `${o.path}|`,
-    })),
-    path.map((p): Step => ({ ...base, request: "WRITE", payload: `${p}|${base.client}` })),
-    path.map((p): Step => ({ ...base, request: "SET_PERMS", payload: `${p}|n${base.client % 3}|r2|` })),
-    path.map((p): Step => ({ ...base, request: "WATCH", payload: `${p}|token|` })),
-    fc.constantFrom<Step>(
-      { ...base, request: "TRANSACTION_START", payload: "|", inTransaction: false },
-      { ...base, request: "TRANSACTION_END", payload: "T|", inTransaction: true },
-      { ...base, request: "RESET_WATCHES", payload: "|", inTransaction: false },
-      { ...base, request: "die", payload: "" },
+const step: fc.Arbitrary<Step> = fc
+  .record({
+    client: fc.integer({ min: 0, max: 3 }),
+    inTransaction: fc.boolean(),
+    ...{ request: fc.constant<Step["request"]>("READ"), payload: fc.constant("") },
+  })
+  .chain((base) =>
+    fc.oneof(
+      fc
+        .record({ request: fc.constantFrom<Step["request"]>("READ", "DIRECTORY", "RM", "MKDIR"), path })
+        .map((o) => ({
+          ...base,
+          request: o.request,
+          payload: `${o.path}|`,
+        })),
+      path.map((p): Step => ({ ...base, request: "WRITE", payload: `${p}|${base.client}` })),
+      path.map((p): Step => ({ ...base, request: "SET_PERMS", payload: `${p}|n${base.client % 3}|r2|` })),
+      path.map((p): Step => ({ ...base, request: "WATCH", payload: `${p}|token|` })),
+      fc.constantFrom<Step>(
+        { ...base, request: "TRANSACTION_START", payload: "|", inTransaction: false },
+        { ...base, request: "TRANSACTION_END", payload: "T|", inTransaction: true },
+        { ...base, request: "RESET_WATCHES", payload: "|", inTransaction: false },
+        { ...base, request: "die", payload: "" },
+      ),
     ),
-  ),
-);
+  );
 
 test("every step can be undone and taken again, and its hash is that of the whole", () => {
   fc.assert(
@@ -116,7 +120,10 @@ test.each<[name: string, one: Step["payload"], other: Step["payload"]]>([
     const request = line.slice(0, blank) as RequestName;
     return { client, request, payload: line.slice(blank + 1), inTransaction: false };
   }) as [Step, Step];
-  const hashes = [[first, second], [second, first]].map((order) => {
+  const hashes = [
+    [first, second],
+    [second, first],
+  ].map((order) => {
     const tracked = host();
     tracked.cells.begin();
     for (const line of ["/a|", "/b|", "/d/x|", "/d/y|"]) tracked.clients[0]?.ask("WRITE", line);

@@ -24,13 +24,49 @@ function conflict(rule: ConflictRule, inside: Step[], outside: Step | null): str
 // The strict column is what the real C xenstored answered.
 test.each<[name: string, inside: Step[], outside: Step | null, strict: string, observed: string]>([
   ["nothing done", [], ["WRITE", "/o/x|8"], "OK|", "OK|"],
-  ["nothing happened", [["READ", "/o/x|"], ["WRITE", "/o/x|1"]], null, "OK|", "OK|"],
+  [
+    "nothing happened",
+    [
+      ["READ", "/o/x|"],
+      ["WRITE", "/o/x|1"],
+    ],
+    null,
+    "OK|",
+    "OK|",
+  ],
   ["read x; other writes x", [["READ", "/o/x|"]], ["WRITE", "/o/x|9"], "EAGAIN", "EAGAIN"],
-  ["read x, write q", [["READ", "/o/x|"], ["WRITE", "/o/q|1"]], ["WRITE", "/o/x|9"], "EAGAIN", "EAGAIN"],
+  [
+    "read x, write q",
+    [
+      ["READ", "/o/x|"],
+      ["WRITE", "/o/q|1"],
+    ],
+    ["WRITE", "/o/x|9"],
+    "EAGAIN",
+    "EAGAIN",
+  ],
   ["same value", [["READ", "/o/x|"]], ["WRITE", "/o/x|0"], "EAGAIN", "OK|"],
   ["write x; other writes x", [["WRITE", "/o/x|5"]], ["WRITE", "/o/x|6"], "EAGAIN", "OK|"],
-  ["write x, read x", [["WRITE", "/o/x|5"], ["READ", "/o/x|"]], ["WRITE", "/o/x|6"], "EAGAIN", "OK|"],
-  ["read x, write x", [["READ", "/o/x|"], ["WRITE", "/o/x|5"]], ["WRITE", "/o/x|7"], "EAGAIN", "EAGAIN"],
+  [
+    "write x, read x",
+    [
+      ["WRITE", "/o/x|5"],
+      ["READ", "/o/x|"],
+    ],
+    ["WRITE", "/o/x|6"],
+    "EAGAIN",
+    "OK|",
+  ],
+  [
+    "read x, write x",
+    [
+      ["READ", "/o/x|"],
+      ["WRITE", "/o/x|5"],
+    ],
+    ["WRITE", "/o/x|7"],
+    "EAGAIN",
+    "EAGAIN",
+  ],
   ["create siblings", [["WRITE", "/o/m1|1"]], ["WRITE", "/o/m2|1"], "EAGAIN", "OK|"],
   ["create the same", [["WRITE", "/o/m1|1"]], ["WRITE", "/o/m1|2"], "EAGAIN", "OK|"],
   ["list; other creates", [["DIRECTORY", "/o|"]], ["WRITE", "/o/m3|1"], "EAGAIN", "EAGAIN"],
@@ -38,7 +74,13 @@ test.each<[name: string, inside: Step[], outside: Step | null, strict: string, o
   ["list; other writes a child", [["DIRECTORY", "/o|"]], ["WRITE", "/o/x|1"], "OK|", "OK|"],
   ["part of a list", [["DIRECTORY_PART", "/o|0|"]], ["WRITE", "/o/m3|1"], "EAGAIN", "EAGAIN"],
   ["read x; other sets perms", [["READ", "/o/x|"]], ["SET_PERMS", "/o/x|n0|r3|"], "EAGAIN", "OK|"],
-  ["perms of x; other sets perms", [["GET_PERMS", "/o/x|"]], ["SET_PERMS", "/o/x|n0|r3|"], "EAGAIN", "EAGAIN"],
+  [
+    "perms of x; other sets perms",
+    [["GET_PERMS", "/o/x|"]],
+    ["SET_PERMS", "/o/x|n0|r3|"],
+    "EAGAIN",
+    "EAGAIN",
+  ],
   ["perms of x; other writes x", [["GET_PERMS", "/o/x|"]], ["WRITE", "/o/x|1"], "EAGAIN", "OK|"],
   ["read x; other adds a child", [["READ", "/o/x|"]], ["WRITE", "/o/x/kid|1"], "EAGAIN", "OK|"],
   ["miss m; other creates m", [["READ", "/o/m|"]], ["WRITE", "/o/m|1"], "EAGAIN", "EAGAIN"],
@@ -99,7 +141,13 @@ describe("within a transaction", () => {
     for (const name of ["x", "y", "z"]) a.ask("WRITE", `/o/${name}|0`);
     a.all("WATCH", "/o|t|");
     const txId = a.begin();
-    for (const [name, value] of [["z", 1], ["x", 1], ["z", 2], ["y", 1], ["new", 1]]) {
+    for (const [name, value] of [
+      ["z", 1],
+      ["x", 1],
+      ["z", 2],
+      ["y", 1],
+      ["new", 1],
+    ]) {
       expect(a.all("WRITE", `/o/${name}|${value}`, txId)).toEqual(["WRITE OK|"]);
     }
     a.ask("RM", "/o/y|", txId);

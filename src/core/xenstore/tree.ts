@@ -34,7 +34,12 @@ export interface NodeCopy {
 export function copyNode(cells: Cells, path: string): NodeCopy {
   const node = cells.get(nodeType, path);
   if (node === undefined) return { exists: false, value: "", perms: "", children: "" };
-  return { exists: true, value: node.value, perms: node.perms, children: listText(cells, childrenList, path) };
+  return {
+    exists: true,
+    value: node.value,
+    perms: node.perms,
+    children: listText(cells, childrenList, path),
+  };
 }
 
 /**
@@ -49,7 +54,7 @@ export function subtree(path: string, childrenOf: (path: string) => readonly str
     found.push(next);
     for (const name of childrenOf(next)) waiting.push(childPath(next, name));
   }
-  return found.reverse();
+  return found.toReversed();
 }
 
 /** The same for the tree in the store. */

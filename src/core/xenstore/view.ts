@@ -53,7 +53,7 @@ export function access(cells: Cells, caller: Caller, path: string): Own {
 /** Whether the transaction has removed a node above. */
 function isHidden(cells: Cells, transaction: string, path: string): boolean {
   if (must(cells, transactionType, transaction).removals === 0) return false;
-  for (let at = path; at !== "/"; ) {
+  for (let at = path; at !== "/";) {
     at = parentOf(at);
     if (cells.get(transactionNodeType, transaction + at)?.hidden === true) return true;
   }
@@ -171,7 +171,8 @@ export function childTextFrom(
   }
   const text = childText(cells, caller, path).slice(offset);
   let end = 0;
-  for (let nul = text.indexOf("\0"); nul >= 0 && nul < bytesMax; nul = text.indexOf("\0", nul + 1)) end = nul + 1;
+  for (let nul = text.indexOf("\0"); nul >= 0 && nul < bytesMax; nul = text.indexOf("\0", nul + 1))
+    end = nul + 1;
   return text.slice(0, end);
 }
 
@@ -183,4 +184,3 @@ export function childGeneration(cells: Cells, caller: Caller, path: string): num
   for (let i = 0; i < text.length; i++) hash = (Math.imul(hash, 31) + text.charCodeAt(i)) | 0;
   return hash >>> 0;
 }
-

@@ -6,7 +6,10 @@ import { mayRead, outputLength, receive, takeOutput } from "./store.ts";
 import { TestClient, testStore } from "./test-client.ts";
 import { encode, HEADER_SIZE, parse, PAYLOAD_MAX, readLatin1, writeLatin1, XS } from "./wire.ts";
 
-const latin1 = fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((c) => String.fromCharCode(c)), maxLength: 200 });
+const latin1 = fc.string({
+  unit: fc.integer({ min: 0, max: 255 }).map((c) => String.fromCharCode(c)),
+  maxLength: 200,
+});
 const u32 = fc.integer({ min: 0, max: 0xffffffff });
 
 test("what is encoded is parsed again, whatever is around it", () => {
@@ -23,7 +26,8 @@ test("what is encoded is parsed again, whatever is around it", () => {
 
 test("with less than all of a message more is needed", () => {
   const bytes = encode(XS.READ, 1, 0, "/a\0");
-  for (let end = 0; end < bytes.length; end++) expect(parse(bytes.subarray(0, end), 0).state).toBe("need-more");
+  for (let end = 0; end < bytes.length; end++)
+    expect(parse(bytes.subarray(0, end), 0).state).toBe("need-more");
 });
 
 test("the longest message, and one byte more", () => {

@@ -132,7 +132,10 @@ export function readLatin1(bytes: Uint8Array, start: number, end: number): strin
   if (native.latin1Slice !== undefined) return native.latin1Slice(start, end);
   let text = "";
   for (let at = start; at < end; at += PAYLOAD_MAX) {
-    text += String.fromCharCode.apply(null, bytes.subarray(at, Math.min(end, at + PAYLOAD_MAX)) as unknown as number[]);
+    text += String.fromCharCode.apply(
+      null,
+      bytes.subarray(at, Math.min(end, at + PAYLOAD_MAX)) as unknown as number[],
+    );
   }
   return text;
 }
