@@ -25,6 +25,11 @@ export const commands: readonly Entry[] = [
     load: () => import("./commands/status.ts"),
   },
   {
+    name: "ps",
+    summary: "the threads of a live host, and where each stands",
+    load: () => import("./commands/ps.ts"),
+  },
+  {
     name: "xl",
     summary: "the built-in toolstack: xl's verbs, words and exit codes",
     load: () => import("./commands/xl.ts"),

@@ -152,13 +152,24 @@ test("nonsense on the control socket is answered, and the host lives on", async 
 test("a recording of a live host runs again the same", () => {
   const trace = path.join(folder(), "t");
   const dir = liveHost("--trace", trace);
-  xenolith(["store", "write", "--dir", dir, "/tool/a", "1", "/tool/b", "2"]);
-  xenolith(["store", "rm", "--dir", dir, "/tool/a"]);
+  expect(xenolith(["store", "write", "--dir", dir, "/tool/a", "1", "/tool/b", "2"]).code).toBe(0);
+  expect(xenolith(["store", "rm", "--dir", dir, "/tool/a"]).code).toBe(0);
   expect(xenolith(["down", "--dir", dir]).code).toBe(0);
   const { code, out } = xenolith(["replay", trace]);
   expect(out).toMatch(/\d+ steps and \d+ events, all the same/);
   expect(code).toBe(0);
   expect(xenolith(["export", trace, "--as", "mermaid"]).out).toContain("WRITE /tool/a 1");
+});
+
+test("ps shows who waits where", () => {
+  const dir = liveHost();
+  expect(xenolith(["ps", "--dir", dir]).out).toMatch(/^dom0\/xenwatch +waits +xenwatch_thread: /m);
+  const { out } = xenolith(["ps", "--dir", dir, "dom0/xenwatch"]);
+  expect(out).toMatch(/^dom0\/xenwatch waits\n {2}xenwatch_thread: /);
+  expect(xenolith(["ps", "--dir", dir, "nobody"])).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/^xenolith ps: no thread nobody\nTry: /) as string,
+  });
 });
 
 test("a full disk ends the trace, not the host", async () => {

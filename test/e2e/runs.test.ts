@@ -51,7 +51,7 @@ test("explore finds the shortest way to the lost update", () => {
 test("explore says what cut it short", () => {
   const { code, out } = xenolith(["explore", scenario, "--depth", "2"]);
   expect(code).toBe(0);
-  expect(out).toContain("cut by --depth 2 or --states 2000000 (timers lazy)");
+  expect(out).toContain("cut by --depth 2 or --states 2000000 (timers lazy");
   const result = JSON.parse(xenolith(["explore", scenario, "--states", "3", "--json"]).out) as object;
   expect(result).toMatchObject({ scenario: "lost-update", states: 3, exhaustive: false, violation: null });
 });

@@ -47,7 +47,7 @@ export function xenolith(args: readonly string[], options: RunOptions = {}): End
     [...(options.node ?? []), bin, ...args],
     {
       encoding: "utf8",
-      cwd: options.cwd ?? os.tmpdir(),
+      cwd: options.cwd ?? "/",
       env: environment(options.env),
       timeout: 50_000,
       killSignal: "SIGKILL",
@@ -68,7 +68,7 @@ export interface Running extends Ended {
 /** Starts a command; it ends with the test at the latest. */
 export function startXenolith(args: readonly string[], options: RunOptions = {}): Running {
   const child = spawn(process.execPath, [...(options.node ?? []), bin, ...args], {
-    cwd: options.cwd ?? os.tmpdir(),
+    cwd: options.cwd ?? "/",
     env: environment(options.env),
     stdio: ["pipe", "pipe", "pipe"],
   });
