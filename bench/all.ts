@@ -2,7 +2,9 @@
 //
 // Every benchmark, in the order in which they run.
 
+import { alive } from "./alive.ts";
 import type { Bench } from "./bench.ts";
 import { engine } from "./engine.ts";
+import { lives } from "./lives.ts";
 
-export const benches: readonly Bench[] = [engine];
+export const benches: readonly Bench[] = [engine, lives, alive];

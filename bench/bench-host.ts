@@ -4,6 +4,7 @@
 
 import { writeFileText } from "../src/core/daemons/files.ts";
 import { hasExited, reap } from "../src/core/daemons/process.ts";
+import { must } from "../src/core/engine/cells.ts";
 import type { CellId, CellType, DeepReadonly } from "../src/core/engine/cells.ts";
 import { assert } from "../src/core/engine/errno.ts";
 import type { Tracking } from "../src/core/engine/registry.ts";
@@ -11,30 +12,46 @@ import { fifo, run } from "../src/core/engine/scheduler.ts";
 import { World } from "../src/core/engine/world.ts";
 import { bootHost, hostIsUp } from "../src/core/host.ts";
 import { domainInfoCell } from "../src/core/hypervisor/domain.ts";
+import { domidRoverCell } from "../src/core/hypervisor/domid.ts";
 import type { XenVersionName } from "../src/core/hypervisor/version.ts";
 import { spawnXl } from "../src/core/toolstack/xl.ts";
 
 /** Frames of a machine with room for ten thousand domains: 512 GiB. */
 const TOTAL_PAGES = 1 << 27;
 
-/** A world that counts its steps and who asks the hypervisor about domains. */
+/** What a thread did: its steps, and how often it asked the hypervisor about a domain. */
+export interface Doings {
+  steps: number;
+  looks: number;
+}
+
+/** A world that counts who does what. */
 class CountingWorld extends World {
-  /** Looks at a domain as getdomaininfo has them, by the thread that looked. */
-  readonly looks = new Map<string, number>();
-  #thread = "";
+  #doings = new Map<string, Doings>();
+  #current: Doings = { steps: 0, looks: 0 };
 
   constructor(tracking: Tracking) {
     super({ tracking, seed: 1 });
     this.onStep = ({ action }) => {
-      this.#thread = "thread" in action ? action.thread : "";
+      const thread = "thread" in action ? action.thread : "";
+      let doings = this.#doings.get(thread);
+      if (doings === undefined) this.#doings.set(thread, (doings = { steps: 0, looks: 0 }));
+      doings.steps++;
+      this.#current = doings;
     };
   }
 
   override get<T extends object>(type: CellType<T>, id: CellId): DeepReadonly<T> | undefined {
-    // Each getdomaininfo reads this cell once, and nothing else in these runs does.
-    if ((type as unknown) === domainInfoCell)
-      this.looks.set(this.#thread, (this.looks.get(this.#thread) ?? 0) + 1);
+    // Each getdomaininfo reads this cell once; waits, which ask between steps, never do.
+    if ((type as unknown) === domainInfoCell) this.#current.looks++;
     return super.get(type, id);
+  }
+
+  /** What threads have done since this was asked last, by their names. */
+  takeDoings(): ReadonlyMap<string, Doings> {
+    const taken = this.#doings;
+    this.#doings = new Map();
+    return taken;
   }
 }
 
@@ -86,11 +103,15 @@ export class BenchHost {
     assert(status === 0, `xl ${argv.join(" ")} ended with ${status}`);
   }
 
-  /** Creates a small PV domain. Without a name its creation does not look at all others for theirs. */
-  create(name: string, ...flags: string[]): void {
+  /**
+   * Creates a small PV domain; its domid. The empty name may be shared: xl does
+   * not ask every other domain for its name then.
+   */
+  create(name: string, ...flags: string[]): number {
     const config = `name = "${name}"\ntype = "pv"\nmemory = 16\n`;
     this.world.boot((host) => writeFileText(host, "/etc/xen/bench.cfg", config));
     this.xl("create", ...flags, "/etc/xen/bench.cfg");
+    return must(this.world, domidRoverCell, 0).rover;
   }
 
   /** Lets so much of the host's time pass, in microseconds. */
