@@ -14,6 +14,7 @@ export type BuildConfig = {
   hardAffinity: readonly (readonly number[])[];
   softAffinity: readonly (readonly number[])[];
   numaPlacement: boolean;
+  poolid: number;
   maxMemkb: number;
   targetMemkb: number;
   videoMemkb: number;
@@ -40,6 +41,7 @@ export function buildConfig({ c_info: c, b_info: b }: DomainConfig): BuildConfig
     hardAffinity: b.vcpu_hard_affinity,
     softAffinity: b.vcpu_soft_affinity,
     numaPlacement: b.numa_placement === true && b.vcpu_soft_affinity.length === 0 && b.nodemap.length === 0,
+    poolid: c.poolid,
     maxMemkb: b.max_memkb ?? 0,
     targetMemkb: b.target_memkb ?? 0,
     videoMemkb: b.video_memkb ?? 0,

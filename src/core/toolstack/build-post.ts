@@ -13,6 +13,7 @@ import { targetNode } from "./build-config.ts";
 import type { BuildConfig } from "./build-config.ts";
 import type { Ports } from "./build-pre.ts";
 import type { Entries } from "./device-entries.ts";
+import { cpupoolInfoNamed } from "./cpupool.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { reported } from "./log.ts";
 import { transaction } from "./transaction.ts";
@@ -75,7 +76,10 @@ export const buildPost = routine(
     const { call, step, when } = words;
     return [
       when("ask for the scheduler", (l) => !l.build.schedulerKnown, [
-        call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" })),
+        call("libxl_cpupool_info", cpupoolInfoNamed, ({ process, build }) => ({
+          process,
+          poolid: build.poolid,
+        })),
       ]),
       step("scheduler_op", (host, l) => setSched(host, l.process, l.domid, l.build)),
       call("libxl__xs_get_dompath", xsGetDomainPath, sameDomain, (l, home) => {

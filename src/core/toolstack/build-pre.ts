@@ -17,6 +17,7 @@ import { allocUnbound } from "../hypervisor/event-channel-op.ts";
 import { setMemoryMap } from "../hypervisor/memory-op.ts";
 import { maxmemOf } from "./build-config.ts";
 import type { BuildConfig } from "./build-config.ts";
+import { cpupoolInfoNamed } from "./cpupool.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { libxlError, reported } from "./log.ts";
 import { ERROR_FAIL } from "./rc.ts";
@@ -54,14 +55,14 @@ const first = (count: number): number[] => Array.from({ length: count }, (_, i) 
 /** Places a domain on nodes, and its vCPUs near them: on a machine with one node anywhere (numa_place_domain). */
 const numaPlace = routine(
   "numa_place_domain",
-  (a: { process: string; domid: number; vcpus: number }) => ({
+  (a: { process: string; domid: number; poolid: number; vcpus: number }) => ({
     ...a,
     vcpu: 0,
     cpus: [] as number[],
     nodes: [] as number[],
   }),
   ({ call, step, each }) => [
-    call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" })),
+    call("libxl_cpupool_info", cpupoolInfoNamed, ({ process, poolid }) => ({ process, poolid })),
     step("numainfo, cputopoinfo", (host, l) => {
       const machine = physinfo(host, dom0(l.process));
       const numa = numainfo(host, dom0(l.process));
@@ -139,6 +140,7 @@ export const buildPre = routine(
       call("numa_place_domain", numaPlace, ({ process, domid, build }) => ({
         process,
         domid,
+        poolid: build.poolid,
         vcpus: build.maxVcpus,
       })),
     ]),

@@ -31,7 +31,10 @@ function videoMemkb(b: DomainBuildInfo): number {
   return b.video_memkb ?? VIDEO_MEMKB[b.u.vga.kind] ?? CIRRUS_MEMKB;
 }
 
-/** Paging memory in KiB: 1 MiB a vCPU, and a page per MiB for each of p2m and shadows (libxl__get_required_paging_memory). */
+/**
+ * Paging memory in KiB: 1 MiB a vCPU, and a page per MiB for each of p2m and shadows
+ * (libxl__get_required_paging_memory).
+ */
 export function requiredPagingMemory(maxMemkb: number, vcpus: number, type: string, hap: boolean): number {
   const perMebibyte = (type === "pv" ? 0 : 1) + (hap ? 0 : 1);
   return 4 * (256 * vcpus + perMebibyte * Math.floor(maxMemkb / 1024));

@@ -4,14 +4,14 @@
 // console is waited for. Whatever fails, what was made is destroyed again
 // (tools/libs/light/libxl_create.c, initiate_domain_create and what follows).
 
-import { fail, isFailure } from "../engine/errno.ts";
+import { isFailure } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { buildConfig } from "./build-config.ts";
 import type { BuildConfig } from "./build-config.ts";
 import type { Rings } from "./build-post.ts";
-import { settleConfig } from "./config-defaults.ts";
+import { setDefaults } from "./config-setdefault.ts";
 import { attachDevices } from "./create-devices.ts";
 import { createStateCell, createState, settledConfig } from "./create-state.ts";
 import { diskSetDefault } from "./disk.ts";
@@ -24,24 +24,12 @@ import type { Source } from "./domain-restore.ts";
 import { complaining, libxlError } from "./log.ts";
 import type { Complaint } from "./log.ts";
 import { nicSetDefault, nicSetDevids } from "./nic.ts";
-import { ERROR_FAIL, ERROR_INVAL, rcOf } from "./rc.ts";
+import { ERROR_FAIL, rcOf } from "./rc.ts";
 import { randomMac } from "./urandom.ts";
 import { storeConfig } from "./userdata.ts";
 import { updatedConfig } from "./userdata-config.ts";
-import { xsRead, xsWrite } from "./xs.ts";
+import { xsWrite } from "./xs.ts";
 import { sameDomain, sameProcess } from "./same.ts";
-
-/** Settles what the configuration leaves open. Fails with ERROR_INVAL, and says so, where it cannot be. */
-function settle(host: Host, process: string): void | Failure {
-  const state = host.edit(createStateCell, process);
-  for (const disk of [...state.given.disks, ...state.settled.disks]) disk.colo_restore_enable = false;
-  const settled = settleConfig(state.settled);
-  if ("text" in settled) {
-    libxlError(host, process, settled.where, settled.text);
-    return fail(ERROR_INVAL);
-  }
-  state.settled = settled;
-}
 
 /** Settles what disks and interfaces leave open, the first that cannot be said so. */
 function settleDevices(host: Host, process: string, domid: number): void | Failure {
@@ -58,37 +46,6 @@ function settleDevices(host: Host, process: string, domid: number): void | Failu
   const hvm = config.c_info.type === "hvm";
   config.nics = nicSetDevids(config.nics.map((nic) => nicSetDefault(nic, hvm, nic.mac ?? randomMac(host))));
 }
-
-/** Defaults, and whether the pool is one. */
-const prepare = routine(
-  "libxl__domain_config_setdefault",
-  (a: { process: string }) => ({
-    ...a,
-    domid: 0,
-    pool: null as string | null,
-    config: null as MakeConfig | null,
-  }),
-  ({ call, step }) => [
-    call(
-      "pool's name",
-      xsRead,
-      ({ process }) => ({ process, path: "/local/pool/0/name" }),
-      (l, pool) => void (l.pool = pool),
-    ),
-    step("set defaults", (host, l) => {
-      if (l.pool === null) {
-        const text = `Illegal pool specified: ${createState(host, l.process).given.c_info.pool_name ?? "(null)"}`;
-        libxlError(host, l.process, "libxl_create.c:1132:libxl__domain_config_setdefault", text);
-        return fail(ERROR_INVAL);
-      }
-      const failed = settle(host, l.process);
-      if (isFailure(failed)) return failed;
-      l.config = makeConfig(settledConfig(host, l.process));
-      return;
-    }),
-  ],
-  (l) => l.config as MakeConfig,
-);
 
 /** Says which device model a domain has or would have (store_libxl_entry). */
 const storeEntry = routine(
@@ -223,7 +180,8 @@ export const domainCreate = routine(
     const complain = complaining(words);
     return [
       attempt([
-        call("defaults", prepare, sameProcess, (l, config) => void (l.config = config)),
+        call("libxl__domain_config_setdefault", setDefaults, sameProcess),
+        step("what to make", (host, l) => void (l.config = makeConfig(settledConfig(host, l.process)))),
         complain(cannotMake, [
           when("a new one", (l) => l.domid < 0, [
             call("xc_domain_create", createFreshDomain, createArgs, (l, domid) => void (l.domid = domid)),

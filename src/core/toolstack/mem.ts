@@ -30,6 +30,10 @@ interface MemLocals {
   process: string;
   domid: number;
   memkb: number;
+  /** An amount to be added to the target, instead of the target. */
+  relative: boolean;
+  /** Whether Xen is to give the domain no more from now on. */
+  enforce: boolean;
   t: number;
   home: string;
   translated: boolean;
@@ -39,8 +43,15 @@ interface MemLocals {
   videoram: string | null;
 }
 
-const locals = (a: { process: string; domid: number; memkb: number }): MemLocals => ({
-  ...a,
+/** Which domain, how much in KiB, and how that is meant. */
+type MemArgs = { process: string; domid: number; memkb: number; relative?: boolean; enforce?: boolean };
+
+const locals = ({ process, domid, memkb, relative = false, enforce = true }: MemArgs): MemLocals => ({
+  process,
+  domid,
+  memkb,
+  relative,
+  enforce,
   t: 0,
   home: "",
   translated: false,
@@ -135,7 +146,7 @@ function checkTarget(host: Host, l: MemLocals): void | Failure {
     const text = `Cannot get ${about} info from ${home}/memory/${node}`;
     return reported(host, process, `libxl_mem.c:${line}:${SET_TARGET}`, text, fail("ENOENT"), domid);
   }
-  l.memkb = memkb - Number(l.videoram ?? 0);
+  l.memkb = l.relative ? Math.max(0, Number(l.target) + memkb) : memkb - Number(l.videoram ?? 0);
   if (l.memkb > Number(l.staticMax)) {
     const text = "memory_dynamic_max must be less than or equal to memory_static_max\n";
     refused(host, l, `libxl_mem.c:278:${SET_TARGET}`, text);
@@ -205,7 +216,7 @@ export const setMemoryTarget = routine(SET_TARGET, locals, (words) => {
         (l, value) => void (l.videoram = value),
       ),
       step("check", checkTarget),
-      step("max_mem", enforceTarget),
+      when("enforced", (l) => l.enforce, [step("max_mem", enforceTarget)]),
       when("translated", (l) => l.translated, [step("set_pod_target", setPages)]),
       call("new target", xsScript, (l) => ({
         process: l.process,

@@ -10,16 +10,15 @@ import { routine } from "../engine/routine.ts";
 import { exitProcess, processCell, stderr } from "../daemons/process.ts";
 import { domainCoreDump } from "./core-dump.ts";
 import { createState, settledConfig } from "./create-state.ts";
-import { domainCreate } from "./domain-create.ts";
 import { unwatchDeaths, waitForDomainEvent, watchDeaths } from "./domain-death.ts";
 import type { DomainEvent } from "./domain-death.ts";
 import { domainDestroy } from "./domain-destroy.ts";
 import { closeContext, openContext } from "./libxl-ctx.ts";
-import { domainUnpause } from "./pause.ts";
+import { makeDomain } from "./make-domain.ts";
+import type { MakeHow } from "./make-domain.ts";
 import { domainPreserve } from "./preserve.ts";
 import { rcOf } from "./rc.ts";
 import { reloadConfig } from "./reload-config.ts";
-import { domainSoftReset } from "./soft-reset.ts";
 import * as say from "./xl/messages.ts";
 import type { ActionOnShutdown, DomainConfig } from "./xlcfg/domain-config.ts";
 import type { Watch } from "./xs.ts";
@@ -179,13 +178,8 @@ const untilItsEnd = routine(
  */
 export const lookAfter = routine(
   "create_domain loop",
-  (a: { process: string; domid: number }) => ({
-    ...a,
-    restart: "none" as Restart,
-    rc: 0,
-    errno: null as Errno | null,
-  }),
-  ({ repeatUntil, call, when, step, sleep, attempt }) => [
+  (a: { process: string; domid: number }) => ({ ...a, restart: "none" as Restart, rc: 0 }),
+  ({ repeatUntil, call, when, step, sleep }) => [
     repeatUntil("no more", (l) => l.restart === "none", [
       call("until its end", untilItsEnd, sameDomain, (l, { restart, rc }) => {
         l.restart = restart;
@@ -194,45 +188,22 @@ export const lookAfter = routine(
       when("again", (l) => l.restart !== "none", [
         step("say so", (host, l) => stderr(host, l.process, say.monitorRebooting)),
         sleep("sleep(2)", () => REBOOT_PAUSE),
-        when(
-          "in the same domain",
-          (l) => l.restart === "soft reset",
-          [
-            call("soft reset", domainSoftReset, sameDomain, (l, errno) => {
-              l.errno = errno;
-            }),
-          ],
-          [
-            call(
-              "create",
-              domainCreate,
-              ({ process }) => ({ process, source: null }),
-              (l, made) => {
-                l.domid = made.domid;
-                l.errno = made.errno;
-              },
-            ),
-          ],
-        ),
-        when(
-          "failed",
-          (l) => l.errno !== null,
-          [
-            when("a domain was made", (l) => l.domid > 0, [
-              attempt([call("destroy", domainDestroy, sameDomain)]).onError(() => {}, []),
-            ]),
-            step("give up", (_host, l) => {
-              l.rc = rcOf(l.errno as Errno);
-              l.restart = "none";
-            }),
-          ],
-          [attempt([call("unpause", domainUnpause, sameDomain)]).onError(() => {}, [])],
-        ),
+        call("make it", makeDomain, makeArgs, (l, made) => {
+          l.domid = made.domid;
+          l.rc = made.rc;
+          if (made.rc !== 0) l.restart = "none";
+        }),
       ]),
     ]),
   ],
   (l) => l.rc,
 );
+
+/** How a domain is made again. */
+function makeArgs(l: { process: string; domid: number; restart: Restart }): { process: string } & MakeHow {
+  const reset = l.restart === "soft reset" ? l.domid : null;
+  return { process: l.process, source: null, reset, paused: false, console: false };
+}
 
 /** The process that daemonised: a context of its own, its output in a log, its domain's end to wait for. */
 export const monitorProcess = routine(

@@ -27,7 +27,10 @@ function takeUpdated(host: Host, process: string, domid: number): boolean {
   return true;
 }
 
-/** Makes the process's create state what the domain is to be made from again; what it was stays where nothing is known. */
+/**
+ * Makes the process's create state what the domain is to be made from again; what it was stays where
+ * nothing is known.
+ */
 export const reloadConfig = routine(
   "reload_domain_config",
   (a: { process: string; domid: number }) => ({ ...a, updated: false, errno: "EIO" as Errno }),

@@ -119,7 +119,8 @@ function restoredLines({ type, image, ports }: RestoreArgs, storeMfn: number, co
   const [store, console] = type === "pv" ? [storeMfn, consoleMfn] : [image.storePfn, image.consolePfn];
   const ring = (name: string, frame: number, port: number): string =>
     `xc: info: ${name}: mfn 0x${frame.toString(16)}, dom 0, evt ${port}\n`;
-  return `xc: info: Restore successful\n${ring("XenStore", store, ports.storePort)}${ring("Console", console, ports.consolePort)}`;
+  const rings = ring("XenStore", store, ports.storePort) + ring("Console", console, ports.consolePort);
+  return `xc: info: Restore successful\n${rings}`;
 }
 
 /** Restores a domain from what was saved (xc_domain_restore); where its rings are. */

@@ -12,6 +12,7 @@ import { routine } from "../engine/routine.ts";
 import { getSchedulerParams } from "../hypervisor/domain-settings.ts";
 import { targetFudge } from "./build-config.ts";
 import { diskList, nicList } from "./device-list.ts";
+import { cpupoolInfoNamed } from "./cpupool.ts";
 import { diskDevid } from "./disk.ts";
 import { domainInfo } from "./dominfo.ts";
 import { dom0 } from "./libxl-ctx.ts";
@@ -178,6 +179,7 @@ export const retrieveDomainConfig = routine(
     maxVcpus: 0,
     name: null as string | null,
     uuid: "",
+    poolid: 0,
     online: [] as number[],
     memory: { targetMemkb: 0, maxMemkb: 0 },
     disks: [] as number[],
@@ -200,6 +202,7 @@ export const retrieveDomainConfig = routine(
       const info = domainInfo(host, l.process, l.domid);
       if (isFailure(info)) return info;
       l.uuid = info.uuid;
+      l.poolid = info.cpupool;
       return;
     }),
     call(
@@ -211,7 +214,7 @@ export const retrieveDomainConfig = routine(
       },
     ),
     call("memory", memoryTarget, sameDomain, (l, memory) => void (l.memory = memory)),
-    call("pool's name", xsRead, ({ process }) => ({ process, path: "/local/pool/0/name" })),
+    call("libxl_cpupool_info", cpupoolInfoNamed, ({ process, poolid }) => ({ process, poolid })),
     call("disks", diskList, sameDomain, (l, disks) => {
       l.disks = disks.map(({ devid }) => devid);
     }),

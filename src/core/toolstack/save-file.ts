@@ -42,7 +42,10 @@ function record(type: number, body: Uint8Array): number[] {
   return [...u32(type), ...u32(body.length), ...body, ...repeated(0, padding)];
 }
 
-/** Bytes before libxc's first record: libxl's header and the record that libxc's stream is in, then libxc's two headers. */
+/**
+ * Bytes before libxc's first record: libxl's header and the record that libxc's stream is in, then libxc's
+ * two headers.
+ */
 const LIBXL_HEADERS_BYTES = 16 + 8;
 const LIBXC_HEADERS_BYTES = 24 + 16;
 

@@ -78,7 +78,10 @@ function framesLines(pages: number, detailed: boolean): string {
 /** A helper's job: for which domain, in whose name it speaks, and whether details are shown beside progress. */
 type Job = { process: string; parent: string; domid: number; detailed: boolean };
 
-/** Reads a domain that can be suspended (xc_domain_save): what there is to know before, the suspend, what stays still after. */
+/**
+ * Reads a domain that can be suspended (xc_domain_save): what there is to know before, the suspend, what
+ * stays still after.
+ */
 const saveDomain = routine(
   "xc_domain_save",
   (a: Job) => ({ ...a, vcpus: 0, pages: 0 }),

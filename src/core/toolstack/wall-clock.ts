@@ -40,7 +40,10 @@ export function preserveSuffix(host: Host): string {
   return `-${year}${two(month)}${two(day)}T${two(Math.floor(minutes / 60) % 24)}${two(minutes % 60)}Z`;
 }
 
-/** The Gregorian date of a day, counted from 1970-01-01: years are counted from March, so that the leap day is their last. */
+/**
+ * The Gregorian date of a day, counted from 1970-01-01: years are counted from March, so that the leap day
+ * is their last.
+ */
 function civilDate(days: number): { year: number; month: number; day: number } {
   const shifted = days + 719468;
   const era = Math.floor(shifted / 146097);

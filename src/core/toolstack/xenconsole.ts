@@ -5,6 +5,8 @@
 // (tools/console/client/main.c). What a user types goes to the terminal by
 // another way: nobody's keyboard is attached to a simulated process.
 
+import { cellType } from "../engine/cells.ts";
+import type { Cells } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { stderr, stdout } from "../daemons/process.ts";
@@ -21,6 +23,14 @@ const TTY_TIMEOUT = 5_000_000;
 const TOKEN = "";
 
 export type ConsoleType = "pv" | "serial" | "vuart";
+
+/** A process that has a domain's terminal open, by the process's name. */
+const attachedConsoleCell = cellType<{ domid: number }>("attached-console");
+
+/** Whether a process has opened the terminal it was looking for. */
+export function isAttached(cells: Cells, process: string): boolean {
+  return cells.get(attachedConsoleCell, process) !== undefined;
+}
 
 /** Where a console's terminal is written. */
 function ttyPath(home: string, type: ConsoleType, number: number): string {
@@ -67,7 +77,10 @@ const getPty = routine(
   (l) => (l.tty === "" ? null : l.tty),
 );
 
-/** Which console a domain has that is not asked for one: serial for HVM, if there is one. Fails, and says so, without a domain. */
+/**
+ * Which console a domain has that is not asked for one: serial for HVM, if there is one. Fails, and says
+ * so, without a domain.
+ */
 const consoleType = routine(
   "xc_domain_getinfo",
   (a: {
@@ -161,6 +174,7 @@ export const xenconsole = routine(
             return fail("ENOENT");
           }),
         ]),
+        step("attached", (host, l) => void host.add(attachedConsoleCell, l.process, { domid: l.domid })),
         repeatUntil("terminal is gone", (l) => l.tty === null, [
           waitFor(
             "select",
@@ -181,7 +195,12 @@ export const xenconsole = routine(
           ]),
         ]),
       ],
-      [step("xs_close", (host, l) => xsClose(host, l.connection))],
+      [
+        step("xs_close", (host, l) => {
+          xsClose(host, l.connection);
+          if (isAttached(host, l.process)) host.drop(attachedConsoleCell, l.process);
+        }),
+      ],
     ),
   ],
 );

@@ -4,26 +4,29 @@
 // and stay behind to look after it (tools/xl/xl_vmcontrol.c, create_domain).
 
 import { hasExited, spawnProcess, stderr, stdout } from "../daemons/process.ts";
+import type { Host } from "../engine/host.ts";
+import { clonePlain } from "../engine/plain.ts";
 import { routine } from "../engine/routine.ts";
-import type { Errno } from "../engine/errno.ts";
 import { createState, putCreateState } from "./create-state.ts";
-import { domainCreate } from "./domain-create.ts";
 import type { Source } from "./domain-restore.ts";
-import { domainDestroy } from "./domain-destroy.ts";
+import { waitForConsole } from "./console-child.ts";
 import { hasContext } from "./libxl-ctx.ts";
+import { makeDomain } from "./make-domain.ts";
+import type { MakeHow } from "./make-domain.ts";
 import { lookAfter, monitorProcess } from "./monitor.ts";
-import { domainUnpause } from "./pause.ts";
-import { rcOf } from "./rc.ts";
 import { formatDomainConfig } from "./xl/format/list.ts";
 import { applyMasks, readConfig, xlConf } from "./xl-config.ts";
 import type { ConfigSource } from "./xl-config.ts";
-import { sameDomain } from "./same.ts";
+import type { DomainConfig } from "./xlcfg/domain-config.ts";
+import { sameDomain, sameProcess } from "./same.ts";
 
 /** How a domain is created and what becomes of xl. */
 export type CreateOptions = ConfigSource & {
   debug: boolean;
   dryRun: boolean;
   paused: boolean;
+  /** Attach to its console. */
+  console: boolean;
   /** Leave a process of its own behind that looks after the domain. */
   daemonize: boolean;
   /** Look after the domain at all. */
@@ -37,6 +40,29 @@ const sourceOf = ({ restoreFile }: CreateOptions): Source | null =>
 /** INVALID_DOMID: Xen chooses; RANDOM_DOMID: libxl draws one. */
 const DOMID_POLICIES = { xen: 0xffffffff, random: 0xfffffffe } as const;
 
+const makeArgs = ({
+  process,
+  options,
+}: {
+  process: string;
+  options: CreateOptions;
+}): { process: string } & MakeHow => ({
+  process,
+  source: sourceOf(options),
+  reset: null,
+  paused: options.paused,
+  console: options.console,
+});
+
+/** Leaves a process behind that looks after a domain, with the configuration it was made from. */
+function daemonize(host: Host, process: string, domid: number): string {
+  const monitor = `${process}.monitor`;
+  const given = clonePlain(createState(host, process).given) as DomainConfig;
+  putCreateState(host, monitor, given);
+  const log = `/var/log/xen/xl-${given.c_info.name}.log`;
+  return spawnProcess(host, monitor, ["xl"], monitorProcess, { domid }, { log });
+}
+
 /**
  * Creates or restores a domain. The result is create_domain's: 0, or a negative
  * code of libxl's; with `exit` a status that xl exits with at once.
@@ -49,11 +75,10 @@ export const createDomain = routine(
     exit: null as number | null,
     done: false,
     domid: -1,
-    errno: null as Errno | null,
     monitor: "",
   }),
   (words) => {
-    const { step, when, call, attempt, waitFor } = words;
+    const { step, when, call, waitFor } = words;
     return [
       step("configuration", (host, l) => {
         const config = readConfig(host, l.process, l.options);
@@ -71,44 +96,21 @@ export const createDomain = routine(
         putCreateState(host, l.process, config);
       }),
       when("go on", (l) => !l.done, [
-        call(
-          "create",
-          domainCreate,
-          ({ process, options }) => ({ process, source: sourceOf(options) }),
-          (l, made) => {
-            l.domid = made.domid;
-            l.errno = made.errno;
-          },
-        ),
-        when(
-          "failed",
-          (l) => l.errno !== null,
-          [
-            when("a domain was made", (l) => l.domid > 0, [
-              attempt([call("destroy", domainDestroy, sameDomain)]).onError(() => {}, []),
-            ]),
-            step("its code", (_host, l) => void (l.rc = rcOf(l.errno as Errno))),
-          ],
-          [
-            when("not to stay paused", (l) => !l.options.paused, [
-              attempt([call("unpause", domainUnpause, sameDomain)]).onError(() => {}, []),
-            ]),
-            when("look after it in a process of its own", (l) => l.options.daemonize && l.options.monitor, [
-              step("do_daemonize", (host, l) => {
-                l.monitor = `${l.process}.monitor`;
-                const { given } = createState(host, l.process);
-                putCreateState(host, l.monitor, given as never);
-                const log = `/var/log/xen/xl-${given.c_info.name}.log`;
-                spawnProcess(host, l.monitor, ["xl"], monitorProcess, { domid: l.domid }, { log });
-              }),
-              waitFor("daemon(3)", (host, l) => hasContext(host, l.monitor) || hasExited(host, l.monitor)),
-            ]),
-            when("look after it here", (l) => !l.options.daemonize && l.options.monitor, [
-              call("look after", lookAfter, sameDomain),
-            ]),
-          ],
-        ),
+        call("make it", makeDomain, makeArgs, (l, { domid, rc }) => {
+          l.domid = domid;
+          l.rc = rc;
+        }),
+        when("made", (l) => l.rc === 0, [
+          when("look after it in a process of its own", (l) => l.options.daemonize && l.options.monitor, [
+            step("do_daemonize", (host, l) => void (l.monitor = daemonize(host, l.process, l.domid))),
+            waitFor("daemon(3)", (host, l) => hasContext(host, l.monitor) || hasExited(host, l.monitor)),
+          ]),
+          when("look after it here", (l) => !l.options.daemonize && l.options.monitor, [
+            call("look after", lookAfter, sameDomain),
+          ]),
+        ]),
       ]),
+      call("console_child_report", waitForConsole, sameProcess),
     ];
   },
   ({ rc, exit }) => ({ rc, exit }),
