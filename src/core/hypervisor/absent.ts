@@ -32,3 +32,8 @@ export function psrDomctl(host: Host, caller: Caller, { domid }: { domid: number
   const d = controlled(host, caller, domid);
   return isFailure(d) ? d : fail("ENODEV");
 }
+
+/** Passing devices through: there is no IOMMU (iommu_do_domctl): EPERM, EOPNOTSUPP. */
+export function iommuDomctl(host: Host, caller: Caller): Failure {
+  return fail(isPrivileged(host, caller) ? "EOPNOTSUPP" : "EPERM");
+}

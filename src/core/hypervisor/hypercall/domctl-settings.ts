@@ -7,7 +7,7 @@ import * as abi from "../../../abi/4.17/layout.ts";
 import { getBig, setBig } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
-import { psrDomctl } from "../absent.ts";
+import { iommuDomctl, psrDomctl } from "../absent.ts";
 import * as op from "../domain-settings.ts";
 import { machineOf } from "../machine.ts";
 import { readBitmap, writeBitmap } from "./bitmap-argument.ts";
@@ -129,6 +129,9 @@ export const settingsCommands: { readonly [command: number]: DomctlCommand } = {
       const written = writeBitmap(memory, view, U + abi.xen_domctl_nodeaffinity.nodemap.offset, members);
       return isFailure(written) ? written : copyBack();
     }),
+  [X.XEN_DOMCTL_assign_device]: ({ host, caller }) => iommuDomctl(host, caller),
+  [X.XEN_DOMCTL_deassign_device]: ({ host, caller }) => iommuDomctl(host, caller),
+  [X.XEN_DOMCTL_test_assign_device]: ({ host, caller }) => iommuDomctl(host, caller),
   [X.XEN_DOMCTL_psr_cmt_op]: ({ host, caller, domid }) => psrDomctl(host, caller, { domid }),
   [X.XEN_DOMCTL_psr_alloc]: ({ host, caller, domid }) => psrDomctl(host, caller, { domid }),
   [X.XEN_DOMCTL_scheduler_op]: scheduler,
