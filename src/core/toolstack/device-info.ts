@@ -13,7 +13,7 @@ export type DeviceInfo = { backendPath: string; backendDomid: number; values: { 
 /** Reads where a device's backend is and what its frontend says of itself. Null without a backend. */
 export const deviceInfo = routine(
   "libxl_device_getinfo",
-  (a: { process: string; domid: number; kind: "vbd" | "vif"; devid: number; nodes: readonly string[] }) => ({
+  (a: { process: string; domid: number; kind: string; devid: number; nodes: readonly string[] }) => ({
     ...a,
     home: "",
     backend: null as string | null,

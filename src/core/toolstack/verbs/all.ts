@@ -2,6 +2,7 @@
 //
 // Every verb that is modelled.
 
+import { configUpdateVerb } from "./config-update.ts";
 import { consoleVerb } from "./console.ts";
 import { cpupoolCreateVerb } from "./cpupool-create.ts";
 import {
@@ -14,14 +15,42 @@ import {
   cpupoolRenameVerb,
 } from "./cpupools.ts";
 import { createVerb, restoreVerb } from "./create.ts";
+import {
+  channelListVerb,
+  pciListVerb,
+  usbListVerb,
+  vdisplListVerb,
+  vkbListVerb,
+  vsndListVerb,
+  vtpmListVerb,
+} from "./device-lists.ts";
+import { cdEjectVerb, cdInsertVerb, qemuMonitorCommandVerb, vncviewerVerb } from "./device-model.ts";
 import { blockAttachVerb, blockDetachVerb, blockListVerb } from "./disks.ts";
 import { dumpCoreVerb } from "./dump-core.ts";
+import { getenforceVerb, loadpolicyVerb, setParametersVerb, setenforceVerb } from "./flask.ts";
 import { dmesgVerb, infoVerb } from "./info.ts";
 import { claimsVerb, listVerb, sharingVerb, vmListVerb } from "./list.ts";
 import { memMaxVerb, memSetVerb } from "./memory.ts";
 import { domidVerb, domnameVerb, renameVerb } from "./names.ts";
 import { networkAttachVerb, networkDetachVerb, networkListVerb } from "./nics.ts";
 import { destroyVerb, pauseVerb, unpauseVerb } from "./pause.ts";
+import {
+  pciAssignableAddVerb,
+  pciAssignableListVerb,
+  pciAssignableRemoveVerb,
+  pciAttachVerb,
+  pciDetachVerb,
+} from "./pci.ts";
+import {
+  psrCatSetVerb,
+  psrCatShowVerb,
+  psrCmtAttachVerb,
+  psrCmtDetachVerb,
+  psrCmtShowVerb,
+  psrHwinfoVerb,
+  psrMbaSetVerb,
+  psrMbaShowVerb,
+} from "./psr.ts";
 import { saveVerb } from "./save.ts";
 import { schedRtdsVerb } from "./sched-rtds.ts";
 import { schedCredit2Verb, schedCreditVerb } from "./sched.ts";
@@ -39,7 +68,11 @@ export const verbRoutines: { readonly [V in XlVerb]?: { name: string } } = {
   "block-detach": blockDetachVerb,
   "block-list": blockListVerb,
   "button-press": buttonPressVerb,
+  "cd-eject": cdEjectVerb,
+  "cd-insert": cdInsertVerb,
+  "channel-list": channelListVerb,
   claims: claimsVerb,
+  "config-update": configUpdateVerb,
   console: consoleVerb,
   "cpupool-cpu-add": cpupoolCpuAddVerb,
   "cpupool-cpu-remove": cpupoolCpuRemoveVerb,
@@ -56,14 +89,31 @@ export const verbRoutines: { readonly [V in XlVerb]?: { name: string } } = {
   domid: domidVerb,
   domname: domnameVerb,
   "dump-core": dumpCoreVerb,
+  getenforce: getenforceVerb,
   info: infoVerb,
   list: listVerb,
+  loadpolicy: loadpolicyVerb,
   "mem-max": memMaxVerb,
   "mem-set": memSetVerb,
   "network-attach": networkAttachVerb,
   "network-detach": networkDetachVerb,
   "network-list": networkListVerb,
   pause: pauseVerb,
+  "pci-assignable-add": pciAssignableAddVerb,
+  "pci-assignable-list": pciAssignableListVerb,
+  "pci-assignable-remove": pciAssignableRemoveVerb,
+  "pci-attach": pciAttachVerb,
+  "pci-detach": pciDetachVerb,
+  "pci-list": pciListVerb,
+  "psr-cat-set": psrCatSetVerb,
+  "psr-cat-show": psrCatShowVerb,
+  "psr-cmt-attach": psrCmtAttachVerb,
+  "psr-cmt-detach": psrCmtDetachVerb,
+  "psr-cmt-show": psrCmtShowVerb,
+  "psr-hwinfo": psrHwinfoVerb,
+  "psr-mba-set": psrMbaSetVerb,
+  "psr-mba-show": psrMbaShowVerb,
+  "qemu-monitor-command": qemuMonitorCommandVerb,
   reboot: rebootVerb,
   rename: renameVerb,
   restore: restoreVerb,
@@ -71,14 +121,22 @@ export const verbRoutines: { readonly [V in XlVerb]?: { name: string } } = {
   "sched-credit": schedCreditVerb,
   "sched-credit2": schedCredit2Verb,
   "sched-rtds": schedRtdsVerb,
+  "set-parameters": setParametersVerb,
+  setenforce: setenforceVerb,
   sharing: sharingVerb,
   shutdown: shutdownVerb,
   sysrq: sysrqVerb,
   trigger: triggerVerb,
   unpause: unpauseVerb,
   uptime: uptimeVerb,
+  "usb-list": usbListVerb,
   "vcpu-list": vcpuListVerb,
   "vcpu-pin": vcpuPinVerb,
   "vcpu-set": vcpuSetVerb,
+  "vdispl-list": vdisplListVerb,
+  "vkb-list": vkbListVerb,
   "vm-list": vmListVerb,
+  vncviewer: vncviewerVerb,
+  "vsnd-list": vsndListVerb,
+  "vtpm-list": vtpmListVerb,
 };

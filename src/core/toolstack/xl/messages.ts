@@ -72,7 +72,8 @@ export const invalidVcpu = (text: string): string => `Error: Invalid argument ${
 export const forceAllVcpus = "Error: --force and 'all' as VCPU not allowed.\n";
 export const noDomainInfo = "Could not get domain info\n";
 export const cannotSetAffinity = "Could not set affinity.\n";
-export const cannotSetVcpuAffinity = (vcpu: number): string => `Could not set affinity for vcpu \`${vcpu}'.\n`;
+export const cannotSetVcpuAffinity = (vcpu: number): string =>
+  `Could not set affinity for vcpu \`${vcpu}'.\n`;
 
 /** What xl says when a function of libxl's failed, and nothing else. */
 export const libxlCallFailed = (name: string): string => `${name} failed.\n`;
@@ -100,6 +101,35 @@ export const poolsInUse = "splitting not possible, already cpupools in use\n";
 export const vcpusStayOnline = "failed to offline vcpus\n";
 export const newPool = (source: string, name: string, scheduler: string, cpus: number): string =>
   `Using config file "${source}"\ncpupool name:   ${name}\nscheduler:      ${scheduler}\nnumber of cpus: ${cpus}\n`;
+
+/** PCI devices; the exit code is 2. */
+export const malformedBdf = (verb: string, text: string): string => `${verb}: malformed BDF ${text}\n`;
+export const malformedPciSpec = (verb: string, text: string): string =>
+  `${verb}: malformed PCI_SPEC_STRING "${text}"\n`;
+
+/** config-update. */
+export const noConfigFileAtAll = "Config file not specified\n";
+export const settingConfig = (domid: number): string => `setting dom${domid} configuration\n`;
+export const cannotUpdateConfig = "failed to update configuration\n";
+
+/** Device models. */
+export const cannotStat = (file: string): string => `Cannot stat file: ${file}\n`;
+export const noVncviewer = "libxl: cannot execute vncviewer: No such file or directory\n";
+
+/** The security module, hypfs and shared resources, where there are none. */
+export const flaskIsDisabled = "Flask XSM Disabled\n";
+export const flaskDisabled = "Flask XSM disabled\n";
+export const noEnforcingMode = "Failed to get enforcing mode\n";
+export const cannotSetEnforcingMode = "error occurred while setting enforcing mode (-1)\n";
+export const cannotOpenPolicy = (file: string, error: string): string =>
+  `Error occurred opening policy file '${file}': ${error}\n`;
+export const cannotLoadPolicy = (error: string): string => `Unable to load new Flask policy: ${error}\n`;
+export const cannotSetParameters = (parameters: string): string => `cannot set parameters: ${parameters}\n`;
+export const cmtInfo = (enabled: boolean): string =>
+  `Cache Monitoring Technology (CMT):\n${"Enabled".padEnd(16)}: ${enabled ? 1 : 0}\n`;
+export const cmtDisabled = "CMT is disabled in the system\n";
+export const wrongLevel = (level: number): string => `Input lvl ${level} is wrong\n`;
+export const noPsrInfo = "Failed to get info\n";
 
 export const diskAddFailed = "libxl_device_disk_add failed.\n";
 export const nicAddFailed = "libxl_device_nic_add failed.\n";
