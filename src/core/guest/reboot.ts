@@ -5,7 +5,7 @@
 
 import { routine } from "../engine/routine.ts";
 import { ShutdownCode } from "../hypervisor/domain.ts";
-import { domainShutdown } from "../hypervisor/shutdown.ts";
+import { schedopShutdown } from "../hypervisor/sched-op.ts";
 import { deviceOf, devicesOn, sameDevice, xenbusDeviceCell } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
 import { printk } from "../xenbus/printk.ts";
@@ -87,7 +87,9 @@ export const kernelDown = routine(
       when("has a PV console", (l) => l.domid !== 0, [
         call("pr_emerg", guestPrintk, (l) => ({ domid: l.domid, line: lastWords[l.how] })),
       ]),
-      step("machine_halt", (host, l) => domainShutdown(host, l.domid, codes[l.how])),
+      step("machine_halt", (host, l) => {
+        schedopShutdown(host, { domid: l.domid, process: "kernel" }, { reason: codes[l.how] });
+      }),
     ]),
   ],
 );
@@ -98,6 +100,8 @@ export const guestCrash = routine(
   (a: { domid: number; why: string }) => ({ ...a }),
   ({ step, call }) => [
     call("pr_emerg", guestPrintk, (l) => ({ domid: l.domid, line: `Kernel panic - not syncing: ${l.why}` })),
-    step("xen_panic_event", (host, l) => domainShutdown(host, l.domid, ShutdownCode.crash)),
+    step("xen_panic_event", (host, l) => {
+      schedopShutdown(host, { domid: l.domid, process: "kernel" }, { reason: ShutdownCode.crash });
+    }),
   ],
 );

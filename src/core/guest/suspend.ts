@@ -6,7 +6,7 @@
 import { must } from "../engine/cells.ts";
 import { routine } from "../engine/routine.ts";
 import { ShutdownCode } from "../hypervisor/domain.ts";
-import { domainShutdown } from "../hypervisor/shutdown.ts";
+import { schedopShutdown } from "../hypervisor/sched-op.ts";
 import { xenbusProbeNode } from "../xenbus/bus.ts";
 import { xsRewatch } from "../xenbus/watch.ts";
 import { watchTokens, xenbusCell } from "../xenbus/xenbus.ts";
@@ -59,7 +59,9 @@ export const doSuspend = routine(
       host.edit(guestCell, l.domid).shuttingDown = "suspend";
     }),
     call("xs_suspend", xsSuspend, (l) => l),
-    step("HYPERVISOR_suspend", (host, l) => domainShutdown(host, l.domid, ShutdownCode.suspend)),
+    step("HYPERVISOR_suspend", (host, l) => {
+      schedopShutdown(host, { domid: l.domid, process: "kernel" }, { reason: ShutdownCode.suspend });
+    }),
     call("xs_suspend_cancel", xsSuspendExit, (l) => l),
     call("thaw_processes", thaw, (l) => l),
   ],
