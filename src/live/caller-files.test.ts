@@ -28,6 +28,7 @@ test("names stay as written; files are found from where the command was typed", 
       { name: ".", kind: "directory" },
     ],
     writes: [],
+    hint: "",
   });
 });
 
@@ -48,8 +49,7 @@ test("a saved domain goes along whole", () => {
 });
 
 test("a configuration may come from a pipe, which gives it only once", () => {
-  const pipe = path.join(cwd, "pipe");
-  execFileSync("mkfifo", [pipe]);
+  execFileSync("sh", ["-c", "mkfifo pipe"], { cwd });
   spawn("sh", ["-c", "echo \"kernel = 'k'\" > pipe"], { cwd });
   expect(pack(["create", "pipe"], cwd).files).toMatchObject([
     { name: "pipe", kind: "regular", size: 13 },
@@ -69,7 +69,7 @@ test("names that are no ASCII find their files", () => {
 
 test("a save that could not be written is refused before the domain is gone", () => {
   expect(() => pack(["save", "web", "none/out.save"], cwd)).toThrow(Problem);
-  expect(pack(["save", "web", "out.save"], cwd)).toEqual({ files: [], writes: ["out.save"] });
+  expect(pack(["save", "web", "out.save"], cwd)).toEqual({ files: [], writes: ["out.save"], hint: "" });
   expect(fs.existsSync(path.join(cwd, "out.save"))).toBe(false);
 });
 

@@ -4,6 +4,7 @@
 
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { configHint } from "./config-hint.ts";
 import { namedFiles } from "./named-files.ts";
 import { Problem, systemWords } from "./problem.ts";
 
@@ -19,6 +20,8 @@ export type CallerFile =
 export interface Luggage {
   files: CallerFile[];
   writes: string[];
+  /** More about a configuration that is none, for after xl has said so; "" for nothing. */
+  hint: string;
 }
 
 /** Of what is only looked at (a kernel, a disk's image) this much goes along. */
@@ -132,7 +135,8 @@ export function pack(argv: readonly string[], cwd: string): Luggage {
   const callers = new CallersFolder(cwd);
   const { reads, writes } = namedFiles(argv, (name) => callers.read(name));
   for (const name of writes) checkWritable(name, cwd);
-  return { files: reads.map((name) => callers.pack(name)), writes };
+  const hint = configHint(argv, (name) => callers.read(name));
+  return { files: reads.map((name) => callers.pack(name)), writes, hint };
 }
 
 /** A file that a command has written, on its way back. `size` may be more than the bytes: the rest is a hole. */

@@ -25,13 +25,21 @@ export function domainName(cells: Cells, domid: number): string | null {
   return cells.get(nodeType, `/local/domain/${domid}/name`)?.value ?? null;
 }
 
-/** Every domain the hypervisor lists, in order of domid. Where xenstored is not ours, names are null. */
-export function domainRows(cells: Cells, now: number): DomainRow[] {
+/**
+ * Every domain the hypervisor lists, in order of domid.
+ *
+ * @param nameOf names, where the host's own xenstored does not have them
+ */
+export function domainRows(
+  cells: Cells,
+  now: number,
+  nameOf = (domid: number): string | null => domainName(cells, domid),
+): DomainRow[] {
   const rows = [...forEachDomain(cells)].map((domain): DomainRow => {
     const info = getdomaininfo(cells, now, domain);
     return {
       domid: domain.domid,
-      name: domainName(cells, domain.domid),
+      name: nameOf(domain.domid),
       memoryMiB: Math.floor((info.totPages + info.outstandingPages) / 256),
       vcpus: info.nrOnlineVcpus,
       state: stateString(info.flags),

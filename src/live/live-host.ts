@@ -19,8 +19,10 @@ import { listen, serveControl } from "./control.ts";
 import type { ControlServer, Handler } from "./control.ts";
 import { releaseDirectory, takeDirectory } from "./directory.ts";
 import type { Directory } from "./directory.ts";
+import { domainName } from "./domains.ts";
 import { Driver } from "./driver.ts";
 import { FileMemory, memoryFolder } from "./guest-memory.ts";
+import { OutsideNames } from "./outside-names.ts";
 import { Problem } from "./problem.ts";
 import { Recorder } from "./recorder.ts";
 import { Sockets } from "./sockets.ts";
@@ -57,6 +59,7 @@ export class LiveHost {
   readonly #sockets: Sockets;
   readonly #warn: (text: string) => void;
   #xenstored: XenstoredProcess | null = null;
+  #names: OutsideNames | null = null;
   /** How xenstored ended, where it is a process outside and has; the host is of little use then. */
   xenstoredGone: string | null = null;
   #bridge: Bridge | null = null;
@@ -96,12 +99,18 @@ export class LiveHost {
       if (options.xenstored !== undefined) host.#startXenstored(options.xenstored);
       await host.#comeUp();
       if (options.xenstored === undefined) await host.#serveXenstored();
+      else host.#names = await OutsideNames.follow(options.where.xenstored);
       return host;
     } catch (error) {
       if (host === null) releaseDirectory(options.where);
       else await host.stop();
       throw error;
     }
+  }
+
+  /** A domain's name in xenstore, whoever serves that; null where it has none. */
+  nameOf(domid: number): string | null {
+    return this.#names === null ? domainName(this.world, domid) : this.#names.of(domid);
   }
 
   /** Lets commands in. */
@@ -116,6 +125,7 @@ export class LiveHost {
   }
 
   async #stop(): Promise<void> {
+    this.#names?.close();
     await this.#xenstored?.stop();
     this.driver.stop();
     this.#sockets.close();

@@ -4,7 +4,6 @@
 // there is none.
 
 import type { TraceRecord } from "../core/engine/trace.ts";
-import { domainName } from "./domains.ts";
 import type { LiveHost } from "./live-host.ts";
 import { Screen } from "./screen.ts";
 import { statusOf } from "./status.ts";
@@ -42,7 +41,7 @@ class Names {
   }
 
   of(domid: number): string | undefined {
-    const name = domainName(this.#host.world, domid);
+    const name = this.#host.nameOf(domid);
     if (name !== null) this.#known.set(domid, name);
     return this.#known.get(domid);
   }

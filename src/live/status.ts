@@ -37,7 +37,7 @@ export function statusOf(host: LiveHost): Status {
         total: Math.floor(machine.totalPages / 256),
         free: Math.floor(must(cells, heapCell, 0).freePages / 256),
       },
-      domains: domainRows(cells, world.now),
+      domains: domainRows(cells, world.now, (domid) => host.nameOf(domid)),
       trace: recorder.file,
     };
   });

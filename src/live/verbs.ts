@@ -12,7 +12,7 @@ import { forgetFiles, startXl, writtenFiles } from "./xl-session.ts";
 
 type Verb = (request: Request, asker: Asker) => void;
 
-function isLuggage(data: unknown): data is Luggage {
+function isLuggage(data: unknown): data is Pick<Luggage, "files" | "writes"> {
   if (typeof data !== "object" || data === null) return false;
   const { files, writes } = data as Partial<Luggage>;
   return Array.isArray(files) && Array.isArray(writes);

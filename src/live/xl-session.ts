@@ -77,7 +77,7 @@ export function startXl(
 }
 
 /** What a command wrote, of the files it was to write. */
-export function writtenFiles({ driver }: LiveHost, { writes }: Luggage): WrittenFile[] {
+export function writtenFiles({ driver }: LiveHost, { writes }: Pick<Luggage, "writes">): WrittenFile[] {
   return driver.look((cells) =>
     writes.flatMap((name): WrittenFile[] => {
       const file = cells.get(fileCell, name);

@@ -43,6 +43,7 @@ test("what xl says of a mistake is xl's, and so is its exit code", () => {
   const bad = xenolith(["xl", "--dir", dir, "create", "bad.cfg"], { cwd });
   expect(bad.code).toBe(1);
   expect(bad.err).toMatch(/bad\.cfg:2: config parsing error/);
+  expect(bad.err).toMatch(/xenolith: bad\.cfg:2:10: expected .*\n {2}memory = = 3\n {11}\^\n$/);
   fs.writeFileSync(path.join(cwd, "kernel.cfg"), 'name = "k"\nkernel = "no-such-kernel"\nmemory = 32\n');
   const kernel = xenolith(["xl", "--dir", dir, "create", "kernel.cfg"], { cwd });
   expect(kernel.code).toBe(3);

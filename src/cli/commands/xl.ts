@@ -67,7 +67,7 @@ async function run(invocation: Invocation): Promise<number> {
   let kept = false;
   const conversation = ask(
     hostDirectory(invocation).control,
-    { verb: "xl", args: argv, data: luggage },
+    { verb: "xl", args: argv, data: { files: luggage.files, writes: luggage.writes } },
     {
       out: (text) => void process.stdout.write(bytes(text)),
       err: (text) => void process.stderr.write(bytes(text)),
@@ -81,6 +81,7 @@ async function run(invocation: Invocation): Promise<number> {
   try {
     const { exit } =
       leave === null ? await conversation.outcome : await Promise.race([conversation.outcome, leave.left]);
+    if (exit !== 0 && luggage.hint !== "") process.stderr.write(bytes(`xenolith: ${luggage.hint}`));
     return exit === 0 && kept ? 1 : exit;
   } catch (error) {
     throw error instanceof NoHost ? noHost(invocation, error) : error;
