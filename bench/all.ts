@@ -5,6 +5,7 @@
 import { alive } from "./alive.ts";
 import type { Bench } from "./bench.ts";
 import { engine } from "./engine.ts";
+import { kill } from "./kill.ts";
 import { lives } from "./lives.ts";
 
-export const benches: readonly Bench[] = [engine, lives, alive];
+export const benches: readonly Bench[] = [engine, lives, alive, kill];

@@ -59,6 +59,8 @@ class CountingWorld extends World {
 export interface BenchHostOptions {
   version?: XenVersionName;
   tracking?: Tracking;
+  /** Frames of the machine. */
+  totalPages?: number;
 }
 
 /** A host that came up. */
@@ -67,11 +69,15 @@ export class BenchHost {
   /** Steps taken so far. */
   steps = 0;
 
-  constructor({ version = "4.17", tracking = { undo: false, hash: false } }: BenchHostOptions = {}) {
+  constructor({
+    version = "4.17",
+    tracking = { undo: false, hash: false },
+    totalPages = TOTAL_PAGES,
+  }: BenchHostOptions = {}) {
     this.world = new CountingWorld(tracking);
     this.world.boot((host) =>
       bootHost(host, {
-        machine: { version, totalPages: TOTAL_PAGES, dom0Pages: 1 << 20, xenPages: 1 << 16 },
+        machine: { version, totalPages, dom0Pages: 1 << 20, xenPages: 1 << 16 },
       }),
     );
     this.until(hostIsUp);

@@ -25,6 +25,8 @@ export interface Claim {
   readonly text: string;
   readonly measured: string;
   readonly holds: boolean;
+  /** It rests on time taken, which a busy machine distorts; others rest on counts. */
+  readonly timed: boolean;
 }
 
 export interface Report {
@@ -36,7 +38,7 @@ export interface Bench {
   readonly name: string;
   /** What it measures and how, in a few sentences: the head of its page. */
   readonly about: string;
-  readonly run: (options: BenchOptions) => Report;
+  readonly run: (options: BenchOptions) => Report | Promise<Report>;
 }
 
 /** The middle one of some values. */

@@ -75,7 +75,7 @@ function chosen(names: readonly string[]): Bench[] {
   return benches.filter(({ name }) => names.length === 0 || names.includes(name));
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -87,7 +87,7 @@ function main(): void {
   const out = values.out ?? (values.quick ? undefined : join(root, "docs/results"));
   for (const bench of chosen(positionals)) {
     const progress = progressLine(bench.name);
-    const report = bench.run({ quick: values.quick, progress });
+    const report = await bench.run({ quick: values.quick, progress });
     if (process.stderr.isTTY) process.stderr.write("\r\u001B[K");
     const command = `npm run bench -- ${bench.name}${values.quick ? " --quick" : ""}`;
     const page = pageOf(bench, report, command);
@@ -99,4 +99,4 @@ function main(): void {
   }
 }
 
-main();
+await main();

@@ -9,8 +9,10 @@ import type { Input } from "../core/engine/input.ts";
 import { fifo } from "../core/engine/scheduler.ts";
 import type { World } from "../core/engine/world.ts";
 
-/** Steps taken before others get the process: keeps replies of one client from waiting on another's work. */
-const STEPS_A_TURN = 2_000;
+/** Milliseconds of steps before others get the process: a client's request does not wait on another's long work. */
+const TURN_MS = 1;
+/** Steps between looks at the clock. */
+const STEPS_A_LOOK = 16;
 /** A timer further away than this is waited for in parts: setTimeout knows 31 bits. */
 const SLEEP_MS_MAX = 1_000_000;
 
@@ -79,9 +81,11 @@ export class Driver {
     this.guard(() => {
       this.#setClock();
       this.#fireDue();
-      for (let steps = 0; steps < STEPS_A_TURN && this.world.runnable.length > 0; steps++) {
+      const end = performance.now() + TURN_MS;
+      for (let steps = 1; this.world.runnable.length > 0; steps++) {
         const action = fifo(this.world);
         if (action !== null) this.world.perform(action);
+        if (steps % STEPS_A_LOOK === 0 && performance.now() >= end) break;
       }
       for (const call of this.#afterTurn) call();
       this.#sleep();
