@@ -40,7 +40,7 @@ export function drive(recording: Recording, steps: Step[]): Recording {
 }
 
 /** Files that the recordings' dom0 had; of a kernel only what a loader looks at. */
-const FILES = {
+export const FILES = {
   "/guest/vmlinuz": bzImage(),
   "/guest/initrd.gz": textBytes("\x1f\x8b\x08"),
   "/etc/passwd": textBytes("root:x:0:0:root:/root:/bin/bash\n"),
@@ -55,7 +55,7 @@ function bzImage(): Uint8Array {
 /** The recorded guests ran on an emulated machine: seconds from unpause to the first request, and on to "up". */
 const RECORDED_BOOT = { kernelUs: 5_200_000, lateInitUs: 2_300_000 };
 
-const putFile = input("golden: a file", (host, { path, text }: { path: string; text: string }) => {
+export const putFile = input("golden: a file", (host, { path, text }: { path: string; text: string }) => {
   writeFileText(host, path, text);
 });
 
@@ -68,20 +68,23 @@ const putDisk = input("golden: a loop device", (host, { path, bytes }: { path: s
 
 const putBridge = input("golden: a bridge", (host, { name }: { name: string }) => addBridge(host, name));
 
-const setRover = input("golden: the domid rover", (host, { rover }: { rover: number }) => {
+export const setRover = input("golden: the domid rover", (host, { rover }: { rover: number }) => {
   host.edit(domidRoverCell, 0).rover = rover;
 });
 
-const startCommand = input("golden: a command", (host, { name, line }: { name: string; line: string }) => {
-  const argv = line.split(" ");
-  const [program = "", ...rest] = argv;
-  if (program === "xl") spawnXl(host, rest);
-  else if (program === "xenstore-ls") spawnProcess(host, name, argv, xenstoreLs, {});
-  else if (program === "xswatch") spawnProcess(host, name, argv, xswatch, { paths: rest });
-  else spawnProcess(host, name, argv, mkdom, { mode: rest[0]!, number: Number(rest[1]) });
-});
+export const startCommand = input(
+  "golden: a command",
+  (host, { name, line }: { name: string; line: string }) => {
+    const argv = line.split(" ");
+    const [program = "", ...rest] = argv;
+    if (program === "xl") spawnXl(host, rest);
+    else if (program === "xenstore-ls") spawnProcess(host, name, argv, xenstoreLs, {});
+    else if (program === "xswatch") spawnProcess(host, name, argv, xswatch, { paths: rest });
+    else spawnProcess(host, name, argv, mkdom, { mode: rest[0]!, number: Number(rest[1]) });
+  },
+);
 
-const startPutNodes = input(
+export const startPutNodes = input(
   "golden: nodes",
   (host, { name, nodes }: { name: string; nodes: readonly NodeData[] }) => {
     spawnProcess(host, name, ["putnodes"], putNodes, { nodes });

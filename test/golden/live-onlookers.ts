@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who looks on while a scenario runs on a live host, beside its own trace: C
+// xenstored's trace of itself, the real xenstore-watch, the real xenstore-ls.
+
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import * as fs from "node:fs";
+import * as net from "node:net";
+import { XenstoreClient } from "../../src/live/xenstore-client.ts";
+import type { Time } from "./recording.ts";
+
+/** The recordings' watches, and the tokens their watcher gave them; xenstore-watch's are the paths. */
+export const WATCHES: ReadonlyMap<string, string> = new Map([
+  ["/", "w1"],
+  ["@introduceDomain", "w2"],
+  ["@releaseDomain", "w3"],
+]);
+
+/** A line that a program wrote, and when it came. */
+export interface Stamped {
+  time: Time;
+  line: string;
+}
+
+/** Stamps lines as they come. */
+export class Lines {
+  readonly all: Stamped[] = [];
+  /** When the last one came, by the clock. */
+  last: Time = 0;
+  #rest = "";
+
+  /** Takes what a stream gives; `clock` says what time it is. */
+  collect(from: NodeJS.ReadableStream, clock: () => Time): void {
+    from.on("data", (bytes: Buffer) => {
+      const lines = (this.#rest + bytes.toString("latin1")).split("\n");
+      this.#rest = lines.pop() ?? "";
+      this.last = clock();
+      for (const line of lines) this.all.push({ time: this.last, line });
+    });
+  }
+}
+
+/**
+ * Has C xenstored write its trace into a pipe: what it says of a request is
+ * there before what follows from its reply reaches the host, and is stamped so.
+ */
+export async function traceXenstored(
+  socket: string,
+  pipe: string,
+  lines: Lines,
+  clock: () => Time,
+): Promise<net.Socket> {
+  execFileSync("mkfifo", [pipe]);
+  const reader = new net.Socket({ fd: fs.openSync(pipe, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK) });
+  lines.collect(reader, clock);
+  const client = await XenstoreClient.connect(socket);
+  await client.control("logfile", pipe);
+  client.close();
+  return reader;
+}
+
+/**
+ * The trace as the recordings have it: each line stamped, the watcher's tokens
+ * those of the recordings' watcher.
+ */
+export function storeTrace(lines: readonly Stamped[]): string {
+  let watcher = "";
+  return lines
+    .map(({ time, line }) => {
+      watcher ||= /^IN (\S+) .* WATCH \(\/ \/ \)$/.exec(line)?.[1] ?? "";
+      const token = /^(?:IN|OUT) (\S+) .* (\S+) \)$/.exec(line);
+      const renamed = token?.[1] === watcher ? WATCHES.get(token?.[2] ?? "") : undefined;
+      return `${time.toFixed(3)} ${renamed === undefined ? line : line.replace(/\S+ \)$/, `${renamed} )`)}\n`;
+    })
+    .join("");
+}
+
+/** Starts the real xenstore-watch on the recordings' watches. */
+export function watchStore(socket: string, lines: Lines, clock: () => Time): ChildProcess {
+  const env = { ...process.env, XENSTORED_PATH: socket };
+  const watcher = spawn("xenstore-watch", [...WATCHES.keys()], { env });
+  lines.collect(watcher.stdout, clock);
+  return watcher;
+}
+
+/** What the real `xenstore-ls -fp` prints. */
+export async function listStore(socket: string): Promise<string> {
+  const child = spawn("xenstore-ls", ["-fp"], { env: { ...process.env, XENSTORED_PATH: socket } });
+  let text = "";
+  child.stdout.on("data", (bytes: Buffer) => (text += bytes.toString("latin1")));
+  await new Promise((resolve) => child.on("close", resolve));
+  return text;
+}
