@@ -14,6 +14,7 @@ import { buildPre } from "./build-pre.ts";
 import type { Ports } from "./build-pre.ts";
 import { vmEntries } from "./domain-build.ts";
 import { libxlError, reported } from "./log.ts";
+import { streamEnded } from "./migration-link.ts";
 import { ERROR_FAIL } from "./rc.ts";
 import type { RestoreArgs } from "./restore-helper.ts";
 import { decodeImage, decodeSaveHeader } from "./save-file.ts";
@@ -39,6 +40,7 @@ const streamRead = routine(
     rings: { storeMfn: -1, consoleMfn: -1 } as RingFrames,
   }),
   ({ step, waitFor }) => [
+    waitFor("stream", (host, l) => streamEnded(host, l.file)),
     step("fork helper", (host, l) => {
       const bytes = readFile(host, l.file);
       const header = isFailure(bytes) ? null : decodeSaveHeader(bytes);

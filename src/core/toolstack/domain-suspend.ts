@@ -201,7 +201,7 @@ const suspendEvtchnPort = routine(
  */
 export const domainSuspend = routine(
   "libxl_domain_suspend",
-  (a: { process: string; domid: number; detailed: boolean }) => ({
+  (a: { process: string; domid: number; detailed: boolean; progress: boolean }) => ({
     ...a,
     helper: "",
     asked: false,
@@ -212,10 +212,7 @@ export const domainSuspend = routine(
   ({ call, step, waitFor, when }) => [
     call("libxl__domain_type", domainType, sameDomain),
     call("libxl__domain_suspend_init", suspendEvtchnPort, sameDomain),
-    step(
-      "fork helper",
-      (host, l) => void (l.helper = startHelper(host, l.process, l.domid, null, l.detailed)),
-    ),
+    step("fork helper", (host, l) => void (l.helper = startHelper(host, l.process, l.domid, null, l))),
     waitFor("helper", (host, l) => helperWaits(host, l.helper)),
     step("what it wants", (host, l) => void (l.asked = wantsSuspend(host, l.helper))),
     when("suspend", (l) => l.asked, [

@@ -75,8 +75,11 @@ function framesLines(pages: number, detailed: boolean): string {
   }
 }
 
-/** A helper's job: for which domain, in whose name it speaks, and whether details are shown beside progress. */
-type Job = { process: string; parent: string; domid: number; detailed: boolean };
+/** What of a helper's work is shown: progress, and details beside it. */
+type Shown = { detailed: boolean; progress: boolean };
+
+/** A helper's job: for which domain, in whose name it speaks, what is shown of it. */
+type Job = { process: string; parent: string; domid: number } & Shown;
 
 /**
  * Reads a domain that can be suspended (xc_domain_save): what there is to know before, the suspend, what
@@ -127,7 +130,9 @@ const saveDomain = routine(
         if (info.online) getvcpucontext(host, caller, { domid: l.domid, vcpu });
       }
       host.edit(talkCell, l.process).result = saveImage(host, l.domid, saveGuest(host, l.domid));
-      stderr(host, l.parent, `${framesLines(l.pages, l.detailed)}xc: progress: End of stream: 0/0    0%\n`);
+      if (!l.progress) return;
+      const frames = framesLines(l.pages, l.detailed);
+      stderr(host, l.parent, `${frames}xc: progress: End of stream: 0/0    0%\n`);
       return;
     }),
   ],
@@ -161,11 +166,12 @@ const helper = routine(
           step("restore_results", (host, l) => void (host.edit(talkCell, l.process).result = l.rings)),
         ],
         [
-          call("save", saveDomain, ({ process, parent, domid, detailed }) => ({
+          call("save", saveDomain, ({ process, parent, domid, detailed, progress }) => ({
             process,
             parent,
             domid,
             detailed,
+            progress,
           })),
         ],
       ),
@@ -184,7 +190,7 @@ export function startHelper(
   parent: string,
   domid: number,
   restore: RestoreArgs | null,
-  detailed = false,
+  { detailed, progress }: Shown = { detailed: false, progress: false },
 ): string {
   const name = `${parent}/save-helper`;
   host.add(talkCell, name, { suspend: "not asked", result: null });
@@ -193,5 +199,12 @@ export function startHelper(
     restore === null ? "--save-domain" : "--restore-domain",
     String(domid),
   ];
-  return spawnProcess(host, name, argv, helper, { parent, domid, restore, detailed }, { awaited: true });
+  return spawnProcess(
+    host,
+    name,
+    argv,
+    helper,
+    { parent, domid, restore, detailed, progress },
+    { awaited: true },
+  );
 }

@@ -33,11 +33,16 @@ export type ConfigSource = {
   extraConfig: string;
   /** A saved domain's file, which has a configuration of its own. */
   restoreFile: string | null;
+  /** The file is a migration's stream: the domain is not to be known by its name yet. */
+  incoming: boolean;
   quiet: boolean;
 };
 
 /** Why there is no configuration: create_domain's result, or the status xl exits with at once. */
 export type NoConfig = { rc: number } | { exit: number };
+
+/** What messages call a migration's stream. */
+const INCOMING = "incoming migration stream";
 
 const ERROR_FAIL_RC = -3;
 const ERROR_INVAL_RC = -6;
@@ -77,18 +82,18 @@ function badSaveFile(host: Host, process: string, file: string, bad: string): No
 }
 
 /** Opens a saved domain's file and reads its header. */
-function openSaved(host: Host, process: string, file: string): SaveHeader | NoConfig {
+function openSaved(host: Host, process: string, file: string, shown: string): SaveHeader | NoConfig {
   const bytes = readFile(host, file);
   if (isFailure(bytes)) {
     stderr(host, process, say.cannotOpenRestoreFile(strerror(bytes.errno)));
     return { rc: ERROR_INVAL_RC };
   }
   const header = decodeSaveHeader(bytes);
-  if ("bad" in header) return badSaveFile(host, process, file, header.bad);
+  if ("bad" in header) return badSaveFile(host, process, shown, header.bad);
   stderr(
     host,
     process,
-    say.loadingFrom(file, header.mandatoryFlags, header.optionalFlags, header.optionalLength),
+    say.loadingFrom(shown, header.mandatoryFlags, header.optionalFlags, header.optionalLength),
   );
   stderr(host, process, say.saveFileHasConfig(true));
   return header;
@@ -115,8 +120,9 @@ export function parseText(
 
 /** Reads the configuration, with xl's words on the way. */
 export function readConfig(host: Host, process: string, source: ConfigSource): DomainConfig | NoConfig {
-  const { configFile, restoreFile, extraConfig, quiet } = source;
-  const saved = restoreFile === null ? null : openSaved(host, process, restoreFile);
+  const { configFile, restoreFile, incoming, extraConfig, quiet } = source;
+  const saved =
+    restoreFile === null ? null : openSaved(host, process, restoreFile, incoming ? INCOMING : restoreFile);
   if (saved !== null && !("config" in saved)) return saved;
   if (configFile === null) {
     if (saved === null) {

@@ -65,7 +65,8 @@ function daemonize(host: Host, process: string, domid: number): string {
 
 /**
  * Creates or restores a domain. The result is create_domain's: 0, or a negative
- * code of libxl's; with `exit` a status that xl exits with at once.
+ * code of libxl's; with `exit` a status that xl exits with at once. `name` is what
+ * the configuration calls the domain.
  */
 export const createDomain = routine(
   "xl create_domain",
@@ -75,6 +76,7 @@ export const createDomain = routine(
     exit: null as number | null,
     done: false,
     domid: -1,
+    name: "",
     monitor: "",
   }),
   (words) => {
@@ -93,6 +95,8 @@ export const createDomain = routine(
         l.done = l.options.dryRun;
         const byNumber = config.c_info.domid > 0 && config.c_info.domid < 0x7ff0;
         if (!byNumber) config.c_info.domid = DOMID_POLICIES[xlConf(host).domidPolicy];
+        l.name = config.c_info.name ?? "";
+        if (l.options.incoming) config.c_info.name = `${l.name}--incoming`;
         putCreateState(host, l.process, config);
       }),
       when("go on", (l) => !l.done, [
@@ -113,5 +117,5 @@ export const createDomain = routine(
       call("console_child_report", waitForConsole, sameProcess),
     ];
   },
-  ({ rc, exit }) => ({ rc, exit }),
+  ({ rc, exit, domid, name }) => ({ rc, exit, domid, name }),
 );

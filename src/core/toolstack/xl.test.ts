@@ -186,6 +186,14 @@ describe("names", () => {
 });
 
 describe("consoles", () => {
+  test("xl create -c stays attached until the domain is gone", () => {
+    const host = new XlHost();
+    host.write("/tmp/g.cfg", 'name = "g"\ntype = "pv"\nmemory = 32\nextra = "mode=poweroff delay=1"\n');
+    const created = host.xl("xl create -c /tmp/g.cfg");
+    expect(created.status).toBe(0);
+    expect(host.output(`${created.process}/console`, "stdout")).toContain("GUEST: poweroff -f");
+  });
+
   test("xl console prints what the guest prints until the domain is gone", () => {
     const host = new XlHost();
     host.create("g", "mode=poweroff delay=2");
@@ -239,5 +247,69 @@ describe("devices", () => {
     expect(host.xl("xl block-attach g phy:/dev/none,xvdb,w").stderr).toContain("failed to stat: /dev/none");
     expect(host.xl("xl block-detach g xvdc").stderr).toContain("Error: Device xvdc not connected.\n");
     expect(host.xl("xl network-detach g 7").stderr).toContain("Unknown device 7.\n");
+  });
+});
+
+describe("memory", () => {
+  const machine = { commandLine: "loglvl=all" };
+
+  test("where dom0's amount is not fixed it shrinks for a new domain", () => {
+    const host = new XlHost({ machine });
+    host.create("big", "mode=idle", "memory = 1760");
+    expect(Number(host.node("/local/domain/0/memory/target"))).toBeLessThan(1280 * 1024);
+    expect(listed(host)).toEqual(["big 1 -b----"]);
+  });
+
+  test("but not below what it needs itself", () => {
+    const host = new XlHost({ machine });
+    host.write("/tmp/huge.cfg", 'name = "huge"\ntype = "pv"\nmemory = 5000\n');
+    const result = host.xl("xl create /tmp/huge.cfg");
+    expect(result.status).toBe(3);
+    expect(result.stderr).toContain(
+      "for dom0 is below the minimum threshold\nfailed to free memory for the domain\n",
+    );
+    expect(host.node("/local/domain/0/memory/target")).toBe(String(1280 * 1024));
+  });
+});
+
+describe("migration to the host itself", () => {
+  test("the domain goes on under another number", () => {
+    const host = new XlHost();
+    host.create("g", "mode=tick");
+    host.pass(3);
+    const sender = host.xl("xl migrate g localhost");
+    expect(sender.status).toBe(0);
+    expect(sender.stderr).toContain(
+      "migration sender: Target reports successful startup.\nMigration successful.\n",
+    );
+    const receiver = host.output(`${sender.process}/receive`, "stderr");
+    expect(receiver).toContain("Loading new save file incoming migration stream (new xl fmt info 0x3/0x0/");
+    expect(receiver).toContain("migration target: Domain started successsfully.\n");
+    host.pass(3);
+    expect(listed(host)).toEqual(["g 2 -b----"]);
+    expect(host.exists(1)).toBe(false);
+  });
+
+  test("where there is no room it goes on where it was", () => {
+    const host = new XlHost();
+    host.create("big", "mode=idle", "memory = 1000");
+    host.pass(3);
+    const sender = host.xl("xl migrate big localhost");
+    expect(sender.status).toBe(1);
+    expect(sender.stderr).toContain("Migration failed, resuming at sender.\n");
+    expect(host.output(`${sender.process}/receive`, "stderr")).toContain(
+      "migration target: Domain creation failed (code -3).\n",
+    );
+    host.pass(1);
+    expect(listed(host)).toEqual(["big 1 -b----"]);
+    expect(host.xl("xl shutdown -w big").status).toBe(0);
+  });
+
+  test("there is no other host", () => {
+    const host = new XlHost();
+    host.create("g");
+    host.pass(2);
+    expect(host.xl("xl migrate g elsewhere").stderr).toContain("ssh: Could not resolve hostname elsewhere");
+    expect(listed(host)).toEqual(["g 1 -b----"]);
   });
 });

@@ -31,6 +31,7 @@ import { getenforceVerb, loadpolicyVerb, setParametersVerb, setenforceVerb } fro
 import { dmesgVerb, infoVerb } from "./info.ts";
 import { claimsVerb, listVerb, sharingVerb, vmListVerb } from "./list.ts";
 import { memMaxVerb, memSetVerb } from "./memory.ts";
+import { migrateVerb } from "./migrate.ts";
 import { domidVerb, domnameVerb, renameVerb } from "./names.ts";
 import { networkAttachVerb, networkDetachVerb, networkListVerb } from "./nics.ts";
 import { destroyVerb, pauseVerb, unpauseVerb } from "./pause.ts";
@@ -95,6 +96,7 @@ export const verbRoutines: { readonly [V in XlVerb]?: { name: string } } = {
   loadpolicy: loadpolicyVerb,
   "mem-max": memMaxVerb,
   "mem-set": memSetVerb,
+  migrate: migrateVerb,
   "network-attach": networkAttachVerb,
   "network-detach": networkDetachVerb,
   "network-list": networkListVerb,

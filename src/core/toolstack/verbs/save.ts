@@ -23,7 +23,7 @@ import { printJson } from "../xlcfg/json.ts";
 import { sameDomain } from "../same.ts";
 
 /** The configuration that goes into a save file, as JSON text: the domain's, or another one that is given. */
-const configToSave = routine(
+export const configToSave = routine(
   "save_domain_core_begin",
   (a: { process: string; domid: number; configFile: string | null; preserveDomid: boolean }) => ({
     ...a,
@@ -114,7 +114,7 @@ export const saveVerb = verb(
       call(
         "libxl_domain_suspend",
         domainSuspend,
-        ({ process, domid, detailed }) => ({ process, domid, detailed }),
+        ({ process, domid, detailed }) => ({ process, domid, detailed, progress: true }),
         (l, image) => {
           l.image = image;
         },
