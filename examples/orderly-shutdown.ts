@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { domainIsGone, guestIsUp, operator } from "../src/explore/operator.ts";
+import { domainIsFreed, domainIsGone, guestIsUp, operator } from "../src/explore/operator.ts";
 import { scenario } from "../src/explore/scenario.ts";
 
 export default scenario({
@@ -13,7 +13,7 @@ export default scenario({
       ...xl("create", ["create", "/etc/xen/one.cfg"]),
       until("the guest is up", (host) => guestIsUp(host, 1)),
       ...xl("shutdown", ["shutdown", "-w", "one"]),
-      until("domain 1 is gone", (host) => domainIsGone(host, 1)),
+      until("domain 1 is freed", (host) => domainIsFreed(host, 1)),
     ];
   },
   finally: {

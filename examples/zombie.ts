@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { endHolder, startHolder } from "../src/explore/holder.ts";
-import { domainIsDead, domainIsGone, guestIsUp, operator } from "../src/explore/operator.ts";
+import { domainIsDead, domainIsFreed, guestIsUp, operator } from "../src/explore/operator.ts";
 import { scenario } from "../src/explore/scenario.ts";
 
 export default scenario({
@@ -19,7 +19,8 @@ export default scenario({
       until("domain 1 is dead", (host) => domainIsDead(host, 1)),
       words.sleep("a while", () => 1_000_000),
       words.step("holder lets go", endHolder),
-      until("domain 1 is gone", (host) => domainIsGone(host, 1)),
+      until("domain 1 is freed", (host) => domainIsFreed(host, 1)),
+      words.sleep("nobody is told", () => 1_000_000),
     ];
   },
   sometimes: { "domain 1 is a zombie": (host) => domainIsDead(host, 1) },

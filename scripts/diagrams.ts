@@ -38,6 +38,13 @@ async function run(name: string): Promise<TraceRecord[]> {
   return events;
 }
 
+/** A text without what says nothing to a reader and changes with every change of the program: UUIDs, frames. */
+function withoutNumbers(text: string): string {
+  return text
+    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/, "UUID")
+    .replace(/^(INTRODUCE \d+) \d+/, "$1 MFN");
+}
+
 /** The messages between two that contain the given texts, both included. */
 function part(messages: readonly Message[], from: string | undefined, to: string | undefined): Message[] {
   const first = from === undefined ? 0 : messages.findIndex(({ text }) => text.includes(from));
@@ -58,7 +65,8 @@ async function draw(words: ReadonlyMap<string, string>): Promise<string> {
   const messages = part(all, words.get("from"), words.get("to")).filter(
     ({ from, to }) => shown(from) && shown(to),
   );
-  return `\`\`\`mermaid\n${drawMermaid(foldMessages(messages))}\`\`\`\n`;
+  const drawn = foldMessages(messages).map((message) => ({ ...message, text: withoutNumbers(message.text) }));
+  return `\`\`\`mermaid\n${drawMermaid(drawn)}\`\`\`\n`;
 }
 
 /** The document with every diagram drawn anew. */

@@ -3,6 +3,7 @@
 // What an operator at dom0's shell does in a scenario's script: xl commands, in
 // the foreground or beside other things, and waiting for something to be so.
 
+import { must } from "../core/engine/cells.ts";
 import { assert } from "../core/engine/errno.ts";
 import type { Host } from "../core/engine/host.ts";
 import type { Node, Vocabulary } from "../core/engine/routine.ts";
@@ -10,6 +11,8 @@ import { hasExited, reap } from "../core/daemons/process.ts";
 import { nodeType } from "../core/xenstore/tree.ts";
 import { guestCell } from "../core/guest/guest.ts";
 import { domainById } from "../core/hypervisor/domain.ts";
+import { incarnationCell } from "../core/hypervisor/domid.ts";
+import { rcuDomainCell } from "../core/hypervisor/free.ts";
 import { spawnXl } from "../core/toolstack/xl.ts";
 import type { ScriptLocals } from "./scenario.ts";
 
@@ -60,6 +63,12 @@ export function domainIsDead(host: Host, domid: number): boolean {
 /** Whether no domain of that number exists any more: gone, not only dead. */
 export function domainIsGone(host: Host, domid: number): boolean {
   return domainById(host, domid) === undefined;
+}
+
+/** Whether the structure of the last domain of that number is freed too, after the grace period. */
+export function domainIsFreed(host: Host, domid: number): boolean {
+  const { count } = must(host, incarnationCell, domid);
+  return domainIsGone(host, domid) && host.get(rcuDomainCell, `${domid}/${count}`) === undefined;
 }
 
 /** The value of a xenstore node, or undefined where there is none. */

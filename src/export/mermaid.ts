@@ -48,48 +48,80 @@ export function drawMermaid(messages: readonly Message[]): string {
 
 const CHANGES = new Set(["WRITE", "SET_PERMS", "RM", "MKDIR"]);
 
-/** The request's name where a message is one that changes the store. */
-function changeOf({ text, dashed }: Message): string | null {
-  const op = text.split(" ")[0] as string;
-  return !dashed && CHANGES.has(op) ? op : null;
+/** A message's first word: a request's name. */
+function opOf({ text, dashed }: Message): string | null {
+  return dashed ? null : (text.split(" ")[0] as string);
+}
+
+function changes(message: Message): boolean {
+  return CHANGES.has(opOf(message) ?? "");
 }
 
 /**
- * The messages with runs of changes to the store, and runs of events, by one
- * part made one message each: what a person wants to see of a transaction.
+ * The messages as a person wants to see them: a transaction is one message, at
+ * the moment of its commit; runs of changes to the store, and runs of events, by
+ * one part are one message each.
  */
 export function foldMessages(messages: readonly Message[]): Message[] {
+  return foldRuns(foldTransactions(messages));
+}
+
+/** Changes inside a transaction move to its end; one that changed nothing, or was given up, goes. */
+function foldTransactions(messages: readonly Message[]): Message[] {
+  const open = new Map<string, Message[]>();
+  return messages.flatMap((message): Message[] => {
+    const op = opOf(message);
+    const inside = open.get(message.from);
+    if (op === "TRANSACTION_START") {
+      open.set(message.from, []);
+      return [];
+    }
+    if (inside === undefined) return [message];
+    if (op === "TRANSACTION_END") {
+      open.delete(message.from);
+      if (inside.length === 0 || message.text.includes("END F")) return [];
+      const [, , ...failed] = message.text.split(" ");
+      return [{ ...message, text: ["transaction:", summary(inside), ...failed].join(" ") }];
+    }
+    if (!changes(message)) return [message];
+    inside.push(message);
+    return [];
+  });
+}
+
+function foldRuns(messages: readonly Message[]): Message[] {
   const folded: Message[] = [];
   for (let at = 0; at < messages.length;) {
     const first = messages[at] as Message;
     let end = at + 1;
-    while (end < messages.length && sameRun(first, messages[end] as Message)) end++;
-    const run = messages.slice(at, end);
-    folded.push(run.length < 3 ? first : { ...first, text: summary(run) });
-    if (run.length === 2) folded.push(run[1] as Message);
+    while (end < messages.length && isOneRun(first, messages[end] as Message)) end++;
+    folded.push(end === at + 1 ? first : { ...first, text: summary(messages.slice(at, end)) });
     at = end;
   }
   return folded;
 }
 
-function foldKind(message: Message): "changes" | "events" | null {
-  if (changeOf(message) !== null) return "changes";
-  return message.dashed && message.text.startsWith("event ") ? "events" : null;
+/** Whether two messages are both changes, or both events, from one part to another. */
+function isOneRun(first: Message, other: Message): boolean {
+  if (first.from !== other.from || first.to !== other.to) return false;
+  return (changes(first) && changes(other)) || (isEvent(first) && isEvent(other));
 }
 
-function sameRun(first: Message, other: Message): boolean {
-  const kind = foldKind(first);
-  return kind !== null && first.from === other.from && first.to === other.to && foldKind(other) === kind;
+function isEvent({ dashed, text }: Message): boolean {
+  return dashed && text.startsWith("event ");
 }
 
+/** A run of changes or events in a few words. */
 function summary(run: readonly Message[]): string {
-  const first = run[0] as Message;
-  if (changeOf(first) === null)
-    return `${run.length} events, the first for ${first.text.split(" ")[1] ?? ""}`;
-  const ops = [...new Set(run.map(changeOf))].join(", ");
-  return `${run.length} requests (${ops}), the first for ${first.text.split(" ")[1] ?? ""}`;
+  const [first] = run as readonly [Message, ...Message[]];
+  if (run.length === 1) return first.text;
+  const where = first.text.split(" ")[1] ?? "";
+  if (!changes(first)) return `${run.length} events, the first for ${where}`;
+  const ops = [...new Set(run.map(opOf))].join(", ");
+  return `${run.length} requests (${ops}), the first for ${where}`;
 }
 
 function line({ from, to, text, dashed }: Message): string {
+  if (from === to) return `  Note over ${participant(from)}: ${escape(text)}`;
   return `  ${participant(from)}${dashed ? "-->>" : "->>"}${participant(to)}: ${escape(text)}`;
 }

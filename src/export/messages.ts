@@ -5,7 +5,7 @@
 
 import type { TraceRecord } from "../core/engine/trace.ts";
 
-/** One part telling another something. */
+/** One part telling another something, or, where `from` is `to`, what becomes of something there. */
 export interface Message {
   seq: number;
   at: number;
@@ -23,25 +23,44 @@ export const XENSTORED = "xenstored";
 /** Events without a type of their own here: read by name, so that export needs no more of the core than the trace. */
 type Fields = { readonly [field: string]: unknown };
 
-function text(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
-}
+/** A message without its place in the run. */
+type Said = Omit<Message, "seq" | "at">;
 
-function hypercall(data: Fields): Omit<Message, "seq" | "at"> {
-  const { caller, op, dom, result } = data as {
+function hypercall(data: Fields): Said {
+  const { caller, op, dom, result, out } = data as {
     caller: string;
     op: string;
     dom: number;
     result: number | string;
+    out: { readonly domid?: number };
   };
   const failed = typeof result === "string" ? ` = ${result}` : "";
-  return { from: actorOf(caller), to: XEN, text: `${op} dom${dom}${failed}`, dashed: false };
+  return { from: actorOf(caller), to: XEN, text: `${op} dom${out.domid ?? dom}${failed}`, dashed: false };
 }
 
 /** A caller as traces name it, `d0/xl.166`: a process goes by its own name, a kernel by its domain's. */
 export function actorOf(caller: string): string {
   const [domain = "", process = ""] = caller.split("/");
   return process === "kernel" ? `${domain.replace("d", "dom")} kernel` : process;
+}
+
+function virq(data: Fields): Said {
+  return { from: XEN, to: XENSTORED, text: `VIRQ_DOM_EXC (${String(data["why"])})`, dashed: true };
+}
+
+const LIFE: { readonly [state: string]: string } = {
+  created: "is on the list",
+  shutdown: "is shut down",
+  resumed: "is resumed",
+  dying: "is dying",
+  dead: "is dead",
+  removed: "is off the list",
+  freed: "is freed",
+};
+
+function life(data: Fields): Said {
+  const { domid, state } = data as { domid: number; state: string };
+  return { from: XEN, to: XEN, text: `domain ${domid} ${LIFE[state] ?? state}`, dashed: false };
 }
 
 const READS = new Set([
@@ -58,18 +77,49 @@ function clientName(who: string): string {
   return who.replace(/^dom0\//, "").replace(/\/xs$/, "");
 }
 
-function xenstore(data: Fields, reads: boolean): Omit<Message, "seq" | "at"> | null {
-  const { dir, op, body } = data as { dir: string; op: string; body: string };
-  const who = clientName(data["who"] as string);
-  const words = body.split("\0").filter((word) => word !== "");
-  if (dir === "in") {
-    if (!reads && READS.has(op)) return null;
-    return { from: who, to: XENSTORED, text: [op, ...words].join(" "), dashed: false };
+/** Requests and events of the store. What a request failed with is said with the request. */
+class StoreMessages {
+  readonly #reads: boolean;
+  /** Requests not answered yet, by client: replies come in their order. */
+  readonly #open = new Map<string, Said[]>();
+
+  constructor(reads: boolean) {
+    this.#reads = reads;
   }
-  if (op === "WATCH_EVENT")
-    return { from: XENSTORED, to: who, text: `event ${words[0] ?? ""}`, dashed: true };
-  if (op === "ERROR") return { from: XENSTORED, to: who, text: words[0] ?? "", dashed: true };
-  return null;
+
+  next(data: Fields): Said | null {
+    const { dir, op, body, who } = data as { dir: string; op: string; body: string; who: string };
+    const words = body.split("\0").filter((word) => word !== "");
+    const client = clientName(who);
+    if (op === "WATCH_EVENT")
+      return { from: XENSTORED, to: client, text: `event ${words[0] ?? ""}`, dashed: true };
+    if (dir === "in") {
+      const request = { from: client, to: XENSTORED, text: [op, ...words].join(" "), dashed: false };
+      const open = this.#open.get(who);
+      if (open === undefined) this.#open.set(who, [request]);
+      else open.push(request);
+      return this.#reads || !READS.has(op) ? request : null;
+    }
+    const answered = this.#open.get(who)?.shift();
+    if (op === "ERROR" && answered !== undefined) answered.text += ` = ${words[0] ?? ""}`;
+    return null;
+  }
+}
+
+/**
+ * Events with each hypercall before what it did in the hypervisor: its own event
+ * comes when it has ended.
+ */
+function inOrder(events: readonly TraceRecord[]): TraceRecord[] {
+  const firstEffect = new Map<string, number>();
+  const placed = events.map((event) => {
+    const { seq, by, kind } = event as { seq: number; by: string; kind: string };
+    const first = firstEffect.get(by) ?? seq;
+    if (kind === "domain" || kind === "virq") firstEffect.set(by, first);
+    else if (kind === "hypercall" || kind === "xenstore") firstEffect.delete(by);
+    return { event, place: kind === "hypercall" ? first - 0.5 : seq };
+  });
+  return placed.toSorted((a, b) => a.place - b.place).map(({ event }) => event);
 }
 
 /**
@@ -78,17 +128,18 @@ function xenstore(data: Fields, reads: boolean): Omit<Message, "seq" | "at"> | n
  * @param options.reads with requests that only read the store
  */
 export function messagesOf(events: readonly TraceRecord[], options: { reads: boolean }): Message[] {
-  return events.flatMap((event): Message[] => {
+  const store = new StoreMessages(options.reads);
+  const kinds: { readonly [kind: string]: (data: Fields) => Said | null } = {
+    hypercall,
+    virq,
+    domain: life,
+    xenstore: (data) => store.next(data),
+  };
+  return inOrder(events).flatMap((event): Message[] => {
     const { seq, at, kind } = event as { seq: number; at: number; kind: string };
-    const data = event.data as Fields;
-    const message =
-      kind === "hypercall"
-        ? hypercall(data)
-        : kind === "xenstore"
-          ? xenstore(data, options.reads)
-          : kind === "virq"
-            ? { from: XEN, to: XENSTORED, text: `VIRQ_DOM_EXC (${text(data["why"])})`, dashed: true }
-            : null;
-    return message === null ? [] : [{ seq, at, ...message }];
+    const said = kinds[kind]?.(event.data) ?? null;
+    if (said === null) return [];
+    // The same object, as the reply may still add to it.
+    return [Object.assign(said, { seq, at })];
   });
 }
