@@ -20,6 +20,7 @@ import { startDom0Kernel } from "./guest/dom0.ts";
 import type { MachineConfig } from "./hypervisor/machine.ts";
 import { startHypervisor } from "./hypervisor/setup.ts";
 import { spawnInitDom0 } from "./toolstack/init-dom0.ts";
+import { setWallClock } from "./toolstack/wall-clock.ts";
 import type { XenwatchPolicy } from "./xenbus/xenbus.ts";
 
 /** What a host is made of. */
@@ -36,6 +37,8 @@ export interface HostConfig {
   bridges: readonly string[];
   /** Block devices of dom0: sectors of 512 bytes by path. */
   blockDevices: { readonly [path: string]: number };
+  /** When it comes up, by its wall clock: seconds since 1970. */
+  bootSeconds: number;
 }
 
 export const defaultHost: HostConfig = {
@@ -45,6 +48,7 @@ export const defaultHost: HostConfig = {
   files: {},
   bridges: ["xenbr0"],
   blockDevices: {},
+  bootSeconds: 0,
 };
 
 /** Major number of the block devices a host is given (LOCAL/EXPERIMENTAL in Linux's devices.txt). */
@@ -76,10 +80,11 @@ const dom0Init = routine(
  * are started and do the rest. `hostIsUp` tells when they have.
  */
 export function bootHost(host: Host, config: Partial<HostConfig> = {}): void {
-  const { machine, xenwatch, xenstored, ...things } = { ...defaultHost, ...config };
+  const { machine, xenwatch, xenstored, bootSeconds, ...things } = { ...defaultHost, ...config };
   startHypervisor(host, machine);
   addOutside(host);
   addThings(host, things);
+  setWallClock(host, bootSeconds);
   const { mfn, port } = startDom0Kernel(host, { policy: xenwatch });
   host.add(hostCell, 0, { up: false, storeMfn: mfn, storePort: port });
   if (xenstored === "builtin") startXenstored(host, mfn, port);

@@ -33,7 +33,6 @@ export type Device = {
 };
 
 /** States of a device as the two ends tell each other (xen/io/xenbus.h). */
-export const XenbusStateInitialising = "1";
 export const XenbusStateInitWait = "2";
 export const XenbusStateClosing = "5";
 export const XenbusStateClosed = "6";

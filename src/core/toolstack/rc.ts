@@ -13,7 +13,6 @@ export const ERROR_NOPARAVIRT: Errno = "EOPNOTSUPP";
 export const ERROR_DEVICE_EXISTS: Errno = "EEXIST";
 export const ERROR_DOMAIN_NOTFOUND: Errno = "ESRCH";
 export const ERROR_GUEST_TIMEDOUT: Errno = "ETIME";
-export const ERROR_NOTFOUND: Errno = "ENXIO";
 export const ERROR_NOMEM: Errno = "ENOMEM";
 
 const codes: { readonly [E in Errno]?: number } = {

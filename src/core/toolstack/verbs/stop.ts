@@ -71,6 +71,7 @@ interface StopLocals extends VerbLocals {
   domids: number[];
   domid: number;
   watch: Watch | null;
+  errno: Errno;
 }
 
 const locals =
@@ -83,9 +84,10 @@ const locals =
     domids: [],
     domid: -1,
     watch: null,
+    errno: "EIO",
   });
 
-const body = ({ when, call, each }: Vocabulary<StopLocals>): Node<StopLocals>[] => [
+const body = ({ attempt, when, call, each, step, failWith }: Vocabulary<StopLocals>): Node<StopLocals>[] => [
   when(
     "all",
     (l) => l.command.all,
@@ -117,7 +119,15 @@ const body = ({ when, call, each }: Vocabulary<StopLocals>): Node<StopLocals>[] 
         fallbackTrigger: command.fallbackTrigger,
       })),
       when("the first to wait for", (l) => l.command.wait > 0 && l.watch === null, [
-        call("watch deaths", watchDeaths, sameProcess, (l, watch) => void (l.watch = watch)),
+        attempt([
+          call("watch deaths", watchDeaths, sameProcess, (l, watch) => void (l.watch = watch)),
+        ]).onError(
+          (l, errno) => void (l.errno = errno),
+          [
+            step("cannot wait", (host, l) => stderr(host, l.process, say.waitForDeathFailed(rcOf(l.errno)))),
+            failWith("not watched", (l) => l.errno),
+          ],
+        ),
       ]),
     ],
   ),
