@@ -6,6 +6,7 @@
 // where this one is too old, then runs src/cli.
 
 import { existsSync } from "node:fs";
+import * as nodeModule from "node:module";
 import { fileURLToPath } from "node:url";
 import { findNode, isRecentEnough, nodeMissing, runNode } from "./carried-node.js";
 
@@ -21,6 +22,8 @@ if (!changedOver && existsSync(setupFile)) {
 }
 
 if (isRecentEnough()) {
+  // Sources are compiled once, not at every start; where the folder cannot be written they just are.
+  nodeModule.enableCompileCache(fileURLToPath(new URL("../node_modules/.cache/xenolith", import.meta.url)));
   const { main } = await import("../src/cli/main.ts");
   process.exitCode = await main(process.argv.slice(2));
 } else {

@@ -81,7 +81,11 @@ test("bash takes the completion script and completes with it", async () => {
     COMP_WORDS=(xenolith ex) COMP_CWORD=1; _xenolith; echo "\${COMPREPLY[@]}"
     COMP_WORDS=(xenolith explore --timers "") COMP_CWORD=3; _xenolith; echo "\${COMPREPLY[@]}"
     COMP_WORDS=(xenolith store wa) COMP_CWORD=2; _xenolith; echo "\${COMPREPLY[0]}"
+    COMP_WORDS=(xenolith xl vcpu) COMP_CWORD=2; _xenolith; echo "\${COMPREPLY[@]}"
   `;
   const { stdout, stderr } = spawnSync("bash", ["-c", script], { encoding: "utf8", cwd: folder() });
-  expect({ stdout, stderr }).toEqual({ stdout: "explore export\nlazy eager\nwatch\n", stderr: "" });
+  expect({ stdout, stderr }).toEqual({
+    stdout: "explore export\nlazy eager\nwatch\nvcpu-list vcpu-pin vcpu-set\n",
+    stderr: "",
+  });
 });

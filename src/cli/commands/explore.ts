@@ -57,9 +57,10 @@ function extent(result: SearchResult, bounds: Bounds): string {
 
 function text(scenario: Scenario, result: SearchResult, bounds: Bounds, steps: readonly ToldStep[]): string {
   const { states, transitions, depth, ends, timers, reduction, prompt, unreached, violation } = result;
+  const how = [`timers ${timers}`, `reduction ${reduction}`, ...prompt.map((thread) => `${thread} prompt`)];
   const lines = [
     `${scenario.name}: ${count(states)} states, ${count(transitions)} transitions, depth ${depth}, ${count(ends)} ends`,
-    `${extent(result, bounds)} (timers ${timers}, reduction ${reduction}${prompt.length === 0 ? "" : `, prompt ${prompt.join(" ")}`})`,
+    `${extent(result, bounds)} (${how.join(", ")})`,
   ];
   if (violation !== null) {
     lines.push("", `violated: ${violation.property}`, `  ${violation.found}`, "", "A shortest way to it:");

@@ -9,11 +9,19 @@ import type { Command } from "../command.ts";
 import { DIR_OPTION, printJson } from "../command.ts";
 import { askHost } from "../host.ts";
 
-function text({ dir, pid, xenstored, xen, upSeconds, memoryMiB, domains, trace }: Status): string {
+/** Xenstored's socket, and who is behind it where that is not us. */
+function storeText({ xenstored, store: { by, pid, gone } }: Status): string {
+  if (by === "builtin") return xenstored;
+  const name = by === "c" ? "C xenstored" : "oxenstored";
+  return gone === null ? `${xenstored} (${name}, pid ${pid})` : `gone: ${gone}`;
+}
+
+function text(status: Status): string {
+  const { dir, pid, xen, upSeconds, memoryMiB, domains, trace } = status;
   return [
     `Xen ${xen}, up ${duration(upSeconds * 1e6)}, ${memoryMiB.free} of ${memoryMiB.total} MiB free`,
     `directory  ${dir} (pid ${pid})`,
-    `xenstored  ${xenstored}`,
+    `xenstored  ${storeText(status)}`,
     ...(trace === null ? [] : [`trace      ${trace}`]),
     "",
     ...domainTable(domains),

@@ -3,6 +3,7 @@
 // xenolith xl: the built-in toolstack. It runs inside the host; files it names
 // are read and written here.
 
+import { commandTable } from "../../core/toolstack/xl/command-table.ts";
 import { pack, unpack } from "../../live/caller-files.ts";
 import type { Luggage, WrittenFile } from "../../live/caller-files.ts";
 import { ask, NoHost } from "../../live/control.ts";
@@ -106,5 +107,6 @@ export const command: Command = {
   options: [DIR_OPTION],
   raw: true,
   words: [0, Infinity],
+  verbs: commandTable.map(({ verb }) => verb),
   run,
 };
