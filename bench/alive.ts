@@ -125,7 +125,9 @@ function withBitmap(sizes: readonly [number, number], rounds: number, { progress
   const ratio = millis(many) / millis(few);
   const same = JSON.stringify(first.did) === JSON.stringify(last.did);
   return {
-    tables: [{ title: "", columns: COLUMNS, rows: crowds.map((crowd, at) => row(crowd, cycles[at] as Cycle[])) }],
+    tables: [
+      { title: "", columns: COLUMNS, rows: crowds.map((crowd, at) => row(crowd, cycles[at] as Cycle[])) },
+    ],
     claims: [
       {
         text: `Xen 4.23: one more domain costs at most ${FACTOR_MAX}× beside ${sizes[1]} what it costs beside ${sizes[0]}`,

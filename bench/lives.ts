@@ -37,10 +37,12 @@ function census(host: BenchHost): Map<string, number> {
 }
 
 /** Types of which every life leaves a cell behind. */
-function growing(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>, lives: number): string[] {
-  return [...after].flatMap(([type, count]) =>
-    count - (before.get(type) ?? 0) >= lives / 2 ? [type] : [],
-  );
+function growing(
+  before: ReadonlyMap<string, number>,
+  after: ReadonlyMap<string, number>,
+  lives: number,
+): string[] {
+  return [...after].flatMap(([type, count]) => (count - (before.get(type) ?? 0) >= lives / 2 ? [type] : []));
 }
 
 function measure({ quick, progress }: BenchOptions): Report {

@@ -6,7 +6,7 @@
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, release, totalmem } from "node:os";
+import { cpus, loadavg, release, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { Bench, Report, Table } from "../bench/bench.ts";
@@ -35,6 +35,7 @@ function circumstances(command: string): [string, string][] {
   return [
     ["Commit", `${git("rev-parse", "--short=12", "HEAD") || "unknown"}${dirty}`],
     ["Machine", `${cpus().length} × ${cpu?.model ?? "?"}, ${Math.round(totalmem() / 2 ** 30)} GiB`],
+    ["Load", `${(loadavg()[0] as number).toFixed(1)} when it began`],
     ["System", `${process.platform} ${release()}, Node ${process.versions.node}, V8 ${process.versions.v8}`],
     ["Command", `\`${command}\``],
   ];
@@ -47,12 +48,12 @@ function tableText({ columns, rows }: Pick<Table, "columns" | "rows">): string {
   );
 }
 
-function pageOf(bench: Bench, report: Report, command: string): string {
+function pageOf(bench: Bench, report: Report, measuredWith: readonly [string, string][]): string {
   const claims = report.claims.map(({ text, measured, holds }) => [text, measured, holds ? "yes" : "**no**"]);
   const parts = [
     `# ${bench.name}`,
     bench.about,
-    tableText({ columns: ["Measured with", ""], rows: circumstances(command) }).replace("---:", "---"),
+    tableText({ columns: ["Measured with", ""], rows: measuredWith }).replace("---:", "---"),
     "## Claims",
     tableText({ columns: ["Claim", "Measured", "Holds"], rows: claims }).replaceAll("---:", "---"),
     ...report.tables.flatMap((table) => [
@@ -87,10 +88,10 @@ async function main(): Promise<void> {
   const out = values.out ?? (values.quick ? undefined : join(root, "docs/results"));
   for (const bench of chosen(positionals)) {
     const progress = progressLine(bench.name);
+    const measuredWith = circumstances(`npm run bench -- ${bench.name}${values.quick ? " --quick" : ""}`);
     const report = await bench.run({ quick: values.quick, progress });
     if (process.stderr.isTTY) process.stderr.write("\r\u001B[K");
-    const command = `npm run bench -- ${bench.name}${values.quick ? " --quick" : ""}`;
-    const page = pageOf(bench, report, command);
+    const page = pageOf(bench, report, measuredWith);
     console.log(values.json ? JSON.stringify({ bench: bench.name, quick: values.quick, ...report }) : page);
     if (report.claims.some(({ holds }) => !holds)) process.exitCode = 1;
     if (out === undefined) continue;

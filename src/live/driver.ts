@@ -10,9 +10,9 @@ import { fifo } from "../core/engine/scheduler.ts";
 import type { World } from "../core/engine/world.ts";
 
 /** Milliseconds of steps before others get the process: a client's request does not wait on another's long work. */
-const TURN_MS = 1;
+const TURN_MS = 0.25;
 /** Steps between looks at the clock. */
-const STEPS_A_LOOK = 16;
+const STEPS_A_LOOK = 4;
 /** A timer further away than this is waited for in parts: setTimeout knows 31 bits. */
 const SLEEP_MS_MAX = 1_000_000;
 
