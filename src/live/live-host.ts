@@ -8,6 +8,7 @@ import * as path from "node:path";
 import { must } from "../core/engine/cells.ts";
 import type { Plain } from "../core/engine/cells.ts";
 import { World } from "../core/engine/world.ts";
+import { serverEnded } from "../core/daemons/outside.ts";
 import { XENSTORED } from "../core/daemons/xenstored.ts";
 import { bootHost, defaultHost, hostCell, hostIsUp } from "../core/host.ts";
 import type { HostConfig } from "../core/host.ts";
@@ -60,11 +61,12 @@ export class LiveHost {
   readonly #warn: (text: string) => void;
   #xenstored: XenstoredProcess | null = null;
   #names: OutsideNames | null = null;
-  /** How xenstored ended, where it is a process outside and has; the host is of little use then. */
-  xenstoredGone: string | null = null;
+  /** How xenstored ended, where it is a process outside and has: the host is of little use then. */
+  #xenstoredGone: string | null = null;
   #bridge: Bridge | null = null;
   #control: ControlServer | null = null;
   readonly #servers: net.Server[] = [];
+  #isUp = false;
   #stopping: Promise<void> | null = null;
   /** Told of a crash before the host is up. */
   #crashed: (problem: Problem) => void = () => {};
@@ -108,6 +110,12 @@ export class LiveHost {
     }
   }
 
+  /** Who serves xenstore, and how that ended if it has. */
+  get store(): { by: "builtin" | XenstoredKind; pid: number | null; gone: string | null } {
+    const by = this.#xenstored?.kind ?? "builtin";
+    return { by, pid: this.#xenstored?.pid ?? null, gone: this.#xenstoredGone };
+  }
+
   /** A domain's name in xenstore, whoever serves that; null where it has none. */
   nameOf(domid: number): string | null {
     return this.#names === null ? domainName(this.world, domid) : this.#names.of(domid);
@@ -144,12 +152,10 @@ export class LiveHost {
         clearTimeout(late);
         reject(problem);
       };
-      let isUp = false;
       this.driver.afterTurn(() => {
-        if (isUp || !hostIsUp(this.world)) return;
-        isUp = true;
+        if (this.#isUp || !hostIsUp(this.world)) return;
+        this.#isUp = true;
         clearTimeout(late);
-        this.#crashed = () => {};
         resolve();
       });
       this.driver.wake();
@@ -165,9 +171,10 @@ export class LiveHost {
       version,
       where,
       ended: (how) => {
-        this.xenstoredGone = how;
-        this.#crashed(new Problem(how, `cat ${path.join(where.dir, "log-xen")}/*`));
-        this.#warn(`xenstored is gone: ${how}. As on a real host, what needs it waits for ever`);
+        this.#xenstoredGone = how;
+        this.driver.give(serverEnded, { server: XENSTORED });
+        if (!this.#isUp) this.#crashed(new Problem(how, null));
+        else this.#warn(`xenstored is gone: ${how}. As on a real host, kernels wait for it for ever`);
       },
     });
   }

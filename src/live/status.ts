@@ -15,6 +15,8 @@ export interface Status {
   pid: number;
   /** xenstored's socket. */
   xenstored: string;
+  /** Who serves it: ours, or Xen's own with its process; `gone` says how that ended. */
+  store: LiveHost["store"];
   xen: string;
   upSeconds: number;
   memoryMiB: { total: number; free: number };
@@ -31,6 +33,7 @@ export function statusOf(host: LiveHost): Status {
       dir: where.dir,
       pid: process.pid,
       xenstored: where.xenstored,
+      store: host.store,
       xen: machine.version,
       upSeconds: world.now / 1e6,
       memoryMiB: {

@@ -48,14 +48,18 @@ export interface XenstoredOptions {
 
 /** A running xenstored. */
 export class XenstoredProcess {
+  readonly kind: XenstoredKind;
   readonly #child: ChildProcess;
   readonly #exit: Promise<void>;
   readonly #log: fs.WriteStream;
+  /** What is /run/xenstored to it. */
+  readonly #run: string;
   #lastWords = "";
   #stopping = false;
 
   /** Starts it. Throws Problem where it is not there or cannot be given its paths. */
   constructor({ kind, version, where, ended }: XenstoredOptions) {
+    this.kind = kind;
     const file = program(kind, version);
     // The C daemon's folder can be named in its environment; the other's is built in.
     if (kind !== "c" && isolation() === "environment") {
@@ -65,6 +69,7 @@ export class XenstoredProcess {
       );
     }
     const { dir, bridge, xenstored } = where;
+    this.#run = path.dirname(xenstored);
     const command: [string, ...string[]] = [file, "--no-fork"];
     // In a session of its own: Ctrl-C is for the host, which then ends it.
     this.#child = startOnHost({ dir, bridge, xenstored, library: libxendev(), command }, "pipe", {
@@ -102,6 +107,8 @@ export class XenstoredProcess {
     const late = setTimeout(() => this.#child.kill("SIGKILL"), END_MS);
     await this.#exit;
     clearTimeout(late);
+    // oxenstored writes down what it knew; nobody will ask.
+    fs.rmSync(path.join(this.#run, "db"), { force: true });
   }
 
   #said(text: Buffer): void {

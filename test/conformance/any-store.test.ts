@@ -14,6 +14,7 @@ import { readRecording, readSetting } from "../golden/parse/folder.ts";
 import type { Recording } from "../golden/recording.ts";
 import { SCENARIOS } from "../golden/scenarios/index.ts";
 import { requires } from "../capabilities.ts";
+import { folder, startXenolith, xenolith } from "../e2e/xenolith.ts";
 
 const recordings = join(import.meta.dirname, "../golden/recordings");
 let run: LiveRun | null = null;
@@ -24,6 +25,12 @@ afterEach(async () => {
   run = null;
   fs.rmSync(root, { recursive: true, force: true });
 });
+
+async function until(condition: () => boolean): Promise<void> {
+  await expect.poll(condition, { timeout: 5_000, interval: 50 }).toBe(true);
+}
+
+const onRealStores = requires("xen-utils", "xenstore-utils", "c-compiler");
 
 /** Runs a recorded scenario live. */
 async function play(name: string, players: Players): Promise<{ expected: Recording; ours: Recording }> {
@@ -56,11 +63,7 @@ function compare(expected: Recording, ours: Recording, names?: readonly string[]
   );
 }
 
-requires(
-  "xen-utils",
-  "xenstore-utils",
-  "c-compiler",
-)("the real xenstored in C", () => {
+onRealStores("the real xenstored in C", () => {
   for (const name of ["b-orderly-shutdown", "c-guest-poweroff", "e1-crash-destroy", "h-rename"]) {
     test(`our xl: ${name} is as on real Xen`, async () => {
       const { expected, ours } = await play(name, { xenstored: "c", xl: "builtin" });
@@ -74,11 +77,51 @@ requires(
   }, 90_000);
 });
 
-requires(
-  "xen-utils",
-  "xenstore-utils",
-  "c-compiler",
-)("the real oxenstored", () => {
+requires("xen-utils", "c-compiler")("xenolith up --xenstored c", () => {
+  test("a daemon that is killed is missed, and the host ends well without it", async () => {
+    const dir = join(folder(), "host");
+    const config = join(folder(), "gb.cfg");
+    fs.writeFileSync(config, 'name = "gb"\nmemory = 32\n');
+    const host = startXenolith(["up", "--xenstored", "c", "--dir", dir]);
+    await host.printed(/Try:/);
+    expect(xenolith(["xl", "--dir", dir, "create", config])).toMatchObject({ code: 0 });
+    const status = (): string => xenolith(["status", "--dir", dir]).out;
+    const before = status();
+    expect(before).toContain("\ngb ");
+    const pid = Number(/^xenstored +\S+ \(C xenstored, pid (\d+)\)$/m.exec(before)?.[1]);
+    expect(fs.readFileSync(`/proc/${pid}/cmdline`, "utf8")).toContain("/usr/lib/xen-4.17/bin/xenstored");
+
+    process.kill(pid, "SIGKILL");
+    await until(() => status().includes("xenstored  gone: "));
+    expect(status()).toMatch(/^xenstored {2}gone: \S+ has ended \(SIGKILL\)$/m);
+    expect(xenolith(["xl", "--dir", dir, "list"])).toEqual({
+      code: 1,
+      out: "",
+      err:
+        "libxl: error: libxl.c:108:libxl_ctx_alloc: cannot connect to xenstore: Connection refused\n" +
+        "cannot init xl context\n",
+    });
+    expect(xenolith(["down", "--dir", dir]).code).toBe(0);
+    expect((await host.ended).code).toBe(0);
+    expect(host.err).toMatch(/^xenolith: xenstored is gone: \S+ has ended \(SIGKILL\)\./m);
+  }, 60_000);
+
+  test("a host takes its daemon with it, even when it is killed", async () => {
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      const dir = join(folder(), "host");
+      const host = startXenolith(["up", "--xenstored", "c", "--dir", dir]);
+      await host.printed(/Try:/);
+      const status = xenolith(["status", "--json", "--dir", dir]).out;
+      const { store } = JSON.parse(status) as { store: { pid: number } };
+      expect(fs.existsSync(`/proc/${store.pid}`)).toBe(true);
+      host.process.kill(signal);
+      await host.ended;
+      await until(() => !fs.existsSync(`/proc/${store.pid}`));
+    }
+  }, 60_000);
+});
+
+onRealStores("the real oxenstored", () => {
   // Its trace is another, and it lists directories and maps rings in its own way.
   const same = ["domain-flags", "words"];
   for (const xl of ["builtin", "real"] as const) {

@@ -12,6 +12,7 @@ import {
   closeByClient,
   closeByServer,
   connectSocket,
+  endOutside,
   isOpen,
   sendToClient,
   sendToServer,
@@ -47,6 +48,11 @@ export const outsideClosed = input(
     else closeByServer(host, data.socket);
   },
 );
+
+/** A real server has ended. */
+export const serverEnded = input("server.ended", (host, data: { server: string }) => {
+  endOutside(host, data.server);
+});
 
 /** The rim took bytes that were meant for the outside. */
 export const outsideTook = input(

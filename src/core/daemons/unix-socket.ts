@@ -20,8 +20,8 @@ export const toServerCell = cellType<Stream>("socket-to-server");
 export const toClientCell = cellType<Stream>("socket-to-client");
 /** A socket's server, by socket name: both ends' bytes live while either end is open. */
 export const socketCell = cellType<{ server: string; outside: "client" | "server" | "none" }>("socket");
-/** Servers that are real processes outside, by server name. */
-const outsideServerCell = cellType<{ outside: true }>("outside-server");
+/** Servers that are real processes outside, by server name, and whether they live. */
+const outsideServerCell = cellType<{ listens: boolean }>("outside-server");
 
 /** The mailbox in which a server finds the names of sockets with something new. */
 export function readyMailbox(server: string): string {
@@ -33,7 +33,17 @@ export const OUTSIDE_MAILBOX = "outside/sockets";
 
 /** From here on the server of that name is a real process, which the rim connects clients to. */
 export function placeOutside(cells: Cells, server: string): void {
-  cells.add(outsideServerCell, server, { outside: true });
+  cells.add(outsideServerCell, server, { listens: true });
+}
+
+/** The real process has ended: nobody takes connections any more. */
+export function endOutside(cells: Cells, server: string): void {
+  cells.edit(outsideServerCell, server).listens = false;
+}
+
+/** Whether somebody takes connections for that server. */
+export function listens(cells: Cells, server: string): boolean {
+  return cells.get(outsideServerCell, server)?.listens ?? true;
 }
 
 /**

@@ -53,15 +53,20 @@ const main = routine(
     status: 1,
   }),
   ({ step, attempt, when, call, callNamed }) => [
-    step("libxl_ctx_alloc", (host, l) => {
-      openContext(host, l.process);
-      const { parsed } = l;
-      if (parsed.kind === "exit") return;
-      if (parsed.stderr !== "") stderr(host, l.process, parsed.stderr);
-      l.verb = verbRoutines[parsed.command.verb]?.name ?? "";
-      if (l.verb === "") stderr(host, l.process, `xl ${parsed.command.verb}: not modelled\n`);
-    }),
     attempt([
+      step("libxl_ctx_alloc", (host, l) => {
+        const refused = openContext(host, l.process);
+        if (refused !== undefined) {
+          stderr(host, l.process, "cannot init xl context\n");
+          return refused;
+        }
+        const { parsed } = l;
+        if (parsed.kind === "exit") return;
+        if (parsed.stderr !== "") stderr(host, l.process, parsed.stderr);
+        l.verb = verbRoutines[parsed.command.verb]?.name ?? "";
+        if (l.verb === "") stderr(host, l.process, `xl ${parsed.command.verb}: not modelled\n`);
+        return;
+      }),
       when("ends at once", (l) => l.parsed.kind === "exit", [
         call(
           "help",
