@@ -176,7 +176,8 @@ export function ask(path: string, request: Request, { out, err, result: hear }: 
   const typed = (text: string): void => void socket.write(`${JSON.stringify({ input: text })}\n`);
   const outcome = new Promise<Outcome>((resolve, reject) => {
     let result: unknown;
-    socket.on("connect", () => socket.write(`${JSON.stringify(request)}\n`));
+    // Before anything that is typed, though nobody is connected to yet.
+    socket.write(`${JSON.stringify(request)}\n`);
     eachLine(socket, (line) => {
       const answer = JSON.parse(line) as Answer;
       if ("out" in answer) out(answer.out);
