@@ -59,6 +59,19 @@ test("a domain is made in a pool that has processors, and runs on them", () => {
   expect(must(t.world, vcpuCell, vcpuId(domid, 0)).processor).toBe(1);
 });
 
+test("a pool counts its domains until they are freed", () => {
+  const { t, op } = setup();
+  const count = (): number => must(t.world, pool.cpupoolCell, 0).nDom;
+  expect(count()).toBe(1);
+  const domid = t.makeDomain();
+  expect(op((host) => createdomain(host, xl, { maxVcpus: 0 }))).toEqual({ errno: "EINVAL" });
+  expect(count()).toBe(2);
+  t.destroy(domid);
+  t.settle();
+  expect(t.statesOf(domid).at(-1)).toBe("freed");
+  expect(count()).toBe(1);
+});
+
 test.each([
   ["processor 0 stays in pool 0", remove(0, 0), "EINVAL"],
   ["there is no such processor", remove(0, 2), "EINVAL"],

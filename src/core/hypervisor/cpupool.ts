@@ -22,17 +22,29 @@ export const SCHED_CREDIT2 = 6;
 const RATELIMIT_MIN = 100;
 const RATELIMIT_MAX = 500_000;
 
-/** A pool's processors, in ascending order, and its scheduler's rate limit. */
 export interface Cpupool {
+  /** Its processors, in ascending order. */
   cpus: number[];
   ratelimitUs: number;
+  /** Domains in it, those included that are off the list and not yet freed (n_dom). */
+  nDom: number;
 }
 
 export const cpupoolCell = cellType<Cpupool>("cpupool");
 
 /** At boot all processors are in pool 0. */
 export function cpupoolInit(cells: Cells): void {
-  cells.add(cpupoolCell, 0, { cpus: allCpus(cells), ratelimitUs: 1000 });
+  cells.add(cpupoolCell, 0, { cpus: allCpus(cells), ratelimitUs: 1000, nDom: 0 });
+}
+
+/** A domain was put into a pool (cpupool_add_domain). */
+export function cpupoolAddDomain(cells: Cells, poolid: number): void {
+  cells.edit(cpupoolCell, poolid).nDom++;
+}
+
+/** A domain is freed (cpupool_rm_domain). */
+export function cpupoolRmDomain(cells: Cells, poolid: number): void {
+  cells.edit(cpupoolCell, poolid).nDom--;
 }
 
 function allCpus(cells: Cells): number[] {
@@ -72,13 +84,8 @@ export function cpupoolInfo(
   if (!isPrivileged(host, caller)) return fail("EPERM");
   const found = poolIds(host).find((poolid) => poolid >= cpupoolId);
   if (found === undefined) return fail("ENOENT");
-  const { cpus } = must(host, cpupoolCell, found);
-  return {
-    cpupoolId: found,
-    schedId: SCHED_CREDIT2,
-    nDom: domainsOf(host, found).length,
-    cpus: [...cpus],
-  };
+  const { cpus, nDom } = must(host, cpupoolCell, found);
+  return { cpupoolId: found, schedId: SCHED_CREDIT2, nDom, cpus: [...cpus] };
 }
 
 /** The processors that are in no pool. */
@@ -119,7 +126,7 @@ export function cpupoolCreate(
     if (cpupoolId !== null && ids.includes(cpupoolId)) return fail("EEXIST");
     if (schedId !== SCHED_CREDIT2) return fail("ENOENT");
     const made = cpupoolId ?? (ids.at(-1) ?? -1) + 1;
-    host.add(cpupoolCell, made, { cpus: [], ratelimitUs: 1000 });
+    host.add(cpupoolCell, made, { cpus: [], ratelimitUs: 1000, nDom: 0 });
     return { cpupoolId: made };
   });
 }
@@ -133,7 +140,7 @@ export function cpupoolDestroy(
   return change(host, caller, "destroy", { pool: cpupoolId }, () => {
     const pool = host.get(cpupoolCell, cpupoolId);
     if (pool === undefined) return fail("ENOENT");
-    if (pool.cpus.length > 0 || domainsOf(host, cpupoolId).length > 0) return fail("EBUSY");
+    if (pool.cpus.length > 0 || pool.nDom > 0) return fail("EBUSY");
     host.drop(cpupoolCell, cpupoolId);
     return 0;
   });
@@ -202,6 +209,8 @@ export function cpupoolMovedomain(
 /** A domain's affinities do not outlive a move (sched_move_domain). */
 function moveDomain(host: Host, domid: number, poolid: number): void {
   const d = host.edit(domainCell, domid);
+  cpupoolRmDomain(host, d.cpupool);
+  cpupoolAddDomain(host, poolid);
   d.cpupool = poolid;
   for (const [vcpu] of vcpusOf(host, d)) {
     const v = host.edit(vcpuCell, vcpuId(domid, vcpu));

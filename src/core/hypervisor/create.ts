@@ -9,7 +9,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { setBit, testAndClearBit } from "./bitmap.ts";
 import { domainChangedState } from "./changed-domains.ts";
-import { cpupoolTakesDomain } from "./cpupool.ts";
+import { cpupoolAddDomain, cpupoolTakesDomain } from "./cpupool.ts";
 import {
   domainCell,
   domainInfoCell,
@@ -201,6 +201,7 @@ function construct(host: Host, domid: number, config: DomainConfig): 0 | Failure
   const pooled = cpupoolTakesDomain(host, config.cpupoolId);
   if (isFailure(pooled)) return pooled;
   host.edit(domainCell, domid).cpupool = config.cpupoolId;
+  cpupoolAddDomain(host, config.cpupoolId);
   return 0;
 }
 

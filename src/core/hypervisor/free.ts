@@ -12,6 +12,7 @@ import { takeAcpiButton } from "./acpi-button.ts";
 import { bitmapEmpty, clearBit } from "./bitmap.ts";
 import { domainChangedState } from "./changed-domains.ts";
 import { dropCpuPolicy } from "./cpu-policy.ts";
+import { cpupoolRmDomain } from "./cpupool.ts";
 import {
   domainCell,
   domainInfoCell,
@@ -48,6 +49,7 @@ interface RcuDomain {
   domid: number;
   /** Xen heap frames to free: shared_info, grant frames, status frames. */
   frames: number[];
+  cpupool: number;
   target: number | null;
 }
 
@@ -84,7 +86,12 @@ function domainDestroy(host: Host, domid: number): void {
   const id = `${domid}/${must(host, incarnationCell, domid).count}`;
   const { frames, statusFrames } = must(host, grantTableCell, domid);
   const { sharedInfo } = must(host, domainPagesCell, domid);
-  host.add(rcuDomainCell, id, { domid, frames: [sharedInfo, ...frames, ...statusFrames], target: d.target });
+  host.add(rcuDomainCell, id, {
+    domid,
+    frames: [sharedInfo, ...frames, ...statusFrames],
+    cpupool: d.cpupool,
+    target: d.target,
+  });
   dropDomain(host, domid);
   spawnThread(host, `xen/rcu/${id}`, completeDomainDestroy, { id }, { kind: "xen", domid: null });
 }
@@ -122,12 +129,13 @@ export const completeDomainDestroy = routine(
   (a: { id: string }) => ({ ...a }),
   ({ step }) => [
     step("_domain_destroy", (host, l) => {
-      const { domid, frames, target } = must(host, rcuDomainCell, l.id);
+      const { domid, frames, cpupool, target } = must(host, rcuDomainCell, l.id);
       host.drop(rcuDomainCell, l.id);
       for (const mfn of frames) {
         host.memory.discard(mfn, 1);
         freeHeapPages(host, mfn, 1);
       }
+      cpupoolRmDomain(host, cpupool);
       if (target !== null) putDomain(host, target, `d${domid}`, "set_target");
       domainChangedState(host, domid);
       domidFree(host, domid);
