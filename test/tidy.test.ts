@@ -60,8 +60,10 @@ test("files are named in kebab-case", () => {
 });
 
 test(`lines fit ${lineColumnsMax} columns`, () => {
-  const pattern = new RegExp(`^.{${lineColumnsMax + 1},}`);
-  expect(linesWith(code, pattern)).toEqual([]);
+  // Prose in a string that has the line to itself may go on: cut in pieces it reads worse.
+  const prose = /^\s*(\w+: )?(["'`]).*\2[,;]?$/;
+  const long = new RegExp(`^(?!${prose.source.slice(1)}).{${lineColumnsMax + 1},}`);
+  expect(linesWith(code, long)).toEqual([]);
 });
 
 test(`functions have at most ${functionLinesMax} lines`, () => {

@@ -9,7 +9,7 @@ import type { Tracking } from "../core/engine/registry.ts";
 import type { Routine } from "../core/engine/routine.ts";
 import { fifo, run } from "../core/engine/scheduler.ts";
 import type { Scheduler } from "../core/engine/scheduler.ts";
-import { hasEnded, joinThread, spawnThread } from "../core/engine/thread.ts";
+import { hasEnded, joinThread, spawnThread, stackOf } from "../core/engine/thread.ts";
 import type { TraceSink } from "../core/engine/trace.ts";
 import { World } from "../core/engine/world.ts";
 import type { StepRecord } from "../core/engine/world.ts";
@@ -30,7 +30,7 @@ export interface SimulationResult {
   /** Virtual time at its end, microseconds since the host came up. */
   now: number;
   violation: (Violation & { step: number }) | null;
-  /** The errno with which the script failed, or null. */
+  /** The errno with which the script failed, or the wait at which it stands for ever; else null. */
   failed: string | null;
   unreached: string[];
 }
@@ -69,6 +69,11 @@ function finish(world: World): string | null {
   return failed;
 }
 
+/** The step at which the script stands. */
+function standsAt(world: World): string {
+  return stackOf(world, OPERATOR)[0]?.at ?? "";
+}
+
 /** Runs a scenario once, until its script ends or a property does not hold. */
 export function simulate(
   scenario: Scenario,
@@ -101,9 +106,12 @@ export function simulate(
     },
   });
   const ended = hasEnded(world, OPERATOR);
-  if (violation === null && ended) violation = firstViolation(world, "finally", scenario.finally);
+  const nothingLeft = world.runnable.length === 0 && world.nextTimer() === undefined;
+  if (violation === null && (ended || nothingLeft)) {
+    violation = firstViolation(world, "finally", scenario.finally);
+  }
   const steps = world.counters.step - first;
-  const failed = ended ? finish(world) : null;
+  const failed = ended ? finish(world) : nothingLeft ? `waits for ever: ${standsAt(world)}` : null;
   return {
     world,
     result: {

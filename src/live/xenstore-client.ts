@@ -6,7 +6,7 @@
 import { readLatin1, XS } from "../core/xenstore/wire.ts";
 import { Connection, names, type Watch, XenstoreError } from "./xenstore-connection.ts";
 
-export { type Watch, type WatchEvent, XenstoreError } from "./xenstore-connection.ts";
+export { type Watch, XenstoreError } from "./xenstore-connection.ts";
 
 /** Where real xenstored listens, unless XENSTORED_PATH says otherwise. */
 export const DEFAULT_SOCKET_PATH = "/var/run/xenstored/socket";
@@ -145,7 +145,10 @@ export class XenstoreClient extends XenstoreView {
    * long as others get in the way, at most `attemptsMax` times. Where `work`
    * throws, the transaction is aborted.
    */
-  async transaction<T>(work: (transaction: XenstoreTransaction) => Promise<T>, attemptsMax = 1000): Promise<T> {
+  async transaction<T>(
+    work: (transaction: XenstoreTransaction) => Promise<T>,
+    attemptsMax = 1000,
+  ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const transaction = await this.begin();
       let result: T;

@@ -85,7 +85,12 @@ export class Connection {
     this.#nextReqId = (this.#nextReqId % 0xffffffff) + 1;
     return new Promise((resolve, reject) => {
       const nul = payload.indexOf("\0");
-      this.#pending.set(reqId, { type, argument: nul < 0 ? payload : payload.slice(0, nul), resolve, reject });
+      this.#pending.set(reqId, {
+        type,
+        argument: nul < 0 ? payload : payload.slice(0, nul),
+        resolve,
+        reject,
+      });
       this.#socket.write(encode(type, reqId, txId, payload));
     });
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A small splittable generator (the published splitmix32 and sfc32 recurrences)
+// A small generator (the published splitmix32 and sfc32 recurrences)
 // whose state is four numbers, so that it can be saved with a run.
 
 /** State of a generator: four 32-bit words. */
@@ -34,9 +34,4 @@ export function nextWord(state: Prng): number {
 /** A number from 0 to `count - 1`; each equally likely to within 2^-32. */
 export function nextBelow(state: Prng, count: number): number {
   return Math.floor((nextWord(state) / 0x1_0000_0000) * count);
-}
-
-/** A generator independent of this one from here on. */
-export function splitPrng(state: Prng): Prng {
-  return seedPrng(nextWord(state));
 }

@@ -94,11 +94,6 @@ export function routineNamed(name: string): AnyRoutine {
   return found;
 }
 
-/** Every routine of the program, by name. */
-export function routines(): ReadonlyMap<string, AnyRoutine> {
-  return registry;
-}
-
 /** One part of a routine's body, over locals `L`. */
 export type Node<L> = (to: Assembler, witness?: (l: L) => void) => void;
 

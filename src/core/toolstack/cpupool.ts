@@ -137,7 +137,10 @@ export const nameToCpupoolid = routine(
   (l) => l.found as number,
 );
 
-/** The pool a user named by number or name, which must be there (libxl_cpupool_qualifier_to_cpupoolid). ERROR_INVAL otherwise. */
+/**
+ * The pool a user named by number or name, which must be there (libxl_cpupool_qualifier_to_cpupoolid).
+ * ERROR_INVAL otherwise.
+ */
 export const cpupoolOf = routine(
   "libxl_cpupool_qualifier_to_cpupoolid",
   (a: { process: string; pool: string }) => ({

@@ -17,7 +17,7 @@ const SCRIPTS = "/etc/xen/scripts";
 
 /** `a` … `z`, `aa` …: a disk's number from its letters, from 0. */
 function diskNumber(letters: string): number {
-  return [...letters].reduce((number, letter) => number * 26 + letter.charCodeAt(0) - 96, 0) - 1;
+  return letters.split("").reduce((number, letter) => number * 26 + letter.charCodeAt(0) - 96, 0) - 1;
 }
 
 /**

@@ -10,7 +10,6 @@ import { buildHvm } from "./build-hvm.ts";
 import { buildPost } from "./build-post.ts";
 import type { Rings } from "./build-post.ts";
 import { buildPre } from "./build-pre.ts";
-import type { Ports } from "./build-pre.ts";
 import { buildPv } from "./build-pv.ts";
 import type { Entries } from "./device-entries.ts";
 import { startTime } from "./wall-clock.ts";
@@ -44,7 +43,7 @@ export const domainBuild = routine(
   "libxl__domain_build",
   (a: { process: string; domid: number; build: BuildConfig }) => ({
     ...a,
-    ports: { storePort: -1, consolePort: -1 } as Ports,
+    ports: { storePort: -1, consolePort: -1 },
     rings: null as Rings | null,
     started: "",
   }),

@@ -37,7 +37,7 @@ const streamRead = routine(
   (a: { process: string; domid: number; type: "pv" | "pvh"; ports: Ports; file: string }) => ({
     ...a,
     helper: "",
-    rings: { storeMfn: -1, consoleMfn: -1 } as RingFrames,
+    rings: { storeMfn: -1, consoleMfn: -1 },
   }),
   ({ step, waitFor }) => [
     waitFor("stream", (host, l) => streamEnded(host, l.file)),
@@ -75,7 +75,7 @@ export const domainRestore = routine(
   "domcreate_stream_done",
   (a: { process: string; domid: number; build: BuildConfig; source: Source }) => ({
     ...a,
-    ports: { storePort: -1, consolePort: -1 } as Ports,
+    ports: { storePort: -1, consolePort: -1 },
     rings: "storeMfn" in a.source ? a.source : { storeMfn: -1, consoleMfn: -1 },
     started: "",
   }),

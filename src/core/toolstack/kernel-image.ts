@@ -24,7 +24,7 @@ function u32(bytes: Uint8Array, at: number): number {
 }
 
 function startsWith(bytes: Uint8Array, at: number, magic: string): boolean {
-  return [...magic].every((char, i) => bytes[at + i] === char.charCodeAt(0));
+  return Array.from(magic, (char) => char.charCodeAt(0)).every((byte, i) => bytes[at + i] === byte);
 }
 
 /** The loaded extent of an ELF file, 32 or 64 bits, little endian; null where it has none. */

@@ -87,7 +87,7 @@ export const populateClaimed = routine(
   "meminit",
   (a: { process: string; domid: number; claim: boolean; stretches: readonly Stretch[] }) => ({
     ...a,
-    stretch: { start: 0, pages: 0 } as Stretch,
+    stretch: { start: 0, pages: 0 },
     populated: [] as Populated[],
   }),
   ({ when, step, each, call }) => [

@@ -12,7 +12,10 @@ import { libxlError, reported } from "./log.ts";
 import { ERROR_FAIL } from "./rc.ts";
 import { strerror } from "./strerror.ts";
 
-/** Connects to a domain's QEMU. Fails, and says so, where there is no such domain, or no QEMU of it (libxl__ev_qmp_send). */
+/**
+ * Connects to a domain's QEMU. Fails, and says so, where there is no such domain, or no QEMU of it
+ * (libxl__ev_qmp_send).
+ */
 export function qmpConnect(host: Host, process: string, domid: number): void | Failure {
   if (isFailure(domainInfo(host, process, domid))) {
     // The errno is that of the name which the domain has not.

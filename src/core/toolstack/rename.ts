@@ -74,7 +74,7 @@ const checkOldName = routine(
                 "libxl_domain.c:96:libxl__domain_rename",
                 `Allegedly named \`${l.name}' is actually named \`${l.found}' - racing ?`,
               ];
-        libxlError(host, l.process, where as string, text as string, l.domid);
+        libxlError(host, l.process, where, text, l.domid);
       }),
       failWith("not as thought", ERROR_FAIL),
     ]),

@@ -63,7 +63,7 @@ const processPages = routine(
   "process_page_data",
   (a: { process: string; parent: string; domid: number; image: SavedImage; pfns: readonly number[] }) => ({
     ...a,
-    batch: { start: 0, pages: 0 } as Batch,
+    batch: { start: 0, pages: 0 },
     wanted: [] as Wanted,
   }),
   ({ each, step }) => [

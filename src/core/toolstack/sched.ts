@@ -144,7 +144,10 @@ export function setDomainSchedParams(
     : undefined;
 }
 
-/** A pool's rate limit; fails, and says so, where another scheduler is at work (libxl_sched_credit2_params_get and its like). */
+/**
+ * A pool's rate limit; fails, and says so, where another scheduler is at work
+ * (libxl_sched_credit2_params_get and its like).
+ */
 export function poolSchedParams(
   host: Host,
   process: string,
@@ -218,7 +221,10 @@ function validateRtds(host: Host, process: string, { period, budget }: RtdsParam
   return wrong === null;
 }
 
-/** Sets vCPUs' periods and budgets; with `all`, those of the first for all of them. Xen refuses it where RTDS is not at work. */
+/**
+ * Sets vCPUs' periods and budgets; with `all`, those of the first for all of them. Xen refuses it where
+ * RTDS is not at work.
+ */
 export function setVcpuSchedParams(
   host: Host,
   process: string,

@@ -57,7 +57,10 @@ function oneVcpu(host: Host, process: string, domid: number, vcpu: number, cpus:
   };
 }
 
-/** All vCPUs of a domain. Fails, and says so, where it cannot be asked about; a domain without any has none to fail for. */
+/**
+ * All vCPUs of a domain. Fails, and says so, where it cannot be asked about; a domain without any has none
+ * to fail for.
+ */
 export const listVcpus = routine(
   LIST_VCPU,
   (a: { process: string; domid: number }) => ({

@@ -20,7 +20,6 @@ import { fireWatches, removeAllWatches } from "./watch.ts";
 import { removeTree } from "./requests-node.ts";
 
 /** Values of the `error` field of the ring page (io/xs_wire.h). */
-export const XENSTORE_ERROR_COMM = 1;
 export const XENSTORE_ERROR_RINGIDX = 2;
 export const XENSTORE_ERROR_PROTO = 3;
 

@@ -19,8 +19,6 @@ import { ownerOf, permCount } from "./perms.ts";
 import { charge } from "./quota.ts";
 import { childrenList, nodeType } from "./tree.ts";
 
-export { childrenList, nodeType } from "./tree.ts";
-
 /** The root, which is there before anything else. */
 export function addRoot(cells: Cells, perms: string): void {
   cells.add(nodeType, "/", { value: "", perms, slot: 0 });

@@ -10,7 +10,6 @@
 import { type Cells, cellType } from "../engine/cells.ts";
 import { fail, type Failure } from "../engine/errno.ts";
 
-export const PERM_NONE = 0;
 export const PERM_READ = 1;
 export const PERM_WRITE = 2;
 /** Only ever asked for together with others: what the owner and privileged connections have. */

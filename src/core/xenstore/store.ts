@@ -23,15 +23,7 @@
 
 import type { Cells } from "../engine/cells.ts";
 import { connectionType, connectSocket, dropConnection } from "./connection.ts";
-import {
-  addDomains,
-  domainsChanged,
-  forgetDomain,
-  ignoreConnection,
-  introduceDomain,
-  introduceDomain0,
-  isIntroduced,
-} from "./domain.ts";
+import { addDomains, domainsChanged, introduceDomain0 } from "./domain.ts";
 import { addNode, addRoot } from "./node.ts";
 import { expireEvents, outputLength, takeOutput } from "./output.ts";
 import type { Store } from "./ports.ts";
@@ -44,18 +36,7 @@ import { removeAllWatches } from "./watch.ts";
 
 export type { DomainInfo, Domains, Store, TraceLine } from "./ports.ts";
 export type { ConflictRule, Limits, XenstoreVersion };
-export {
-  connectSocket,
-  domainsChanged,
-  expireEvents,
-  forgetDomain,
-  ignoreConnection,
-  introduceDomain,
-  isIntroduced,
-  outputLength,
-  receive,
-  takeOutput,
-};
+export { connectSocket, domainsChanged, expireEvents, outputLength, receive, takeOutput };
 
 /** How a xenstored is started; everything has the default of real xenstored. */
 export interface StoreOptions {

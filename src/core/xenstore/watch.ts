@@ -5,7 +5,7 @@
 
 import { type Cells, cellType, must } from "../engine/cells.ts";
 import { connectionType, implicitPath } from "./connection.ts";
-import { listAppend, listCompare, listCount, listDrop, listItems, listRemove, listType } from "./list.ts";
+import { listAppend, listCompare, listDrop, listItems, listRemove, listType } from "./list.ts";
 import { FIRST_SOCKET, queueEvent } from "./output.ts";
 import { isSpecial, parentOf } from "./path.ts";
 import { accessOf, PERM_READ } from "./perms.ts";
@@ -35,25 +35,6 @@ const pathWatchesType = cellType<PathWatches>("path-watches");
 
 /** A connection's watches, `path NUL token`, by the connection's number as text. */
 const connectionWatches = listType("connection-watches");
-
-/** How many watches a connection has. */
-export function watchCount(cells: Cells, conn: number): number {
-  return listCount(cells, connectionWatches, String(conn));
-}
-
-/** The watches of a connection, in order: path, token, whether relative, depth. */
-export function watchesOf(
-  cells: Cells,
-  conn: number,
-): { path: string; token: string; relative: boolean; depth: number }[] {
-  return listItems(cells, connectionWatches, String(conn)).map((item) => {
-    const nul = item.indexOf("\0");
-    const path = item.slice(0, nul);
-    const token = item.slice(nul + 1);
-    const { relative, depth } = find(cells, conn, path, token) as Watch;
-    return { path, token, relative, depth };
-  });
-}
 
 function find(cells: Cells, conn: number, path: string, token: string): Readonly<Watch> | undefined {
   return cells.get(pathWatchesType, path)?.watches.find((w) => w.conn === conn && w.token === token);

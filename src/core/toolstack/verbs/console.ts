@@ -10,7 +10,6 @@ import { errnoNumber } from "../strerror.ts";
 import { verb } from "../verb.ts";
 import * as say from "../xl/messages.ts";
 import { xenconsole } from "../xenconsole.ts";
-import type { ConsoleType } from "../xenconsole.ts";
 import { sameDomain } from "../same.ts";
 
 export const consoleVerb = verb(
@@ -20,7 +19,7 @@ export const consoleVerb = verb(
     command,
     status: 0,
     domid: -1,
-    type: command.type as ConsoleType | null,
+    type: command.type,
   }),
   ({ call, when, attempt, step, failWith }) => [
     call(

@@ -18,7 +18,6 @@ import { formatBlockListHeader, formatBlockRow } from "../xl/format/devices.ts";
 import * as say from "../xl/messages.ts";
 import { parseDisk } from "../xlcfg/disk-spec.ts";
 import { deviceDisk } from "../xlcfg/domain-config.ts";
-import type { DeviceDisk } from "../xlcfg/domain-config.ts";
 import { printJson } from "../xlcfg/json.ts";
 import { sameDomain } from "../same.ts";
 
@@ -156,7 +155,7 @@ const vdevToDisk = routine(
   (a: { process: string; domid: number; vdev: string }) => ({
     ...a,
     devid: diskDevid(a.vdev),
-    disk: deviceDisk.init() as DeviceDisk,
+    disk: deviceDisk.init(),
   }),
   ({ when, failWith, call }) => [
     when("no disk's name", (l) => l.devid === null, [failWith("ERROR_INVAL", ERROR_INVAL)]),

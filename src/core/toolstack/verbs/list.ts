@@ -13,6 +13,7 @@ import { findDomain } from "../name.ts";
 import { retrieveDomainConfig, takeRetrieved } from "../retrieve-config.ts";
 import { vmList } from "../vm-list.ts";
 import { verb } from "../verb.ts";
+import { xlConf } from "../xl-config.ts";
 import { formatDomainDetails, formatDomainList, formatSharing, formatVmList } from "../xl/format/list.ts";
 import type { DomainRow } from "../xl/format/list.ts";
 import * as say from "../xl/messages.ts";
@@ -148,6 +149,9 @@ export const claimsVerb = verb(
   "claims",
   ({ process }) => ({ process, status: 0, domains: [] as DomainInfo[], rows: [] as DomainRow[] }),
   ({ call, step }) => [
+    step("claim_mode", (host, l) => {
+      if (!xlConf(host).claimMode) stderr(host, l.process, say.claimModeOff);
+    }),
     call("libxl_list_domain", listDomains, sameProcess, (l, domains) => void (l.domains = domains)),
     call(
       "list_domains",

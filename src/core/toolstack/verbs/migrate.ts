@@ -125,7 +125,10 @@ const preamble = routine(
   (l) => l.stream,
 );
 
-/** Suspends the domain, sends it, and gives it another name. Fails, and says so, while the domain can still go on here. */
+/**
+ * Suspends the domain, sends it, and gives it another name. Fails, and says so, while the domain can still
+ * go on here.
+ */
 const transfer = routine(
   "migration sender",
   (a: { process: string; domid: number; name: string | null; config: string; stream: string }) => ({
@@ -180,7 +183,10 @@ const UNDEFINED_STATE =
   " would probably result in SEVERE DATA LOSS and it is now your\n" +
   " responsibility to avoid that.  Sorry.\n";
 
-/** Lets the receiver start its copy; what it reports. From here on nobody knows where the domain runs, unless it says so. */
+/**
+ * Lets the receiver start its copy; what it reports. From here on nobody knows where the domain runs,
+ * unless it says so.
+ */
 const permission = routine(
   "migration handshake",
   (a: { process: string; stream: string }) => ({ ...a, status: 0 }),

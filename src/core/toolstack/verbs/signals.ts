@@ -9,7 +9,9 @@ import { debugKeys } from "../../hypervisor/sysctl.ts";
 import { dom0 } from "../libxl-ctx.ts";
 import { reported } from "../log.ts";
 import { findDomain } from "../name.ts";
-import { sendSysrq, sendTrigger } from "../trigger.ts";
+import { sameDomain } from "../same.ts";
+import { s3Resume, sendSysrq, sendTrigger } from "../trigger.ts";
+import type { Trigger } from "../trigger.ts";
 import { verb } from "../verb.ts";
 import { parseTrigger, parseTriggerVcpu } from "../xl/amounts.ts";
 import { help } from "../xl/help.ts";
@@ -17,8 +19,15 @@ import * as say from "../xl/messages.ts";
 
 export const triggerVerb = verb(
   "trigger",
-  ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
-  ({ call, step }) => [
+  ({ process, command }) => ({
+    process,
+    command,
+    status: 0,
+    domid: -1,
+    trigger: "unknown" as Trigger,
+    vcpu: 0,
+  }),
+  ({ call, step, when, attempt }) => [
     call(
       "find_domain",
       findDomain,
@@ -27,7 +36,7 @@ export const triggerVerb = verb(
         l.domid = domid;
       },
     ),
-    step("libxl_send_trigger", (host, l) => {
+    step("libxl_trigger_from_string", (host, l) => {
       const { trigger: name, vcpu: text } = l.command;
       const trigger = parseTrigger(name);
       if (trigger === undefined) {
@@ -36,9 +45,19 @@ export const triggerVerb = verb(
       }
       const vcpu = text === null ? 0 : parseTriggerVcpu(text);
       if (vcpu === null) stderr(host, l.process, say.invalidTriggerVcpu);
-      sendTrigger(host, l.process, l.domid, trigger, vcpu ?? 0);
+      Object.assign(l, { trigger, vcpu: vcpu ?? 0 });
       return;
     }),
+    when(
+      "s3resume",
+      (l) => l.trigger === "s3resume",
+      [attempt([call("domain_s3_resume", s3Resume, sameDomain)]).onError(() => {}, [])],
+      [
+        step("libxl_send_trigger", (host, { process, domid, trigger, vcpu }) => {
+          if (trigger !== "s3resume") sendTrigger(host, process, domid, trigger, vcpu);
+        }),
+      ],
+    ),
   ],
 );
 

@@ -12,6 +12,8 @@ export const invalidDomainWithoutRc = (word: string): string => `${word} is an i
 /** xl list DOMAIN, xl sharing DOMAIN: exit code 1. */
 export const domainDoesNotExist = (word: string): string => `Error: Domain '${word}' does not exist.\n`;
 
+export const claimModeOff = "claim_mode not enabled (see man xl.conf).\n";
+
 export const noDomidOfName = (name: string): string =>
   `Can't get domid of domain name '${name}', maybe this domain does not exist.\n`;
 export const noNameOfDomid = (domid: number): string =>

@@ -53,7 +53,10 @@ export const channelHeader =
   `${left("Idx", 3)} ${left("BE", 2)} ${left("state", 5)} ${left("evt-ch", 6)} ${right("ring-ref", 8)} ` +
   `${left("connection", 10)} ${left("", 30)}\n`;
 
-/** A console with a name is a channel; the others are not shown. Channels are counted from 0, behind the first console. */
+/**
+ * A console with a name is a channel; the others are not shown. Channels are counted from 0, behind the
+ * first console.
+ */
 export function channelRow({ devid, backendDomid, values, texts }: OtherDevice): string {
   if ((texts["name"] ?? null) === null) return "";
   return (
