@@ -42,11 +42,17 @@ function unknown(name: string): number {
   return 2;
 }
 
-/** Who reads our output may stop reading (`xenolith … | head`): then nothing is left to say. */
+/**
+ * Who reads our output may stop reading (`xenolith … | head`): then a command ends
+ * as SIGPIPE would end it, and a host as SIGTERM does. A terminal that has hung
+ * up takes nothing more; its SIGHUP does the rest.
+ */
 function endWithReader(): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EIO") return;
     if (error.code !== "EPIPE") throw error;
-    process.exit(141); // as SIGPIPE would end it
+    if (process.listenerCount("SIGTERM") > 0) process.emit("SIGTERM", "SIGTERM");
+    else process.exit(141);
   });
 }
 

@@ -74,6 +74,18 @@ test("without a terminal it prints lines, and ends cleanly with SIGTERM and SIGI
   }
 });
 
+test("a host whose reader goes away ends, and leaves nothing", async () => {
+  const dir = path.join(folder(), "host");
+  const host = startXenolith(["up", "--dir", dir]);
+  await host.printed(/Try:/);
+  host.process.stdout?.destroy();
+  for (const value of ["1", "5"]) {
+    xenolith(["store", "write", "--dir", dir, "/local/domain/0/backend/vif/7/0/state", value]);
+  }
+  expect(await host.ended).toMatchObject({ code: 0, err: "" });
+  expect(fs.existsSync(dir)).toBe(false);
+});
+
 test("a second host in the same directory is refused, and the first lives on", () => {
   const dir = liveHost();
   for (const extra of [[], ["--detach"]]) {
