@@ -20,6 +20,20 @@ export function clonePlain<T>(value: T): T {
 }
 
 /**
+ * A copy whose records have their fields in order: whatever is written from it
+ * does not show in which order the fields came to be.
+ */
+export function fieldsInOrder<T>(value: T): T {
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) return value.map((item: unknown) => fieldsInOrder(item)) as T;
+  if (value instanceof Map) {
+    return new Map([...value].map(([key, item]) => [key, fieldsInOrder(item as unknown)])) as T;
+  }
+  const fields = Object.keys(value).toSorted() as (keyof T & string)[];
+  return Object.fromEntries(fields.map((field) => [field, fieldsInOrder(value[field])])) as T;
+}
+
+/**
  * One text for equal values: fields sorted, Maps in their order, every kind of
  * value told apart.
  *

@@ -7,6 +7,7 @@
 // No guest instruction runs here, so memory that was never written is not in the
 // file, and what the guest was is in an optional record of our own.
 
+import { fieldsInOrder } from "../engine/plain.ts";
 import { bytesText, textBytes } from "../daemons/files.ts";
 import type { SavedImage } from "./save-image.ts";
 
@@ -88,7 +89,7 @@ export function encodeSaveFile(config: string, image: SavedImage): Uint8Array {
     ...u32(0),
     ...record(LIBXL_RECORD_LIBXC_CONTEXT, EMPTY),
     ...libxcHeaders(image.type),
-    ...record(LIBXC_RECORD_GUEST, textBytes(encodeURIComponent(JSON.stringify(image)))),
+    ...record(LIBXC_RECORD_GUEST, textBytes(encodeURIComponent(JSON.stringify(fieldsInOrder(image))))),
     ...record(LIBXC_RECORD_END, EMPTY),
     ...record(LIBXL_RECORD_END, EMPTY),
   ]);
