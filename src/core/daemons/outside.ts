@@ -14,6 +14,7 @@ import {
   connectSocket,
   endOutside,
   isOpen,
+  outsideLooks,
   sendToClient,
   sendToServer,
   serverTakes,
@@ -66,5 +67,5 @@ export const outsideTook = input(
 
 /** The rim has seen every name in its mailbox. */
 export const outsideSeen = input("socket.seen", (host, data: { count: number }) => {
-  for (let at = 0; at < data.count; at++) takeMessage(host, OUTSIDE_MAILBOX);
+  for (let at = 0; at < data.count; at++) outsideLooks(host, takeMessage(host, OUTSIDE_MAILBOX) as string);
 });

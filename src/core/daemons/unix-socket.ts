@@ -5,13 +5,15 @@
 
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
-import { hasMessage, mailboxCell, post } from "../engine/mailbox.ts";
+import { post } from "../engine/mailbox.ts";
 
 /** The bytes of one direction that were sent and not yet taken. */
 interface Stream {
   bytes: Uint8Array;
   /** The sender closed its end: nothing follows these bytes. */
   closed: boolean;
+  /** The socket's name stands in its reader's mailbox: once, however much waits. */
+  told: boolean;
 }
 
 /** From the client to the server, by socket name. */
@@ -59,8 +61,8 @@ export function connectSocket(
   const isOutside = cells.get(outsideServerCell, server) !== undefined;
   const outside = client === "outside" ? "client" : isOutside ? "server" : "none";
   cells.add(socketCell, name, { server, outside });
-  cells.add(toServerCell, name, { bytes: new Uint8Array(0), closed: false });
-  cells.add(toClientCell, name, { bytes: new Uint8Array(0), closed: false });
+  cells.add(toServerCell, name, { bytes: new Uint8Array(0), closed: false, told: false });
+  cells.add(toClientCell, name, { bytes: new Uint8Array(0), closed: false, told: false });
   return name;
 }
 
@@ -91,13 +93,13 @@ export function serverReceives(cells: Cells, name: string): { bytes: Uint8Array;
 /** The client takes the first `count` bytes. */
 export function clientTakes(cells: Cells, name: string, count: number): void {
   const stream = cells.edit(toClientCell, name);
-  stream.bytes = stream.bytes.slice(count);
+  stream.bytes = stream.bytes.subarray(count);
 }
 
 /** The server takes the first `count` bytes. */
 export function serverTakes(cells: Cells, name: string, count: number): void {
   const stream = cells.edit(toServerCell, name);
-  stream.bytes = stream.bytes.slice(count);
+  stream.bytes = stream.bytes.subarray(count);
 }
 
 /** The client closes its end. */
@@ -121,7 +123,9 @@ export function isOpen(cells: Cells, name: string): boolean {
 
 function forget(cells: Cells, name: string): void {
   // The rim must still learn that its end is gone.
-  if (must(cells, socketCell, name).outside !== "none") announce(cells, OUTSIDE_MAILBOX, name);
+  const { outside } = must(cells, socketCell, name);
+  if (outside !== "none")
+    tell(cells, outside === "client" ? toClientCell : toServerCell, OUTSIDE_MAILBOX, name);
   cells.drop(socketCell, name);
   cells.drop(toServerCell, name);
   cells.drop(toClientCell, name);
@@ -135,17 +139,30 @@ function append(cells: Cells, type: typeof toServerCell, name: string, bytes: Ui
   stream.bytes = joined;
 }
 
-function tellServer(cells: Cells, name: string): void {
+/** The server is to look at a socket, now or once more. */
+export function tellServer(cells: Cells, name: string): void {
   const { server, outside } = must(cells, socketCell, name);
-  announce(cells, outside === "server" ? OUTSIDE_MAILBOX : readyMailbox(server), name);
+  tell(cells, toServerCell, outside === "server" ? OUTSIDE_MAILBOX : readyMailbox(server), name);
 }
 
 function tellClient(cells: Cells, name: string): void {
-  if (must(cells, socketCell, name).outside === "client") announce(cells, OUTSIDE_MAILBOX, name);
+  if (must(cells, socketCell, name).outside === "client") tell(cells, toClientCell, OUTSIDE_MAILBOX, name);
 }
 
-/** Each socket stands in a mailbox once, however much waits on it. */
-function announce(cells: Cells, mailbox: string, name: string): void {
-  const waiting = hasMessage(cells, mailbox) && must(cells, mailboxCell, mailbox).messages.includes(name);
-  if (!waiting) post(cells, mailbox, name);
+function tell(cells: Cells, type: typeof toServerCell, mailbox: string, name: string): void {
+  if (must(cells, type, name).told) return;
+  cells.edit(type, name).told = true;
+  post(cells, mailbox, name);
+}
+
+/** The server has taken a socket's name from its mailbox: of what comes now it is told again. */
+export function serverLooks(cells: Cells, name: string): void {
+  if (isOpen(cells, name)) cells.edit(toServerCell, name).told = false;
+}
+
+/** The rim has taken a socket's name from its mailbox. */
+export function outsideLooks(cells: Cells, name: string): void {
+  const outside = cells.get(socketCell, name)?.outside;
+  if (outside === undefined || outside === "none") return;
+  cells.edit(outside === "client" ? toClientCell : toServerCell, name).told = false;
 }

@@ -38,6 +38,8 @@ export interface MappedRing {
   handle: number | null;
   /** Bytes taken from the ring that are not served yet: whole requests behind the first. */
   input: Uint8Array;
+  /** Its port stands in the mailbox for what is left of `input`. */
+  again: boolean;
 }
 
 export const mappedRingCell = cellType<MappedRing>("xenstored-ring");
@@ -83,17 +85,17 @@ export function bindRing(
   if (isFailure(bound)) return bound;
   setUpcall(host, 0, bound.port, readyMailbox(XENSTORED));
   host.add(ringPortCell, bound.port, { domid });
-  host.add(mappedRingCell, domid, { ...ring, port: bound.port, input: new Uint8Array(0) });
+  host.add(mappedRingCell, domid, { ...ring, port: bound.port, input: new Uint8Array(0), again: false });
   return undefined;
 }
 
-function unbindRing(host: Host, domid: number): MappedRing {
-  const { port, mfn, handle, input } = must(host, mappedRingCell, domid);
+function unbindRing(host: Host, domid: number): Pick<MappedRing, "mfn" | "handle"> {
+  const { port, mfn, handle } = must(host, mappedRingCell, domid);
   host.drop(upcallCell, portId(0, port));
   host.drop(ringPortCell, port);
   host.drop(mappedRingCell, domid);
   evtchn.close(host, XENSTORED_CALLER, { port });
-  return { port, mfn, handle, input };
+  return { mfn, handle };
 }
 
 function introduce(host: Host, domid: number, port: number): Failure | undefined {

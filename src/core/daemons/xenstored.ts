@@ -7,7 +7,7 @@
 import { cellType, must } from "../engine/cells.ts";
 import { isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
-import { addMailbox, hasMessage, mailboxCell, takeMessage } from "../engine/mailbox.ts";
+import { addMailbox, hasMessage, post, takeMessage } from "../engine/mailbox.ts";
 import { routine } from "../engine/routine.ts";
 import { spawnThread } from "../engine/thread.ts";
 import { getDomainState } from "../hypervisor/domctl.ts";
@@ -34,8 +34,10 @@ import {
   isOpen,
   readyMailbox,
   sendToClient,
+  serverLooks,
   serverReceives,
   serverTakes,
+  tellServer,
 } from "./unix-socket.ts";
 import { clientCell, clientSocketCell } from "./xenstored-clients.ts";
 import {
@@ -64,12 +66,6 @@ function firstMessage(bytes: Uint8Array): number {
   const length = readU32(bytes, 12);
   if (length > PAYLOAD_MAX) return bytes.length;
   return bytes.length >= HEADER_SIZE + length ? HEADER_SIZE + length : 0;
-}
-
-/** Each client has its turn: what is left of one comes after the others. */
-function again(host: Host, what: string | number): void {
-  const { messages } = host.edit(mailboxCell, MAILBOX);
-  if (!messages.includes(what)) messages.push(what);
 }
 
 /** Sends what connections have to take, as far as there is room (handle_output). */
@@ -115,7 +111,8 @@ function serveSocket(host: Host, socket: string, queued: Set<number>): void {
   serverTakes(host, socket, length);
   if (receive(storeOf(host, queued), conn, request) === "failed")
     return dropClient(host, socket, conn, queued);
-  if (bytes.length > length || closed) again(host, socket);
+  // Each client has its turn: what is left of one comes after the others.
+  if (bytes.length > length || closed) tellServer(host, socket);
 }
 
 function acceptSocket(host: Host, socket: string, queued: Set<number>): number {
@@ -137,18 +134,24 @@ function dropClient(host: Host, socket: string, conn: number, queued: Set<number
 
 /** One request of a domain on its ring, or the room it made there. */
 function serveRing(host: Host, domid: number, queued: Set<number>): void {
-  const { port, mfn, input } = host.edit(mappedRingCell, domid);
+  const { port, mfn, input, again } = must(host, mappedRingCell, domid);
+  if (again) host.edit(mappedRingCell, domid).again = false;
   queued.add(domid);
   if (!mayRead(host, domid)) return;
   const store = storeOf(host, queued);
   const taken = takeRing(host, mfn, port);
   if (taken === null) return ignoreConnection(store, domid, XENSTORE_ERROR_RINGIDX);
-  const bytes = new Uint8Array([...input, ...taken]);
+  const bytes = new Uint8Array(input.length + taken.length);
+  bytes.set(input);
+  bytes.set(taken, input.length);
   const length = firstMessage(bytes);
   const ring = host.edit(mappedRingCell, domid);
   ring.input = bytes.slice(length);
   if (length === 0) return;
-  if (ring.input.length > 0) again(host, port);
+  if (ring.input.length > 0 && !ring.again) {
+    ring.again = true;
+    post(host, MAILBOX, port);
+  }
   receive(store, domid, bytes.subarray(0, length));
 }
 
@@ -176,8 +179,10 @@ function changedDomains(host: Host): number[] | undefined {
 function serve(host: Host): void {
   const queued = new Set<number>();
   const what = takeMessage(host, MAILBOX);
-  if (typeof what === "string") serveSocket(host, what, queued);
-  else if (what === must(host, processCell, 0).virqPort)
+  if (typeof what === "string") {
+    serverLooks(host, what);
+    serveSocket(host, what, queued);
+  } else if (what === must(host, processCell, 0).virqPort)
     domainsChanged(storeOf(host, queued), changedDomains(host));
   else {
     const domid = host.get(ringPortCell, what as number)?.domid;

@@ -51,17 +51,20 @@ export function xsClose(host: Host, process: string): void {
   host.drop(xsHandleCell, process);
 }
 
-/** A whole message at a place in what was received. */
+/** A whole message at a place in what was received: its body is read when it is taken. */
 interface Message {
   type: number;
-  body: string;
+  start: number;
   end: number;
 }
 
 function messageAt(bytes: Uint8Array, at: number): Message | undefined {
   const parsed = parse(bytes, at);
-  if (parsed.state !== "packet") return undefined;
-  return { type: parsed.type, body: readLatin1(bytes, parsed.start, parsed.end), end: parsed.end };
+  return parsed.state === "packet" ? parsed : undefined;
+}
+
+function bodyOf(bytes: Uint8Array, { start, end }: Message): string {
+  return readLatin1(bytes, start, end);
 }
 
 /** Whether something other than watch events waits on the socket, or nothing ever will. */
@@ -77,22 +80,27 @@ function replyPending(cells: Cells, process: string): boolean {
 
 /** Moves the watch events at the head of the socket into the queue. */
 function queueEvents(host: Host, handle: XsHandle): void {
+  const { bytes } = clientReceives(host, handle.socket);
+  let at = 0;
   for (;;) {
-    const message = messageAt(clientReceives(host, handle.socket).bytes, 0);
-    if (message?.type !== XS.WATCH_EVENT) return;
-    clientTakes(host, handle.socket, message.end);
-    const [path = "", token = ""] = message.body.split("\0");
+    const message = messageAt(bytes, at);
+    if (message?.type !== XS.WATCH_EVENT) break;
+    const [path = "", token = ""] = bodyOf(bytes, message).split("\0");
     handle.events.push({ path, token });
+    at = message.end;
   }
+  if (at > 0) clientTakes(host, handle.socket, at);
 }
 
 function takeReply(host: Host, process: string): string | Failure {
   const handle = host.edit(xsHandleCell, process);
   queueEvents(host, handle);
-  const reply = messageAt(clientReceives(host, handle.socket).bytes, 0);
+  const { bytes } = clientReceives(host, handle.socket);
+  const reply = messageAt(bytes, 0);
   if (reply === undefined) return fail("EIO");
+  const body = bodyOf(bytes, reply);
   clientTakes(host, handle.socket, reply.end);
-  return reply.type === XS.ERROR ? fail(reply.body.split("\0")[0] as Errno) : reply.body;
+  return reply.type === XS.ERROR ? fail(body.split("\0")[0] as Errno) : body;
 }
 
 /**
@@ -126,7 +134,7 @@ export function xsEventPending(cells: Cells, process: string, token: string): bo
   for (let at = 0; ;) {
     const message = messageAt(bytes, at);
     if (message?.type !== XS.WATCH_EVENT) return closed;
-    if (message.body.split("\0")[1] === token) return true;
+    if (bodyOf(bytes, message).split("\0")[1] === token) return true;
     at = message.end;
   }
 }
