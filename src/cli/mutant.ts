@@ -61,25 +61,40 @@ export function applyHunks(text: string, hunks: readonly Hunk[]): string | null 
   return lines.join("\n");
 }
 
+/** Files that a mutant changes and nobody has loaded yet, by path from the project's root. */
+const notLoaded = new Set<string>();
+
+/**
+ * Throws Problem where a mutant changes a file that this run does not load, or had
+ * loaded before: it would be taken for one that makes no difference.
+ */
+export function assertMutantLoaded(): void {
+  const [name] = notLoaded;
+  if (name !== undefined)
+    throw new Problem(`nothing in this run loads ${name}, which the mutant changes`, null);
+}
+
 /**
  * Changes what is loaded from here on. Call it before anything the patch touches
  * is imported. Throws Problem where the patch is none or does not fit.
  */
 export function installMutant(patch: string): void {
   const files = parsePatch(patch);
-  const changed = new Map<string, string>();
+  const changed = new Map<string, { name: string; text: string }>();
   for (const [name, hunks] of files) {
     const file = ownFile(name);
     const text = applyHunks(readSource(file, name), hunks);
     if (text === null) throw new Problem(`the mutant does not fit ${name} as it is now`, null);
-    changed.set(file, text);
+    changed.set(file, { name, text });
+    notLoaded.add(name);
   }
   if (changed.size === 0) throw new Problem("the mutant is no unified diff", null);
   registerHooks({
     load: (url, context, next) => {
-      const source = url.startsWith("file:") ? changed.get(fileURLToPath(url)) : undefined;
-      if (source === undefined) return next(url, context);
-      return { format: "module-typescript", source, shortCircuit: true };
+      const found = url.startsWith("file:") ? changed.get(fileURLToPath(url)) : undefined;
+      if (found === undefined) return next(url, context);
+      notLoaded.delete(found.name);
+      return { format: "module-typescript", source: found.text, shortCircuit: true };
     },
   });
 }

@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Scenario } from "../explore/scenario.ts";
 import { Problem } from "../live/problem.ts";
+import { assertMutantLoaded } from "./mutant.ts";
 import { ownFile } from "./self.ts";
 
 const FOLDER = "examples";
@@ -45,6 +46,7 @@ export async function loadScenario(word: string): Promise<{ scenario: Scenario; 
   } catch (error) {
     throw new Problem(`${word} cannot be loaded: ${(error as Error).message}`, null);
   }
+  assertMutantLoaded();
   const found = loaded.default as Partial<Scenario> | undefined;
   if (typeof found !== "object" || found === null || found.scriptRoutine === undefined) {
     throw new Problem(`${word} is no scenario: its default export is not what scenario(…) returns`, null);

@@ -6,7 +6,8 @@ import * as fs from "node:fs";
 import * as net from "node:net";
 import * as os from "node:os";
 import * as path from "node:path";
-import { bridgeSocket } from "./bridge/bridge.ts";
+// Not from bridge.ts: every command loads this file, and few need a hypervisor.
+import { bridgeSocket } from "./bridge/protocol.ts";
 import { Problem, systemWords } from "./problem.ts";
 
 /** The longest path a Unix socket can have on Linux, in bytes (sun_path, less its NUL). */

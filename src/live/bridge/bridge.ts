@@ -13,6 +13,7 @@ import { evtchnDevices } from "./evtchn.ts";
 import { gntdevDevices } from "./gntdev.ts";
 import { Hypercalls } from "./hypercalls.ts";
 import { privcmdDevices } from "./privcmd.ts";
+import { bridgeSocket } from "./protocol.ts";
 import { BridgeServer } from "./server.ts";
 import { xsdKvaDevices } from "./xsd-kva.ts";
 
@@ -27,11 +28,6 @@ export interface BridgeOptions {
   readonly folder: string;
   /** Receives a line for each thing a program asked that the host does not know. */
   readonly log: (line: string) => void;
-}
-
-/** The socket in a bridge's folder: libxendev makes the same path. */
-export function bridgeSocket(folder: string): string {
-  return path.join(folder, "socket");
 }
 
 /** A running bridge. */

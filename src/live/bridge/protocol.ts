@@ -6,6 +6,11 @@
 /** Version of the messages; both sides refuse another. */
 export const PROTOCOL = 1;
 
+/** The socket in a bridge's folder: libxendev makes the same path. */
+export function bridgeSocket(folder: string): string {
+  return `${folder}/socket`;
+}
+
 export const requestTypes = { hello: 1, ioctl: 2, mmap: 3, unmap: 4 } as const;
 
 /** sizeof(struct xendev_request) */
