@@ -27,6 +27,8 @@ export interface Doings {
 
 /** A world that counts who does what. */
 class CountingWorld extends World {
+  /** Cells read, those among them that lists of identifiers were made of: what a hidden scan shows in. */
+  reads = 0;
   #doings = new Map<string, Doings>();
   #current: Doings = { steps: 0, looks: 0 };
 
@@ -44,7 +46,14 @@ class CountingWorld extends World {
   override get<T extends object>(type: CellType<T>, id: CellId): DeepReadonly<T> | undefined {
     // Each getdomaininfo reads this cell once; waits, which ask between steps, never do.
     if ((type as unknown) === domainInfoCell) this.#current.looks++;
+    this.reads++;
     return super.get(type, id);
+  }
+
+  override ids<T extends object>(type: CellType<T>): CellId[] {
+    const found = super.ids(type);
+    this.reads += found.length;
+    return found;
   }
 
   /** What threads have done since this was asked last, by their names. */
