@@ -10,6 +10,7 @@ import { domainInfo } from "./dominfo.ts";
 import { readFileText, unlink, writeFileText } from "../daemons/files.ts";
 import { libxlError } from "./log.ts";
 import { ERROR_FAIL } from "./rc.ts";
+import { configFromJson } from "./xlcfg/config-json.ts";
 import { domainConfig } from "./xlcfg/domain-config.ts";
 import type { DomainConfig } from "./xlcfg/domain-config.ts";
 
@@ -70,7 +71,7 @@ export function userdataDestroyAll(host: Host, process: string, domid: number): 
 export function retrieveConfig(host: Host, process: string, domid: number): DomainConfig | null | Failure {
   const text = userdataRetrieve(host, process, domid, "libxl-json");
   if (text === null || isFailure(text)) return text;
-  return domainConfig.fromJson(JSON.parse(text)) ?? fail(ERROR_FAIL);
+  return configFromJson(text) ?? fail(ERROR_FAIL);
 }
 
 /** Keeps a domain's configuration (libxl__set_domain_configuration). */

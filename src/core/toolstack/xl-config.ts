@@ -17,7 +17,7 @@ import { randomBytes, randomUuid } from "./urandom.ts";
 import * as say from "./xl/messages.ts";
 import { applyGlobalAffinityMasks, emptyAffinityMessage } from "./xlcfg/affinity-masks.ts";
 import type { HostCpus } from "./xlcfg/cpu-range.ts";
-import { domainConfig } from "./xlcfg/domain-config.ts";
+import { configFromJson } from "./xlcfg/config-json.ts";
 import type { DomainConfig } from "./xlcfg/domain-config.ts";
 import { BUILTIN_KERNEL } from "./config-defaults.ts";
 import { appendExtraConfig, parseDomainConfig } from "./xlcfg/parse-domain-config.ts";
@@ -130,7 +130,7 @@ export function readConfig(host: Host, process: string, source: ConfigSource): D
       return { rc: ERROR_INVAL_RC };
     }
     if (!quiet) stderr(host, process, say.parsingConfig("<saved>"));
-    return domainConfig.fromJson(JSON.parse(saved.config)) ?? { rc: ERROR_INVAL_RC };
+    return configFromJson(saved.config) ?? { rc: ERROR_INVAL_RC };
   }
   const bytes = configFile === "/dev/null" ? new Uint8Array(0) : readFile(host, configFile);
   if (isFailure(bytes)) {

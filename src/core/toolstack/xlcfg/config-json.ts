@@ -10,11 +10,14 @@ import { printJson } from "./json.ts";
 /** A configuration as libxl prints it. */
 export const configToJson = (config: DomainConfig): string => printJson(domainConfig.toJson(config));
 
-/** A configuration from its JSON; undefined when the text is none, such as a damaged file's. */
+/**
+ * A configuration from its JSON, which libxl ends with a NUL where it keeps it;
+ * undefined when the text is none, such as a damaged file's.
+ */
 export function configFromJson(text: string): DomainConfig | undefined {
   let json: Json;
   try {
-    json = JSON.parse(text) as Json;
+    json = JSON.parse(text.replace(/\0$/, "")) as Json;
   } catch {
     return undefined;
   }
