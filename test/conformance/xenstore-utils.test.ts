@@ -61,7 +61,9 @@ requires("xenstore-utils")("xenstore-utils", () => {
   test("ls -f and ls -fp", async () => {
     await output("xenstore-write", "/t/x", "1", "/t/x/y", "\u00e4\n\u0001", "/t/z", "");
     await output("xenstore-chmod", "/t/x", "n0", "r5", "b7");
-    expect(await output("xenstore-ls", "-f", "/t")).toBe('/t/x = "1"\n/t/x/y = "\\xc3\\xa4\\n\\001"\n/t/z = ""\n');
+    expect(await output("xenstore-ls", "-f", "/t")).toBe(
+      '/t/x = "1"\n/t/x/y = "\\xc3\\xa4\\n\\001"\n/t/z = ""\n',
+    );
     const withPerms = await output("xenstore-ls", "-fp", "/t");
     expect(withPerms.replaceAll(/ +\(/g, " (")).toContain('/t/x = "1" (n0,r5,b7)\n');
     await output("xenstore-rm", "/t");

@@ -32,7 +32,8 @@ function parseTrace(text: string): Line[] {
   const found: Line[] = [];
   let number = 1;
   let counted = 0;
-  const pattern = /^ *[\d.]+ (?:(CREATE|DESTROY) connection (\S+)|(IN|OUT) (\S+) \d+ [\d:]+ (\w+) \(([^]*?)\))$/gm;
+  const pattern =
+    /^ *[\d.]+ (?:(CREATE|DESTROY) connection (\S+)|(IN|OUT) (\S+) \d+ [\d:]+ (\w+) \(([^]*?)\))$/gm;
   for (const match of text.matchAll(pattern)) {
     for (; counted < match.index; counted++) if (text.charCodeAt(counted) === 0x0a) number++;
     const [, life, lifeConn, direction, conn, type, body] = match;
@@ -78,7 +79,10 @@ class Replay {
   /** The domain whose INTRODUCE is being answered, or -1. */
   #introducing = -1;
 
-  constructor(lines: readonly Line[], nodes: readonly (readonly [path: string, value: string, perms: string])[]) {
+  constructor(
+    lines: readonly Line[],
+    nodes: readonly (readonly [path: string, value: string, perms: string])[],
+  ) {
     this.#lines = lines;
     this.#store = {
       cells: new PlainCells(),
@@ -135,7 +139,8 @@ class Replay {
     // The trace does not tell transactions apart. A guest's kernel writes these nodes in another thread than the
     // one that has a transaction open at the time.
     const otherThread = line.body.startsWith("control/feature-");
-    const outside = otherThread || [XS.TRANSACTION_START, XS.WATCH, XS.UNWATCH].some((other) => other === type);
+    const outside =
+      otherThread || [XS.TRANSACTION_START, XS.WATCH, XS.UNWATCH].some((other) => other === type);
     const txId = outside ? 0 : (open.at(-1) ?? 0);
     if (line.type === "INTRODUCE") this.#introducing = Number.parseInt(line.body, 10);
     this.#send(conn, type, txId, payloadOf(line.type, line.body));
@@ -157,7 +162,8 @@ class Replay {
       this.#transactions.set(line.conn, [...(this.#transactions.get(line.conn) ?? []), id]);
       return;
     }
-    if (actual !== expected) this.differences.push(`${line.number}: ${line.conn} expected ${expected}, got ${actual}`);
+    if (actual !== expected)
+      this.differences.push(`${line.number}: ${line.conn} expected ${expected}, got ${actual}`);
   }
 
   #somebodyShutDown(): void {
@@ -220,7 +226,9 @@ function earlierWatches(lines: readonly Line[], conn: string): [path: string, to
     if (asked.has(token)) continue;
     found.set(token, [...(found.get(token) ?? []), path]);
   }
-  return [...found].flatMap(([token, paths]) => watchedPaths(paths).map((path): [string, string] => [path, token]));
+  return [...found].flatMap(([token, paths]) =>
+    watchedPaths(paths).map((path): [string, string] => [path, token]),
+  );
 }
 
 /**

@@ -275,12 +275,10 @@ export class LiveRun {
   #monitorLogs(): Recording["monitorLogs"] {
     const folder = join(this.host.where.dir, "log-xen");
     const names = fs.readdirSync(folder).filter((name) => /^xl-.*\.log$/.test(name));
-    return names
-      .toSorted()
-      .map((name) => ({
-        name,
-        lines: textLines(this.#plain(fs.readFileSync(join(folder, name), "latin1"))),
-      }));
+    return names.toSorted().map((name) => ({
+      name,
+      lines: textLines(this.#plain(fs.readFileSync(join(folder, name), "latin1"))),
+    }));
   }
 
   /** A text in which the recordings' paths are as they were. */
