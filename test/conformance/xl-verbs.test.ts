@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The built-in xl beside Debian's own, on one host: the same words, the same exit
-// codes, the same effect on what the other one shows.
+// The built-in xl beside Debian's own, on one host: the same words and exit codes,
+// the same requests to xenstored, the same effect on what the other one shows.
 
 import type { ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { tinyKernel } from "../../examples/guests/tiny-kernel.ts";
+import type { TraceEvents } from "../../src/core/engine/trace.ts";
 import { guestCell } from "../../src/core/guest/guest.ts";
 import { pack } from "../../src/live/caller-files.ts";
 import { directory } from "../../src/live/directory.ts";
@@ -27,11 +28,22 @@ const DOMID = 1;
 let host: LiveHost;
 const crashes: string[] = [];
 
-/** What a command left behind. */
+/** What a command left behind, and what it asked of xenstored. */
 interface Said {
   status: number;
   out: string;
   err: string;
+  asked: string[];
+}
+
+/** What xl's connections asked since it was emptied. */
+let asked: string[] = [];
+
+function listen({ kind, data }: { kind: string; data: unknown }): void {
+  if (kind !== "xenstore") return;
+  const { dir, who, op, body } = data as TraceEvents["xenstore"];
+  if (dir === "in" && /^(outside\.|dom0\/xl\.)/.test(who))
+    asked.push(`${op} ${body.replaceAll("\0", " ").trim()}`);
 }
 
 const collect = (stream: NodeJS.ReadableStream | null, add: (text: string) => void): void => {
@@ -42,7 +54,8 @@ function real(argv: readonly string[]): Promise<Said> {
   const { dir, bridge, xenstored } = where;
   const command: [string, ...string[]] = ["xl", ...argv];
   const child: ChildProcess = startOnHost({ dir, bridge, xenstored, library: libxendev(), command }, "pipe");
-  const said: Said = { status: -1, out: "", err: "" };
+  const said: Said = { status: -1, out: "", err: "", asked: [] };
+  asked = said.asked;
   collect(child.stdout, (text) => (said.out += text));
   collect(child.stderr, (text) => (said.err += text));
   return new Promise((resolve) => child.on("close", (code) => resolve({ ...said, status: code ?? -1 })));
@@ -51,7 +64,8 @@ function real(argv: readonly string[]): Promise<Said> {
 /** Never answers on a host that has crashed: the test says so itself. */
 async function builtIn(argv: string[]): Promise<Said> {
   expect(crashes).toEqual([]);
-  const said: Said = { status: -1, out: "", err: "" };
+  const said: Said = { status: -1, out: "", err: "", asked: [] };
+  asked = said.asked;
   const session = startXl(host, argv, pack(argv, folder).files, {
     out: (text) => (said.out += text),
     err: (text) => (said.err += text),
@@ -63,8 +77,9 @@ async function builtIn(argv: string[]): Promise<Said> {
 const wordsOf = (line: string): string[] => line.split(" ").map((word) => word.replaceAll("~", folder));
 
 /** What must not be compared: seconds of processor time, and the kernel that xl itself runs on. */
-const masked = ({ status, out, err }: Said): Said => ({
+const masked = ({ status, out, err, asked: requests }: Said): Said => ({
   status,
+  asked: requests,
   out: out.replaceAll(/ +\d+\.\d(?= |$)/gm, " T").replaceAll(/^(host|release|version) +:.*$/gm, "$1"),
   err,
 });
@@ -316,6 +331,7 @@ requires("xen-utils", "c-compiler")("the built-in xl says what the real one says
       warn: () => {},
       crashed: (problem) => crashes.push(problem.message),
     });
+    host.recorder.listen(listen);
     await host.serve((_request, asker) => asker.say({ exit: 0 }));
     expect((await real(["create", join(folder, "tiny.cfg")])).status).toBe(0);
     // Each libxl keeps what it knows of a domain in files of its own; ours is told.

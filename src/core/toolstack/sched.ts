@@ -244,7 +244,7 @@ export function setVcpuSchedParams(
     }
     if (!validateRtds(host, process, vcpu)) return fail(ERROR_INVAL);
   }
-  const set = putSchedulerParams(host, dom0(process), { domid, schedId: SCHED_IDS.rtds, weight: 0, cap: 0 });
+  const set = getSchedulerParams(host, dom0(process), { domid, schedId: SCHED_IDS.rtds });
   return isFailure(set)
     ? reported(host, process, where(all ? 705 : 653), "Setting vcpu sched rtds", set, domid)
     : undefined;

@@ -9,6 +9,7 @@ import { stderr, stdout } from "../../daemons/process.ts";
 import { deviceInfo } from "../device-info.ts";
 import type { DeviceInfo } from "../device-info.ts";
 import { findDomain, qualifierToDomid } from "../name.ts";
+import { sameDomain } from "../same.ts";
 import { verb } from "../verb.ts";
 import type { VerbLocals } from "../verb.ts";
 import * as format from "../xl/format/other-devices.ts";
@@ -56,13 +57,6 @@ const listings = {
     nodes: ["state"],
     texts: ["short-name", "long-name"],
     row: format.vsndRow,
-  },
-  "channel-list": {
-    kind: "console",
-    header: format.channelHeader,
-    nodes: ["state", "port", "ring-ref"],
-    texts: ["name", "connection"],
-    row: format.channelRow,
   },
 } as const satisfies { [verb: string]: Listing };
 
@@ -207,8 +201,95 @@ export const vkbListVerb = verb("vkb-list", listLocals("vkb-list"), strict);
 export const vdisplListVerb = verb("vdispl-list", listLocals("vdispl-list"), lenient);
 /** `xl vsnd-list`. */
 export const vsndListVerb = verb("vsnd-list", listLocals("vsnd-list"), lenient);
+/** One domain's channels: consoles that have a name. The first console is none, and channels are counted behind it. */
+const listChannels = routine(
+  "libxl_device_channel_list",
+  (a: { process: string; domid: number }) => ({
+    ...a,
+    consoles: [] as string[],
+    console: "",
+    name: null as string | null,
+    connection: null as string | null,
+    channel: -1,
+    info: null as DeviceInfo | null,
+  }),
+  ({ call, each, when, step }) => [
+    call(
+      "list",
+      xsDirectory,
+      ({ process, domid }) => ({ process, path: `/libxl/${domid}/device/console` }),
+      (l, consoles) => void (l.consoles = consoles ?? []),
+    ),
+    each(
+      "console",
+      (l) => l.consoles,
+      (l, console) => void (l.console = console),
+      [
+        call(
+          "name",
+          xsRead,
+          ({ process, domid, console }) => ({
+            process,
+            path: `/libxl/${domid}/device/console/${console}/name`,
+          }),
+          (l, name) => void (l.name = name),
+        ),
+        when("a channel", (l) => l.name !== null, [
+          call(
+            "connection",
+            xsRead,
+            ({ process, domid, console }) => ({
+              process,
+              path: `/libxl/${domid}/device/console/${console}/connection`,
+            }),
+            (l, connection) => {
+              l.connection = connection;
+              l.channel++;
+            },
+          ),
+          call(
+            "getinfo",
+            deviceInfo,
+            ({ process, domid, channel }) => ({
+              process,
+              domid,
+              kind: "console",
+              devid: channel + 1,
+              nodes: ["state", "ring-ref", "port"],
+            }),
+            (l, info) => void (l.info = info),
+          ),
+          step("print", (host, { process, channel, connection, info }) => {
+            if (info !== null) stdout(host, process, format.channelRow({ ...info, channel, connection }));
+          }),
+        ]),
+      ],
+    ),
+  ],
+);
+
 /** `xl channel-list`. */
-export const channelListVerb = verb("channel-list", listLocals("channel-list"), strict);
+export const channelListVerb = verb(
+  "channel-list",
+  ({ process, command }) => ({ process, command, status: 0, domain: "", domid: -1 }),
+  ({ step, each, call }) => [
+    step("header", (host, l) => stdout(host, l.process, format.channelHeader)),
+    each(
+      "domain",
+      (l) => l.command.domains,
+      (l, domain) => void (l.domain = domain),
+      [
+        call(
+          "find_domain",
+          findDomain,
+          ({ process, domain }) => ({ process, domain }),
+          (l, { domid }) => void (l.domid = domid),
+        ),
+        call("channels", listChannels, sameDomain),
+      ],
+    ),
+  ],
+);
 
 /** `xl usb-list`: controllers, none of which can be attached here. */
 export const usbListVerb = verb(

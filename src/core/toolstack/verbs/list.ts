@@ -85,7 +85,7 @@ export const listVerb = verb(
     status: 0,
     domains: [] as DomainInfo[],
     rows: [] as DomainRow[],
-    poolid: 0,
+    domain: null as DomainInfo | null,
     pools: [] as (string | null)[],
   }),
   ({ call, when, step, each }) => [
@@ -102,29 +102,27 @@ export const listVerb = verb(
       (l) => l.command.long,
       [call("list_domains_details", listDetails, ({ process, domains }) => ({ process, domains }))],
       [
-        call(
-          "list_domains",
-          domainRows,
-          ({ process, domains }) => ({ process, domains }),
-          (l, rows) => void (l.rows = rows),
-        ),
-        when("with pools", (l) => l.command.cpupool, [
-          each(
-            "row",
-            (l) => l.domains.map(({ cpupool }) => cpupool),
-            (l, poolid) => void (l.poolid = poolid),
-            [
+        each(
+          "domain",
+          (l) => l.domains,
+          (l, domain) => void (l.domain = domain),
+          [
+            call(
+              "list_domains",
+              domainRows,
+              ({ process, domain }) => ({ process, domains: [domain as DomainInfo] }),
+              (l, rows) => void l.rows.push(...rows),
+            ),
+            when("with pools", (l) => l.command.cpupool, [
               call(
                 "libxl_cpupoolid_to_name",
                 cpupoolidToName,
-                ({ process, poolid }) => ({ process, poolid }),
-                (l, name) => {
-                  l.pools.push(name);
-                },
+                ({ process, domain }) => ({ process, poolid: (domain as DomainInfo).cpupool }),
+                (l, name) => void l.pools.push(name),
               ),
-            ],
-          ),
-        ]),
+            ]),
+          ],
+        ),
         step("print", (host, { process, command, rows, pools, domains }) => {
           const { verbose, context, cpupool, numa } = command;
           const poolOf = (domid: number): string | null =>

@@ -19,7 +19,7 @@ import * as say from "../xl/messages.ts";
 import { devicePci } from "../xlcfg/domain-config.ts";
 import type { DevicePci } from "../xlcfg/domain-config.ts";
 import { parseBdf, parsePciSpec } from "../xlcfg/pci-spec.ts";
-import { xsDirectory, xsGetDomainPath, xsRead } from "../xs.ts";
+import { rmRequest, xsDirectory, xsGetDomainPath, xsRead, xsScript } from "../xs.ts";
 
 /** Exit status where a device's address cannot be understood. */
 const MALFORMED = 2;
@@ -31,8 +31,7 @@ const bdfOf = ({ domain, bus, dev, func }: DevicePci): string =>
   `${hex(domain, 4)}:${hex(bus, 2)}:${hex(dev, 2)}.${hex(func, 1)}`;
 
 /** "0:0:1f.2", as some of libxl's lines have it. */
-const shortBdf = ({ domain, bus, dev, func }: DevicePci): string =>
-  `${hex(domain, 1)}:${hex(bus, 1)}:${hex(dev, 1)}.${hex(func, 1)}`;
+const shortBdf = (bdf: string): string => bdf.replaceAll(/\b0+(?=[0-9a-f])/g, "");
 
 /** The device at an address, which has to be all there is; null where it is none. */
 function deviceAt(text: string): DevicePci | null {
@@ -136,19 +135,24 @@ export const pciAttachVerb = verb(
     ),
     step("xlu_pci_parse_spec_string", (host, l) => {
       const pci = parseSpec(host, l, "pci-attach");
-      l.pci = pci === null ? null : shortBdf(pci);
+      l.pci = pci === null ? null : bdfOf(pci);
     }),
     when("understood", (l) => l.pci !== null, [
       attempt([call("libxl__domain_type", domainType, sameDomain)]).onError(() => {}, []),
       step("libxl__device_pci_add", (host, { process, domid, pci }) => {
         complainPciback(host, process);
         const where = (line: number, name: string): string => `libxl_pci.c:${line}:${name}`;
-        const text = `PCI device ${pci} is not assignable`;
+        const device = shortBdf(pci as string);
+        const text = `PCI device ${device} is not assignable`;
         libxlError(host, process, where(1677, "libxl__device_pci_add"), text, domid);
-        const result = `libxl__device_pci_add failed for PCI device ${pci} (rc -3)`;
+        const result = `libxl__device_pci_add failed for PCI device ${device} (rc -3)`;
         libxlError(host, process, where(1809, "device_pci_add_done"), result, domid);
-        return failed(host, process, "add");
       }),
+      call("pci_info_xs_remove", xsScript, ({ process, pci }) => ({
+        process,
+        requests: [rmRequest(`/libxl/pci/${(pci as string).replaceAll(/[:.]/g, "-")}/domid`)],
+      })),
+      step("device_addrm_aocomplete", (host, { process }) => failed(host, process, "add")),
     ]),
   ],
 );

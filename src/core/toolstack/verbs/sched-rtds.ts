@@ -5,8 +5,11 @@
 
 import { fail, isFailure } from "../../engine/errno.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
+import { listCpupools } from "../cpupool.ts";
+import { listDomains } from "../dominfo.ts";
 import { findDomain } from "../name.ts";
 import { ERROR_FAIL } from "../rc.ts";
+import { sameProcess } from "../same.ts";
 import { setVcpuSchedParams, vcpuSchedParams } from "../sched.ts";
 import { verb } from "../verb.ts";
 import * as format from "../xl/format/cpupools.ts";
@@ -72,10 +75,12 @@ export const schedRtdsVerb = verb(
         ]),
       ],
       [
-        // Pools are listed, and none of them is shown.
         when("of a pool", (l) => l.command.cpupool !== null, [
           call("pool", poolNamed, ({ process, command }) => ({ process, pool: command.cpupool as string })),
         ]),
+        // None of them is scheduled by RTDS.
+        call("libxl_list_domain", listDomains, sameProcess),
+        call("libxl_list_cpupool", listCpupools, sameProcess),
       ],
     ),
   ],

@@ -53,14 +53,12 @@ export const channelHeader =
   `${left("Idx", 3)} ${left("BE", 2)} ${left("state", 5)} ${left("evt-ch", 6)} ${right("ring-ref", 8)} ` +
   `${left("connection", 10)} ${left("", 30)}\n`;
 
-/**
- * A console with a name is a channel; the others are not shown. Channels are counted from 0, behind the
- * first console.
- */
-export function channelRow({ devid, backendDomid, values, texts }: OtherDevice): string {
-  if ((texts["name"] ?? null) === null) return "";
-  return (
-    `${left(devid - 1, 3)} ${left(backendDomid, 2)} ${left(values["state"] ?? -1, 5)} ` +
-    `${left(values["port"] ?? -1, 6)} ${left(values["ring-ref"] ?? -1, 8)} ${left(texts["connection"] ?? null, 10)} \n`
-  );
-}
+/** A console with a name is a channel. */
+export const channelRow = ({
+  channel,
+  backendDomid,
+  values,
+  connection,
+}: Pick<OtherDevice, "backendDomid" | "values"> & { channel: number; connection: string | null }): string =>
+  `${left(channel, 3)} ${left(backendDomid, 2)} ${left(values["state"] ?? -1, 5)} ` +
+  `${left(values["port"] ?? -1, 6)} ${left(values["ring-ref"] ?? -1, 8)} ${left(connection, 10)} \n`;
