@@ -22,12 +22,20 @@ function reload(world: World, text: string): World {
   return fresh;
 }
 
-/** Compares two runs line by line, so that a failure shows the first line that differs. */
+/** Compares two runs line by line: a failure names the first line that differs, not megabytes. */
 export function checkSame(found: Told, expected: Told): void {
-  const at = found.lines.findIndex((line, index) => line !== expected.lines[index]);
-  if (at >= 0) assert.equal(found.lines[at], expected.lines[at], `line ${at + 1} of the trace`);
-  assert.equal(found.lines.length, expected.lines.length, "the trace goes on");
-  assert.equal(found.end, expected.end, "the state at the end");
+  checkLines("trace", found.lines, expected.lines);
+  checkText("the end", found.end, expected.end);
+}
+
+function checkLines(what: string, found: readonly string[], expected: readonly string[]): void {
+  const at = found.findIndex((line, index) => line !== expected[index]);
+  assert(at < 0, `${what}, line ${at + 1}: ${found[at]} instead of ${expected[at] ?? "no more"}`);
+  assert(found.length === expected.length, `${what}: ends before ${expected[found.length]}`);
+}
+
+function checkText(what: string, found: string, expected: string): void {
+  if (found !== expected) checkLines(what, found.split("\n"), expected.split("\n"));
 }
 
 /** Saved, loaded and gone on from, again and again, a run is the same as in one go. */
@@ -36,7 +44,7 @@ export function checkSaving(world: World, scheduler: Scheduler, whole: Told, eve
     if (step % every !== 0) return now;
     const text = saveWorld(now);
     const fresh = reload(now, text);
-    assert.equal(saveWorld(fresh), text, `the save of what was loaded before step ${now.counters.step + 1}`);
+    assert(saveWorld(fresh) === text, `step ${now.counters.step}: what was loaded saves as another text`);
     return fresh;
   });
   checkSame(told, whole);
@@ -121,9 +129,9 @@ export function checkUndo(world: World, scheduler: Scheduler, every: number): vo
     const undo = now.perform(action) as StepUndo;
     const behind = state();
     now.unperform(undo);
-    assert.equal(state(), before, `given back: step ${now.counters.step + 1}`);
+    checkText(`step ${now.counters.step + 1} given back`, state(), before);
     now.reperform(undo);
-    assert.equal(state(), behind, `taken again: step ${now.counters.step}`);
+    checkText(`step ${now.counters.step} taken again`, state(), behind);
     now.unperform(undo);
     return action;
   });
