@@ -7,6 +7,7 @@ import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { xsmOp } from "../hypervisor/absent.ts";
 import { getvcpuaffinity } from "../hypervisor/domain-settings.ts";
 import { getvcpuinfo } from "../hypervisor/domctl-vcpu.ts";
 import { getdomaininfolist } from "../hypervisor/sysctl.ts";
@@ -139,8 +140,8 @@ export const setVcpuOnline = routine(
           count === 0
             ? [1863, "Requested 0 VCPUs!"]
             : [1869, `Requested ${count} VCPUs, however maxcpus is ${l.max}!`];
-        // Nothing has failed before: glibc's word for that is "Success".
-        reported(host, process, `libxl_domain.c:${line}:${SET_ONLINE}`, text, fail("ENOENT"), domid);
+        // The errno is that of the last thing that failed: asking for the domain's security label.
+        reported(host, process, `libxl_domain.c:${line}:${SET_ONLINE}`, text, xsmOp(), domid);
         return fail(ERROR_FAIL);
       }),
       call("libxl__domain_type", domainType, sameDomain),
