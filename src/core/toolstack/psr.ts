@@ -41,8 +41,7 @@ export function cmtEnabled(host: Host, process: string): boolean {
 
 /** What can be allocated on a socket: fails where it is nothing (libxl_psr_get_hw_info). */
 export function psrHwInfo(host: Host, process: string): Failure {
-  const refused = psrSysctl(host, dom0(process));
-  return isFailure(refused) ? fail(ERROR_FAIL) : refused;
+  return psrSysctl(host, dom0(process));
 }
 
 /**

@@ -2,6 +2,7 @@
 //
 // Every verb that is modelled.
 
+import { channelListVerb } from "./channel-list.ts";
 import { configUpdateVerb } from "./config-update.ts";
 import { consoleVerb } from "./console.ts";
 import { cpupoolCreateVerb } from "./cpupool-create.ts";
@@ -15,15 +16,7 @@ import {
   cpupoolRenameVerb,
 } from "./cpupools.ts";
 import { createVerb, restoreVerb } from "./create.ts";
-import {
-  channelListVerb,
-  pciListVerb,
-  usbListVerb,
-  vdisplListVerb,
-  vkbListVerb,
-  vsndListVerb,
-  vtpmListVerb,
-} from "./device-lists.ts";
+import { usbListVerb, vdisplListVerb, vkbListVerb, vsndListVerb, vtpmListVerb } from "./device-lists.ts";
 import { cdEjectVerb, cdInsertVerb, qemuMonitorCommandVerb, vncviewerVerb } from "./device-model.ts";
 import { blockAttachVerb, blockDetachVerb, blockListVerb } from "./disks.ts";
 import { dumpCoreVerb } from "./dump-core.ts";
@@ -41,6 +34,7 @@ import {
   pciAssignableRemoveVerb,
   pciAttachVerb,
   pciDetachVerb,
+  pciListVerb,
 } from "./pci.ts";
 import {
   psrCatSetVerb,

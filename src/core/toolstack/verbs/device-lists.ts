@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// vtpm-list, vkb-list, vdispl-list, vsnd-list, channel-list, usb-list, pci-list
-// (tools/xl/xl_vtpm.c and its like): devices whose backends nobody has here.
+// vtpm-list, vkb-list, vdispl-list, vsnd-list, usb-list (tools/xl/xl_vtpm.c and its
+// like): devices whose backends nobody has here.
 
 import { routine } from "../../engine/routine.ts";
 import type { Node, Vocabulary } from "../../engine/routine.ts";
@@ -9,12 +9,11 @@ import { stderr, stdout } from "../../daemons/process.ts";
 import { deviceInfo } from "../device-info.ts";
 import type { DeviceInfo } from "../device-info.ts";
 import { findDomain, qualifierToDomid } from "../name.ts";
-import { sameDomain } from "../same.ts";
 import { verb } from "../verb.ts";
 import type { VerbLocals } from "../verb.ts";
 import * as format from "../xl/format/other-devices.ts";
 import * as say from "../xl/messages.ts";
-import { xsDirectory, xsGetDomainPath, xsRead } from "../xs.ts";
+import { xsDirectory, xsRead } from "../xs.ts";
 
 /** A verb that lists one kind of device of several domains. */
 interface Listing {
@@ -201,96 +200,6 @@ export const vkbListVerb = verb("vkb-list", listLocals("vkb-list"), strict);
 export const vdisplListVerb = verb("vdispl-list", listLocals("vdispl-list"), lenient);
 /** `xl vsnd-list`. */
 export const vsndListVerb = verb("vsnd-list", listLocals("vsnd-list"), lenient);
-/** One domain's channels: consoles that have a name. The first console is none, and channels are counted behind it. */
-const listChannels = routine(
-  "libxl_device_channel_list",
-  (a: { process: string; domid: number }) => ({
-    ...a,
-    consoles: [] as string[],
-    console: "",
-    name: null as string | null,
-    connection: null as string | null,
-    channel: -1,
-    info: null as DeviceInfo | null,
-  }),
-  ({ call, each, when, step }) => [
-    call(
-      "list",
-      xsDirectory,
-      ({ process, domid }) => ({ process, path: `/libxl/${domid}/device/console` }),
-      (l, consoles) => void (l.consoles = consoles ?? []),
-    ),
-    each(
-      "console",
-      (l) => l.consoles,
-      (l, console) => void (l.console = console),
-      [
-        call(
-          "name",
-          xsRead,
-          ({ process, domid, console }) => ({
-            process,
-            path: `/libxl/${domid}/device/console/${console}/name`,
-          }),
-          (l, name) => void (l.name = name),
-        ),
-        when("a channel", (l) => l.name !== null, [
-          call(
-            "connection",
-            xsRead,
-            ({ process, domid, console }) => ({
-              process,
-              path: `/libxl/${domid}/device/console/${console}/connection`,
-            }),
-            (l, connection) => {
-              l.connection = connection;
-              l.channel++;
-            },
-          ),
-          call(
-            "getinfo",
-            deviceInfo,
-            ({ process, domid, channel }) => ({
-              process,
-              domid,
-              kind: "console",
-              devid: channel + 1,
-              nodes: ["state", "ring-ref", "port"],
-            }),
-            (l, info) => void (l.info = info),
-          ),
-          step("print", (host, { process, channel, connection, info }) => {
-            if (info !== null) stdout(host, process, format.channelRow({ ...info, channel, connection }));
-          }),
-        ]),
-      ],
-    ),
-  ],
-);
-
-/** `xl channel-list`. */
-export const channelListVerb = verb(
-  "channel-list",
-  ({ process, command }) => ({ process, command, status: 0, domain: "", domid: -1 }),
-  ({ step, each, call }) => [
-    step("header", (host, l) => stdout(host, l.process, format.channelHeader)),
-    each(
-      "domain",
-      (l) => l.command.domains,
-      (l, domain) => void (l.domain = domain),
-      [
-        call(
-          "find_domain",
-          findDomain,
-          ({ process, domain }) => ({ process, domain }),
-          (l, { domid }) => void (l.domid = domid),
-        ),
-        call("channels", listChannels, sameDomain),
-      ],
-    ),
-  ],
-);
-
 /** `xl usb-list`: controllers, none of which can be attached here. */
 export const usbListVerb = verb(
   "usb-list",
@@ -305,30 +214,6 @@ export const usbListVerb = verb(
     call("controllers", xsDirectory, ({ process, domid }) => ({
       process,
       path: `/libxl/${domid}/device/vusb`,
-    })),
-  ],
-);
-
-/** `xl pci-list`: dom0 has no PCI devices to pass through. */
-export const pciListVerb = verb(
-  "pci-list",
-  ({ process, command }) => ({ process, command, status: 0, domid: -1, home: "" }),
-  ({ call }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => void (l.domid = domid),
-    ),
-    call(
-      "libxl__xs_get_dompath",
-      xsGetDomainPath,
-      ({ process }) => ({ process, domid: 0 }),
-      (l, home) => void (l.home = home),
-    ),
-    call("num_devs", xsRead, ({ process, home, domid }) => ({
-      process,
-      path: `${home}/backend/pci/${domid}/0/num_devs`,
     })),
   ],
 );

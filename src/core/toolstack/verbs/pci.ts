@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// pci-assignable-*, pci-attach, pci-detach (tools/xl/xl_pci.c, libxl_pci.c). Dom0
+// pci-list, pci-assignable-*, pci-attach, pci-detach (tools/xl/xl_pci.c, libxl_pci.c). Dom0
 // has no PCI bus and no pciback: there is nothing to pass through.
 
 import { fail } from "../../engine/errno.ts";
@@ -44,6 +44,30 @@ function complainPciback(host: Host, process: string): void {
   const where = "libxl_pci.c:444:libxl_device_pci_assignable_list";
   libxlError(host, process, where, "Looks like pciback driver not loaded");
 }
+
+/** `xl pci-list`: dom0 has no PCI devices to pass through. */
+export const pciListVerb = verb(
+  "pci-list",
+  ({ process, command }) => ({ process, command, status: 0, domid: -1, home: "" }),
+  ({ call }) => [
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, command }) => ({ process, domain: command.domain }),
+      (l, { domid }) => void (l.domid = domid),
+    ),
+    call(
+      "libxl__xs_get_dompath",
+      xsGetDomainPath,
+      ({ process }) => ({ process, domid: 0 }),
+      (l, home) => void (l.home = home),
+    ),
+    call("num_devs", xsRead, ({ process, home, domid }) => ({
+      process,
+      path: `${home}/backend/pci/${domid}/0/num_devs`,
+    })),
+  ],
+);
 
 /** `xl pci-assignable-list`. */
 export const pciAssignableListVerb = verb(
