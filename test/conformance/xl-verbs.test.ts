@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The built-in xl beside Debian's own, on one host: the same words and exit codes,
-// the same requests to xenstored, the same effect on what the other one shows.
+// the same requests to xenstored and Xen, the same effect on what the other shows.
 
 import type { ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
@@ -28,7 +28,7 @@ const DOMID = 1;
 let host: LiveHost;
 const crashes: string[] = [];
 
-/** What a command left behind, and what it asked of xenstored. */
+/** What a command left behind, and what it asked for. */
 interface Said {
   status: number;
   out: string;
@@ -36,14 +36,18 @@ interface Said {
   asked: string[];
 }
 
-/** What xl's connections asked since it was emptied. */
+/** What xl asked of xenstored, and of Xen where that changes something, since it was emptied. */
 let asked: string[] = [];
 
 function listen({ kind, data }: { kind: string; data: unknown }): void {
-  if (kind !== "xenstore") return;
-  const { dir, who, op, body } = data as TraceEvents["xenstore"];
-  if (dir === "in" && /^(outside\.|dom0\/xl\.)/.test(who))
-    asked.push(`${op} ${body.replaceAll("\0", " ").trim()}`);
+  if (kind === "xenstore") {
+    const { dir, who, op, body } = data as TraceEvents["xenstore"];
+    if (dir === "in" && /^(outside\.|dom0\/xl\.)/.test(who))
+      asked.push(`${op} ${body.replaceAll("\0", " ").trim()}`);
+  } else if (kind === "hypercall") {
+    const { caller, op, args, result } = data as TraceEvents["hypercall"];
+    if (caller.startsWith("d0/xl.")) asked.push(`${op} ${JSON.stringify(args)} = ${result}`);
+  }
 }
 
 const collect = (stream: NodeJS.ReadableStream | null, add: (text: string) => void): void => {
@@ -265,6 +269,26 @@ const same = {
     "pci-attach tiny 00:1f.2",
     "pci-attach tiny zz",
     "pci-detach tiny 00:1f.2",
+  ],
+  "orders that can be given twice": [
+    "vcpu-pin tiny all 0 1",
+    "vcpu-pin tiny all all all",
+    "vcpu-set tiny 1",
+    "vcpu-set tiny 2",
+    "mem-max tiny 64",
+    "mem-set tiny 24",
+    "mem-set tiny 32",
+    "sched-credit2 -d tiny -w 300",
+    "sched-credit2 -d tiny -w 256 -c 0",
+    "sched-credit2 -s -r 1000",
+    "pause tiny",
+    "unpause tiny",
+    "rename tiny tiny",
+    "cpupool-rename Pool-0 Pool-0",
+    "sysrq tiny h",
+    "trigger tiny nmi",
+    "debug-keys q",
+    "dmesg",
   ],
   "another configuration": [
     "config-update tiny",
