@@ -41,7 +41,7 @@ function longFunctions(path: string, text: string): string[] {
 
 /** Relative targets of a page's links, without code blocks and anchors. */
 function localLinks(markdown: string): string[] {
-  const prose = /^\s*(\w+: )?(["'`]).*\2( \+|[,;])?$/;
+  const prose = markdown.replace(/^```[^]*?^```/gm, "").replace(/`[^`\n]*`/g, "");
   const links = [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1] ?? "");
   return links.filter((link) => !/^([a-z]+:|#)/.test(link)).map((link) => link.replace(/#.*/, ""));
 }
