@@ -21,7 +21,7 @@ import { cdEjectVerb, cdInsertVerb, qemuMonitorCommandVerb, vncviewerVerb } from
 import { blockAttachVerb, blockDetachVerb, blockListVerb } from "./disks.ts";
 import { dumpCoreVerb } from "./dump-core.ts";
 import { getenforceVerb, loadpolicyVerb, setParametersVerb, setenforceVerb } from "./flask.ts";
-import { dmesgVerb, infoVerb } from "./info.ts";
+import { dmesgVerb, infoVerb, topVerb } from "./info.ts";
 import { claimsVerb, listVerb, sharingVerb, vmListVerb } from "./list.ts";
 import { memMaxVerb, memSetVerb } from "./memory.ts";
 import { migrateVerb } from "./migrate.ts";
@@ -122,6 +122,7 @@ export const verbRoutines: { readonly [V in XlVerb]?: { name: string } } = {
   sharing: sharingVerb,
   shutdown: shutdownVerb,
   sysrq: sysrqVerb,
+  top: topVerb,
   trigger: triggerVerb,
   unpause: unpauseVerb,
   uptime: uptimeVerb,

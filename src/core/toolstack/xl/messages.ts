@@ -116,6 +116,7 @@ export const cannotUpdateConfig = "failed to update configuration\n";
 
 /** Device models. */
 export const cannotStat = (file: string): string => `Cannot stat file: ${file}\n`;
+export const noXentop = "sh: 1: xentop: not found\n";
 export const noVncviewer = "libxl: cannot execute vncviewer: No such file or directory\n";
 
 /** The security module, hypfs and shared resources, where there are none. */
