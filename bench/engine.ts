@@ -105,7 +105,7 @@ function bySize({ quick, progress }: BenchOptions): { table: Table; claims: Clai
   const warm = (values: readonly number[]): number => median(values.slice(values.length >> 2));
   const rows = sizes.map(({ domains, host, steps, touched, step, undo, redo, bareStep }) => [
     domains,
-    host.world.held,
+    host.world.size,
     steps,
     digits(touched, 2),
     digits(warm(step), 0),

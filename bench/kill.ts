@@ -94,11 +94,11 @@ function measure({ quick, progress }: BenchOptions): Report {
   for (const type of ["pv", "pvh"]) {
     progress(`a ${type} domain of ${mib} MiB`);
     const host = new BenchHost({ totalPages: 2 ** 29 });
-    const before = host.world.held;
+    const before = host.world.size;
     const config = `name = "big"\ntype = "${type}"\nmemory = ${mib}\n`;
     host.world.boot((h) => writeFileText(h, "/etc/xen/big.cfg", config));
     const created = cpuMicros(() => host.xl("create", "-p", "-e", "/etc/xen/big.cfg"));
-    const held = host.world.held - before;
+    const held = host.world.size - before;
     progress(`killing it`);
     let killed = { reads: [] as Read[], steps: 0 };
     const destroyed = cpuMicros(() => {

@@ -63,7 +63,7 @@ function measure({ quick, progress }: BenchOptions): Report {
       at,
       digits(median(recent.map(({ micros }) => micros)) / 1000, 2),
       median(recent.map(({ steps }) => steps)),
-      host.world.held,
+      host.world.size,
       host.world.timersSet,
     ]);
   }

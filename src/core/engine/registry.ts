@@ -28,6 +28,8 @@ export interface Entry {
   /** What does not change with the content: found when first needed. */
   seed: Hash | null;
   factors: readonly DeadlineFactor[] | null;
+  /** Among those that may have become useless. */
+  isIdle: boolean;
   /** The threads whose wait read it. */
   waiters: Set<Entry> | null;
   /** What the world derived from it, where it is a thread's. */
@@ -68,6 +70,8 @@ export interface Tracking {
 }
 
 const scratch: Hash = { a: 0, b: 0 };
+/** So many entries may be useless before they are dropped. */
+const IDLE_MAX = 4_096;
 
 /** Cells with change tracking. Costs of a step's bookkeeping follow what the step touched. */
 export class Registry implements Cells {
@@ -76,6 +80,7 @@ export class Registry implements Cells {
   readonly #counts: number[] = [];
   #stamp = 0;
   #touched: Entry[] = [];
+  #idle: Entry[] = [];
   #reads: Entry[] | null = null;
   /** Sums over all cells, lane by lane: of hashes and of factors times deadlines, and of the factors alone. */
   #sumA = 0;
@@ -139,16 +144,38 @@ export class Registry implements Cells {
     }
   }
 
-  /** Entries in the tables: cells, and absent ones that somebody waits for or a record of a step holds. */
+  /** How many cells there are. */
+  get size(): number {
+    return this.#counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Entries in the tables: cells, and absent ones that were cells or waited for not long ago. */
   get held(): number {
     return this.#tables.reduce((sum, table) => sum + table.size, 0);
   }
 
-  /** Forgets the entry of an absent cell that nobody waits for any more. */
+  /** Notes that an entry may have become useless: a cell that is gone, or that nobody waits for any more. */
   forget(entry: Entry): void {
     // Where steps are undone, records of them hold the entry.
-    if (this.tracking.undo || entry.content !== undefined || (entry.waiters?.size ?? 0) > 0) return;
-    this.#tables[entry.type.index]?.delete(entry.id);
+    if (this.tracking.undo || entry.isIdle || entry.content !== undefined) return;
+    entry.isIdle = true;
+    this.#idle.push(entry);
+    if (this.#idle.length >= IDLE_MAX) this.#sweep();
+  }
+
+  /**
+   * Drops the entries that are still useless. Together and not one by one: the
+   * names of short-lived cells come again and again, and deleting a key from a
+   * big Map leaves a hole on the way to its next use until the Map is rehashed.
+   */
+  #sweep(): void {
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const entry of idle) {
+      entry.isIdle = false;
+      if (entry.content === undefined && (entry.waiters?.size ?? 0) === 0)
+        this.#tables[entry.type.index]?.delete(entry.id);
+    }
   }
 
   /** Begins a step: what is touched from now on belongs to it. */
@@ -261,6 +288,7 @@ export class Registry implements Cells {
         beforeB: 0,
         seed: null,
         factors: null,
+        isIdle: false,
         waiters: null,
         thread: null,
       };
