@@ -21,6 +21,7 @@ import {
   HVM_PARAM_STORE_EVTCHN,
   HVM_PARAM_STORE_PFN,
 } from "../hypervisor/hvm-params.ts";
+import { setMemoryMap } from "../hypervisor/memory-op.ts";
 import type { BuildConfig } from "./build-config.ts";
 import type { Rings } from "./build-post.ts";
 import type { Ports } from "./build-pre.ts";
@@ -63,6 +64,11 @@ const PARAM = {
   altp2m: 35,
 } as const;
 
+/** A guest's memory in pages, without the video memory that QEMU makes room for. */
+function pagesOf({ maxMemkb, videoMemkb }: BuildConfig): number {
+  return (maxMemkb - videoMemkb) >> 2;
+}
+
 /** Guest memory from frame 0 on, with a hole below 4 GiB, and the special pages in it. */
 function stretches(type: "hvm" | "pvh", pages: number): Stretch[] {
   const hole = MMIO_START[type];
@@ -70,6 +76,11 @@ function stretches(type: "hvm" | "pvh", pages: number): Stretch[] {
   const special = { start: SPECIAL_FIRST, pages: SPECIAL_PAGES };
   const high = { start: FOUR_GIB, pages: pages - low };
   return [{ start: 0, pages: low }, ...(high.pages > 0 ? [high] : []), special];
+}
+
+/** Entries of the memory map: memory below 4 GiB and above; for PVH also the special pages and three ACPI tables. */
+function memoryMapEntries(type: "hvm" | "pvh", pages: number): number {
+  return 1 + (type === "pvh" ? 4 : 0) + (pages > MMIO_START[type] ? 1 : 0);
 }
 
 /** A context that gives vCPU 0 registers, and no other (vcpu_hvm). */
@@ -112,7 +123,7 @@ const bootImage = routine(
         [PARAM.pagingRing, specialPfn("paging")],
         [PARAM.monitorRing, specialPfn("access")],
         [PARAM.sharingRing, specialPfn("sharing")],
-        [PARAM.identPt, specialPfn("identPt") << 12],
+        [PARAM.identPt, specialPfn("identPt") * 4096],
       ]),
     ),
     step("event channels", (host, { process, domid, ports }) =>
@@ -194,7 +205,7 @@ export const buildHvm = routine(
             process,
             domid,
             claim: build.claim,
-            stretches: stretches(build.type as "hvm" | "pvh", (build.maxMemkb - build.videoMemkb) >> 2),
+            stretches: stretches(build.type as "hvm" | "pvh", pagesOf(build)),
           }),
           (l, memory) => void (l.memory = memory),
         ),
@@ -202,6 +213,13 @@ export const buildHvm = routine(
         (l, errno) => void (l.errno = errno),
         [step("no memory", (host, l) => noMemory(host, l.process, l.errno))],
       ),
+      step("set_memory_map", (host, l) => {
+        const entries = memoryMapEntries(l.build.type as "hvm" | "pvh", pagesOf(l.build));
+        const set = setMemoryMap(host, dom0(l.process), { domid: l.domid, entries });
+        return isFailure(set)
+          ? buildDomFailed(host, l.process, 590, "libxl__arch_domain_finalise_hw_description", set.errno)
+          : undefined;
+      }),
       complain(bootImageFailed, [
         call("xc_dom_boot_image", bootImage, ({ process, domid, ports }) => ({ process, domid, ports })),
       ]),
