@@ -303,6 +303,27 @@ describe("steps", () => {
     expect(w.held).toBeLessThan(5_000);
   });
 
+  test("a name that comes back is not taken for the entry that was dropped", () => {
+    const w = new World({ tracking: { undo: false, hash: false }, seed: 1 });
+    // A step that drops an entry may be the one at whose end useless entries go,
+    // the entry itself among them: it is noted again although it is in no table.
+    for (let turn = 0; turn < 3 * 4_096; turn++) {
+      w.boot((host) => {
+        for (const id of ["again", `note ${turn}`]) host.add(noteCell, id, { lines: [] });
+      });
+      w.boot((host) => {
+        for (const id of [`note ${turn}`, "again"]) host.drop(noteCell, id);
+      });
+      w.boot((host) => host.add(noteCell, "again", { lines: [] }));
+      for (let other = 0; other < 3; other++) {
+        w.boot((host) => host.add(noteCell, `other ${turn}.${other}`, { lines: [] }));
+        w.boot((host) => host.drop(noteCell, `other ${turn}.${other}`));
+        expect(w.get(noteCell, "again")).toBeDefined();
+      }
+      w.boot((host) => host.drop(noteCell, "again"));
+    }
+  });
+
   test("commuting steps in either order hash alike, whoever provenance names", () => {
     const ab = adders(2, 1);
     const ba = adders(2, 1);

@@ -173,8 +173,10 @@ export class Registry implements Cells {
     this.#idle = [];
     for (const entry of idle) {
       entry.isIdle = false;
-      if (entry.content === undefined && (entry.waiters?.size ?? 0) === 0)
-        this.#tables[entry.type.index]?.delete(entry.id);
+      if (entry.content !== undefined || (entry.waiters?.size ?? 0) > 0) continue;
+      // One that was dropped before may be noted again; by then its name can be another entry's.
+      const table = this.#tables[entry.type.index];
+      if (table?.get(entry.id) === entry) table.delete(entry.id);
     }
   }
 
