@@ -77,7 +77,12 @@ export async function takeDirectory(where: Directory): Promise<void> {
 export function makeFolder(folder: string): void {
   if (fs.existsSync(folder)) return;
   makeFolder(path.dirname(folder));
-  fs.mkdirSync(folder, { mode: 0o700 });
+  try {
+    fs.mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    // Another process that starts at the same moment has made it.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
 }
 
 /** Throws Problem where a path is longer than a Unix socket's may be. */
@@ -88,21 +93,49 @@ export function checkSocketPath(socket: string): void {
   throw new Problem(`the socket's path is too long (${limit}): ${socket}`, "xenolith up --dir /tmp/xen");
 }
 
-/** Writes the pid file, which only one process can; that of a process that is gone counts for nothing. */
+/**
+ * Puts the pid file in its place, which only one process can: by a link, so that
+ * nobody ever finds it without its content. That of a process that is gone counts
+ * for nothing.
+ */
 function claim(where: Directory): void {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      fs.writeFileSync(where.pidFile, `${process.pid}\n`, { flag: "wx", mode: 0o600 });
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST" || attempt > 0) throw error;
+  const mine = `${where.pidFile}.${process.pid}`;
+  fs.writeFileSync(mine, `${process.pid}\n`, { mode: 0o600 });
+  try {
+    while (!linked(mine, where.pidFile)) {
+      const pid = readPid(where);
+      if (pid !== null && isHost(pid)) {
+        throw new Problem(`a host is starting or stopping in ${where.dir} (pid ${pid})`, `kill ${pid}`);
+      }
+      removeStale(where, pid);
     }
-    const pid = readPid(where);
-    if (pid !== null && isHost(pid)) {
-      throw new Problem(`a host is starting or stopping in ${where.dir} (pid ${pid})`, `kill ${pid}`);
-    }
-    fs.rmSync(where.pidFile, { force: true });
+  } finally {
+    fs.rmSync(mine, { force: true });
   }
+}
+
+/** Gives a file a second name; false where that name is taken. */
+function linked(file: string, name: string): boolean {
+  try {
+    fs.linkSync(file, name);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    return false;
+  }
+}
+
+/** Takes a dead process's pid file away; gives it back where another starting host was faster. */
+function removeStale(where: Directory, pid: number | null): void {
+  const stale = `${where.pidFile}.${process.pid}.stale`;
+  try {
+    fs.renameSync(where.pidFile, stale);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  if (readPid({ ...where, pidFile: stale }) !== pid) linked(stale, where.pidFile);
+  fs.rmSync(stale, { force: true });
 }
 
 /** Whether a process is one of ours: its number may long be somebody else's. */
