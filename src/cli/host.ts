@@ -26,10 +26,14 @@ export function noHost(invocation: Invocation, error: NoHost): Problem {
 }
 
 /** Asks the host for a result. Throws Problem where none answers. */
-export async function askHost(invocation: Invocation, verb: string): Promise<Outcome> {
+export async function askHost(
+  invocation: Invocation,
+  verb: string,
+  args: readonly string[] = [],
+): Promise<Outcome> {
   const quiet = { out: (): void => {}, err: (text: string): void => void process.stderr.write(text) };
   try {
-    return await ask(hostDirectory(invocation).control, { verb, args: [] }, quiet).outcome;
+    return await ask(hostDirectory(invocation).control, { verb, args }, quiet).outcome;
   } catch (error) {
     throw error instanceof NoHost ? noHost(invocation, error) : error;
   }

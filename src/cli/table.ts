@@ -30,6 +30,16 @@ export const commands: readonly Entry[] = [
     load: () => import("./commands/ps.ts"),
   },
   {
+    name: "doctor",
+    summary: "who holds a domain that will not die, and what to do about it",
+    load: () => import("./commands/doctor.ts"),
+  },
+  {
+    name: "wait",
+    summary: "wait until a domain is gone, not only dead",
+    load: () => import("./commands/wait.ts"),
+  },
+  {
     name: "xl",
     summary: "the built-in toolstack: xl's verbs, words and exit codes",
     load: () => import("./commands/xl.ts"),

@@ -19,7 +19,7 @@ const SLEEP_MS_MAX = 1_000_000;
 /** A host that lives in real time. */
 export class Driver {
   readonly world: World;
-  readonly #afterTurn: (() => void)[] = [];
+  readonly #afterTurn = new Set<() => void>();
   readonly #failed: (error: unknown) => void;
   readonly #origin: number;
   #scheduled: NodeJS.Immediate | null = null;
@@ -33,9 +33,13 @@ export class Driver {
     this.#origin = performance.now() * 1_000 - world.now;
   }
 
-  /** Called after every turn of steps, before the process waits: where output leaves. */
-  afterTurn(call: () => void): void {
-    this.#afterTurn.push(call);
+  /**
+   * Called after every turn of steps, before the process waits: where output leaves.
+   * Returns what ends that.
+   */
+  afterTurn(call: () => void): () => void {
+    this.#afterTurn.add(call);
+    return () => void this.#afterTurn.delete(call);
   }
 
   /** Gives an input and sees to it that what it wakes is run. */

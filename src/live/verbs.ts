@@ -4,6 +4,7 @@
 
 import type { Luggage } from "./caller-files.ts";
 import type { Asker, Handler, Request } from "./control.ts";
+import { doctorSays, waitFreed } from "./doctor.ts";
 import type { LiveHost } from "./live-host.ts";
 import { statusOf } from "./status.ts";
 import { threadRows } from "./threads.ts";
@@ -61,6 +62,11 @@ export function verbsOf(host: LiveHost, down: () => Promise<void>): Handler {
       asker.say({ result: threadRows(host.world) });
       asker.say({ exit: 0 });
     },
+    doctor: ({ args }, asker) => {
+      asker.say({ result: doctorSays(host, args[0]) });
+      asker.say({ exit: 0 });
+    },
+    "wait-freed": ({ args }, asker) => waitFreed(host, Number(args[0]), asker),
     down: (_request, asker) => void down().then(() => asker.say({ exit: 0 })),
     xl: xl(host),
   };

@@ -24,6 +24,7 @@ import {
 } from "../../src/core/hypervisor/hvm-params.ts";
 import { gfnToMfn } from "../../src/core/hypervisor/p2m.ts";
 import { directory } from "../../src/live/directory.ts";
+import { doctorSays } from "../../src/live/doctor.ts";
 import { LiveHost } from "../../src/live/live-host.ts";
 import { memoryFolder } from "../../src/live/guest-memory.ts";
 import { libxendev } from "../../src/live/native.ts";
@@ -259,6 +260,12 @@ requires("xen-utils", "c-compiler")("the real xl", () => {
       expect((await run("xl", "destroy", "tiny")).code).toBe(0);
       expect((await rows())[1]).toMatch(new RegExp(`^\\(null\\) ${domid} 0 1 -[b-]p--d$`));
       expect(must(host.world, domainPagesCell, domid).totPages).toBe(1);
+      const [diagnosis] = doctorSays(host, String(domid));
+      expect(diagnosis).toMatchObject({ stage: "zombie", disagreements: [], missing: [] });
+      expect(diagnosis?.holders).toMatchObject([
+        { who: `process ${child.pid} (holder)`, holdings: [{ kind: "foreign map", frames: [mfn] }] },
+      ]);
+      expect(diagnosis?.next[0]).toBe(`kill ${child.pid}`);
       child.kill("SIGTERM");
       await until("the domain is freed", () => domainById(host.world, domid) === undefined);
       expect(await rows()).toEqual(["Domain-0 0 1280 2 r-----"]);

@@ -3,47 +3,10 @@
 // xenolith replay: a recorded run, run again.
 
 import type { World } from "../../core/engine/world.ts";
-import type { HostConfig } from "../../core/host.ts";
 import type { ReplayResult } from "../../explore/replay.ts";
-import type { Trace } from "../../export/trace-file.ts";
-import { stepsOf } from "../../export/trace-file.ts";
-import { Problem } from "../../live/problem.ts";
 import type { Command, Invocation } from "../command.ts";
 import { numberOf, printJson } from "../command.ts";
-import { installMutant } from "../mutant.ts";
-import { readTrace } from "../trace.ts";
-
-/** The world in which the recording began, and what it saw first. */
-async function beginning({ header }: Trace): Promise<{ world: World; begin: (world: World) => void }> {
-  if (header.scenario === null) {
-    const { World } = await import("../../core/engine/world.ts");
-    const { bootHost } = await import("../../core/host.ts");
-    await import("../../live/inputs.ts");
-    return {
-      world: new World(),
-      begin: (w) => w.boot((host) => bootHost(host, header.host as Partial<HostConfig>)),
-    };
-  }
-  const { loadScenario } = await import("../scenario-file.ts");
-  const { prepareWorld, startScript } = await import("../../explore/simulate.ts");
-  const { scenario } = await loadScenario(header.scenario);
-  const world = prepareWorld(scenario, header.seed, { undo: false, hash: false });
-  return { world, begin: (w) => startScript(w, scenario) };
-}
-
-async function replay(trace: Trace, until: number): Promise<{ world: World; result: ReplayResult }> {
-  const { replaySteps } = await import("../../explore/replay.ts");
-  const { world, begin } = await beginning(trace);
-  const first = stepsOf(trace)[0]?.step;
-  const next = world.counters.step + 1;
-  if (first !== undefined && first !== next) {
-    throw new Problem(
-      `the trace begins with step ${first}, not ${next}: it can be looked at, but not run again`,
-      "xenolith export --help",
-    );
-  }
-  return { world, result: replaySteps(world, trace.lines, { begin, until }) };
-}
+import { replayTrace } from "../replay-trace.ts";
 
 /** Domains and threads as they stand. */
 async function state(world: World): Promise<{ json: object; text: string }> {
@@ -67,10 +30,8 @@ function verdict({ steps, events, difference }: ReplayResult, file: string): str
 
 async function run(invocation: Invocation): Promise<number> {
   const file = invocation.words[0] as string;
-  const trace = readTrace(file);
-  if (trace.header.mutant !== null) installMutant(trace.header.mutant);
   const asked = invocation.values["at"] !== undefined;
-  const { world, result } = await replay(trace, numberOf(invocation, "at", Infinity, 1));
+  const { world, result } = await replayTrace(file, numberOf(invocation, "at", Infinity, 1));
   const shown = asked ? await state(world) : null;
   if (invocation.json) printJson({ ...result, step: world.counters.step, ...shown?.json });
   else {

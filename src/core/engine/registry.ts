@@ -274,6 +274,11 @@ export class Registry implements Cells {
     }
   }
 
+  /** What the tables have of that name: a cell, or an absent one that somebody waits for. */
+  protected entryOf<T extends object>(type: CellType<T>, id: CellId): Entry | undefined {
+    return this.#tables[type.index]?.get(id);
+  }
+
   #entry(type: CellType<object>, id: CellId): Entry {
     const table = (this.#tables[type.index] ??= new Map());
     let entry = table.get(id);

@@ -3,7 +3,7 @@
 // A host in motion: cells, clock, trace, and which of its threads could take a
 // step. One step is one action: a thread's next step, a timer, an input.
 
-import type { Plain } from "./cells.ts";
+import type { CellId, Plain } from "./cells.ts";
 import { assert } from "./errno.ts";
 import type { Host, Memory } from "./host.ts";
 import { inputNamed } from "./input.ts";
@@ -105,6 +105,15 @@ export class World extends Registry implements Host {
   /** Names of the threads that could take a step, sorted. */
   get runnable(): readonly string[] {
     return this.#runnable;
+  }
+
+  /**
+   * What a thread's wait asked about: the cells its condition read when it was asked
+   * last, absent ones too. Empty for a thread that does not wait, or does not exist.
+   */
+  waitsOn(thread: string): readonly { readonly type: string; readonly id: CellId }[] {
+    const reads = this.entryOf(threadCell, thread)?.thread?.reads ?? NO_READS;
+    return reads.map(({ type, id }) => ({ type: type.name, id }));
   }
 
   /** The earliest timer that is set, or undefined. */

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// xenolith doctor: who holds a domain that will not die.
+
+import type { Diagnosis } from "../../doctor/diagnosis.ts";
+import { words } from "../../doctor/words.ts";
+import { Problem } from "../../live/problem.ts";
+import type { Command, Invocation } from "../command.ts";
+import { DIR_OPTION, numberOf, printJson } from "../command.ts";
+import { domidOf } from "../domid.ts";
+import { askHost } from "../host.ts";
+import { replayTrace } from "../replay-trace.ts";
+import { callable } from "../self.ts";
+
+/** Diagnoses of the recorded run's host, where it stood behind that step. */
+async function ofTrace(file: string, until: number, domid: number | null): Promise<Diagnosis[]> {
+  const { world, result } = await replayTrace(file, until);
+  if (result.difference !== null) {
+    throw new Problem(
+      `${file} does not run again the same way: it differs at step ${result.difference.step}`,
+      `xenolith replay ${file}`,
+    );
+  }
+  const { diagnose, dyingDomains } = await import("../../doctor/diagnose.ts");
+  return (domid === null ? dyingDomains(world) : [domid]).map((id) => diagnose(world, id));
+}
+
+async function ofHost(invocation: Invocation, domid: number | null): Promise<Diagnosis[]> {
+  const { result } = await askHost(invocation, "doctor", domid === null ? [] : [String(domid)]);
+  return result as Diagnosis[];
+}
+
+async function run(invocation: Invocation): Promise<number> {
+  const [word] = invocation.words;
+  const domid = word === undefined ? null : domidOf(word);
+  const trace = invocation.values["trace"];
+  if (trace === undefined && invocation.values["at"] !== undefined)
+    throw new Problem("--at names a step of a trace", null, 2);
+  const found =
+    trace === undefined
+      ? await ofHost(invocation, domid)
+      : await ofTrace(trace, numberOf(invocation, "at", Infinity, 1), domid);
+  if (invocation.json) printJson(domid === null ? found : found[0]);
+  else if (found.length === 0) process.stdout.write("No domain is dead or dying.\n");
+  else process.stdout.write(callable(`${found.map((one) => words(one).join("\n")).join("\n\n")}\n`));
+  return found.some(({ stage }) => stage === "zombie" || stage === "never used") ? 1 : 0;
+}
+
+export const command: Command = {
+  name: "doctor",
+  summary: "who holds a domain that will not die, and what to do about it",
+  operands: "[DOMID]",
+  details:
+    "Reads the ledgers of a host's references and what its threads wait for: who holds the domain, by what, since\n" +
+    "when, through what chain, who else is stalled by the same cause, and what to type next. Explains each letter of\n" +
+    "the domain's state. Without a DOMID: every domain that is dead or dying. Exit code 1 for a zombie, and for a\n" +
+    "number that no domain has had.",
+  examples: [
+    "xenolith doctor 2",
+    "xenolith doctor --json",
+    "xenolith doctor 1 --trace run.trace.jsonl --at 900",
+  ],
+  options: [
+    DIR_OPTION,
+    { name: "trace", value: "FILE", help: "look at the host of a recorded run instead of a live one" },
+    { name: "at", value: "N", help: "with --trace: as it was behind step N (default: at the end)" },
+  ],
+  words: [0, 1],
+  run,
+};
