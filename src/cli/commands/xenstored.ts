@@ -3,6 +3,7 @@
 // xenolith xenstored: only the store, on a socket.
 
 import type { ConflictRule, XenstoreVersion } from "../../core/xenstore/store.ts";
+import { XENSTORE_VERSIONS } from "../../core/xenstore/version.ts";
 import { Problem, systemWords, usage } from "../../live/problem.ts";
 import { serveXenstored, SocketError } from "../../live/xenstored/server.ts";
 import type { XenstoredServer } from "../../live/xenstored/server.ts";
@@ -57,7 +58,7 @@ export const command: Command = {
     {
       name: "xen-version",
       value: "V",
-      among: ["4.17", "4.23"],
+      among: XENSTORE_VERSIONS,
       help: "whose xenstored it is to be (default: 4.17)",
     },
     {

@@ -7,14 +7,42 @@ import type { Cells } from "../engine/cells.ts";
 import { fail, type Failure } from "../engine/errno.ts";
 import type { Caller } from "./caller.ts";
 import { SEEN_EXISTENCE } from "./observation.ts";
-import { isSpecial, isValidPath, parentOf } from "./path.ts";
+import { FIRST_SOCKET } from "./output.ts";
+import { isSpecial, limitedLength, parentOf } from "./path.ts";
 import { accessOf } from "./perms.ts";
-import { settingsOf } from "./quota.ts";
+import { limitsOf, noteMaximum, traitsOf } from "./quota.ts";
 import { lookup, type NodeView, seen } from "./view.ts";
 
 /** An absolute path; `path` itself where it is one or names a special watch (canonicalize in xenstored_core.c). */
 export function canonical(path: string, implicit: string): string {
   return path.startsWith("/") || isSpecial(path) ? path : `${implicit}/${path}`;
+}
+
+/** Whether an absolute path may name a node for this caller: its form, and its length. */
+export function hasValidPath(cells: Cells, caller: Caller, path: string): boolean {
+  const length = limitedLength(path);
+  return length >= 0 && !isTooLong(cells, caller, length);
+}
+
+function isTooLong(cells: Cells, caller: Caller, length: number): boolean {
+  const { pathLimitExemptsPrivileged, slack } = traitsOf(cells);
+  if (caller.privileged && pathLimitExemptsPrivileged) return false;
+  const limit = limitsOf(cells, caller.domid)["path-max"];
+  if (limit !== 0 && length >= limit + (slack["path-max"] ?? 0)) return true;
+  if (caller.conn < FIRST_SOCKET) noteMaximum(cells, caller.domid, "path-max", length);
+  return false;
+}
+
+/** Longest name of a special watch before 4.22 (XENSTORE_REL_PATH_MAX). */
+const SPECIAL_PATH_MAX = 2048;
+
+/**
+ * Whether a path that begins with `@` may be watched; there need not be such a
+ * special watch. Before 4.22 only its length mattered (check_watch_path).
+ */
+export function isValidSpecial(cells: Cells, caller: Caller, path: string): boolean {
+  if (!traitsOf(cells).specialsAreNodes) return path.length <= SPECIAL_PATH_MAX;
+  return limitedLength(`/${path}`) >= 0 && !isTooLong(cells, caller, path.length);
 }
 
 /**
@@ -23,7 +51,7 @@ export function canonical(path: string, implicit: string): string {
  * node above would let the caller do what it wants (get_node in xenstored_core.c).
  */
 export function nodeFor(cells: Cells, caller: Caller, path: string, want: number): NodeView | Failure {
-  if (!isValidPath(path, settingsOf(cells).limits["path-max"])) return fail("EINVAL");
+  if (!hasValidPath(cells, caller, path)) return fail("EINVAL");
   const node = lookup(cells, caller, path);
   if (node !== undefined) {
     if ((accessOf(cells, node.perms, caller) & want) === want) return node;

@@ -19,7 +19,7 @@ import {
 import { childPath, parentOf } from "./path.ts";
 import { ownerOf } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, isFull, isUnprivilegedDomid, settingsOf } from "./quota.ts";
+import { accountOf, isUnprivilegedDomid, limitsOf } from "./quota.ts";
 import { dropTransaction } from "./transaction.ts";
 import { nodeType, storedSubtree } from "./tree.ts";
 import { permsIfCreated } from "./view.ts";
@@ -101,10 +101,11 @@ function exceedsNodes(cells: Cells, caller: Caller, changes: readonly Change[]):
       1,
     );
   }
-  const limit = settingsOf(cells).limits.nodes;
   for (const [owner, amount] of delta) {
-    if (isUnprivilegedDomid(cells, owner) && isFull(limit, accountOf(cells, owner).nodes + amount))
-      return true;
+    const limit = limitsOf(cells, owner).nodes;
+    // Here the check was `>=` in every version (transaction_fix_domains).
+    const full = limit !== 0 && accountOf(cells, owner).nodes + amount >= limit;
+    if (full && isUnprivilegedDomid(cells, owner)) return true;
   }
   return false;
 }

@@ -8,7 +8,7 @@ import { type Cells, cellType, must } from "../engine/cells.ts";
 import { dropOutput, FIRST_SOCKET } from "./output.ts";
 import { domainPath } from "./path.ts";
 import type { Store } from "./ports.ts";
-import { isUnprivilegedDomid } from "./quota.ts";
+import { domainSettingsOf, isUnprivilegedDomid, traitsOf } from "./quota.ts";
 
 export { FIRST_SOCKET } from "./output.ts";
 
@@ -152,4 +152,9 @@ function dropInput(cells: Cells, conn: number): void {
 export function resetBuffers(store: Store, conn: number): void {
   dropOutput(store, conn);
   dropInput(store.cells, conn);
+}
+
+/** What a connection may use: bits FEATURE_* (feature_available in domain.c). */
+export function featuresOf(cells: Cells, conn: number): number {
+  return conn < FIRST_SOCKET ? domainSettingsOf(cells, conn).features : traitsOf(cells).features;
 }

@@ -1,107 +1,118 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CONTROL: what xenstore-control asks for (xenstored_control.c).
+// CONTROL: what xenstore-control asks for (xenstored_control.c; control.c since 4.20).
 
 import { fail, type Failure } from "../engine/errno.ts";
+import { memoryReport } from "./accounting.ts";
 import { checkStore } from "./check.ts";
-import { connectionType } from "./connection.ts";
-import { isIntroduced, knownDomains } from "./domain.ts";
+import { quota, quotaSoft } from "./control-quota.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, type Limits, setLimit, settingsOf } from "./quota.ts";
-import { atoi, OK, type Request, strings } from "./request.ts";
+import { traitsOf } from "./quota.ts";
+import { OK, type Request, strings } from "./request.ts";
 
+/** One command of CONTROL. */
 interface Command {
-  readonly parameters: string;
-  run(store: Store, args: readonly string[]): string | Failure;
+  readonly name: string;
+  /** What help says of its parameters. */
+  readonly parameters: (store: Store) => string;
+  readonly run: (store: Store, args: readonly string[]) => string | Failure;
 }
 
-const limitTexts: readonly (readonly [name: keyof Limits, text: string])[] = [
-  ["nodes", "Nodes per domain"],
-  ["watches", "Watches per domain"],
-  ["transactions", "Transactions per domain"],
-  ["outstanding", "Outstanding requests per domain"],
-  ["transaction-nodes", "Max. number of accessed nodes per transaction"],
-  ["memory", "Total Xenstore memory per domain (error level)"],
-  ["node-size", "Max. size of a node"],
-  ["path-max", "Max. length of a node path"],
-  ["permissions", "Max. number of permissions per node"],
+const commands: readonly Command[] = [
+  { name: "check", parameters: () => "", run: check },
+  {
+    name: "log",
+    parameters: (store) => (isOld(store) ? "on|off" : "[on|off|+<switch>|-<switch>]"),
+    run: log,
+  },
+  { name: "logfile", parameters: () => "<file>", run: logfile },
+  { name: "memreport", parameters: () => "[<file>]", run: memreport },
+  { name: "print", parameters: () => "<string>", run: print },
+  {
+    name: "quota",
+    parameters: (store) =>
+      isOld(store) ? "[set <name> <val>|<domid>]" : "[set <name> <val>|<domid>|max [-r]]",
+    run: quota,
+  },
+  { name: "quota-soft", parameters: () => "[set <name> <val>]", run: quotaSoft },
+  { name: "help", parameters: () => "", run: help },
 ];
 
-const commands: Readonly<Record<string, Command>> = {
-  check: {
-    parameters: "",
-    run: (store, args) => {
-      if (args.length > 0) return fail("EINVAL");
-      for (const problem of checkStore(store.cells)) store.log?.(`check_store: ${problem}`);
-      return OK;
-    },
-  },
-  print: {
-    parameters: "<string>",
-    run: (store, args) => {
-      if (args.length !== 1) return fail("EINVAL");
-      store.log?.(args[0] as string);
-      return OK;
-    },
-  },
-  quota: { parameters: "[set <name> <val>|<domid>]", run: quota },
-  "quota-soft": { parameters: "[set <name> <val>]", run: quotaSoft },
-  help: { parameters: "", run: (_store, args) => (args.length > 0 ? fail("EINVAL") : helpText()) },
-};
-
-function helpText(): string {
-  const lines = Object.entries(commands).map(([name, { parameters }]) => `${name}\t${parameters}\n`);
-  return `${lines.join("")}\0`;
+function isOld(store: Store): boolean {
+  return traitsOf(store.cells).control === "4.17";
 }
 
 /** CONTROL. EINVAL for an unknown command or wrong arguments. */
 export function control(store: Store, request: Request): string | Failure {
   const [name, ...args] = strings(request);
-  if (name === undefined || !Object.hasOwn(commands, name)) return fail("EINVAL");
-  return (commands[name] as Command).run(store, args);
+  const command = commands.find((known) => known.name === name);
+  return command === undefined ? fail("EINVAL") : command.run(store, args);
 }
 
-function settingLine(name: string, value: number, text: string): string {
-  return `${name.padEnd(17)}: ${String(value).padStart(8)} ${text}\n`;
-}
-
-function quota(store: Store, args: readonly string[]): string | Failure {
-  const { limits } = settingsOf(store.cells);
-  if (args.length === 0) {
-    return `Quota settings:\n${limitTexts.map(([name, text]) => settingLine(name, limits[name], text)).join("")}\0`;
-  }
-  if (args[0] === "set") {
-    const name = limitTexts.find(([known]) => known === args[1])?.[0];
-    return setQuota(store, name, args);
-  }
-  return args.length === 1 ? quotaOf(store, atoi(args[0] as string)) : fail("EINVAL");
-}
-
-function quotaSoft(store: Store, args: readonly string[]): string | Failure {
-  if (args.length === 0) {
-    const value = settingsOf(store.cells).limits["soft-memory"];
-    return `Quota settings:\n${settingLine("memory", value, "Total Xenstore memory per domain (warning level)")}\0`;
-  }
-  if (args[0] !== "set") return fail("EINVAL");
-  return setQuota(store, args[1] === "memory" ? "soft-memory" : undefined, args);
-}
-
-function setQuota(store: Store, name: keyof Limits | undefined, args: readonly string[]): string | Failure {
-  const value = args.length === 3 ? atoi(args[2] as string) : 0;
-  if (name === undefined || value < 1) return fail("EINVAL");
-  setLimit(store.cells, name, value);
+/** All of the store is looked at; what is wrong is logged. */
+function check(store: Store, args: readonly string[]): string | Failure {
+  if (args.length > 0) return fail("EINVAL");
+  for (const problem of checkStore(store.cells)) store.log?.(`check_store: ${problem}`);
   return OK;
 }
 
-/** What a known domain holds (domain_get_quota in xenstored_domain.c). Nothing is counted for privileged ones. */
-function quotaOf(store: Store, domid: number): string | Failure {
-  const { cells } = store;
-  if (!knownDomains(cells).includes(domid)) return fail("ENOENT");
-  const { nodes, watches, outstanding, memory } = accountOf(cells, domid);
-  const transactions = isIntroduced(cells, domid)
-    ? (cells.get(connectionType, domid)?.transactions.length ?? 0)
-    : 0;
-  const lines = Object.entries({ nodes, watches, transactions, outstanding, memory });
-  const text = lines.map(([name, value]) => `${name.padEnd(16)}: ${String(value).padStart(8)}\n`).join("");
-  return `Domain ${domid}:\n${text}\0`;
+function log(store: Store, args: readonly string[]): string | Failure {
+  const [what] = args;
+  const { traceFile } = store;
+  if (what === undefined) {
+    if (isOld(store)) return fail("EINVAL");
+    const lines = TRACE_SWITCHES.map(
+      (name) =>
+        `${name.padEnd(8)}: ${(traceFile?.isOn(name) ?? DEFAULT_SWITCHES.has(name)) ? "on" : "off"}\n`,
+    );
+    return `Log switch settings:\n${lines.join("")}\0`;
+  }
+  if (args.length > 1) return fail("EINVAL");
+  if (what === "on") traceFile?.open();
+  else if (what === "off") traceFile?.close();
+  else return isOld(store) ? fail("EINVAL") : setSwitch(store, what);
+  return OK;
+}
+
+/** What can be traced, one by one since 4.20 (trace_switches in core.c). */
+const TRACE_SWITCHES = ["obj", "io", "wrl", "acc", "tdb"];
+/** What is from the start. */
+const DEFAULT_SWITCHES: ReadonlySet<string> = new Set(["obj", "io"]);
+
+function setSwitch(store: Store, what: string): string | Failure {
+  const name = what.slice(1);
+  const sign = what.charAt(0);
+  if ((sign !== "+" && sign !== "-") || !TRACE_SWITCHES.includes(name)) return fail("EINVAL");
+  store.traceFile?.turn(name, sign === "+");
+  return OK;
+}
+
+/** EINVAL where this xenstored has no files to write to. */
+function logfile(store: Store, args: readonly string[]): string | Failure {
+  const [path] = args;
+  if (path === undefined || args.length > 1 || store.traceFile === undefined) return fail("EINVAL");
+  store.traceFile.rename(path);
+  return OK;
+}
+
+/** What xenstored holds goes to a file, or to the trace file. EBADF, on the wire EINVAL, where it cannot be written. */
+function memreport(store: Store, args: readonly string[]): string | Failure {
+  if (args.length > 1) return fail("EINVAL");
+  const written = store.traceFile?.report(args[0] ?? null, memoryReport(store.cells)) ?? false;
+  return written ? OK : fail("EBADF");
+}
+
+function print(store: Store, args: readonly string[]): string | Failure {
+  if (args.length !== 1) return fail("EINVAL");
+  store.log?.(`control: ${args[0] as string}`);
+  return OK;
+}
+
+function help(store: Store, args: readonly string[]): string | Failure {
+  if (args.length > 0) return fail("EINVAL");
+  const old = isOld(store);
+  const lines = commands.map(({ name, parameters }) =>
+    old ? `${name}\t${parameters(store)}\n` : `${name.padEnd(15)} ${parameters(store)}\n`,
+  );
+  return `${lines.join("")}\0`;
 }

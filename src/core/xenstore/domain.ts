@@ -13,11 +13,12 @@ import { ownedNodes } from "./owned.ts";
 import { childPath, parentOf } from "./path.ts";
 import { DOMID_ANY, incarnationOf, incarnationType, ownerOf } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { closeAccount, traitsOf } from "./quota.ts";
+import { addDomainSettings, closeAccount, dropDomainSettings, traitsOf } from "./quota.ts";
 import { forgetInSpecials, INTRODUCE_DOMAIN, RELEASE_DOMAIN } from "./special.ts";
 import { dropAllTransactions } from "./transaction.ts";
 import { fireWatches, removeAllWatches } from "./watch.ts";
 import { removeTree } from "./requests-node.ts";
+import { FEATURE_DOMID_ANY, FEATURE_WATCH_DEPTH } from "./version.ts";
 
 /** Values of the `error` field of the ring page (io/xs_wire.h). */
 export const XENSTORE_ERROR_RINGIDX = 2;
@@ -65,20 +66,27 @@ function addDomain(cells: Cells, domid: number): void {
   const incarnation = cells.edit(incarnationType, domid);
   incarnation.number++;
   incarnation.alive = true;
+  addDomainSettings(cells, domid);
+}
+
+/** Makes a domain known that exists; false where there is no such domain (find_or_alloc_existing_domain). */
+export function knowExisting(store: Store, domid: number): boolean {
+  if (store.cells.get(knownDomainType, domid) !== undefined) return true;
+  if (store.domains.info(domid) === undefined) return false;
+  addDomain(store.cells, domid);
+  return true;
 }
 
 /**
  * The incarnation to store in a permission entry: of the domain if it is known
  * or at least exists, else 0 (domain_alloc_permrefs in xenstored_domain.c).
+ *
+ * @param features of the connection that sets the permission
  */
-export function knowDomain(store: Store, domid: number): number {
-  const { cells } = store;
-  if (domid === DOMID_ANY && traitsOf(cells).domidAny) return 1;
-  if (cells.get(knownDomainType, domid) === undefined) {
-    if (store.domains.info(domid) === undefined) return 0;
-    addDomain(cells, domid);
-  }
-  return incarnationOf(cells, domid);
+export function knowDomain(store: Store, domid: number, features: number): number {
+  if (domid === DOMID_ANY && (traitsOf(store.cells).features & FEATURE_DOMID_ANY) !== 0)
+    return (features & FEATURE_DOMID_ANY) === 0 ? 0 : 1;
+  return knowExisting(store, domid) ? incarnationOf(store.cells, domid) : 0;
 }
 
 /** The domain xenstored serves first: it needs no hypervisor to tell of it, and nobody is told. */
@@ -118,8 +126,14 @@ export function introduceDomain(store: Store, domid: number, gfn: number, port: 
 
 /** Fires a special watch, and its form for one domain where the version has that. */
 function announce(store: Store, path: string, domid: number | null): void {
-  if (domid !== null && traitsOf(store.cells).watchDepth) fireWatches(store, `${path}/${domid}`, true, null);
   fireWatches(store, path, true, null);
+  if (domid !== null) announceDomain(store, path, domid);
+}
+
+/** Fires the form of a special watch for one domain, where the version has that. */
+function announceDomain(store: Store, path: string, domid: number): void {
+  const hasForms = (traitsOf(store.cells).features & FEATURE_WATCH_DEPTH) !== 0;
+  if (hasForms) fireWatches(store, `${path}/${domid}`, true, null);
 }
 
 /** A domain with a connection. ENOENT where it is not introduced. */
@@ -153,6 +167,7 @@ export function forgetDomain(store: Store, domid: number): void {
   const { latestFirst } = cells.edit(knownDomainsType, 0);
   latestFirst.splice(latestFirst.indexOf(domid), 1);
   closeAccount(cells, domid);
+  dropDomainSettings(cells, domid);
   if (!introduced) return;
   store.domains.release(domid);
   announce(store, RELEASE_DOMAIN, domid);
@@ -248,7 +263,7 @@ function lookAtDomain(store: Store, domid: number): "nothing" | "shut down" | "a
   if (!known.introduced || !info.shutdown || known.shutdown) return "nothing";
   cells.edit(knownDomainType, domid).shutdown = true;
   // At once for who watches this domain only; together for who watches all.
-  if (traitsOf(cells).watchDepth) fireWatches(store, `${RELEASE_DOMAIN}/${domid}`, true, null);
+  announceDomain(store, RELEASE_DOMAIN, domid);
   return "shut down";
 }
 

@@ -39,26 +39,26 @@ for (const c of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-
 }
 
 /**
- * Whether a path may name a node (is_valid_nodename in xenstored_core.c): it
- * starts with `/`, has no empty component, only allowed characters, and at most
- * `lengthMax` bytes, not counting a leading `/local/domain/<domid>/`.
+ * How many bytes of a path the limit on its length is about: not those of a
+ * leading `/local/domain/<domid>/`. -1 where it cannot name a node
+ * (is_valid_nodename in xenstored_core.c): it starts with `/`, has no empty
+ * component, and only allowed characters.
  */
-export function isValidPath(path: string, lengthMax: number): boolean {
-  if (path.charCodeAt(0) !== SLASH) return false;
-  if (path.length === 1) return true;
+export function limitedLength(path: string): number {
+  if (path.charCodeAt(0) !== SLASH) return -1;
+  if (path.length === 1) return 1;
   let componentEmpty = true;
   for (let i = 1; i < path.length; i++) {
     const c = path.charCodeAt(i);
     if (c === SLASH) {
-      if (componentEmpty) return false;
+      if (componentEmpty) return -1;
       componentEmpty = true;
     } else {
-      if (nameCharacters[c] !== 1) return false;
+      if (nameCharacters[c] !== 1) return -1;
       componentEmpty = false;
     }
   }
-  if (componentEmpty) return false;
-  return path.length <= lengthMax || path.length <= lengthMax + domainPrefixLength(path);
+  return componentEmpty ? -1 : path.length - domainPrefixLength(path);
 }
 
 /** Bytes of a leading `/local/domain/<up to five digits>/`, else 0. */

@@ -42,6 +42,20 @@ export interface TraceLine {
   readonly body: string;
 }
 
+/** The file a xenstored's trace goes to, for CONTROL log, logfile and memreport. */
+export interface TraceFile {
+  /** Writes from now on, appending; nothing where there is no file yet. */
+  open(): void;
+  close(): void;
+  /** Writes to this file from now on; a relative path is relative to xenstored's own directory. */
+  rename(path: string): void;
+  /** Whether lines of a kind (`io`, `obj`, ...) are written. */
+  isOn(name: string): boolean;
+  turn(name: string, on: boolean): void;
+  /** Appends a text to a file, or to the trace file for null; false where that cannot be. */
+  report(path: string | null, text: string): boolean;
+}
+
 /** A xenstored during one step. Make it once where cells and ports stay the same. */
 export interface Store {
   readonly cells: Cells;
@@ -52,6 +66,8 @@ export interface Store {
   readonly queued?: ((conn: number) => void) | undefined;
   /** Called with each request received and each message sent. */
   readonly observe?: ((line: TraceLine) => void) | undefined;
+  /** Where there are files to trace to. */
+  readonly traceFile?: TraceFile | undefined;
   /** Called with what real xenstored tells syslog. */
   readonly log?: ((text: string) => void) | undefined;
 }

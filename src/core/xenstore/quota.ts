@@ -4,7 +4,7 @@
 // domain holds. Privileged domains and sockets have no limits and are not
 // counted, so that dom0's writes all over the tree share no cell.
 
-import { type Cells, cellType, must } from "../engine/cells.ts";
+import { type Cells, cellType, type DeepReadonly, must } from "../engine/cells.ts";
 import type { ConflictRule, VersionTraits, XenstoreVersion } from "./version.ts";
 import { versionTraits } from "./version.ts";
 
@@ -67,7 +67,7 @@ export function traitsOf(cells: Cells): VersionTraits {
   return versionTraits(settingsOf(cells).version);
 }
 
-/** Changes one limit. */
+/** Changes one limit; where limits are kept a domain, only for domains yet to come. */
 export function setLimit(cells: Cells, name: keyof Limits, value: number): void {
   cells.edit(settingsType, SETTINGS).limits[name] = value;
 }
@@ -77,11 +77,50 @@ export function isUnprivilegedDomid(cells: Cells, domid: number): boolean {
   return domid !== 0 && domid !== settingsOf(cells).privDomid;
 }
 
+/** A domain's own features and limits, where the version keeps them a domain (SET_FEATURE, SET_QUOTA). */
+export interface DomainSettings {
+  features: number;
+  limits: Limits;
+}
+const domainSettingsType = cellType<DomainSettings>("xenstore-domain-settings");
+
+/** A domain becomes known: it starts with what is in force for all (alloc_domain in domain.c). */
+export function addDomainSettings(cells: Cells, domid: number): void {
+  const { domainSettings, features } = traitsOf(cells);
+  if (!domainSettings) return;
+  cells.add(domainSettingsType, domid, { features, limits: { ...settingsOf(cells).limits } });
+}
+
+/** A domain is forgotten. */
+export function dropDomainSettings(cells: Cells, domid: number): void {
+  if (cells.get(domainSettingsType, domid) !== undefined) cells.drop(domainSettingsType, domid);
+}
+
+/** A known domain's own features and limits; those for all where it has none. */
+export function domainSettingsOf(cells: Cells, domid: number): DeepReadonly<DomainSettings> {
+  return (
+    cells.get(domainSettingsType, domid) ?? {
+      features: traitsOf(cells).features,
+      limits: settingsOf(cells).limits,
+    }
+  );
+}
+
+/** The limits on a domain. */
+export function limitsOf(cells: Cells, domid: number): Readonly<Limits> {
+  return cells.get(domainSettingsType, domid)?.limits ?? settingsOf(cells).limits;
+}
+
+/** Changes a known domain's own settings; not where the version keeps none. */
+export function editDomainSettings(cells: Cells, domid: number): DomainSettings {
+  return cells.edit(domainSettingsType, domid);
+}
+
 /** What an unprivileged domain holds. */
 export interface Account {
   nodes: number;
   watches: number;
-  /** Replies not yet taken. */
+  /** Requests whose reply, or an event they caused, is not yet taken. */
   outstanding: number;
   /** Bytes: nodes with their names, watches, replies and events. */
   memory: number;
@@ -99,27 +138,64 @@ export function accountOf(cells: Cells, domid: number): Readonly<Account> {
 export function charge(cells: Cells, domid: number, what: keyof Account, amount: number): void {
   if (amount === 0 || !isUnprivilegedDomid(cells, domid)) return;
   if (cells.get(accountType, domid) === undefined) cells.add(accountType, domid, { ...nothing });
-  cells.edit(accountType, domid)[what] += amount;
+  const account = cells.edit(accountType, domid);
+  account[what] += amount;
+  if (amount > 0) noteMaximum(cells, domid, what, account[what]);
+}
+
+/** The most of each that was ever seen, a domain and, as `all`, of any unprivileged one: CONTROL quota of 4.23. */
+interface Maxima {
+  most: { [name in keyof Limits]?: number };
+}
+const maximaType = cellType<Maxima>("xenstore-maxima", { provenance: ["most"] });
+const ALL = "all";
+
+/** Notes how much of something a domain has or wants, where the version remembers the most of it. */
+export function noteMaximum(cells: Cells, domid: number, what: keyof Limits, value: number): void {
+  if (traitsOf(cells).control !== "4.23") return;
+  raise(cells, domid, what, value);
+  if (isUnprivilegedDomid(cells, domid)) raise(cells, ALL, what, value);
+}
+
+function raise(cells: Cells, whose: number | typeof ALL, what: keyof Limits, value: number): void {
+  const known = cells.get(maximaType, whose);
+  if ((known?.most[what] ?? 0) >= value) return;
+  if (known === undefined) cells.add(maximaType, whose, { most: { [what]: value } });
+  else cells.edit(maximaType, whose).most[what] = value;
+}
+
+/** The most a domain ever had of something; without a domid, the most of any unprivileged one. */
+export function maximumOf(cells: Cells, what: keyof Limits, domid?: number): number {
+  return cells.get(maximaType, domid ?? ALL)?.most[what] ?? 0;
+}
+
+/** Maxima start anew: a domain's with what it holds now (domain_reset_global_acc in domain.c). */
+export function resetMaxima(cells: Cells, domids: readonly number[]): void {
+  if (cells.get(maximaType, ALL) !== undefined) cells.drop(maximaType, ALL);
+  for (const domid of domids) {
+    if (cells.get(maximaType, domid) !== undefined) cells.drop(maximaType, domid);
+    const account = cells.get(accountType, domid);
+    if (account !== undefined) cells.add(maximaType, domid, { most: { ...account } });
+  }
+}
+
+/**
+ * Whether a domain may not come to have `value` of something; never for a
+ * privileged one. A limit of 0 is none.
+ */
+export function exceeds(cells: Cells, domid: number, what: keyof Limits, value: number): boolean {
+  if (!isUnprivilegedDomid(cells, domid)) return false;
+  const limit = limitsOf(cells, domid)[what];
+  return limit !== 0 && value >= limit + (traitsOf(cells).slack[what] ?? 0);
 }
 
 /** Whether a domain would hold more memory than it may with so many bytes more. */
 export function exceedsMemory(cells: Cells, domid: number, more: number): boolean {
-  if (!isUnprivilegedDomid(cells, domid)) return false;
-  const limit = settingsOf(cells).limits.memory;
-  return limit !== 0 && accountOf(cells, domid).memory + more >= limit;
+  return exceeds(cells, domid, "memory", accountOf(cells, domid).memory + more);
 }
 
 /** A domain is gone: whatever is still counted for it goes, too. */
 export function closeAccount(cells: Cells, domid: number): void {
   if (cells.get(accountType, domid) !== undefined) cells.drop(accountType, domid);
-}
-
-/** Whether holding `count` already forbids one more, by limits counted with `>=` in every version. */
-export function isFull(limit: number, count: number): boolean {
-  return count >= limit;
-}
-
-/** Watches and transactions: 4.17 compares with `>`, so it allows one more than the limit. */
-export function isFullLenient(traits: VersionTraits, limit: number, count: number): boolean {
-  return traits.quotaEdgesUniform ? count + 1 >= limit : count > limit;
+  if (cells.get(maximaType, domid) !== undefined) cells.drop(maximaType, domid);
 }

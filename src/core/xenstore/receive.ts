@@ -12,6 +12,7 @@ import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
 import { transactionType } from "./observation.ts";
 import { queueReply } from "./output.ts";
 import type { Store } from "./ports.ts";
+import { traitsOf } from "./quota.ts";
 import { type After, type Handler, type Request } from "./request.ts";
 import { resetWatches, transactionEnd, transactionStart, unwatch, watch } from "./requests-connection.ts";
 import {
@@ -24,6 +25,7 @@ import {
 } from "./requests-domain.ts";
 import { directory, directoryPart, mkdir, read, rm, write } from "./requests-node.ts";
 import { getPerms, setPermsRequest } from "./requests-perms.ts";
+import { getFeature, getQuota, setFeature, setQuota } from "./requests-settings.ts";
 import { transactionKey } from "./transaction.ts";
 import { PAYLOAD_MAX, type Packet, parse, readLatin1, XS } from "./wire.ts";
 
@@ -31,6 +33,8 @@ interface RequestType {
   readonly handler: Handler;
   /** For privileged connections only. */
   readonly privileged?: true;
+  /** Only versions with this trait have it. */
+  readonly since?: "domainSettings";
   /** The transaction identifier does not matter. */
   readonly ignoresTransaction?: true;
 }
@@ -56,6 +60,10 @@ const requestTypes: readonly (RequestType | undefined)[] = Object.assign([], {
   [XS.SET_TARGET]: { handler: setTargetRequest, privileged: true },
   [XS.RESET_WATCHES]: { handler: resetWatches },
   [XS.DIRECTORY_PART]: { handler: directoryPart },
+  [XS.GET_FEATURE]: { handler: getFeature, since: "domainSettings" },
+  [XS.SET_FEATURE]: { handler: setFeature, since: "domainSettings", privileged: true },
+  [XS.GET_QUOTA]: { handler: getQuota, since: "domainSettings", privileged: true },
+  [XS.SET_QUOTA]: { handler: setQuota, since: "domainSettings", privileged: true },
 } satisfies Record<number, RequestType>);
 
 /** Errors the wire has a name for (io/xs_wire.h); all others are told as EINVAL. */
@@ -136,6 +144,7 @@ function perform(
   const { type, txId } = packet;
   const known = requestTypes[type];
   if (known === undefined) return fail("ENOSYS");
+  if (known.since !== undefined && !traitsOf(store.cells)[known.since]) return fail("ENOSYS");
   const connection = must(store.cells, connectionType, conn);
   if (known.privileged === true && !connection.privileged) return fail("EACCES");
   let transaction: string | null = null;

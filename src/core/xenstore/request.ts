@@ -2,9 +2,11 @@
 //
 // A request's payload, taken apart the way real xenstored does.
 
-import type { Failure } from "../engine/errno.ts";
+import type { Cells } from "../engine/cells.ts";
+import { fail, type Failure } from "../engine/errno.ts";
 import type { Caller } from "./caller.ts";
 import type { Store } from "./ports.ts";
+import { traitsOf } from "./quota.ts";
 import { readLatin1 } from "./wire.ts";
 
 /** A request being answered: the payload is `bytes[start, end)`. */
@@ -60,4 +62,17 @@ export function nulCount({ bytes, start, end }: Request): number {
 export function atoi(text: string): number {
   const digits = /^[ \t\n\v\f\r]*([+-]?\d+)/.exec(text);
   return digits === null ? 0 : Number(digits[1]) | 0;
+}
+
+/**
+ * A domid in a request. Since 4.20 it is a number as strtoul reads it up to the end
+ * of the string and at most 65535 (parse_domid in domain.c), else EINVAL; before,
+ * whatever atoi makes of it.
+ */
+export function parseDomid(cells: Cells, text: string): number | Failure {
+  if (!traitsOf(cells).strictDomids) return atoi(text) >>> 0;
+  const digits = /^(?:[ \t\n\v\f\r]*([+-]?)(\d+))?$/.exec(text);
+  if (digits === null) return fail("EINVAL");
+  const value = Number(digits[2] ?? "0");
+  return value > 65535 || (digits[1] === "-" && value !== 0) ? fail("EINVAL") : value;
 }

@@ -5,18 +5,16 @@
 
 import { must } from "../engine/cells.ts";
 import { fail, type Failure } from "../engine/errno.ts";
-import { canonical } from "./access.ts";
+import { canonical, hasValidPath, isValidSpecial } from "./access.ts";
 import { commitTransaction } from "./commit.ts";
-import { connectionType } from "./connection.ts";
-import { domainPath, isSpecial, isValidPath } from "./path.ts";
+import { connectionType, featuresOf } from "./connection.ts";
+import { domainPath, isSpecial } from "./path.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, exceedsMemory, isFullLenient, settingsOf, traitsOf } from "./quota.ts";
+import { accountOf, exceeds, exceedsMemory, noteMaximum, traitsOf } from "./quota.ts";
+import { FEATURE_WATCH_DEPTH } from "./version.ts";
 import { type After, atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts";
 import { dropAllTransactions, dropTransaction, startTransaction } from "./transaction.ts";
 import { addWatch, fireInitialEvent, hasWatch, removeAllWatches, removeWatch } from "./watch.ts";
-
-/** Longest name of a special watch (XENSTORE_REL_PATH_MAX). */
-const SPECIAL_PATH_MAX = 2048;
 
 /** WATCH: a path or special path, a token, and where the version has it a depth. The first event comes at once. */
 export function watch(store: Store, request: Request, after: After): string | Failure {
@@ -25,15 +23,17 @@ export function watch(store: Store, request: Request, after: After): string | Fa
   const traits = traitsOf(cells);
   const [name, token, depthText] = strings(request, 3);
   const count = nulCount(request);
-  if (name === undefined || token === undefined || count > (traits.watchDepth ? 3 : 2)) return fail("EINVAL");
+  const countMax = (featuresOf(cells, request.caller.conn) & FEATURE_WATCH_DEPTH) !== 0 ? 3 : 2;
+  if (name === undefined || token === undefined || count > countMax) return fail("EINVAL");
   const depth = depthText === undefined ? -1 : atoi(depthText);
   if (depthText !== undefined && depth < 0) return fail("EINVAL");
   const path = canonical(name, domainPath(domid));
-  const { limits } = settingsOf(cells);
-  const valid = isSpecial(name) ? name.length <= SPECIAL_PATH_MAX : isValidPath(path, limits["path-max"]);
+  const valid = isSpecial(name)
+    ? isValidSpecial(cells, request.caller, name)
+    : hasValidPath(cells, request.caller, path);
   if (!valid) return fail("EINVAL");
   if (hasWatch(cells, conn, path, token)) return fail("EEXIST");
-  if (!privileged && isFullLenient(traits, limits.watches, accountOf(cells, domid).watches)) {
+  if (!privileged && exceeds(cells, domid, "watches", accountOf(cells, domid).watches + 1)) {
     return fail(traits.watchQuotaErrno);
   }
   if (!privileged && exceedsMemory(cells, domid, path.length + token.length)) return fail("ENOMEM");
@@ -47,7 +47,11 @@ export function unwatch(store: Store, request: Request): string | Failure {
   const [name, token] = strings(request, 2);
   if (name === undefined || token === undefined || nulCount(request) !== 2) return fail("EINVAL");
   const { conn, domid } = request.caller;
-  return removeWatch(store.cells, conn, canonical(name, domainPath(domid)), token) ? OK : fail("ENOENT");
+  const path = canonical(name, domainPath(domid));
+  // Before 4.22 nobody looked at the path's form here.
+  const looks = traitsOf(store.cells).specialsAreNodes;
+  if (looks && !isSpecial(name) && !hasValidPath(store.cells, request.caller, path)) return fail("EINVAL");
+  return removeWatch(store.cells, conn, path, token) ? OK : fail("ENOENT");
 }
 
 /** The domain starts afresh: its watches go, and its transactions with them. */
@@ -60,11 +64,11 @@ export function resetWatches(store: Store, request: Request): string | Failure {
 /** TRANSACTION_START: the identifier. */
 export function transactionStart(store: Store, request: Request): string | Failure {
   const { cells } = store;
-  const { conn, privileged, transaction } = request.caller;
+  const { conn, domid, privileged, transaction } = request.caller;
   if (transaction !== null) return fail("EBUSY");
   const open = must(cells, connectionType, conn).transactions.length;
-  if (!privileged && isFullLenient(traitsOf(cells), settingsOf(cells).limits.transactions, open))
-    return fail("ENOSPC");
+  if (!privileged && exceeds(cells, domid, "transactions", open + 1)) return fail("ENOSPC");
+  if (!privileged) noteMaximum(cells, domid, "transactions", open + 1);
   return `${startTransaction(cells, conn)}\0`;
 }
 

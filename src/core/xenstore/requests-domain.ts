@@ -14,7 +14,7 @@ import {
 } from "./domain.ts";
 import { domainPath } from "./path.ts";
 import type { Store } from "./ports.ts";
-import { atoi, OK, oneArg, type Request, strings } from "./request.ts";
+import { atoi, OK, oneArg, parseDomid, type Request, strings } from "./request.ts";
 
 const DOMID_SELF = 0x7ff0;
 
@@ -25,14 +25,17 @@ const DOMID_SELF = 0x7ff0;
 export function introduce(store: Store, request: Request): string | Failure {
   const [domid, gfn, port] = strings(request, 3);
   if (domid === undefined || gfn === undefined || port === undefined) return fail("EINVAL");
+  const id = parseDomid(store.cells, domid);
+  if (isFailure(id)) return id;
   if (atoi(port) <= 0) return fail("EINVAL");
-  return introduceDomain(store, atoi(domid) >>> 0, atoi(gfn), atoi(port)) ?? OK;
+  return introduceDomain(store, id, atoi(gfn), atoi(port)) ?? OK;
 }
 
 /** The domid a request with one argument names: an introduced domain other than 0. */
 function otherDomain(store: Store, request: Request): number | Failure {
   const arg = oneArg(request);
-  const domid = arg === undefined ? 0 : atoi(arg) >>> 0;
+  const domid = arg === undefined ? fail("EINVAL") : parseDomid(store.cells, arg);
+  if (isFailure(domid)) return domid;
   if (domid === 0) return fail("EINVAL");
   return connectedDomain(store.cells, domid) ?? domid;
 }
@@ -54,16 +57,17 @@ export function resume(store: Store, request: Request): string | Failure {
 }
 
 /** GET_DOMAIN_PATH: a domain's directory, whether there is such a domain or not. */
-export function getDomainPath(_store: Store, request: Request): string | Failure {
+export function getDomainPath(store: Store, request: Request): string | Failure {
   const arg = oneArg(request);
-  return arg === undefined ? fail("EINVAL") : `${domainPath(atoi(arg) >>> 0)}\0`;
+  const domid = arg === undefined ? fail("EINVAL") : parseDomid(store.cells, arg);
+  return isFailure(domid) ? domid : `${domainPath(domid)}\0`;
 }
 
 /** IS_DOMAIN_INTRODUCED: `T` or `F`; DOMID_SELF always is. */
 export function isDomainIntroduced(store: Store, request: Request): string | Failure {
   const arg = oneArg(request);
-  if (arg === undefined) return fail("EINVAL");
-  const domid = atoi(arg) >>> 0;
+  const domid = arg === undefined ? fail("EINVAL") : parseDomid(store.cells, arg);
+  if (isFailure(domid)) return domid;
   return domid === DOMID_SELF || isIntroduced(store.cells, domid) ? "T\0" : "F\0";
 }
 
@@ -72,8 +76,12 @@ export function setTargetRequest(store: Store, request: Request): string | Failu
   const [domid, target] = strings(request, 2);
   if (domid === undefined || target === undefined) return fail("EINVAL");
   const { cells } = store;
-  const failure = connectedDomain(cells, atoi(domid) >>> 0) ?? connectedDomain(cells, atoi(target) >>> 0);
+  const by = parseDomid(cells, domid);
+  if (isFailure(by)) return by;
+  const served = parseDomid(cells, target);
+  if (isFailure(served)) return served;
+  const failure = connectedDomain(cells, by) ?? connectedDomain(cells, served);
   if (failure !== undefined) return failure;
-  setTarget(cells, atoi(domid), atoi(target));
+  setTarget(cells, by, served);
   return OK;
 }

@@ -12,7 +12,7 @@ import { SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_VALUE, transactionType } from "./ob
 import { domainPath, nameOf, parentOf } from "./path.ts";
 import { PERM_READ, PERM_WRITE } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, exceedsMemory, isFull, settingsOf, traitsOf } from "./quota.ts";
+import { accountOf, exceeds, exceedsMemory, noteMaximum } from "./quota.ts";
 import { atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts";
 import {
   createInTransaction,
@@ -162,7 +162,10 @@ export function tooLarge(
   childrenBytes: number,
 ): boolean {
   if (caller.privileged) return false;
-  return recordSize(perms, valueBytes, childrenBytes) >= settingsOf(cells).limits["node-size"];
+  const size = recordSize(perms, valueBytes, childrenBytes);
+  if (exceeds(cells, caller.domid, "node-size", size)) return true;
+  noteMaximum(cells, caller.domid, "node-size", size);
+  return false;
 }
 
 /**
@@ -205,10 +208,8 @@ function checkCreation(
   parentPerms: string,
   value: string,
 ): Failure | undefined {
-  const { limits } = settingsOf(cells);
-  const afterLast =
-    accountOf(cells, caller.domid).nodes + missing.length - (traitsOf(cells).quotaEdgesUniform ? 0 : 1);
-  if (isFull(limits.nodes, afterLast)) return poisoned(cells, caller, "ENOSPC");
+  const nodes = accountOf(cells, caller.domid).nodes + missing.length;
+  if (exceeds(cells, caller.domid, "nodes", nodes)) return poisoned(cells, caller, "ENOSPC");
   for (const [index, path] of missing.entries()) {
     const childrenBytes = index === 0 ? 0 : nameOf(missing[index - 1] as string).length + 1;
     if (tooLarge(cells, caller, parentPerms, index === 0 ? value.length : 0, childrenBytes)) {

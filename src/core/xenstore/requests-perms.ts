@@ -3,7 +3,9 @@
 // Requests about permissions: GET_PERMS, SET_PERMS (xenstored_core.c).
 
 import { fail, type Failure, isFailure } from "../engine/errno.ts";
-import { nodeFor } from "./access.ts";
+import { type Cells, must } from "../engine/cells.ts";
+import { isValidSpecial, nodeFor } from "./access.ts";
+import { featuresOf } from "./connection.ts";
 import type { Caller } from "./caller.ts";
 import { knowDomain } from "./domain.ts";
 import { setPerms } from "./node.ts";
@@ -20,24 +22,22 @@ import {
   permsToWire,
 } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { settingsOf, traitsOf } from "./quota.ts";
+import { exceeds, noteMaximum, traitsOf } from "./quota.ts";
 import { nulCount, OK, oneArg, type Request, strings } from "./request.ts";
 import { absolute, named, poisoned, tooLarge } from "./requests-node.ts";
 import { setSpecialPerms, specialPerms } from "./special.ts";
 import { setPermsInTransaction } from "./transaction.ts";
+import { nodeType } from "./tree.ts";
 import { childBytes, seen } from "./view.ts";
-import { fireWatches } from "./watch.ts";
+import { fireSpecialChanged, fireWatches } from "./watch.ts";
 import { readLatin1 } from "./wire.ts";
 
 /** GET_PERMS: all entries, stale ones included. */
 export function getPerms(store: Store, request: Request): string | Failure {
   const arg = oneArg(request);
-  if (arg !== undefined && isSpecial(arg) && traitsOf(store.cells).specialPermsReadable) {
-    const perms = specialPerms(store.cells, arg);
-    if (perms === undefined) return fail("EINVAL");
-    return (accessOf(store.cells, perms, request.caller) & PERM_READ) !== 0
-      ? permsToWire(perms)
-      : fail("EACCES");
+  if (arg !== undefined && isSpecial(arg) && traitsOf(store.cells).specialsAreNodes) {
+    const perms = specialNode(store.cells, request.caller, arg, PERM_READ);
+    return isFailure(perms) ? perms : permsToWire(perms);
   }
   const found = named(store, request, PERM_READ);
   if (isFailure(found)) return found;
@@ -51,13 +51,13 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
   const { caller } = request;
   const count = nulCount(request) - 1;
   if (count < 1) return fail("EINVAL");
-  const { limits } = settingsOf(cells);
-  const limit = traitsOf(cells).quotaEdgesUniform ? limits.permissions - 1 : limits.permissions;
-  if (!caller.privileged && count > limit) return fail("ENOSPC");
+  if (!caller.privileged && exceeds(cells, caller.domid, "permissions", count)) return fail("ENOSPC");
+  if (!caller.privileged) noteMaximum(cells, caller.domid, "permissions", count);
   const name = strings(request, 1)[0] as string;
   const entries = parsePerms(readLatin1(request.bytes, request.start + name.length + 1, request.end));
   if (isFailure(entries)) return entries;
-  const incarnations = new Map(entries.map(({ domid }) => [domid, knowDomain(store, domid)]));
+  const features = featuresOf(cells, caller.conn);
+  const incarnations = new Map(entries.map(({ domid }) => [domid, knowDomain(store, domid, features)]));
   if (incarnations.get(entries[0]?.domid as number) === 0) return fail("ENOENT");
   const perms = formatPerms(entries, (domid) => incarnations.get(domid) ?? 0);
   if (isSpecial(name)) return setPermsSpecial(store, caller, name, perms);
@@ -83,12 +83,34 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
   return OK;
 }
 
-/** set_perms_special in xenstored_domain.c. */
+/**
+ * The permissions of a special watch for a caller who wants all of `want`. Where
+ * the special watches are nodes, they are so below the root: it decides whether
+ * somebody may know that one does not exist.
+ */
+function specialNode(cells: Cells, caller: Caller, name: string, want: number): string | Failure {
+  if (!isValidSpecial(cells, caller, name)) return fail("EINVAL");
+  const perms = name.includes("/") ? undefined : specialPerms(cells, name);
+  if (perms !== undefined && (accessOf(cells, perms, caller) & want) === want) return perms;
+  const mayKnow = (accessOf(cells, must(cells, nodeType, "/").perms, caller) & want) !== 0;
+  return fail(perms === undefined && mayKnow ? "ENOENT" : "EACCES");
+}
+
+/** set_perms_special in xenstored_domain.c; since 4.22 as for any node, only that no transaction holds it back. */
 function setPermsSpecial(store: Store, caller: Caller, name: string, perms: string): string | Failure {
-  const before = name.includes("/") ? undefined : specialPerms(store.cells, name);
-  if (before === undefined) return fail("EINVAL");
+  const { cells } = store;
   const want = PERM_WRITE | PERM_OWNER;
-  if ((accessOf(store.cells, before, caller) & want) !== want) return fail("EACCES");
-  setSpecialPerms(store.cells, name, perms);
+  if (traitsOf(cells).specialsAreNodes) {
+    const before = specialNode(cells, caller, name, want);
+    if (isFailure(before)) return before;
+    if (!caller.privileged && ownerOf(perms) !== ownerOf(before)) return fail("EPERM");
+    setSpecialPerms(cells, name, perms);
+    fireSpecialChanged(store, name, before);
+    return OK;
+  }
+  const before = name.includes("/") ? undefined : specialPerms(cells, name);
+  if (before === undefined) return fail("EINVAL");
+  if ((accessOf(cells, before, caller) & want) !== want) return fail("EACCES");
+  setSpecialPerms(cells, name, perms);
   return OK;
 }

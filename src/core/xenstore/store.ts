@@ -16,6 +16,8 @@
 //   domainsChanged(store)                 VIRQ_DOM_EXC
 //   forgetDomain(store, domid)            what RELEASE does
 //   expireEvents(store, conn)             an event deadline has passed (cells of outputType have it)
+//   domainAccounts(cells)                 what each domain holds, of how much, and why it is not read from
+//   storeTotals(cells)                    what there is in all
 //   ring.ts                               both ends of the shared page
 //
 // Requests are answered within `receive`; replies and events are then queued in
@@ -27,13 +29,14 @@ import { addDomains, domainsChanged, introduceDomain0 } from "./domain.ts";
 import { addNode, addRoot } from "./node.ts";
 import { expireEvents, outputLength, takeOutput } from "./output.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, addSettings, defaultLimits, type Limits, settingsOf } from "./quota.ts";
+import { accountOf, addSettings, defaultLimits, exceeds, type Limits } from "./quota.ts";
 import { receive } from "./receive.ts";
 import { addSpecials } from "./special.ts";
 import { dropAllTransactions } from "./transaction.ts";
 import { type ConflictRule, versionTraits, type XenstoreVersion } from "./version.ts";
 import { removeAllWatches } from "./watch.ts";
 
+export { domainAccounts, storeTotals } from "./accounting.ts";
 export type { DomainInfo, Domains, Store, TraceLine } from "./ports.ts";
 export type { ConflictRule, Limits, XenstoreVersion };
 export { connectSocket, domainsChanged, expireEvents, outputLength, receive, takeOutput };
@@ -88,7 +91,6 @@ export function mayRead(cells: Cells, conn: number): boolean {
   const connection = cells.get(connectionType, conn);
   if (connection === undefined || connection.ignored) return false;
   if (connection.privileged) return true;
-  const { limits } = settingsOf(cells);
   const { outstanding, memory } = accountOf(cells, conn);
-  return outstanding < limits.outstanding && (limits.memory === 0 || memory < limits.memory);
+  return !exceeds(cells, conn, "outstanding", outstanding) && !exceeds(cells, conn, "memory", memory);
 }

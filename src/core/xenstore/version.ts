@@ -1,53 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What differs between xenstoreds: the C one of Xen 4.17 and that of 4.23.
+// What differs between xenstoreds: the C one of Xen 4.17 and that of 4.23. Each
+// difference is a trait with a name; nothing else asks for a version.
 
 import type { Errno } from "../engine/errno.ts";
+import type { Limits } from "./quota.ts";
 
 /** Which xenstored is to be the model. */
 export type XenstoreVersion = "4.17" | "4.23";
 
+/** All of them, the default first. */
+export const XENSTORE_VERSIONS: readonly XenstoreVersion[] = ["4.17", "4.23"];
+
 /** When a transaction is refused: see transaction.ts. */
 export type ConflictRule = "observed" | "strict";
 
+/** Bits of `server_features` in the ring page, and of GET_FEATURE (io/xs_wire.h). */
+export const FEATURE_ERROR = 2;
+export const FEATURE_WATCH_DEPTH = 4;
+export const FEATURE_DOMID_ANY = 8;
+
 /** What a version does. */
 export interface VersionTraits {
-  /** Whether limits are refused when reached (4.22's `val >= quota`) or as each check of 4.17 does it. */
-  readonly quotaEdgesUniform: boolean;
+  /**
+   * A value is refused when it reaches the limit plus this. 4.22 made all checks
+   * `val >= quota`; before, each was written in its own way.
+   */
+  readonly slack: Readonly<Partial<Record<keyof Limits, number>>>;
   /** The answer to one watch too many. */
   readonly watchQuotaErrno: Errno;
-  /** Whether GET_PERMS works on special watches. */
-  readonly specialPermsReadable: boolean;
+  /** Limits are kept a domain, and GET_QUOTA and SET_QUOTA show and change them; SET_FEATURE likewise. */
+  readonly domainSettings: boolean;
+  /** Sockets and privileged domains may use paths of any length. */
+  readonly pathLimitExemptsPrivileged: boolean;
+  /** A domid in a request is a number up to 65535 and nothing else, or EINVAL; else as atoi reads it. */
+  readonly strictDomids: boolean;
+  /** The special watches are nodes: GET_PERMS works on them, and SET_PERMS is told to their watchers. */
+  readonly specialsAreNodes: boolean;
   /** Default permissions of `@releaseDomain`. */
   readonly releaseDomainPerms: string;
-  /** WATCH with a depth, and `@releaseDomain/<domid>`. */
-  readonly watchDepth: boolean;
-  /** An entry for DOMID_ANY is everybody's. */
-  readonly domidAny: boolean;
-  /** Bits of `server_features` in the ring page. */
+  /** Bits of `server_features` in the ring page; WATCH with a depth and `@releaseDomain/<domid>` are among them. */
   readonly features: number;
+  /** What CONTROL help and CONTROL quota print, and which commands there are. */
+  readonly control: "4.17" | "4.23";
 }
 
 const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
   // tools/xenstore of 4.17.7.
   "4.17": {
-    quotaEdgesUniform: false,
+    slack: {
+      nodes: 1,
+      watches: 2,
+      transactions: 2,
+      permissions: 1,
+      "path-max": 1,
+      "transaction-nodes": 1,
+    },
     watchQuotaErrno: "E2BIG",
-    specialPermsReadable: false,
+    domainSettings: false,
+    pathLimitExemptsPrivileged: false,
+    strictDomids: false,
+    specialsAreNodes: false,
     releaseDomainPerms: "n0",
-    watchDepth: false,
-    domidAny: false,
-    features: 2,
+    features: FEATURE_ERROR,
+    control: "4.17",
   },
-  // tools/xenstored of August 2026: 70fcc2531c, 258263a4fb, XENSTORE_SERVER_FEATURE_*.
+  // tools/xenstored of August 2026: 70fcc2531c, 258263a4fb, XENSTORE_FEATURES.
   "4.23": {
-    quotaEdgesUniform: true,
+    slack: {},
     watchQuotaErrno: "ENOSPC",
-    specialPermsReadable: true,
-    releaseDomainPerms: "r0",
-    watchDepth: true,
-    domidAny: true,
-    features: 2 + 4 + 8,
+    domainSettings: true,
+    pathLimitExemptsPrivileged: true,
+    strictDomids: true,
+    specialsAreNodes: true,
+    releaseDomainPerms: "n0 r32757:1",
+    features: FEATURE_ERROR + FEATURE_WATCH_DEPTH + FEATURE_DOMID_ANY,
+    control: "4.23",
   },
 };
 

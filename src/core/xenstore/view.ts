@@ -22,7 +22,7 @@ import {
 } from "./observation.ts";
 import { parentOf } from "./path.ts";
 import { withOwner } from "./perms.ts";
-import { settingsOf } from "./quota.ts";
+import { exceeds, noteMaximum } from "./quota.ts";
 import { childrenList, type NodeCopy, nodeType } from "./tree.ts";
 
 /** What a node is made of, its children apart. */
@@ -43,9 +43,11 @@ export function access(cells: Cells, caller: Caller, path: string): Own {
   const transaction = caller.transaction as string;
   const known = cells.get(transactionNodeType, transaction + path);
   if (known !== undefined) return known;
-  const limit = settingsOf(cells).limits["transaction-nodes"];
-  if (!caller.privileged && accessedCount(cells, transaction) >= limit) {
-    cells.edit(transactionType, transaction).failed = true;
+  if (!caller.privileged) {
+    const count = accessedCount(cells, transaction) + 1;
+    if (exceeds(cells, caller.domid, "transaction-nodes", count))
+      cells.edit(transactionType, transaction).failed = true;
+    else noteMaximum(cells, caller.domid, "transaction-nodes", count);
   }
   return addAccessed(cells, transaction, path, isHidden(cells, transaction, path));
 }

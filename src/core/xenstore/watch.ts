@@ -5,12 +5,12 @@
 
 import { type Cells, cellType, must } from "../engine/cells.ts";
 import { connectionType, implicitPath } from "./connection.ts";
-import { listAppend, listCompare, listDrop, listItems, listRemove, listType } from "./list.ts";
+import { listAppend, listCompare, listCount, listDrop, listItems, listRemove, listType } from "./list.ts";
 import { FIRST_SOCKET, queueEvent } from "./output.ts";
 import { isSpecial, parentOf } from "./path.ts";
 import { accessOf, PERM_READ } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { charge } from "./quota.ts";
+import { charge, traitsOf } from "./quota.ts";
 import { specialPerms } from "./special.ts";
 import { nodeType } from "./tree.ts";
 import { PAYLOAD_MAX } from "./wire.ts";
@@ -88,6 +88,11 @@ function unindex(cells: Cells, conn: number, path: string, token: string): void 
   }
 }
 
+/** How many watches a connection has. */
+export function watchCount(cells: Cells, conn: number): number {
+  return listCount(cells, connectionWatches, String(conn));
+}
+
 /** Removes all watches of a connection. */
 export function removeAllWatches(cells: Cells, conn: number): void {
   for (const item of listItems(cells, connectionWatches, String(conn))) {
@@ -137,7 +142,8 @@ function matchingSpecial(cells: Cells, path: string): Match[] {
   const slash = path.indexOf("/");
   const matches: Match[] = [];
   for (const watch of cells.get(pathWatchesType, path)?.watches ?? []) {
-    if (slash >= 0 || watch.depth <= 0) matches.push({ path, watch });
+    // One with a depth waits for the forms below, even where it reaches none.
+    if (slash >= 0 || watch.depth < 0) matches.push({ path, watch });
   }
   if (slash < 0) return matches;
   const plain = path.slice(0, slash);
@@ -187,10 +193,24 @@ function isPermitted(cells: Cells, path: string, conn: number, permsBefore: stri
   return (accessOf(cells, parent.perms, connection) & PERM_READ) !== 0;
 }
 
+/** Where special watches are nodes, the root is their parent, and whoever can read it is told. */
 function specialPermitted(cells: Cells, path: string, conn: number): boolean {
   const perms = specialPerms(cells, path);
   if (perms === undefined) return false;
-  return (accessOf(cells, perms, must(cells, connectionType, conn)) & PERM_READ) !== 0;
+  const connection = must(cells, connectionType, conn);
+  if ((accessOf(cells, perms, connection) & PERM_READ) !== 0) return true;
+  if (!traitsOf(cells).specialsAreNodes) return false;
+  return (accessOf(cells, must(cells, nodeType, "/").perms, connection) & PERM_READ) !== 0;
+}
+
+/** The permissions of a special watch have changed, which its watchers are told where it is a node. */
+export function fireSpecialChanged(store: Store, path: string, permsBefore: string): void {
+  const { cells } = store;
+  for (const watch of cells.get(pathWatchesType, path)?.watches ?? []) {
+    const connection = must(cells, connectionType, watch.conn);
+    const couldRead = (accessOf(cells, permsBefore, connection) & PERM_READ) !== 0;
+    if (couldRead || specialPermitted(cells, path, watch.conn)) sendEvent(store, watch, path);
+  }
 }
 
 /** Sends one event for `path`; nothing where it would be longer than a message may be. */

@@ -27,6 +27,10 @@ export const XS = {
   SET_TARGET: 19,
   RESET_WATCHES: 21,
   DIRECTORY_PART: 22,
+  GET_FEATURE: 23,
+  SET_FEATURE: 24,
+  GET_QUOTA: 25,
+  SET_QUOTA: 26,
 } as const;
 
 const typeNames = new Map<number, string>(Object.entries(XS).map(([name, type]) => [type, name]));
