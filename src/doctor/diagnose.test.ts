@@ -74,8 +74,10 @@ describe("who keeps a zombie", () => {
     });
     expect(found.holders).toEqual([
       {
+        certainty: "recorded",
         name: "d0/qemu-system-i38.4711",
         who: "process 4711 (qemu-system-i38)",
+        hint: null,
         domid: 0,
         pid: 4711,
         holdings: [{ kind: "foreign map", count: 1, op: "mmu_update", since: 0, frames: [mfn], grants: [] }],

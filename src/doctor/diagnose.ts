@@ -55,7 +55,7 @@ export function stageOf(world: World, domid: number): Stage {
 export function diagnose(world: World, domid: number, nameOf = storeName(world)): Diagnosis {
   const stage = stageOf(world, domid);
   const d = domainById(world, domid);
-  const empty = { holders: [], stalled: [], disagreements: [], missing: [], letters: [] };
+  const empty = { holders: [], stalled: [], disagreements: [], remarks: [], missing: [], letters: [] };
   if (d === undefined) {
     const next = nextSteps(stage, domid, []);
     return { domid, name: null, stage, state: null, counts: null, ...empty, next };
@@ -74,6 +74,7 @@ export function diagnose(world: World, domid: number, nameOf = storeName(world))
     holders,
     stalled: stalledBy(world, holders),
     disagreements: checkLedger(world, domid),
+    remarks: [],
     missing: missingOf(world, d, holders),
     next: nextSteps(stage, domid, holders),
   };
@@ -91,7 +92,17 @@ function holderOf(world: World, name: string, holdings: readonly Holding[]): Hol
   const actor = actorOf(world, name);
   const { who, domid, pid, thread } = actor;
   const chain = thread === null ? [] : chainFrom(world, thread);
-  return { name, who, domid, pid, holdings: [...holdings], chain, release: releaseOf(actor) };
+  return {
+    certainty: "recorded",
+    name,
+    who,
+    hint: null,
+    domid,
+    pid,
+    holdings: [...holdings],
+    chain,
+    release: releaseOf(actor),
+  };
 }
 
 /** Who waits, over others or at once, for a thread that one of the holders' chains goes through. */

@@ -12,7 +12,9 @@ export type Stage =
   | "being killed"
   | "zombie"
   | "being freed"
-  | "freed";
+  | "freed"
+  /** Captured text does not say. */
+  | "unknown";
 
 /** A letter of xl's state column, and what put it there. */
 export interface Letter {
@@ -27,9 +29,9 @@ export interface Holding {
   /** "foreign map", "grant map", "set_target" …: the ledger's kinds. */
   kind: string;
   count: number;
-  /** The operation that took the first of them, and when (µs since the host came up). */
-  op: string;
-  since: number;
+  /** The operation that took the first of them, and when (µs since the host came up); null where only text was read. */
+  op: string | null;
+  since: number | null;
   /** Machine frames, the first of them; empty for a reference on the domain itself. */
   frames: number[];
   /** Grant references of the domain by which they are mapped. */
@@ -48,12 +50,21 @@ export interface Waiting {
   why: string | null;
 }
 
+/**
+ * How a holder is known: a ledger names it, Xen's own output shows it, or it is
+ * what is left when all else is excluded.
+ */
+export type Certainty = "recorded" | "shown" | "inferred";
+
 /** Somebody who has references to the domain or to its pages. */
 export interface Holder {
+  certainty: Certainty;
   /** As the ledger names it: `d0/xenconsoled`. */
   name: string;
   /** Who that is, as the subject of a sentence. */
   who: string;
+  /** More of who that could be, or null. */
+  hint: string | null;
   /** The domain it runs in; null for the hypervisor. */
   domid: number | null;
   /** Process number, where it is a process of dom0. */
@@ -96,6 +107,8 @@ export interface Diagnosis {
   stalled: Stalled[];
   /** Where counts and ledger disagree: then none of the above is to be trusted. */
   disagreements: string[];
+  /** What else is worth knowing. */
+  remarks: string[];
   /** What could not be found out. */
   missing: string[];
   next: string[];

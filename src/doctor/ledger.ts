@@ -56,7 +56,7 @@ function addHolding(
   if (holding === undefined)
     holdings.push((holding = { kind, count: 0, op, since: at, frames: [], grants: [] }));
   holding.count += count;
-  if (at < holding.since) {
+  if (holding.since === null || at < holding.since) {
     holding.since = at;
     holding.op = op;
   }

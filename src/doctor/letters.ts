@@ -26,6 +26,8 @@ const reasons: { readonly [letter: string]: string } = {
   S: "soft reset",
 };
 
+const REASON_COLUMN = 4;
+
 /** xl's six letters for a domain, and each of those that are set explained. */
 export function lettersOf(
   cells: Cells,
@@ -33,15 +35,26 @@ export function lettersOf(
   d: DeepReadonly<Domain>,
 ): { state: string; letters: Letter[] } {
   const state = stateString(getdomaininfo(cells, now, d).flags);
-  const letters: Letter[] = [];
-  for (const [column, letter] of state.split("").entries()) {
-    if (column === 4) {
-      if (d.shutdown === "complete" && letter !== "-")
-        letters.push({ letter, means: `it gave the reason ${reasons[letter] ?? "?"}`, because: null });
-    } else if (letter !== "-")
-      letters.push({ letter, means: meanings[letter] ?? "?", because: because(d, letter) });
-  }
+  const letters = letterMeanings(state, d.shutdown === "complete").map(
+    ({ letter, means, column }): Letter => {
+      return { letter, means, because: column === REASON_COLUMN ? null : because(d, letter) };
+    },
+  );
   return { state, letters };
+}
+
+/** The letters that are set in xl's state column, and what each means. */
+export function letterMeanings(
+  state: string,
+  isShutDown: boolean,
+): { letter: string; means: string; column: number }[] {
+  const set = state.split("").map((letter, column) => ({ letter, column }));
+  return set
+    .filter(({ letter, column }) => letter !== "-" && (column !== REASON_COLUMN || isShutDown))
+    .map(({ letter, column }) => {
+      const reason = `it gave the reason ${reasons[letter] ?? "?"}`;
+      return { letter, column, means: column === REASON_COLUMN ? reason : (meanings[letter] ?? "?") };
+    });
 }
 
 function because(d: DeepReadonly<Domain>, letter: string): string | null {

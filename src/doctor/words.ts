@@ -8,7 +8,7 @@ import { count } from "./letters.ts";
 
 /** The diagnosis in lines. */
 export function words(diagnosis: Diagnosis): string[] {
-  const { letters, state, holders, stalled, disagreements, missing, next } = diagnosis;
+  const { letters, state, holders, stalled, disagreements, remarks, missing, next } = diagnosis;
   return [
     headline(diagnosis),
     ...(state === null ? [] : ["", `State ${state}`]),
@@ -20,6 +20,7 @@ export function words(diagnosis: Diagnosis): string[] {
     ...(stalled.length === 0 ? [] : ["", "Stalled by the same cause"]),
     ...stalled.map(stalledLine),
     ...section("Counts and ledger disagree; do not trust the above", disagreements),
+    ...section("Worth knowing", remarks),
     ...section("Not known", missing),
     ...section("Next", next),
   ];
@@ -42,7 +43,7 @@ function holds({ stage }: Diagnosis): string {
 
 function headline({ domid, name, stage, counts, holders }: Diagnosis): string {
   const domain = `Domain ${domid}${name === null ? "" : ` (${name})`}`;
-  const left = counts === null ? "" : leftOver(counts);
+  const left = counts === null ? "something of it" : leftOver(counts);
   switch (stage) {
     case "never used":
       return `No domain has had the number ${domid} on this host.`;
@@ -60,6 +61,8 @@ function headline({ domid, name, stage, counts, holders }: Diagnosis): string {
       return `${domain} is alive and paused.`;
     case "running":
       return `${domain} is alive.`;
+    case "unknown":
+      return `Nothing is known of domain ${domid}: the text does not name it.`;
   }
 }
 
@@ -80,9 +83,10 @@ function leftOver({ nrPages, xenheapPages, refcnt }: NonNullable<Diagnosis["coun
 }
 
 function holderLines(holder: Holder): string[] {
-  const { who, holdings, chain, release } = holder;
+  const { who, hint, certainty, holdings, chain, release } = holder;
   return [
-    `  ${who}`,
+    `  ${who}${certainty === "inferred" ? " (inferred: nothing shows it directly)" : ""}`,
+    ...(hint === null ? [] : [`    ${hint}`]),
     ...holdings.map((holding) => `    holds ${holdingWords(holding)}`),
     ...chain.map(chainLine),
     ...(release === null ? [] : [`    lets go with: ${release}`]),
@@ -95,7 +99,8 @@ function holdingWords({ kind, count: n, op, since, frames, grants }: Holding): s
   const more = n > frames.length && frames.length > 0 ? " …" : "";
   const where = frames.length === 0 ? "" : `, mfn ${shown}${more}`;
   const granted = grants.length === 0 ? "" : `, grant ${grants.join(" ")}`;
-  return `${by}${where}${granted}, since ${seconds(since)} (${op})`;
+  const when = since === null ? "" : `, since ${seconds(since)}`;
+  return `${by}${where}${granted}${when}${op === null ? "" : ` (${op})`}`;
 }
 
 function chainLine({ thread, routine, at, waitsFor, why }: Waiting, depth: number): string {

@@ -83,3 +83,28 @@ test("a zombie of a recorded run: who, by what frame, since when", () => {
   });
   expect(xenolith(["doctor", "1", "--trace", trace])).toMatchObject({ code: 0 });
 });
+
+describe("text from a real host", () => {
+  const zombie = ["q", "g"].map((key) =>
+    path.join(root, `test/golden/recordings/k1-zombie-foreign-map/debugkey-${key}-zombie.txt`),
+  );
+
+  test("from files and from standard input", () => {
+    const { code, out } = xenolith(["doctor", ...zombie]);
+    expect(code).toBe(1);
+    expect(out).toMatch(/^Domain 1 is a zombie: .* a program that maps its memory still holds 1 page\.\n/);
+    const input = zombie.map((file) => fs.readFileSync(file, "utf8")).join("");
+    expect(xenolith(["doctor", "1", "-"], { input })).toMatchObject({ code: 1, out });
+  });
+
+  test("text that is no evidence, and a file that is not there", () => {
+    expect(xenolith(["doctor", "-"], { input: "hello\n" })).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^xenolith doctor: nothing in - is output of debug keys/),
+    });
+    expect(xenolith(["doctor", "1", "/nonexistent"])).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^xenolith doctor: cannot read \/nonexistent: /),
+    });
+  });
+});

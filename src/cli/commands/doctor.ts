@@ -2,9 +2,10 @@
 //
 // xenolith doctor: who holds a domain that will not die.
 
+import { existsSync, readFileSync } from "node:fs";
 import type { Diagnosis } from "../../doctor/diagnosis.ts";
 import { words } from "../../doctor/words.ts";
-import { Problem } from "../../live/problem.ts";
+import { Problem, systemWords } from "../../live/problem.ts";
 import type { Command, Invocation } from "../command.ts";
 import { DIR_OPTION, numberOf, printJson } from "../command.ts";
 import { domidOf } from "../domid.ts";
@@ -30,34 +31,74 @@ async function ofHost(invocation: Invocation, domid: number | null): Promise<Dia
   return result as Diagnosis[];
 }
 
-async function run(invocation: Invocation): Promise<number> {
-  const [word] = invocation.words;
-  const domid = word === undefined ? null : domidOf(word);
+/** The first word may be a domid; the others are files with captured text, `-` for standard input. */
+function operands(words: readonly string[]): { domid: number | null; files: readonly string[] } {
+  const [first = "", ...others] = words;
+  if (/^\d+$/.test(first) && !existsSync(first)) return { domid: domidOf(first), files: others };
+  if (words.length === 1 && first !== "-" && !existsSync(first)) domidOf(first);
+  return { domid: null, files: words };
+}
+
+async function ofText(files: readonly string[], domid: number | null): Promise<Diagnosis[]> {
+  const { readText, saysAnything } = await import("../../doctor/text/evidence.ts");
+  const { diagnoseText, dyingInText } = await import("../../doctor/text/diagnose-text.ts");
+  const evidence = readText(files.map(textOf).join("\n"));
+  if (!saysAnything(evidence)) {
+    throw new Problem(
+      `nothing in ${files.join(", ")} is output of debug keys, xl list, ps, a kernel stack or ethtool -S`,
+      "xl debug-keys q; xl debug-keys g; xl dmesg | xenolith doctor -",
+    );
+  }
+  return (domid === null ? dyingInText(evidence) : [domid]).map((id) => diagnoseText(evidence, id));
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file === "-" ? 0 : file, "utf8");
+  } catch (error) {
+    throw new Problem(`cannot read ${file}: ${systemWords(error)}`, "xenolith doctor --help");
+  }
+}
+
+async function examine(
+  invocation: Invocation,
+  domid: number | null,
+  files: readonly string[],
+): Promise<Diagnosis[]> {
   const trace = invocation.values["trace"];
   if (trace === undefined && invocation.values["at"] !== undefined)
     throw new Problem("--at names a step of a trace", null, 2);
-  const found =
-    trace === undefined
-      ? await ofHost(invocation, domid)
-      : await ofTrace(trace, numberOf(invocation, "at", Infinity, 1), domid);
+  if (files.length > 0) return ofText(files, domid);
+  return trace === undefined
+    ? ofHost(invocation, domid)
+    : ofTrace(trace, numberOf(invocation, "at", Infinity, 1), domid);
+}
+
+async function run(invocation: Invocation): Promise<number> {
+  const { domid, files } = operands(invocation.words);
+  const found = await examine(invocation, domid, files);
   if (invocation.json) printJson(domid === null ? found : found[0]);
   else if (found.length === 0) process.stdout.write("No domain is dead or dying.\n");
   else process.stdout.write(callable(`${found.map((one) => words(one).join("\n")).join("\n\n")}\n`));
-  return found.some(({ stage }) => stage === "zombie" || stage === "never used") ? 1 : 0;
+  return found.some(({ stage }) => stage === "zombie" || stage === "never used" || stage === "unknown")
+    ? 1
+    : 0;
 }
 
 export const command: Command = {
   name: "doctor",
   summary: "who holds a domain that will not die, and what to do about it",
-  operands: "[DOMID]",
+  operands: "[DOMID] [FILE...]",
   details:
     "Reads the ledgers of a host's references and what its threads wait for: who holds the domain, by what, since\n" +
     "when, through what chain, who else is stalled by the same cause, and what to type next. Explains each letter of\n" +
-    "the domain's state. Without a DOMID: every domain that is dead or dying. Exit code 1 for a zombie, and for a\n" +
-    "number that no domain has had.",
+    "the domain's state. Without a DOMID: every domain that is dead or dying. With files: text captured on a real host\n" +
+    "(debug keys q and g from xl dmesg, xl list, ps, /proc/PID/stack, ethtool -S; - is standard input); what the text\n" +
+    "does not say is listed, and never taken for none. Exit code 1 for a zombie, and for a number nobody has had.",
   examples: [
     "xenolith doctor 2",
     "xenolith doctor --json",
+    "xl debug-keys q; xl debug-keys g; xl dmesg | xenolith doctor -",
     "xenolith doctor 1 --trace run.trace.jsonl --at 900",
   ],
   options: [
@@ -65,6 +106,6 @@ export const command: Command = {
     { name: "trace", value: "FILE", help: "look at the host of a recorded run instead of a live one" },
     { name: "at", value: "N", help: "with --trace: as it was behind step N (default: at the end)" },
   ],
-  words: [0, 1],
+  words: [0, Infinity],
   run,
 };
