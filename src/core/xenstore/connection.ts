@@ -122,24 +122,19 @@ export function implicitPath(connection: { readonly domid: number }): string {
   return domainPath(connection.domid);
 }
 
-/** The bytes a connection has sent of an unfinished message, with `bytes` after them. */
-export function withPending(cells: Cells, conn: number, bytes: Uint8Array): Uint8Array {
-  const pending = cells.get(inputType, conn)?.bytes;
-  if (pending === undefined) return bytes;
-  const joined = new Uint8Array(pending.length + bytes.length);
-  joined.set(pending);
-  joined.set(bytes, pending.length);
-  return joined;
+/** What a connection has sent of an unfinished message, or undefined. */
+export function pendingInput(cells: Cells, conn: number): Uint8Array | undefined {
+  return cells.get(inputType, conn)?.bytes;
 }
 
-/** Keeps a copy of the bytes of an unfinished message; none for an empty rest. */
-export function keepPending(cells: Cells, conn: number, rest: Uint8Array): void {
-  if (rest.length === 0) {
+/** Keeps a copy of `from[start, end)`, the bytes of an unfinished message; of none, nothing. */
+export function keepPending(cells: Cells, conn: number, from: Uint8Array, start: number, end: number): void {
+  if (start === end) {
     dropInput(cells, conn);
     return;
   }
   // The copy is a plain Uint8Array whatever the transport's buffers are.
-  const bytes = new Uint8Array(rest);
+  const bytes = new Uint8Array(from.subarray(start, end));
   if (cells.get(inputType, conn) === undefined) cells.add(inputType, conn, { bytes });
   else cells.edit(inputType, conn).bytes = bytes;
 }

@@ -6,7 +6,7 @@
 import { must } from "../engine/cells.ts";
 import { type Errno, fail, type Failure, isFailure } from "../engine/errno.ts";
 import type { Caller } from "./caller.ts";
-import { connectionType, keepPending, withPending } from "./connection.ts";
+import { connectionType, keepPending, pendingInput } from "./connection.ts";
 import { control } from "./control.ts";
 import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
 import { transactionType } from "./observation.ts";
@@ -27,7 +27,7 @@ import { directory, directoryPart, mkdir, read, rm, write } from "./requests-nod
 import { getPerms, setPermsRequest } from "./requests-perms.ts";
 import { getFeature, getQuota, setFeature, setQuota } from "./requests-settings.ts";
 import { transactionKey } from "./transaction.ts";
-import { PAYLOAD_MAX, type Packet, parse, readLatin1, XS } from "./wire.ts";
+import { HEADER_SIZE, PAYLOAD_MAX, type Packet, parse, readLatin1, XS } from "./wire.ts";
 
 interface RequestType {
   readonly handler: Handler;
@@ -88,22 +88,59 @@ const wireErrors: ReadonlySet<Errno> = new Set<Errno>([
 
 /**
  * Takes bytes a connection has sent, in pieces of any size, and answers every
- * whole request in them.
+ * whole request in them. Nothing of `chunk` is kept.
  *
+ * @param length how many bytes of `chunk` there are; all by default
  * @returns `failed` where the connection broke the protocol: a socket is then to
  *   be closed once its output is taken (and `disconnect` called); a domain's
  *   connection is ignored from now on
  */
-export function receive(store: Store, conn: number, chunk: Uint8Array): "open" | "failed" {
+export function receive(
+  store: Store,
+  conn: number,
+  chunk: Uint8Array,
+  length = chunk.length,
+): "open" | "failed" {
   const { cells } = store;
   if (must(cells, connectionType, conn).ignored) return "failed";
-  const bytes = withPending(cells, conn, chunk);
-  let at = 0;
+  const pending = pendingInput(cells, conn);
+  if (pending === undefined) return answerAll(store, conn, chunk, 0, length);
+  // Only the message that began earlier is put together: the rest is read where it is.
+  const used = Math.min(length, missingOf(pending, chunk, length));
+  const joined = new Uint8Array(pending.length + used);
+  joined.set(pending);
+  joined.set(chunk.subarray(0, used), pending.length);
+  const state = answerAll(store, conn, joined, 0, joined.length);
+  return state === "failed" || used === length ? state : answerAll(store, conn, chunk, used, length);
+}
+
+/** Bytes of `chunk` that belong to the message that `pending` begins. */
+function missingOf(pending: Uint8Array, chunk: Uint8Array, length: number): number {
+  const missingHeader = HEADER_SIZE - pending.length;
+  if (length < missingHeader) return length;
+  let body = 0;
+  for (let at = HEADER_SIZE - 1; at >= HEADER_SIZE - 4; at--) {
+    const byte = (at < pending.length ? pending[at] : chunk[at - pending.length]) as number;
+    body = body * 256 + byte;
+  }
+  return Math.max(0, missingHeader + body);
+}
+
+/** Answers every whole request in `bytes[at, end)`, and keeps what begins another. */
+function answerAll(
+  store: Store,
+  conn: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): "open" | "failed" {
+  const { cells } = store;
+  let at = start;
   for (;;) {
-    const parsed = parse(bytes, at);
+    const parsed = parse(bytes, at, end);
     if (parsed.state === "need-more") break;
     if (parsed.state === "failed") {
-      keepPending(cells, conn, bytes.subarray(bytes.length));
+      keepPending(cells, conn, bytes, end, end);
       if (must(cells, connectionType, conn).kind === "ring")
         ignoreConnection(store, conn, XENSTORE_ERROR_PROTO);
       return "failed";
@@ -113,7 +150,7 @@ export function receive(store: Store, conn: number, chunk: Uint8Array): "open" |
     // A request may have ended the connection it came on, or started it afresh.
     if (cells.get(connectionType, conn) === undefined) return "failed";
   }
-  if (at > 0 || bytes !== chunk || chunk.length > 0) keepPending(cells, conn, bytes.subarray(at));
+  keepPending(cells, conn, bytes, at, end);
   return "open";
 }
 

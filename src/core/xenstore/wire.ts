@@ -81,15 +81,15 @@ export function writeU32(bytes: Uint8Array, at: number, value: number): void {
 }
 
 /**
- * Looks for one message at `at`. A length above the maximum fails as soon as
+ * Looks for one message at `at`, in what is before `limit`. A length above the maximum fails as soon as
  * the header is there, whatever follows (handle_input in xenstored_core.c).
  */
-export function parse(bytes: Uint8Array, at: number): Parsed {
+export function parse(bytes: Uint8Array, at: number, limit = bytes.length): Parsed {
   const start = at + HEADER_SIZE;
-  if (bytes.length < start) return needMore;
+  if (limit < start) return needMore;
   const length = readU32(bytes, at + 12);
   if (length > PAYLOAD_MAX) return failed;
-  if (bytes.length < start + length) return needMore;
+  if (limit < start + length) return needMore;
   return {
     state: "packet",
     type: readU32(bytes, at),

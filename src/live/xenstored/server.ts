@@ -12,6 +12,7 @@ import {
   type Store,
   takeOutput,
 } from "../../core/xenstore/store.ts";
+import { type ClientEvents, ClientSocket, SharedBuffers } from "./client-socket.ts";
 
 /** Longest path of a Unix socket, in bytes (sun_path without its NUL). */
 export const SOCKET_PATH_MAX = 107;
@@ -109,14 +110,16 @@ function answers(socketPath: string): Promise<boolean> {
   });
 }
 
+/** Bytes a client may have waiting for it before it is heard again. */
+const UNTAKEN_MAX = 16 * 1024 * 1024;
+
 /** All clients of one socket. */
 class Clients {
   readonly #store: Store;
-  readonly #sockets = new Map<number, Socket>();
+  readonly #buffers = new SharedBuffers();
+  readonly #clients = new Map<number, Client>();
   /** Connections that have something to take. */
   readonly #ready = new Set<number>();
-  /** Connections whose socket does not take more now. */
-  readonly #full = new Set<number>();
 
   constructor(store: ServeOptions["store"]) {
     this.#store = store((conn) => this.#ready.add(conn));
@@ -124,55 +127,80 @@ class Clients {
 
   accept(socket: Socket): void {
     const conn = connectSocket(this.#store);
-    this.#sockets.set(conn, socket);
-    socket.on("data", (chunk: Buffer) => this.#received(conn, socket, chunk));
-    socket.on("drain", () => {
-      this.#full.delete(conn);
-      this.#ready.add(conn);
-      this.flush();
-    });
-    // The error is followed by close, and a client that vanishes is nothing special.
-    socket.on("error", () => undefined);
-    socket.on("close", () => this.#gone(conn, socket));
-  }
-
-  #received(conn: number, socket: Socket, chunk: Buffer): void {
-    if (this.#sockets.get(conn) !== socket) return;
-    const state = receive(this.#store, conn, chunk);
-    this.flush();
-    if (state === "failed") {
-      socket.end();
-      this.#gone(conn, socket);
-    }
-  }
-
-  #gone(conn: number, socket: Socket): void {
-    if (this.#sockets.get(conn) !== socket) return;
-    this.#sockets.delete(conn);
-    this.#ready.delete(conn);
-    this.#full.delete(conn);
-    disconnect(this.#store, conn);
-    this.flush();
+    this.#clients.set(conn, new Client(conn, socket, this.#store, this.#buffers, this));
   }
 
   flush(): void {
     for (const conn of this.#ready) {
       this.#ready.delete(conn);
-      const socket = this.#sockets.get(conn);
-      if (socket === undefined || this.#full.has(conn)) continue;
-      this.#send(conn, socket);
+      this.#clients.get(conn)?.send();
     }
   }
 
-  #send(conn: number, socket: Socket): void {
-    const length = outputLength(this.#store.cells, conn);
-    if (length === 0) return;
-    const bytes = Buffer.allocUnsafe(length);
-    takeOutput(this.#store, conn, bytes, 0, length);
-    if (!socket.write(bytes)) this.#full.add(conn);
+  gone(conn: number): void {
+    this.#clients.delete(conn);
+    this.#ready.delete(conn);
+    disconnect(this.#store, conn);
+    this.flush();
   }
 
   closeAll(): void {
-    for (const socket of this.#sockets.values()) socket.destroy();
+    for (const client of this.#clients.values()) client.destroy();
+  }
+}
+
+/** A client on a socket: its connection, and what carries its bytes. */
+class Client implements ClientEvents {
+  readonly #conn: number;
+  readonly #store: Store;
+  readonly #buffers: SharedBuffers;
+  readonly #clients: Clients;
+  readonly #socket: ClientSocket;
+  /** The socket does not take more now. */
+  #full = false;
+  #over = false;
+
+  constructor(conn: number, socket: Socket, store: Store, buffers: SharedBuffers, clients: Clients) {
+    this.#conn = conn;
+    this.#store = store;
+    this.#buffers = buffers;
+    this.#clients = clients;
+    this.#socket = new ClientSocket(socket, buffers, this);
+  }
+
+  received(bytes: Uint8Array, length: number): void {
+    if (this.#over) return;
+    const state = receive(this.#store, this.#conn, bytes, length);
+    this.#clients.flush();
+    if (state === "failed") {
+      this.#socket.end();
+      this.closed();
+    } else if (this.#full && outputLength(this.#store.cells, this.#conn) > UNTAKEN_MAX) this.#socket.hold();
+  }
+
+  drained(): void {
+    this.#full = false;
+    this.send();
+    if (!this.#full) this.#socket.release();
+  }
+
+  closed(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#clients.gone(this.#conn);
+  }
+
+  /** Sends what its connection has to take, where the socket takes more. */
+  send(): void {
+    if (this.#full || this.#over) return;
+    const length = outputLength(this.#store.cells, this.#conn);
+    if (length === 0) return;
+    const bytes = this.#buffers.toWrite(length);
+    takeOutput(this.#store, this.#conn, bytes, 0, length);
+    if (!this.#socket.write(bytes, length)) this.#full = true;
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
   }
 }
