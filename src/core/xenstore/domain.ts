@@ -4,7 +4,7 @@
 // others that own or may access nodes. What becomes of them when they shut down,
 // die, or are released.
 
-import { type Cells, cellType, must } from "../engine/cells.ts";
+import { type Cells, cellType, type DeepReadonly, must } from "../engine/cells.ts";
 import { fail, type Failure, isFailure } from "../engine/errno.ts";
 import { connectionType, connectRing, dropConnection, resetBuffers } from "./connection.ts";
 import { listItems } from "./list.ts";
@@ -13,7 +13,16 @@ import { ownedNodes } from "./owned.ts";
 import { childPath, parentOf } from "./path.ts";
 import { DOMID_ANY, incarnationOf, incarnationType, ownerOf } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { addDomainSettings, closeAccount, dropDomainSettings, traitsOf } from "./quota.ts";
+import {
+  addDomainSettings,
+  closeAccount,
+  type DomainSettings,
+  domainSettingsOf,
+  dropDomainSettings,
+  editDomainSettings,
+  hasDomainSettings,
+  traitsOf,
+} from "./quota.ts";
 import { forgetInSpecials, INTRODUCE_DOMAIN, RELEASE_DOMAIN } from "./special.ts";
 import { dropAllTransactions } from "./transaction.ts";
 import { fireWatches, removeAllWatches } from "./watch.ts";
@@ -124,6 +133,122 @@ export function introduceDomain(store: Store, domid: number, gfn: number, port: 
   return undefined;
 }
 
+/** All xenstored keeps of a domid besides its nodes and what its connection sends and gets. */
+export interface DomainState {
+  readonly domid: number;
+  /** Which of the domains with this domid is, or was, the last. */
+  readonly number: number;
+  /** Whether that one is known. */
+  readonly known: boolean;
+  readonly introduced: boolean;
+  /** Its shutdown has been announced. */
+  readonly shutdown: boolean;
+  readonly target: number | null;
+  /** Its own features and limits, where the version keeps any. */
+  readonly settings: DeepReadonly<DomainSettings> | null;
+}
+
+/** What is to be kept of a domid; undefined for one that never was known. */
+export function domainState(cells: Cells, domid: number): DomainState | undefined {
+  const incarnation = cells.get(incarnationType, domid);
+  if (incarnation === undefined) return undefined;
+  const known = cells.get(knownDomainType, domid);
+  const introduced = known?.introduced ?? false;
+  return {
+    domid,
+    number: incarnation.number,
+    known: known !== undefined,
+    introduced,
+    shutdown: known?.shutdown ?? false,
+    target: introduced ? must(cells, connectionType, domid).target : null,
+    settings: hasDomainSettings(cells, domid) ? domainSettingsOf(cells, domid) : null,
+  };
+}
+
+/** Every domid that is or was known, those known in the order in which they became it. */
+export function knownDomids(cells: Cells): number[] {
+  const known = knownDomains(cells).toReversed();
+  const gone = cells.ids(incarnationType).filter((domid) => cells.get(knownDomainType, domid) === undefined);
+  return [...gone.map(Number), ...known];
+}
+
+/**
+ * Puts a domain in the state another xenstored had it in. Nobody is told, and
+ * nothing of its nodes is touched. The domain it acts for must be there already.
+ *
+ * @param port the event channel of its ring
+ */
+export function restoreDomain(store: Store, state: DomainState, port: number): void {
+  const { cells } = store;
+  const { domid } = state;
+  if (state.known && cells.get(knownDomainType, domid) === undefined) addDomain(cells, domid);
+  if (!state.known && cells.get(knownDomainType, domid) !== undefined) dropKnown(store, domid);
+  if (cells.get(incarnationType, domid) === undefined)
+    cells.add(incarnationType, domid, { number: 0, alive: false });
+  const incarnation = cells.edit(incarnationType, domid);
+  incarnation.number = state.number;
+  incarnation.alive = state.known;
+  if (!state.known) return;
+  restoreSettings(cells, domid, state.settings);
+  if (state.introduced && !isIntroduced(cells, domid)) {
+    const failure = store.domains.introduce(domid, 0, port);
+    connectRing(store, domid);
+    // Without its ring it is kept so that its end can be announced.
+    if (isFailure(failure)) cells.edit(connectionType, domid).ignored = true;
+  }
+  const known = cells.edit(knownDomainType, domid);
+  known.introduced ||= state.introduced;
+  known.shutdown = state.shutdown;
+  if (!known.introduced || must(cells, connectionType, domid).target === state.target) return;
+  if (state.target === null) forgetTargetOf(cells, domid);
+  else setTarget(cells, domid, state.target);
+}
+
+/** Sets a domain's own features and limits, where it has any here. */
+export function restoreSettings(
+  cells: Cells,
+  domid: number,
+  settings: { readonly features: number; readonly limits: Partial<DomainSettings["limits"]> } | null,
+): void {
+  if (settings === null || !hasDomainSettings(cells, domid)) return;
+  const own = editDomainSettings(cells, domid);
+  own.features = settings.features;
+  own.limits = { ...own.limits, ...settings.limits };
+}
+
+/** Puts the known domains in order, the latest first; all of them must be listed. */
+export function orderDomains(cells: Cells, latestFirst: readonly number[]): void {
+  const listed = new Set(latestFirst);
+  if (knownDomains(cells).every((domid) => listed.has(domid)))
+    cells.edit(knownDomainsType, 0).latestFirst = latestFirst.filter(
+      (domid) => cells.get(knownDomainType, domid) !== undefined,
+    );
+}
+
+/** A domain another xenstored has forgotten. */
+function dropKnown(store: Store, domid: number): void {
+  const { cells } = store;
+  if (isIntroduced(cells, domid)) {
+    dropIntroduced(store, domid);
+    store.domains.release(domid);
+  }
+  cells.drop(knownDomainType, domid);
+  const { latestFirst } = cells.edit(knownDomainsType, 0);
+  latestFirst.splice(latestFirst.indexOf(domid), 1);
+  closeAccount(cells, domid);
+  dropDomainSettings(cells, domid);
+}
+
+/** What an introduced domain has and no other: its connection and all that belongs to it. */
+function dropIntroduced(store: Store, domid: number): void {
+  const { cells } = store;
+  removeAllWatches(cells, domid);
+  dropAllTransactions(cells, domid);
+  forgetTargetOf(cells, domid);
+  forgetAsTarget(cells, domid);
+  dropConnection(store, domid);
+}
+
 /** Fires a special watch, and its form for one domain where the version has that. */
 function announce(store: Store, path: string, domid: number | null): void {
   fireWatches(store, path, true, null);
@@ -153,13 +278,7 @@ export function resumeDomain(cells: Cells, domid: number): void {
 export function forgetDomain(store: Store, domid: number): void {
   const { cells } = store;
   const { introduced } = must(cells, knownDomainType, domid);
-  if (introduced) {
-    removeAllWatches(cells, domid);
-    dropAllTransactions(cells, domid);
-    forgetTargetOf(cells, domid);
-    forgetAsTarget(cells, domid);
-    dropConnection(store, domid);
-  }
+  if (introduced) dropIntroduced(store, domid);
   for (const root of treesOf(cells, domid)) removeTree(store, root);
   forgetInSpecials(cells, domid);
   cells.edit(incarnationType, domid).alive = false;

@@ -6,7 +6,7 @@
 import { type Cells, cellType } from "../engine/cells.ts";
 import type { Store } from "./ports.ts";
 import { charge, exceedsMemory, isUnprivilegedDomid, settingsOf } from "./quota.ts";
-import { encodeInto, HEADER_SIZE, XS } from "./wire.ts";
+import { encodeInto, HEADER_SIZE, parse, readLatin1, XS } from "./wire.ts";
 
 /** The number of the first socket connection: above every domid. */
 export const FIRST_SOCKET = 0x8000;
@@ -78,10 +78,13 @@ export function queueReply(
  */
 export function queueEvent(store: Store, conn: number, body: string, special: boolean): void {
   if (conn < FIRST_SOCKET && exceedsMemory(store.cells, conn, HEADER_SIZE + body.length)) return;
+  if (!special && (store.cells.get(outputType, conn)?.events.get(body) ?? 0) > 0) return;
+  pushEvent(store, conn, body);
+}
+
+function pushEvent(store: Store, conn: number, body: string): void {
   const output = outputFor(store, conn);
-  const waiting = output.events.get(body) ?? 0;
-  if (waiting > 0 && !special) return;
-  output.events.set(body, waiting + 1);
+  output.events.set(body, (output.events.get(body) ?? 0) + 1);
   output.messages.push({ type: XS.WATCH_EVENT, reqId: 0, txId: 0, body });
   output.bytes += HEADER_SIZE + body.length;
   if (conn >= FIRST_SOCKET) return;
@@ -207,6 +210,39 @@ export function expireEvents(store: Store, conn: number): void {
     store.log?.(`watch event path ${message.body.split("\0", 1)[0]} for domain ${conn} timed out`);
   }
   if (output.messages.length === 0) cells.drop(outputType, conn);
+}
+
+/** A copy of what a connection has to take; the first `partial` bytes are the rest of a message partly taken. */
+export function copyOutput(cells: Cells, conn: number): { bytes: Uint8Array; partial: number } {
+  const output = cells.get(outputType, conn);
+  if (output === undefined) return { bytes: new Uint8Array(0), partial: 0 };
+  const whole = new Uint8Array(output.bytes);
+  let at = 0;
+  for (const { type, reqId, txId, body } of output.messages)
+    at = encodeInto(whole, at, type, reqId, txId, body);
+  const partial =
+    output.taken === 0 ? 0 : HEADER_SIZE + (output.messages[0] as Message).body.length - output.taken;
+  return { bytes: whole.subarray(output.taken), partial };
+}
+
+/** Type of a message of which only the end is known; nobody ever sees its header. */
+const XS_INVALID = 0xffff;
+
+/** Queues what `copyOutput` gave, in a xenstored that takes over. False where the bytes are no messages. */
+export function restoreOutput(store: Store, conn: number, bytes: Uint8Array, partial: number): boolean {
+  if (partial > 0) {
+    queueReply(store, conn, XS_INVALID, 0, 0, readLatin1(bytes, 0, partial));
+    outputFor(store, conn).taken = HEADER_SIZE;
+  }
+  for (let at = partial; at < bytes.length;) {
+    const parsed = parse(bytes, at);
+    if (parsed.state !== "packet") return false;
+    const body = readLatin1(bytes, parsed.start, parsed.end);
+    if (parsed.type === XS.WATCH_EVENT) pushEvent(store, conn, body);
+    else queueReply(store, conn, parsed.type, parsed.reqId, parsed.txId, body);
+    at = parsed.end;
+  }
+  return true;
 }
 
 /** Forgets all a connection has to take. */

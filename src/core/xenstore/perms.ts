@@ -142,6 +142,22 @@ export function formatPerms(entries: readonly PermEntry[], incarnation: (domid: 
   return text;
 }
 
+/** A permission with what is left of the incarnation when it leaves the store: whether it is in force. */
+export interface PermInForce extends PermEntry {
+  readonly stale: boolean;
+}
+
+/** The entries of stored permissions. The owner's is never stale. */
+export function permsInForce(cells: Cells, perms: string): PermInForce[] {
+  return perms.split(" ").map((entry, index) => {
+    const colon = entry.indexOf(":");
+    const domid = Number.parseInt(entry.slice(1, colon < 0 ? undefined : colon), 10);
+    const number = index === 0 ? 0 : Number.parseInt(entry.slice(colon + 1), 10);
+    const alive = domid === DOMID_ANY ? number === 1 : number !== 0 && number === incarnationOf(cells, domid);
+    return { letter: entry.charAt(0), domid, stale: index > 0 && !alive };
+  });
+}
+
 /** The same permissions with another owner. */
 export function withOwner(perms: string, domid: number): string {
   const end = perms.indexOf(" ");

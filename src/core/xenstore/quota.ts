@@ -96,6 +96,11 @@ export function dropDomainSettings(cells: Cells, domid: number): void {
   if (cells.get(domainSettingsType, domid) !== undefined) cells.drop(domainSettingsType, domid);
 }
 
+/** Whether a domain has features and limits of its own. */
+export function hasDomainSettings(cells: Cells, domid: number): boolean {
+  return cells.get(domainSettingsType, domid) !== undefined;
+}
+
 /** A known domain's own features and limits; those for all where it has none. */
 export function domainSettingsOf(cells: Cells, domid: number): DeepReadonly<DomainSettings> {
   return (

@@ -58,6 +58,13 @@ export interface StoreOptions {
  * and domain 0 introduced, with connection 0 for its ring.
  */
 export function startStore(store: Store, options: StoreOptions = {}): void {
+  prepareStore(store, options);
+  addNode(store.cells, "/tool", "", "n0");
+  addNode(store.cells, "/tool/xenstored", "", "n0");
+}
+
+/** The same without the two nodes below the root: for what another xenstored had (stream-load.ts). */
+export function prepareStore(store: Store, options: StoreOptions = {}): void {
   const { cells } = store;
   const version = options.version ?? "4.17";
   addSettings(cells, {
@@ -71,8 +78,6 @@ export function startStore(store: Store, options: StoreOptions = {}): void {
   addDomains(cells);
   introduceDomain0(store);
   addRoot(cells, "n0");
-  addNode(cells, "/tool", "", "n0");
-  addNode(cells, "/tool/xenstored", "", "n0");
 }
 
 /** A socket connection ends: its watches and transactions go. */

@@ -18,8 +18,16 @@ export interface TestStore extends Store {
   readonly trace: TraceLine[];
 }
 
-/** A store that has just started; domains 1 to 9 exist. */
-export function testStore(options: StoreOptions = {}, cells: Cells = new PlainCells()): TestStore {
+/**
+ * A store that has just started; domains 1 to 9 exist.
+ *
+ * @param start how it starts, for one that takes over from another
+ */
+export function testStore(
+  options: StoreOptions = {},
+  cells: Cells = new PlainCells(),
+  start: (store: Store, options: StoreOptions) => void = startStore,
+): TestStore {
   const hypervisor = new Map<number, DomainInfo>();
   for (let domid = 1; domid < 10; domid++) hypervisor.set(domid, { shutdown: false, dying: false });
   const calls: string[] = [];
@@ -41,7 +49,7 @@ export function testStore(options: StoreOptions = {}, cells: Cells = new PlainCe
     },
     observe: (line) => void trace.push(line),
   };
-  startStore(store, options);
+  start(store, options);
   return store;
 }
 

@@ -102,6 +102,19 @@ export function removeAllWatches(cells: Cells, conn: number): void {
   listDrop(cells, connectionWatches, String(conn));
 }
 
+/** A connection's watches, in order of registration. */
+export function watchesOf(
+  cells: Cells,
+  conn: number,
+): { path: string; token: string; relative: boolean; depth: number }[] {
+  return listItems(cells, connectionWatches, String(conn)).map((item) => {
+    const nul = item.indexOf("\0");
+    const [path, token] = [item.slice(0, nul), item.slice(nul + 1)];
+    const { relative, depth } = find(cells, conn, path, token) as Readonly<Watch>;
+    return { path, token, relative, depth };
+  });
+}
+
 /** A watch an event reaches, and the path it is on. */
 interface Match {
   path: string;
@@ -221,7 +234,11 @@ function sendEvent(store: Store, watch: Readonly<Watch>, path: string): void {
 }
 
 /** The path as the watch's owner wrote it. */
-function eventPath(cells: Cells, watch: Readonly<Watch>, path: string): string {
+export function eventPath(
+  cells: Cells,
+  watch: { readonly conn: number; readonly relative: boolean },
+  path: string,
+): string {
   if (!watch.relative) return path;
   const prefix = implicitPath(must(cells, connectionType, watch.conn));
   return path.slice(path.charCodeAt(prefix.length) === 0x2f ? prefix.length + 1 : prefix.length);
