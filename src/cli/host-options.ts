@@ -7,6 +7,8 @@ import type { HostConfig } from "../core/host.ts";
 import { defaultMachine } from "../core/hypervisor/machine.ts";
 import { xenVersions } from "../core/hypervisor/version.ts";
 import type { XenVersionName } from "../core/hypervisor/version.ts";
+import { xenwatchPolicies } from "../core/xenbus/xenbus.ts";
+import type { XenwatchPolicy } from "../core/xenbus/xenbus.ts";
 import { usage } from "../live/problem.ts";
 import { xenstoredKinds } from "../live/xenstored-process.ts";
 import type { XenstoredKind } from "../live/xenstored-process.ts";
@@ -25,8 +27,8 @@ export const HOST_OPTIONS: readonly Option[] = [
   {
     name: "xenwatch",
     value: "POLICY",
-    among: ["single"],
-    help: "how dom0's kernel spreads watch events (default: single)",
+    among: xenwatchPolicies,
+    help: `dom0's threads for watch events: ${xenwatchPolicies.join(", ")} (default: single)`,
   },
   {
     name: "xenstored",
@@ -70,6 +72,7 @@ export function hostConfig({ values }: Invocation): HostConfig {
     ...defaultHost,
     blockDevices: VOLUMES,
     files: PROGRAMS,
+    xenwatch: (values["xenwatch"] as XenwatchPolicy | undefined) ?? defaultHost.xenwatch,
     machine: {
       ...(memory === undefined ? {} : { totalPages: pagesOf(memory) }),
       ...(version === undefined ? {} : { version }),

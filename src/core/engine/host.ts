@@ -25,6 +25,8 @@ export interface Memory {
 export interface Host extends Cells {
   /** Microseconds since the host came up. Only timers move it in simulation. */
   readonly now: number;
+  /** Name of the thread whose step it is; "" where something else acts on the host. */
+  readonly current: string;
   readonly memory: Memory;
   /** Adds an event to the trace, caused by the step being performed. */
   emit<K extends keyof TraceEvents & string>(kind: K, data: TraceEvents[K]): void;

@@ -74,6 +74,7 @@ export class World extends Registry implements Host {
   /** Numbers the rounds of asking who can step. */
   #round = 0;
   #by = "(boot)";
+  #current = "";
   #parent = 0;
 
   constructor(options: WorldOptions = {}) {
@@ -84,6 +85,10 @@ export class World extends Registry implements Host {
 
   get now(): number {
     return this.counters.now;
+  }
+
+  get current(): string {
+    return this.#current;
   }
 
   emit<K extends keyof TraceEvents & string>(kind: K, data: TraceEvents[K]): void {
@@ -201,8 +206,10 @@ export class World extends Registry implements Host {
     if (this.onStep !== null) this.onStep(this.#stepRecord(action));
     this.#by = by;
     this.#parent = "thread" in action ? (this.get(threadCell, action.thread)?.wokenBy ?? 0) : 0;
+    this.#current = "thread" in action ? action.thread : "";
     this.begin();
     perform();
+    this.#current = "";
     if ("thread" in action) this.counters.last = action.thread;
     const touched = this.end();
     const undo = this.tracking.undo

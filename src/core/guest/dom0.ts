@@ -15,6 +15,7 @@ import { allocUnbound, initControl } from "../hypervisor/event-channel-op.ts";
 import { evtchnPort } from "../hypervisor/port.ts";
 import { xsInit } from "../xenbus/comms.ts";
 import { kthreadRun } from "../xenbus/kthread.ts";
+import { mtwatchInit } from "../xenbus/mtwatch.ts";
 import type { XenwatchPolicy } from "../xenbus/xenbus.ts";
 import { xenbusRegisterDriver } from "../xenbus/probe.ts";
 import { startBalloon } from "./balloon.ts";
@@ -42,6 +43,7 @@ const xenbusProbeThread = routine(
       xsInit(host, 0, l.mfn, l.port, { policy: l.policy });
       l.nrVcpus = must(host, domainCell, 0).nrVcpus;
     }),
+    call("mtwatch_init", mtwatchInit, (l) => ({ domid: 0, policy: l.policy })),
     call("xenbus_probe", xenbusProbe, () => ({ domid: 0, control: true })),
     call("setup_vcpu_hotplug_event", setupCpuWatcher, (l) => ({ domid: 0, nrVcpus: l.nrVcpus })),
     each(

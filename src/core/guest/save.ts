@@ -70,7 +70,9 @@ function restoreXenbus(host: Host, { domid, storeMfn, storePort }: StartInfo, sa
     suspended: true,
     modules: saved.modules,
   });
-  for (const watch of saved.watches.toReversed()) addWatch(host, domid, { ...watch, owner: "" });
+  for (const watch of saved.watches.toReversed()) {
+    addWatch(host, domid, { ...watch, owner: "", getDomid: 0, depth: null });
+  }
   for (const { token, path } of saved.events) xsWatchMsg(host, domid, token, path);
   for (const bus of ["backend", "frontend"] as const)
     host.add(xenbusBusCell, `${domid}/${bus}`, { devices: [] });

@@ -22,6 +22,7 @@ import { grantAccess } from "../hypervisor/grant-table-op.ts";
 import { populatePhysmap } from "../hypervisor/memory-op.ts";
 import { startHypervisor } from "../hypervisor/setup.ts";
 import { changeVcpu, VPF_down } from "../hypervisor/vcpu.ts";
+import type { XenwatchPolicy } from "../xenbus/xenbus.ts";
 import { startGuest } from "./boot.ts";
 import { startDom0Kernel } from "./dom0.ts";
 import type { StartInfo } from "./guest.ts";
@@ -91,6 +92,7 @@ export class TestHost {
       seed?: number;
       scheduler?: Scheduler;
       modules?: readonly string[];
+      policy?: XenwatchPolicy;
       tracking?: { undo: boolean; hash: boolean };
     } = {},
   ) {
@@ -102,10 +104,11 @@ export class TestHost {
     this.world.sink = (record) => void this.records.push(record);
     this.world.boot((host) => {
       startHypervisor(host);
-      const { mfn, port } = startDom0Kernel(
-        host,
-        options.modules === undefined ? {} : { modules: options.modules },
-      );
+      const { modules, policy = "single" } = options;
+      const { mfn, port } = startDom0Kernel(host, {
+        policy,
+        ...(modules === undefined ? {} : { modules }),
+      });
       startXenstored(host, mfn, port);
       startXenconsoled(host);
     });

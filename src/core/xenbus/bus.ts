@@ -22,6 +22,7 @@ import { freeOtherendWatch, talkToOtherend, watchOtherend } from "./otherend.ts"
 import { XenbusState } from "./state.ts";
 import { xenbusDevError, xenbusSwitchState } from "./switch-state.ts";
 import type { WatchEvent } from "./xenbus.ts";
+import { countDomainDevice } from "./xenwatch.ts";
 import { xenbusExists, xenbusRead, xenbusReadDriverState } from "./xs.ts";
 
 /** The node of the device a path on a bus belongs to, or null where the path is too short to belong to one. */
@@ -45,11 +46,13 @@ function addDevice(host: Host, domid: number, bus: Bus, nodename: string): strin
     down: false,
   });
   host.edit(xenbusBusCell, `${domid}/${bus}`).devices.push(device);
+  if (bus === "backend") countDomainDevice(host, domid, nodename, 1);
   return device;
 }
 
 function dropDevice(host: Host, device: string): void {
-  const { domid, bus } = deviceOf(host, device);
+  const { domid, bus, nodename } = deviceOf(host, device);
+  if (bus === "backend") countDomainDevice(host, domid, nodename, -1);
   const on = host.edit(xenbusBusCell, `${domid}/${bus}`);
   on.devices = on.devices.filter((other) => other !== device);
   host.drop(xenbusDeviceCell, device);

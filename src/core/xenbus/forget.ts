@@ -10,7 +10,7 @@ import { busRoot, driverOf, xenbusBusCell, xenbusDeviceCell } from "./device.ts"
 import type { Bus } from "./device.ts";
 import { runqueueCell, stoppingCell } from "./kthread.ts";
 import { dropWatch, watchTokens, xenbusCell, xenbusQueueCell, xenbusRequestCell } from "./xenbus.ts";
-import { mailboxesOfKernel } from "./xenwatch.ts";
+import { mailboxesOfKernel, mtwatchDomainCell, mtwatchDomains } from "./xenwatch.ts";
 
 function forgetDevices(host: Host, domid: number, bus: Bus): void {
   const on = host.get(xenbusBusCell, `${domid}/${bus}`);
@@ -28,6 +28,7 @@ export function forgetKernel(host: Host, domid: number): void {
   if (host.get(xenbusCell, domid) === undefined) return;
   for (const bus of Object.keys(busRoot) as Bus[]) forgetDevices(host, domid, bus);
   for (const name of mailboxesOfKernel(host, domid)) host.drop(mailboxCell, name);
+  for (const of of mtwatchDomains(host, domid)) host.drop(mtwatchDomainCell, `${domid}/${of}`);
   for (const token of watchTokens(host, domid)) dropWatch(host, domid, token);
   for (const id of must(host, xenbusQueueCell, domid).requests)
     host.drop(xenbusRequestCell, `${domid}/${id}`);

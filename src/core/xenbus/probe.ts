@@ -118,7 +118,7 @@ const xenbusProbeDevices = routine(
 );
 
 const busWatch = {
-  backend: { token: "be_watch", callback: backendBusChanged.name },
+  backend: { token: "be_watch", callback: backendBusChanged.name, getDomid: "path" },
   frontend: { token: "fe_watch", callback: frontendBusChanged.name },
 } as const;
 

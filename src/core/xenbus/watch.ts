@@ -5,23 +5,48 @@
 // real kernel sends the watch's address.
 
 import { must } from "../engine/cells.ts";
+import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import type { Errno } from "../engine/errno.ts";
 import { XS } from "../xenstore/wire.ts";
-import { addWatch, dropWatch, xenbusWatchCell } from "./xenbus.ts";
-import { cancelEvents } from "./xenwatch.ts";
+import { xenbusDeviceCell } from "./device.ts";
+import { addWatch, dropWatch, unlistWatch, xenbusWatchCell } from "./xenbus.ts";
+import { cancelEvents, inCallback, mailboxesOf } from "./xenwatch.ts";
 import { XBT_NIL, xenbusReadUnsigned, xsTalkv } from "./xs.ts";
 
 const xsWatch = routine(
   "xs_watch",
-  (a: { domid: number; node: string; token: string }) => ({ ...a }),
-  ({ call }) => [
-    call("xs_talkv", xsTalkv, (l) => ({
-      domid: l.domid,
-      type: XS.WATCH,
-      tx: XBT_NIL,
-      body: `${l.node}\0${l.token}\0`,
-    })),
+  (a: { domid: number; node: string; token: string; depth: number | null }) => ({
+    ...a,
+    whole: a.depth === null,
+    errno: "",
+  }),
+  ({ call, when, attempt, failWith }) => [
+    when("some levels only", (l) => !l.whole, [
+      attempt([
+        call("xs_talkv, depth", xsTalkv, (l) => ({
+          domid: l.domid,
+          type: XS.WATCH,
+          tx: XBT_NIL,
+          body: `${l.node}\0${l.token}\0${l.depth}\0`,
+        })),
+      ]).onError(
+        (l, errno) => {
+          l.errno = errno;
+          // A xenstored that knows no depth: the kernel leaves out what it does not want.
+          l.whole = errno === "EINVAL";
+        },
+        [when("refused", (l) => !l.whole, [failWith("errno", (l) => l.errno as Errno)])],
+      ),
+    ]),
+    when("all levels", (l) => l.whole, [
+      call("xs_talkv", xsTalkv, (l) => ({
+        domid: l.domid,
+        type: XS.WATCH,
+        tx: XBT_NIL,
+        body: `${l.node}\0${l.token}\0`,
+      })),
+    ]),
   ],
 );
 
@@ -46,20 +71,39 @@ export interface WatchArgs {
   token: string;
   /** Name of the routine to call for each event. */
   callback: string;
-  /** What the callback acts for, handed to it; "" for the kernel itself. */
+  /** What the callback acts for, handed to it; "" for the kernel. A backend's events are its frontend's domain's. */
   owner?: string;
+  /** Whose events they are, where the owner does not tell: see `XenbusWatch`. */
+  getDomid?: "path";
+  /** Levels below the node of which events are wanted; all where nothing is said. */
+  depth?: number | null;
   onePending?: boolean;
+}
+
+/** The domain whose events a watch's are, by its owner: that of a backend's frontend. */
+function domidOfOwner(host: Host, owner: string): number {
+  const device = host.get(xenbusDeviceCell, owner);
+  return device?.bus === "backend" ? device.otherendId : 0;
 }
 
 /** Registers a watch: its callback is called once at first, and then for every event. Fails where xenstored refuses. */
 export const registerXenbusWatch = routine(
   "register_xenbus_watch",
-  (a: WatchArgs) => ({ ...a, owner: a.owner ?? "", onePending: a.onePending ?? false, errno: "" }),
+  (a: WatchArgs) => ({
+    ...a,
+    owner: a.owner ?? "",
+    getDomid: a.getDomid ?? null,
+    depth: a.depth ?? null,
+    onePending: a.onePending ?? false,
+    errno: "",
+  }),
   ({ step, call, attempt, failWith }) => [
-    step("list_add", (host, { domid, node, token, callback, owner, onePending }) => {
-      addWatch(host, domid, { node, token, callback, owner, onePending });
+    step("list_add", (host, { domid, getDomid, errno: _errno, ...watch }) => {
+      addWatch(host, domid, { ...watch, getDomid: getDomid ?? domidOfOwner(host, watch.owner) });
     }),
-    attempt([call("xs_watch", xsWatch, ({ domid, node, token }) => ({ domid, node, token }))]).onError(
+    attempt([
+      call("xs_watch", xsWatch, ({ domid, node, token, depth }) => ({ domid, node, token, depth })),
+    ]).onError(
       (l, errno) => void (l.errno = errno),
       [
         step("list_del", (host, { domid, token }) => dropWatch(host, domid, token)),
@@ -70,22 +114,29 @@ export const registerXenbusWatch = routine(
 );
 
 /**
- * Takes a watch back: no callback is called for it any more. To be called from
- * the thread that runs its callbacks, so that none of them is under way.
+ * Takes a watch back: when it returns, no callback is called for it any more. It
+ * waits for a callback that is under way in a thread that may run this watch's,
+ * unless that is the thread it is called from.
  */
 export const unregisterXenbusWatch = routine(
   "unregister_xenbus_watch",
-  (a: { domid: number; token: string }) => ({ ...a, node: "" }),
-  ({ step, call, attempt }) => [
+  (a: { domid: number; token: string }) => ({ ...a, node: "", threads: [] as string[] }),
+  ({ step, call, attempt, waitFor }) => [
     step("list_del", (host, l) => {
-      l.node = must(host, xenbusWatchCell, `${l.domid}/${l.token}`).node;
-      // Events filed later find no watch any more.
-      cancelEvents(host, l.domid, l.token);
-      dropWatch(host, l.domid, l.token);
+      const watch = must(host, xenbusWatchCell, `${l.domid}/${l.token}`);
+      l.node = watch.node;
+      l.threads = mailboxesOf(host, l.domid, watch).filter((thread) => thread !== host.current);
+      // Events that come from now on find no watch any more.
+      unlistWatch(host, l.domid, l.token);
     }),
     attempt([
       call("xs_unwatch", xsUnwatch, ({ domid, node, token }) => ({ domid, node, token })),
     ]).onError(() => {}, []),
+    waitFor("mutex_lock xenwatch_mutex", (host, l) => !l.threads.some((thread) => inCallback(host, thread))),
+    step("cancel pending events", (host, l) => {
+      cancelEvents(host, l.domid, l.token);
+      dropWatch(host, l.domid, l.token);
+    }),
   ],
 );
 
@@ -121,6 +172,6 @@ export const xsRewatch = routine(
     step("next watch", (host, l) => {
       l.node = host.get(xenbusWatchCell, `${l.domid}/${l.token}`)?.node ?? "";
     }),
-    call("xs_watch", xsWatch, (l) => ({ domid: l.domid, node: l.node, token: l.token })),
+    call("xs_watch", xsWatch, (l) => ({ domid: l.domid, node: l.node, token: l.token, depth: null })),
   ],
 );

@@ -9,8 +9,17 @@ import type { Cells } from "../engine/cells.ts";
 import type { Errno } from "../engine/errno.ts";
 import { listAppend, listItems, listRemove, listType } from "../xenstore/list.ts";
 
-/** How watch events are spread over threads; one thread for all is what Linux does. */
-export type XenwatchPolicy = "single";
+/**
+ * How dom0's kernel spreads watch events over threads. `single`: one thread for
+ * all, what Linux does. The others give each domain a thread of its own, and
+ * differ in how long it lives: `per-domain` from `@introduceDomain` to the
+ * `@releaseDomain` after which the domain is no longer in `/local/domain`;
+ * `per-domain-parent` as long as it is there, told by a watch on that node alone;
+ * `per-domain-device` from the domain's first backend device to its last.
+ */
+export const xenwatchPolicies = ["single", "per-domain", "per-domain-parent", "per-domain-device"] as const;
+
+export type XenwatchPolicy = (typeof xenwatchPolicies)[number];
 
 /** The kernel's connection: `xen_store_interface` and `xen_store_evtchn`. */
 export interface Xenbus {
@@ -67,6 +76,16 @@ export interface XenbusWatch {
   callback: string;
   /** What the callback acts for: a device's identifier, or "" for the kernel itself. */
   owner: string;
+  /**
+   * Whose events they are (`get_domid`, and `get_owner` where it is a number): a
+   * domain's, nobody's in particular (0), or, for a watch on a shared path, that
+   * of the domain each event's path names.
+   */
+  getDomid: number | "path";
+  /** Levels below the node of which events are taken; null for all. */
+  depth: number | null;
+  /** In the kernel's list: `find_watch` finds it. Not so while it is being taken back. */
+  registered: boolean;
   /** Events in mailboxes that were not taken yet: `nr_pending`. */
   pending: number;
   /** Where it is in the kernel's list of watches. */
@@ -80,15 +99,25 @@ export const xenbusWatchCell = cellType<XenbusWatch>("xenbus-watch");
 const watchList = listType("xenbus-watches");
 
 /** Adds a watch to a kernel's: the newest. */
-export function addWatch(cells: Cells, domid: number, watch: Omit<XenbusWatch, "chunk" | "pending">): void {
+export function addWatch(
+  cells: Cells,
+  domid: number,
+  watch: Omit<XenbusWatch, "chunk" | "pending" | "registered">,
+): void {
   const chunk = listAppend(cells, watchList, String(domid), watch.token);
-  cells.add(xenbusWatchCell, `${domid}/${watch.token}`, { ...watch, chunk, pending: 0 });
+  cells.add(xenbusWatchCell, `${domid}/${watch.token}`, { ...watch, chunk, pending: 0, registered: true });
 }
 
-/** Takes a watch out of a kernel's. */
+/** Takes a watch out of a kernel's list: no event is filed for it any more, those filed are still there. */
+export function unlistWatch(cells: Cells, domid: number, token: string): void {
+  const watch = cells.edit(xenbusWatchCell, `${domid}/${token}`);
+  listRemove(cells, watchList, String(domid), watch.chunk, token);
+  watch.registered = false;
+}
+
+/** Forgets a watch, of which no event may be filed. */
 export function dropWatch(cells: Cells, domid: number, token: string): void {
-  const { chunk } = must(cells, xenbusWatchCell, `${domid}/${token}`);
-  listRemove(cells, watchList, String(domid), chunk, token);
+  if (must(cells, xenbusWatchCell, `${domid}/${token}`).registered) unlistWatch(cells, domid, token);
   cells.drop(xenbusWatchCell, `${domid}/${token}`);
 }
 
