@@ -15,8 +15,10 @@ import { GNTMAP_host_map, GrantStatus } from "../hypervisor/grant-table.ts";
 import * as gnttab from "../hypervisor/grant-table-op.ts";
 import { portId, setUpcall, upcallCell } from "../hypervisor/port.ts";
 import { FIRST_SOCKET } from "../xenstore/connection.ts";
-import { resetRing, setRingError } from "../xenstore/ring.ts";
+import { resetRing, ringPort, setRingError, setServerFeatures } from "../xenstore/ring.ts";
 import type { RingPage } from "../xenstore/ring.ts";
+import type { RingSetup } from "../xenstore/ports.ts";
+import type { Ring } from "../xenstore/ring-service.ts";
 import type { Domains, Store, TraceLine } from "../xenstore/store.ts";
 import { typeName } from "../xenstore/wire.ts";
 import { clientSocketCell } from "./xenstored-clients.ts";
@@ -36,9 +38,7 @@ export interface MappedRing {
   mfn: number;
   /** The grant mapping; null for dom0's page, which is no grant. */
   handle: number | null;
-  /** Bytes taken from the ring that are not served yet: whole requests behind the first. */
-  input: Uint8Array;
-  /** Its port stands in the mailbox for what is left of `input`. */
+  /** Its port stands in the mailbox for what is left in the ring. */
   again: boolean;
 }
 
@@ -66,11 +66,22 @@ declare module "../engine/trace.ts" {
 }
 
 /** The page of a mapped ring. */
-export function ringPage(host: Host, mfn: number): RingPage {
+function ringPage(host: Host, mfn: number): RingPage {
   return {
     read: (offset, length) => host.memory.read(mfn, offset, length),
     write: (offset, bytes) => host.memory.write(mfn, offset, bytes),
     stale: (offset, length) => host.memory.stale(mfn, offset, length),
+  };
+}
+
+/** A mapped ring, to be served. */
+export function ringOf(host: Host, domid: number): Ring | undefined {
+  const mapped = host.get(mappedRingCell, domid);
+  if (mapped === undefined) return undefined;
+  const { mfn, port } = mapped;
+  return {
+    page: ringPage(host, mfn),
+    notify: () => void evtchn.send(host, XENSTORED_CALLER, { port }),
   };
 }
 
@@ -85,7 +96,8 @@ export function bindRing(
   if (isFailure(bound)) return bound;
   setUpcall(host, 0, bound.port, readyMailbox(XENSTORED));
   host.add(ringPortCell, bound.port, { domid });
-  host.add(mappedRingCell, domid, { ...ring, port: bound.port, input: new Uint8Array(0), again: false });
+  const { mfn, handle } = ring;
+  host.add(mappedRingCell, domid, { mfn, handle, port: bound.port, again: false });
   return undefined;
 }
 
@@ -98,14 +110,17 @@ function unbindRing(host: Host, domid: number): Pick<MappedRing, "mfn" | "handle
   return { mfn, handle };
 }
 
-function introduce(host: Host, domid: number, port: number): Failure | undefined {
+function introduce(host: Host, domid: number, port: number, setup: RingSetup): Failure | undefined {
   const mapped = gnttab.mapGrantRef(host, XENSTORED_CALLER, {
     domid,
     ref: GRANT_XENSTORE,
     flags: GNTMAP_host_map,
   });
   if (isFailure(mapped) || mapped.status !== GrantStatus.okay) return fail("EINVAL");
-  const failure = bindRing(host, domid, port, { mfn: mapped.mfn, handle: mapped.handle });
+  const page = ringPage(host, mapped.mfn);
+  const inPage = setup.pageNamesPort ? ringPort(page) : 0;
+  const failure = bindRing(host, domid, inPage === 0 ? port : inPage, mapped);
+  if (failure === undefined && setup.features !== null) setServerFeatures(page, setup.features);
   if (failure !== undefined) gnttab.unmapGrantRef(host, XENSTORED_CALLER, { handle: mapped.handle });
   return failure;
 }
@@ -119,7 +134,7 @@ function domainsOf(host: Host): Domains {
       const { flags } = getdomaininfo(host, host.now, domain);
       return { shutdown: (flags & DOMINF_shutdown) !== 0, dying: (flags & DOMINF_dying) !== 0 };
     },
-    introduce: (domid, _gfn, port) => introduce(host, domid, port),
+    introduce: (domid, _gfn, port, setup) => introduce(host, domid, port, setup),
     rebind: (domid, port) => {
       const { mfn, handle } = unbindRing(host, domid);
       bindRing(host, domid, port, { mfn, handle });
@@ -132,7 +147,9 @@ function domainsOf(host: Host): Domains {
       const { handle } = unbindRing(host, domid);
       if (handle !== null) gnttab.unmapGrantRef(host, XENSTORED_CALLER, { handle });
     },
-    ignored: (domid, error) => setRingError(page(domid), error),
+    ignored: (domid, error) => {
+      if (error !== null) setRingError(page(domid), error);
+    },
   };
 }
 

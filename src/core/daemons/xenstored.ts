@@ -15,13 +15,11 @@ import * as evtchn from "../hypervisor/event-channel-op.ts";
 import { versionOf } from "../hypervisor/machine.ts";
 import { setUpcall } from "../hypervisor/port.ts";
 import { VIRQ_DOM_EXC } from "../hypervisor/virq.ts";
-import { ignoreConnection, XENSTORE_ERROR_RINGIDX } from "../xenstore/domain.ts";
-import { serverHasRequests, serverRead, serverRoom, serverWrite } from "../xenstore/ring.ts";
+import { flushRing, hasRequest, type Ring, serveRing } from "../xenstore/ring-service.ts";
 import {
   connectSocket,
   disconnect,
   domainsChanged,
-  mayRead,
   outputLength,
   receive,
   startStore,
@@ -43,7 +41,7 @@ import { clientCell, clientSocketCell } from "./xenstored-clients.ts";
 import {
   bindRing,
   mappedRingCell,
-  ringPage,
+  ringOf,
   ringPortCell,
   storeOf,
   XENSTORED,
@@ -75,7 +73,7 @@ function flush(host: Host, conns: ReadonlySet<number>): void {
     if (waiting === 0) continue;
     const socket = host.get(clientSocketCell, conn)?.socket;
     if (socket === undefined) {
-      flushRing(host, conn, waiting);
+      lookAtRing(host, conn);
       continue;
     }
     const bytes = new Uint8Array(waiting);
@@ -84,17 +82,13 @@ function flush(host: Host, conns: ReadonlySet<number>): void {
   }
 }
 
-function flushRing(host: Host, domid: number, waiting: number): void {
-  const ring = host.get(mappedRingCell, domid);
+/** Sends a domain what there is room for; it may have to be served again for having taken something. */
+function lookAtRing(host: Host, domid: number): void {
+  const ring = ringOf(host, domid);
   if (ring === undefined) return;
-  const page = ringPage(host, ring.mfn);
-  const room = serverRoom(page);
-  if (isFailure(room)) return ignoreConnection(storeOf(host), domid, XENSTORE_ERROR_RINGIDX);
-  const bytes = new Uint8Array(Math.min(room, waiting));
-  const count = takeOutput(storeOf(host), domid, bytes, 0, bytes.length);
-  if (count === 0) return;
-  serverWrite(page, bytes.subarray(0, count));
-  evtchn.send(host, XENSTORED_CALLER, { port: ring.port });
+  const store = storeOf(host);
+  flushRing(store, domid, ring);
+  if (hasRequest(store, domid, ring)) serveAgain(host, domid);
 }
 
 /** One request of a client on a socket, or its end (handle_input). */
@@ -133,36 +127,18 @@ function dropClient(host: Host, socket: string, conn: number, queued: Set<number
 }
 
 /** One request of a domain on its ring, or the room it made there. */
-function serveRing(host: Host, domid: number, queued: Set<number>): void {
-  const { port, mfn, input, again } = must(host, mappedRingCell, domid);
-  if (again) host.edit(mappedRingCell, domid).again = false;
-  queued.add(domid);
-  if (!mayRead(host, domid)) return;
-  const store = storeOf(host, queued);
-  const taken = takeRing(host, mfn, port);
-  if (taken === null) return ignoreConnection(store, domid, XENSTORE_ERROR_RINGIDX);
-  const bytes = new Uint8Array(input.length + taken.length);
-  bytes.set(input);
-  bytes.set(taken, input.length);
-  const length = firstMessage(bytes);
-  const ring = host.edit(mappedRingCell, domid);
-  ring.input = bytes.slice(length);
-  if (length === 0) return;
-  if (ring.input.length > 0 && !ring.again) {
-    ring.again = true;
-    post(host, MAILBOX, port);
-  }
-  receive(store, domid, bytes.subarray(0, length));
+function serveDomain(host: Host, domid: number, queued: Set<number>): void {
+  if (must(host, mappedRingCell, domid).again) host.edit(mappedRingCell, domid).again = false;
+  const ring = ringOf(host, domid) as Ring;
+  if (serveRing(storeOf(host, queued), domid, ring)) serveAgain(host, domid);
 }
 
-/** What is in the request ring; null where its indices cannot be. */
-function takeRing(host: Host, mfn: number, port: number): Uint8Array | null {
-  const page = ringPage(host, mfn);
-  if (!serverHasRequests(page)) return new Uint8Array(0);
-  const bytes = serverRead(page);
-  if (isFailure(bytes)) return null;
-  if (bytes.length > 0) evtchn.send(host, XENSTORED_CALLER, { port });
-  return bytes;
+/** Each has its turn: what is left in a ring comes after what waits already. */
+function serveAgain(host: Host, domid: number): void {
+  const mapped = host.get(mappedRingCell, domid);
+  if (mapped === undefined || mapped.again) return;
+  host.edit(mappedRingCell, domid).again = true;
+  post(host, MAILBOX, mapped.port);
 }
 
 /** The domains the hypervisor says have changed, or undefined where it cannot say (before Xen 4.21). */
@@ -186,7 +162,7 @@ function serve(host: Host): void {
     domainsChanged(storeOf(host, queued), changedDomains(host));
   else {
     const domid = host.get(ringPortCell, what as number)?.domid;
-    if (domid !== undefined) serveRing(host, domid, queued);
+    if (domid !== undefined) serveDomain(host, domid, queued);
   }
   flush(host, queued);
 }

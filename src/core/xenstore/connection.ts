@@ -8,7 +8,9 @@ import { type Cells, cellType, must } from "../engine/cells.ts";
 import { dropOutput, FIRST_SOCKET } from "./output.ts";
 import { domainPath } from "./path.ts";
 import type { Store } from "./ports.ts";
-import { domainSettingsOf, isUnprivilegedDomid, traitsOf } from "./quota.ts";
+import { domainSettingsOf, isUnprivilegedDomid, settingsOf } from "./quota.ts";
+
+import { HEADER_SIZE, readU32 } from "./wire.ts";
 
 export { FIRST_SOCKET } from "./output.ts";
 
@@ -139,6 +141,19 @@ export function keepPending(cells: Cells, conn: number, from: Uint8Array, start:
   else cells.edit(inputType, conn).bytes = bytes;
 }
 
+/** How many bytes complete the header or, once that is there, the message a connection is sending. */
+export function inputWanted(cells: Cells, conn: number): number {
+  const pending = cells.get(inputType, conn)?.bytes;
+  if (pending === undefined) return HEADER_SIZE;
+  if (pending.length < HEADER_SIZE) return HEADER_SIZE - pending.length;
+  return HEADER_SIZE + readU32(pending, 12) - pending.length;
+}
+
+/** Whether a connection has sent the beginning of a message, but not its end. */
+export function isAmidMessage(cells: Cells, conn: number): boolean {
+  return cells.get(inputType, conn) !== undefined;
+}
+
 function dropInput(cells: Cells, conn: number): void {
   if (cells.get(inputType, conn) !== undefined) cells.drop(inputType, conn);
 }
@@ -151,5 +166,5 @@ export function resetBuffers(store: Store, conn: number): void {
 
 /** What a connection may use: bits FEATURE_* (feature_available in domain.c). */
 export function featuresOf(cells: Cells, conn: number): number {
-  return conn < FIRST_SOCKET ? domainSettingsOf(cells, conn).features : traitsOf(cells).features;
+  return conn < FIRST_SOCKET ? domainSettingsOf(cells, conn).features : settingsOf(cells).features;
 }

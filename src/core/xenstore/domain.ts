@@ -6,13 +6,13 @@
 
 import { type Cells, cellType, type DeepReadonly, must } from "../engine/cells.ts";
 import { fail, type Failure, isFailure } from "../engine/errno.ts";
-import { connectionType, connectRing, dropConnection, resetBuffers } from "./connection.ts";
+import { connectionType, connectRing, dropConnection, featuresOf, resetBuffers } from "./connection.ts";
 import { listItems } from "./list.ts";
 import { childrenList, nodeType } from "./tree.ts";
 import { ownedNodes } from "./owned.ts";
 import { childPath, parentOf } from "./path.ts";
 import { DOMID_ANY, incarnationOf, incarnationType, ownerOf } from "./perms.ts";
-import type { Store } from "./ports.ts";
+import type { RingSetup, Store } from "./ports.ts";
 import {
   addDomainSettings,
   closeAccount,
@@ -21,13 +21,14 @@ import {
   dropDomainSettings,
   editDomainSettings,
   hasDomainSettings,
+  settingsOf,
   traitsOf,
 } from "./quota.ts";
 import { forgetInSpecials, INTRODUCE_DOMAIN, RELEASE_DOMAIN } from "./special.ts";
 import { dropAllTransactions } from "./transaction.ts";
 import { fireWatches, removeAllWatches } from "./watch.ts";
 import { removeTree } from "./requests-node.ts";
-import { FEATURE_DOMID_ANY, FEATURE_WATCH_DEPTH } from "./version.ts";
+import { FEATURE_DOMID_ANY, FEATURE_ERROR, FEATURE_WATCH_DEPTH } from "./version.ts";
 
 /** Values of the `error` field of the ring page (io/xs_wire.h). */
 export const XENSTORE_ERROR_RINGIDX = 2;
@@ -93,7 +94,7 @@ export function knowExisting(store: Store, domid: number): boolean {
  * @param features of the connection that sets the permission
  */
 export function knowDomain(store: Store, domid: number, features: number): number {
-  if (domid === DOMID_ANY && (traitsOf(store.cells).features & FEATURE_DOMID_ANY) !== 0)
+  if (domid === DOMID_ANY && (settingsOf(store.cells).features & FEATURE_DOMID_ANY) !== 0)
     return (features & FEATURE_DOMID_ANY) === 0 ? 0 : 1;
   return knowExisting(store, domid) ? incarnationOf(store.cells, domid) : 0;
 }
@@ -115,7 +116,7 @@ export function introduceDomain(store: Store, domid: number, gfn: number, port: 
   else {
     const isNew = cells.get(knownDomainType, domid) === undefined;
     if (isNew) addDomain(cells, domid);
-    const failure = domains.introduce(domid, gfn, port);
+    const failure = domains.introduce(domid, gfn, port, ringSetup(cells, domid));
     if (isFailure(failure)) {
       if (isNew) forgetDomain(store, domid);
       return failure;
@@ -191,7 +192,7 @@ export function restoreDomain(store: Store, state: DomainState, port: number): v
   if (!state.known) return;
   restoreSettings(cells, domid, state.settings);
   if (state.introduced && !isIntroduced(cells, domid)) {
-    const failure = store.domains.introduce(domid, 0, port);
+    const failure = store.domains.introduce(domid, 0, port, { features: null, pageNamesPort: false });
     connectRing(store, domid);
     // Without its ring it is kept so that its end can be announced.
     if (isFailure(failure)) cells.edit(connectionType, domid).ignored = true;
@@ -249,6 +250,20 @@ function dropIntroduced(store: Store, domid: number): void {
   dropConnection(store, domid);
 }
 
+function ringSetup(cells: Cells, domid: number): RingSetup {
+  const { advertises, features: usual, pageNamesPort } = traitsOf(cells);
+  const { features } = domainSettingsOf(cells, domid);
+  return { features: advertises || features !== usual ? features : null, pageNamesPort };
+}
+
+/** A domain asked in its ring page for a fresh connection (do_reconnect in connection.ml). */
+export function restartConnection(store: Store, domid: number): void {
+  removeAllWatches(store.cells, domid);
+  dropAllTransactions(store.cells, domid);
+  resetBuffers(store, domid);
+  store.cells.edit(connectionType, domid).nextTransaction = 1;
+}
+
 /** Fires a special watch, and its form for one domain where the version has that. */
 function announce(store: Store, path: string, domid: number | null): void {
   fireWatches(store, path, true, null);
@@ -257,7 +272,7 @@ function announce(store: Store, path: string, domid: number | null): void {
 
 /** Fires the form of a special watch for one domain, where the version has that. */
 function announceDomain(store: Store, path: string, domid: number): void {
-  const hasForms = (traitsOf(store.cells).features & FEATURE_WATCH_DEPTH) !== 0;
+  const hasForms = (settingsOf(store.cells).features & FEATURE_WATCH_DEPTH) !== 0;
   if (hasForms) fireWatches(store, `${path}/${domid}`, true, null);
 }
 
@@ -397,5 +412,7 @@ export function ignoreConnection(store: Store, domid: number, error: number): vo
   removeAllWatches(cells, domid);
   dropAllTransactions(cells, domid);
   resetBuffers(store, domid);
-  store.domains.ignored(domid, error);
+  const { tellsError } = traitsOf(cells);
+  const tells = tellsError === "always" || (featuresOf(cells, domid) & FEATURE_ERROR) !== 0;
+  store.domains.ignored(domid, tells ? error : null);
 }

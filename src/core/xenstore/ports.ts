@@ -14,20 +14,28 @@ export interface DomainInfo {
   readonly dying: boolean;
 }
 
+/** What the first INTRODUCE does to a ring page beside mapping it. */
+export interface RingSetup {
+  /** To be written into it (`setServerFeatures`); null to leave that alone. */
+  readonly features: number | null;
+  /** A port in the page (`ringPort`) wins over the request's. */
+  readonly pageNamesPort: boolean;
+}
+
 /** The hypervisor and the shared pages, as xenstored uses them. All calls are synchronous. */
 export interface Domains {
   /** getdomaininfo of one domain; undefined where there is no such domain. */
   info(domid: number): DomainInfo | undefined;
   /** First INTRODUCE of a domain: map its ring page (grant 1), bind the event channel to `port`. */
-  introduce(domid: number, gfn: number, port: number): Failure | undefined;
+  introduce(domid: number, gfn: number, port: number, setup: RingSetup): Failure | undefined;
   /** INTRODUCE of a domain that is introduced already: bind the event channel anew. */
   rebind(domid: number, port: number): void;
   /** The connection starts afresh: indices of the ring to 0; see `resetRing`. */
   resetRing(domid: number): void;
   /** The domain is forgotten: unbind the port, unmap the page. */
   release(domid: number): void;
-  /** The domain's connection is ignored from now on: write `error` into the ring page. */
-  ignored(domid: number, error: number): void;
+  /** The domain's connection is ignored from now on: write `error` into the ring page, unless it is null. */
+  ignored(domid: number, error: number | null): void;
 }
 
 /** One line of what xenstored's own trace file shows. */

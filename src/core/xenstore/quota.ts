@@ -17,6 +17,8 @@ export interface Settings {
   /** Microseconds an event waits for an unprivileged domain to take it; 0 for ever. */
   eventTimeout: number;
   limits: Limits;
+  /** Bits FEATURE_* that domains are offered. */
+  features: number;
 }
 
 /** Hard limits, by the names CONTROL quota uses, and the one soft limit. */
@@ -86,9 +88,9 @@ const domainSettingsType = cellType<DomainSettings>("xenstore-domain-settings");
 
 /** A domain becomes known: it starts with what is in force for all (alloc_domain in domain.c). */
 export function addDomainSettings(cells: Cells, domid: number): void {
-  const { domainSettings, features } = traitsOf(cells);
-  if (!domainSettings) return;
-  cells.add(domainSettingsType, domid, { features, limits: { ...settingsOf(cells).limits } });
+  if (!traitsOf(cells).domainSettings) return;
+  const { features, limits } = settingsOf(cells);
+  cells.add(domainSettingsType, domid, { features, limits: { ...limits } });
 }
 
 /** A domain is forgotten. */
@@ -103,12 +105,7 @@ export function hasDomainSettings(cells: Cells, domid: number): boolean {
 
 /** A known domain's own features and limits; those for all where it has none. */
 export function domainSettingsOf(cells: Cells, domid: number): DeepReadonly<DomainSettings> {
-  return (
-    cells.get(domainSettingsType, domid) ?? {
-      features: traitsOf(cells).features,
-      limits: settingsOf(cells).limits,
-    }
-  );
+  return cells.get(domainSettingsType, domid) ?? settingsOf(cells);
 }
 
 /** The limits on a domain. */

@@ -9,7 +9,7 @@ import { featuresOf } from "./connection.ts";
 import { isIntroduced, knowExisting } from "./domain.ts";
 import { quotaNames, type QuotaName, quotaOfName } from "./quota-names.ts";
 import type { Store } from "./ports.ts";
-import { domainSettingsOf, editDomainSettings, limitsOf, setLimit, settingsOf, traitsOf } from "./quota.ts";
+import { domainSettingsOf, editDomainSettings, limitsOf, setLimit, settingsOf } from "./quota.ts";
 import { atoi, OK, parseDomid, type Request, strings } from "./request.ts";
 
 /** A domid in a request that must be a domain's that exists. EINVAL; ENOENT. */
@@ -42,7 +42,7 @@ export function setFeature(store: Store, request: Request): string | Failure {
   if (isFailure(domid)) return domid;
   if (isIntroduced(cells, domid)) return fail("EBUSY");
   const features = atoi(bits) >>> 0;
-  if ((features & ~traitsOf(cells).features) !== 0) return fail("EINVAL");
+  if ((features & ~settingsOf(cells).features) !== 0) return fail("EINVAL");
   editDomainSettings(cells, domid).features = features;
   return OK;
 }

@@ -31,6 +31,7 @@ const RESPONSES: RingLayout = { buffer: 1024, cons: 2056, prod: 2060 };
 const SERVER_FEATURES = 2064;
 const CONNECTION = 2068;
 const ERROR = 2072;
+const EVTCHN_PORT = 2076;
 
 /** Values of the connection field. */
 export const XENSTORE_CONNECTED = 0;
@@ -149,6 +150,18 @@ export function resetRing(page: RingPage): boolean {
   if (readField(page, CONNECTION) !== XENSTORE_RECONNECT) return false;
   writeField(page, CONNECTION, XENSTORE_CONNECTED);
   return true;
+}
+
+/** xenstored, when a domain asked for it in the page: empty rings, full of what is no message, and connected. */
+export function refillRing(page: RingPage): void {
+  page.write(REQUESTS.cons, new Uint8Array(16));
+  page.write(REQUESTS.buffer, new Uint8Array(2 * RING_SIZE).fill(0xff));
+  writeField(page, CONNECTION, XENSTORE_CONNECTED);
+}
+
+/** xenstored, at the first INTRODUCE: the port the page names, which Xen filled in, or 0. */
+export function ringPort(page: RingPage): number {
+  return readField(page, EVTCHN_PORT);
 }
 
 /** xenstored: tells what it can do. */

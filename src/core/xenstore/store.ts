@@ -48,6 +48,8 @@ export interface StoreOptions {
   readonly conflicts?: ConflictRule | undefined;
   readonly privDomid?: number | undefined;
   readonly limits?: Partial<Limits> | undefined;
+  /** Bits FEATURE_* that domains are offered, and told of in their ring pages; default those of the version. */
+  readonly features?: number | undefined;
   /** Microseconds an event waits for an unprivileged domain to take it; default 20 s, 0 for ever. */
   readonly eventTimeout?: number | undefined;
 }
@@ -73,6 +75,7 @@ export function prepareStore(store: Store, options: StoreOptions = {}): void {
     privDomid: options.privDomid ?? 0,
     eventTimeout: options.eventTimeout ?? 20_000_000,
     limits: { ...defaultLimits(), ...options.limits },
+    features: options.features ?? versionTraits(version).features,
   });
   addSpecials(cells, "n0", versionTraits(version).releaseDomainPerms);
   addDomains(cells);

@@ -16,6 +16,7 @@ export const XENSTORE_VERSIONS: readonly XenstoreVersion[] = ["4.17", "4.23"];
 export type ConflictRule = "observed" | "strict";
 
 /** Bits of `server_features` in the ring page, and of GET_FEATURE (io/xs_wire.h). */
+export const FEATURE_RECONNECTION = 1;
 export const FEATURE_ERROR = 2;
 export const FEATURE_WATCH_DEPTH = 4;
 export const FEATURE_DOMID_ANY = 8;
@@ -41,6 +42,12 @@ export interface VersionTraits {
   readonly releaseDomainPerms: string;
   /** Bits of `server_features` in the ring page; WATCH with a depth and `@releaseDomain/<domid>` are among them. */
   readonly features: number;
+  /** Whether INTRODUCE writes `features` into the ring page. */
+  readonly advertises: boolean;
+  /** Whether the event channel's port in the ring page, where there is one, wins over the request's. */
+  readonly pageNamesPort: boolean;
+  /** Whether the reason is written into the ring page of a domain that is ignored. */
+  readonly tellsError: "always" | "where the domain has the feature";
   /** What CONTROL help and CONTROL quota print, and which commands there are. */
   readonly control: "4.17" | "4.23";
 }
@@ -63,6 +70,9 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
     specialsAreNodes: false,
     releaseDomainPerms: "n0",
     features: FEATURE_ERROR,
+    advertises: false,
+    pageNamesPort: false,
+    tellsError: "always",
     control: "4.17",
   },
   // tools/xenstored of August 2026: 70fcc2531c, 258263a4fb, XENSTORE_FEATURES.
@@ -75,6 +85,9 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
     specialsAreNodes: true,
     releaseDomainPerms: "n0 r32757:1",
     features: FEATURE_ERROR + FEATURE_WATCH_DEPTH + FEATURE_DOMID_ANY,
+    advertises: true,
+    pageNamesPort: true,
+    tellsError: "where the domain has the feature",
     control: "4.23",
   },
 };
