@@ -27,6 +27,8 @@ export interface Host extends Cells {
   readonly now: number;
   /** Name of the thread whose step it is; "" where something else acts on the host. */
   readonly current: string;
+  /** The step being taken, numbered as in the trace: provenance, nothing may depend on it. */
+  readonly step: number;
   readonly memory: Memory;
   /** Adds an event to the trace, caused by the step being performed. */
   emit<K extends keyof TraceEvents & string>(kind: K, data: TraceEvents[K]): void;

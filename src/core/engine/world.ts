@@ -91,6 +91,10 @@ export class World extends Registry implements Host {
     return this.#current;
   }
 
+  get step(): number {
+    return this.counters.step;
+  }
+
   emit<K extends keyof TraceEvents & string>(kind: K, data: TraceEvents[K]): void {
     if (this.sink === null) return;
     const { step, now } = this.counters;

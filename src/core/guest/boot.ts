@@ -7,7 +7,7 @@ import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { killThread, spawnThread } from "../engine/thread.ts";
-import { domainCell, domainPagesCell } from "../hypervisor/domain.ts";
+import { domainCell, domainPagesCell, domainTotPages } from "../hypervisor/domain.ts";
 import { forgetKernel } from "../xenbus/forget.ts";
 import { runqueueCell, taskRun } from "../xenbus/kthread.ts";
 import { balloonCell, startBalloon } from "./balloon.ts";
@@ -82,6 +82,6 @@ export function addGuest(host: Host, info: StartInfo, bootedAt: number): void {
 export function startGuest(host: Host, info: StartInfo): void {
   const { domid } = info;
   addGuest(host, info, host.now);
-  startBalloon(host, domid, must(host, domainPagesCell, domid).totPages);
+  startBalloon(host, domid, domainTotPages(must(host, domainPagesCell, domid)));
   taskRun(host, domid, "init", kernelInit, { domid });
 }

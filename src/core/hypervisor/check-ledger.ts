@@ -6,12 +6,15 @@
 import { must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import { findNextBit } from "./bitmap.ts";
-import { domainCell, domainPagesCell, domainRefsCell } from "./domain.ts";
+import { domainCell, domainPagesCell, domainRefsCell, domainTotPages } from "./domain.ts";
+import { forgottenPutsCell, forgottenPutsId } from "./forgotten-puts.ts";
+import type { ForgottenPut } from "./forgotten-puts.ts";
 import { ownedFrames } from "./frames.ts";
 import { handlesInUse, maptrackCell } from "./grant-cells.ts";
 import { activeGrants } from "./grant-table.ts";
 import type { LedgerEntry } from "./ledger.ts";
 import { nextPage, pageCell } from "./page.ts";
+import type { DomainReferenceKind, ReferenceKind } from "./reference-kinds.ts";
 import { runsOf } from "./runs.ts";
 
 /** Every disagreement between what a domain counts and who says to hold it; none is an empty list. */
@@ -30,7 +33,9 @@ function differ(what: string, counted: number, known: number): string[] {
 
 function checkDomainRefs(cells: Cells, domid: number): string[] {
   const { refcnt, refs } = must(cells, domainRefsCell, domid);
-  const has = (kind: string): number => refs.find((entry) => entry.kind === kind)?.count ?? 0;
+  // What a fault keeps is known to be there without its reason.
+  const has = (kind: DomainReferenceKind): number =>
+    (refs.find((entry) => entry.kind === kind)?.count ?? 0) - keptOf(cells, domid, kind).length;
   const pages = must(cells, domainPagesCell, domid);
   const alive = must(cells, domainCell, domid).isDying !== "dead";
   return [
@@ -41,12 +46,17 @@ function checkDomainRefs(cells: Cells, domid: number): string[] {
   ];
 }
 
+function keptOf(cells: Cells, domid: number, kind: ReferenceKind): readonly ForgottenPut[] {
+  return cells.get(forgottenPutsCell, forgottenPutsId(domid, kind))?.kept ?? [];
+}
+
 function checkPages(cells: Cells, domid: number): string[] {
-  const { totPages, xenheapPages, xenpages } = must(cells, domainPagesCell, domid);
+  const counts = must(cells, domainPagesCell, domid);
+  const { xenheapPages, xenpages } = counts;
   let owned = 0;
   for (const { count } of runsOf(cells, ownedFrames(domid))) owned += count;
   const problems = [
-    ...differ(`d${domid} tot_pages`, totPages, owned),
+    ...differ(`d${domid} tot_pages`, domainTotPages(counts), owned),
     ...differ(`d${domid} xenheap_pages`, xenheapPages, xenpages.length),
   ];
   for (let mfn = nextPage(cells, 0); mfn >= 0; mfn = nextPage(cells, mfn + 1)) {

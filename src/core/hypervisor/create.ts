@@ -161,6 +161,7 @@ function addDomainCells(host: Host, domid: number, config: DomainConfig, isPrivi
     outstandingPages: 0,
     sharedInfo: -1,
     xenpages: [],
+    extraPages: [],
   });
   host.add(domainInfoCell, domid, {
     handle: config.handle,

@@ -9,7 +9,15 @@ import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { findNextBit } from "./bitmap.ts";
 import { printk } from "./console-ring.ts";
-import { domainInfoCell, domainPagesCell, domainRefsCell, forEachDomain, hardwareDomid } from "./domain.ts";
+import { CDF_hap } from "./create.ts";
+import {
+  domainInfoCell,
+  domainPagesCell,
+  domainRefsCell,
+  domainTotPages,
+  forEachDomain,
+  hardwareDomid,
+} from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { ownedFrames } from "./frames.ts";
 import { grantTableCell } from "./grant-cells.ts";
@@ -84,24 +92,33 @@ function* dumpDomains(host: Host): Iterable<string> {
 }
 
 function* dumpDomain(host: Host, d: DeepReadonly<Domain>): Iterable<string> {
-  const { totPages, xenheapPages, maxPages } = must(host, domainPagesCell, d.domid);
+  const counts = must(host, domainPagesCell, d.domid);
+  const { xenheapPages, maxPages } = counts;
   const { handle, vmAssist } = must(host, domainInfoCell, d.domid);
   const uuid = handle.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
   const dying = { alive: 0, dying: 1, dead: 2 }[d.isDying];
   yield `General information for domain ${d.domid}:`;
   yield `    refcnt=${must(host, domainRefsCell, d.domid).refcnt} dying=${dying} pause_count=${d.pauseCount}`;
   const dirty = ranges(dirtyCpus(host, d));
-  yield `    nr_pages=${totPages} xenheap_pages=${xenheapPages} dirty_cpus={${dirty}} max_pages=${maxPages}`;
+  const had = `nr_pages=${domainTotPages(counts)} xenheap_pages=${xenheapPages}`;
+  yield `    ${had} dirty_cpus={${dirty}} max_pages=${maxPages}`;
   yield `    handle=${uuid} vm_assist=${hex(vmAssist, 8)}`;
   for (const { number, expires } of watchdogsOf(host, d.domid)) {
     yield `    watchdog ${number} expires in ${Math.floor((expires - host.now) / 1_073_742)} seconds`;
   }
+  if (d.type !== "pv") yield `    paging assistance: ${pagingAssistance(host, d)} `;
   yield `Rangesets belonging to domain ${d.domid}:`;
   const own = d.domid === hardwareDomid;
   yield `    Interrupts { ${own ? "1-26 " : ""}}`;
   yield `    I/O Memory { ${own ? "0-fedff, fef00-fcfffff " : ""}}`;
   yield `    I/O Ports  { ${own ? "0-1f, 22-3f, 44-60, 62-9f, a2-3f7, 400-607, 60c-cfb, d00-ffff " : ""}}`;
   if (d.type === "pv") yield "    log-dirty  { }";
+}
+
+/** How a translated domain's page tables are kept (paging_dump_domain_info). */
+function pagingAssistance(cells: Cells, { domid }: DeepReadonly<Domain>): string {
+  const hap = (must(cells, domainInfoCell, domid).options & CDF_hap) !== 0;
+  return `${hap ? "hap" : "shadow"} refcounts translate external`;
 }
 
 /** Processors that hold a domain's state: those its vCPUs run on. */
@@ -113,11 +130,13 @@ function dirtyCpus(cells: Cells, d: DeepReadonly<Domain>): number[] {
 
 /** A domain's pages: all of one that has few or is dead, at most 16 each of untyped and writable ones. */
 function* dumpPageframeInfo(cells: Cells, d: DeepReadonly<Domain>): Iterable<string> {
-  const { totPages, xenpages } = must(cells, domainPagesCell, d.domid);
+  const counts = must(cells, domainPagesCell, d.domid);
   yield `Memory pages belonging to domain ${d.domid}:`;
-  if (totPages >= 10 && d.isDying !== "dead") yield "    DomPage list too long to display";
+  if (domainTotPages(counts) >= 10 && d.isDying !== "dead") yield "    DomPage list too long to display";
   else yield* dumpDomPages(cells, d.domid);
-  for (const mfn of xenpages) yield pageLine("XenPage", cells, mfn);
+  if (d.type !== "pv") yield "    PoD entries=0 cachesize=0";
+  for (const mfn of counts.xenpages) yield pageLine("XenPage", cells, mfn);
+  for (const mfn of counts.extraPages) yield pageLine("ExtraPage", cells, mfn);
 }
 
 function* dumpDomPages(cells: Cells, domid: number): Iterable<string> {
@@ -133,10 +152,10 @@ function* dumpDomPages(cells: Cells, domid: number): Iterable<string> {
   }
 }
 
-function pageLine(list: "DomPage" | "XenPage", cells: Cells, mfn: number): string {
+function pageLine(list: "DomPage" | "XenPage" | "ExtraPage", cells: Cells, mfn: number): string {
   const page = pageOf(cells, mfn);
   if (page === undefined) return `    ${list} ${hex(mfn, 16)}: gone`;
-  return `    ${list} ${hex(mfn, 16)}: caf=${hex(countInfo(page), 8)}, taf=${hex(typeInfo(page), 16)}`;
+  return `    ${list} ${hex(mfn, 16)}: caf=${hex(countInfo(cells, page), 8)}, taf=${hex(typeInfo(page), 16)}`;
 }
 
 function* dumpVcpu(
@@ -153,7 +172,14 @@ function* dumpVcpu(
   const dirty = runs ? `dirty_cpu=${v.processor}` : "";
   yield `    VCPU${vcpu}: CPU${v.processor} [has=${runs ? "T" : "F"}] poll=0 ${upcall} ${dirty}`;
   yield `    pause_count=${v.pauseCount} pause_flags=${v.pauseFlags.toString(16)}`;
+  if (d.type !== "pv") yield `    paging assistance: ${vcpuPaging(cells, d)}`;
   yield "No periodic timer";
+}
+
+/** What a vCPU's paging is (paging_dump_vcpu_info), for a guest that has four levels; shadows end with the domain. */
+function vcpuPaging(cells: Cells, { domid, isDying }: DeepReadonly<Domain>): string {
+  if ((must(cells, domainInfoCell, domid).options & CDF_hap) !== 0) return "hap, 4 levels";
+  return isDying === "dead" ? "not shadowed" : "shadowed 4-on-4";
 }
 
 /** Key g: every grant table, and which of its entries are mapped. "remote" is the granter. */

@@ -37,6 +37,7 @@ export const killPhases = [
   "xen",
   "l4",
   "memory",
+  "hvm",
   "done",
 ] as const;
 export type KillPhase = (typeof killPhases)[number];
@@ -90,6 +91,13 @@ export interface DomainPages {
   sharedInfo: number;
   /** Xen heap pages shared with the domain, in order of sharing: shared_info, grant frames. */
   xenpages: number[];
+  /** Pages the hypervisor allocated in the domain's name for its own use; `totPages` counts them too. */
+  extraPages: number[];
+}
+
+/** The memory a domain has, as everybody is told: without the hypervisor's extra pages (domain_tot_pages). */
+export function domainTotPages({ totPages, extraPages }: DeepReadonly<DomainPages>): number {
+  return totPages - extraPages.length;
 }
 
 export const domainPagesCell = cellType<DomainPages>("domain-pages");

@@ -13,7 +13,7 @@ import { controlled } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { domainCell } from "./domain.ts";
 import { another, domctl } from "./domctl-op.ts";
-import { setVcpuPages, vcpuDestroyPagetables } from "./vcpu-pages.ts";
+import { destroyDescriptorTables, setVcpuPages, vcpuDestroyPagetables } from "./vcpu-pages.ts";
 import {
   changeVcpu,
   domainVcpu,
@@ -67,6 +67,7 @@ export function setvcpucontext(
 
 function resetVcpu(host: Host, domid: number, vcpu: number): 0 {
   vcpuDestroyPagetables(host, domid, vcpu);
+  destroyDescriptorTables(host, domid, vcpu);
   changeVcpu(host, domid, vcpu, (v) => {
     v.isInitialised = false;
     v.pauseFlags = (v.pauseFlags | VPF_down) & ~VPF_blocked;

@@ -24,11 +24,12 @@ import type { DomainInfoReply } from "./dominfo.ts";
 import { evtchnReset, setGlobalVirqHandler } from "./event-channel.ts";
 import { getDomain } from "./free.ts";
 import { warnActiveGrants } from "./grant-table.ts";
+import { ioreqServerAddVcpuAll } from "./ioreq.ts";
 import { domainKill } from "./kill.ts";
 import { versionOf } from "./machine.ts";
 import { domainPause, domainUnpause, pauseBySystemcontroller, unpauseBySystemcontroller } from "./pause.ts";
 import { domainCrash, domainResume, vcpuCheckShutdown } from "./shutdown.ts";
-import { unmapVcpuInfo } from "./vcpu-pages.ts";
+import { unmapGuestAreas } from "./vcpu-pages.ts";
 import { newVcpu, vcpusOf } from "./vcpu.ts";
 import { globalVirqHandler, VIRQ_DOM_EXC } from "./virq.ts";
 
@@ -99,6 +100,7 @@ export function maxVcpus(
     domainPause(host, domid);
     for (let vcpu = d.nrVcpus; vcpu < max; vcpu++) {
       newVcpu(host, domid, vcpu);
+      ioreqServerAddVcpuAll(host, domid, vcpu);
       host.edit(domainCell, domid).nrVcpus = vcpu + 1;
       vcpuCheckShutdown(host, domid, vcpu);
     }
@@ -221,7 +223,7 @@ function softResetSlice(
   const reset = evtchnReset(host, caller.domid, domid, resuming);
   if (isFailure(reset) || reset === "ERESTART") return reset;
   for (const line of warnActiveGrants(host, domid)) printk(host, line);
-  for (const [vcpu] of vcpusOf(host, d)) unmapVcpuInfo(host, domid, vcpu);
+  for (const [vcpu] of vcpusOf(host, d)) unmapGuestAreas(host, domid, vcpu);
   // A PV domain has no way to come back from here (arch_domain_soft_reset).
   if (d.type === "pv") {
     domainCrash(host, domid, caller.domid);

@@ -6,7 +6,7 @@
 import { must } from "../engine/cells.ts";
 import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { CDF_hap, CDF_xs_domain } from "./create.ts";
-import { domainInfoCell, domainPagesCell, ShutdownCode } from "./domain.ts";
+import { domainInfoCell, domainPagesCell, domainTotPages, ShutdownCode } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { runningTime, vcpuRunnable, vcpusOf, VPF_blocked, VPF_down } from "./vcpu.ts";
 
@@ -89,7 +89,7 @@ export function getdomaininfo(cells: Cells, now: number, d: DeepReadonly<Domain>
     shutdownCode: shutdownCodeOf(flags),
     dying: has(DOMINF_dying),
     hvmGuest: has(DOMINF_hvm_guest),
-    totPages: pages.totPages,
+    totPages: domainTotPages(pages),
     maxPages: pages.maxPages,
     outstandingPages: pages.outstandingPages,
     sharedInfoFrame: pages.sharedInfo,

@@ -236,21 +236,27 @@ export function setGlobalVirqHandler(host: Host, domid: number, virq: number): 0
     if (must(host, domainCell, domid).isDying !== "alive") return fail("EINVAL");
     if (virqPort(host, globalVirqHandler(host, virq), 0, virq) !== 0) return fail("EBUSY");
   }
-  const kind = `global virq ${virq}`;
-  if (!getDomain(host, domid, { holder: "xen", kind, op: "set_global_virq_handler" })) return fail("EINVAL");
+  const holder = virqHolder(virq);
+  const taken = getDomain(host, domid, { holder, kind: "global virq", op: "set_global_virq_handler" });
+  if (!taken) return fail("EINVAL");
   if (old === undefined) host.add(globalVirqHandlerCell, virq, { domid });
   else {
     host.edit(globalVirqHandlerCell, virq).domid = domid;
-    putDomain(host, old, "xen", kind);
+    putDomain(host, old, holder, "global virq");
   }
   return 0;
+}
+
+/** A global VIRQ in a ledger: "xen/virq8". */
+function virqHolder(virq: number): string {
+  return `xen/virq${virq}`;
 }
 
 function clearGlobalVirqHandlers(host: Host, domid: number): void {
   for (let virq = 0; virq < NR_VIRQS; virq++) {
     if (host.get(globalVirqHandlerCell, virq)?.domid !== domid) continue;
     host.drop(globalVirqHandlerCell, virq);
-    putDomain(host, domid, "xen", `global virq ${virq}`);
+    putDomain(host, domid, virqHolder(virq), "global virq");
   }
 }
 

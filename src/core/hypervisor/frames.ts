@@ -8,7 +8,7 @@ import type { Cells } from "../engine/cells.ts";
 import { fail } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
-import { domainCell, domainPagesCell } from "./domain.ts";
+import { domainCell, domainPagesCell, domainTotPages } from "./domain.ts";
 import { getDomain, putDomain } from "./free.ts";
 import { freeHeapPages, heapCell, unclaimedPages } from "./heap.ts";
 import { runFind, runInsert, runMap, runRemove } from "./runs.ts";
@@ -48,7 +48,9 @@ function adjustTotPages(cells: Cells, domid: number, pages: number): number {
  */
 export function assignPages(host: Host, domid: number, mfn: number, count: number, gfn: number): 0 | Failure {
   if (must(host, domainCell, domid).isDying !== "alive") return fail("EINVAL");
-  const { totPages, maxPages } = must(host, domainPagesCell, domid);
+  const counts = must(host, domainPagesCell, domid);
+  const { maxPages } = counts;
+  const totPages = domainTotPages(counts);
   if (totPages > maxPages) return fail("EPERM");
   if (count > maxPages - totPages) return fail("E2BIG");
   if (adjustTotPages(host, domid, count) === count)
@@ -65,6 +67,15 @@ export function freeOwnedFrames(host: Host, domid: number, mfn: number, count: n
   host.memory.discard(mfn, count);
   freeHeapPages(host, mfn, count);
   if (adjustTotPages(host, domid, -count) === 0) putDomain(host, domid, "xen", "pages");
+}
+
+/** The same for a page the hypervisor had allocated in the domain's name. */
+export function freeExtraFrame(host: Host, domid: number, mfn: number): void {
+  const counts = host.edit(domainPagesCell, domid);
+  counts.extraPages = counts.extraPages.filter((other) => other !== mfn);
+  host.memory.discard(mfn, 1);
+  freeHeapPages(host, mfn, 1);
+  if (adjustTotPages(host, domid, -1) === 0) putDomain(host, domid, "xen", "pages");
 }
 
 /** Changes frames' m2p entries; NO_FRAME takes them away (set_gpfn_from_mfn). */

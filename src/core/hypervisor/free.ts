@@ -5,6 +5,7 @@
 
 import { cellType, must } from "../engine/cells.ts";
 import { assert } from "../engine/errno.ts";
+import { clearFaults } from "../engine/fault.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { spawnThread } from "../engine/thread.ts";
@@ -22,6 +23,7 @@ import {
   domlist,
 } from "./domain.ts";
 import { domidFree, incarnationCell } from "./domid.ts";
+import { forgotten } from "./forgotten-puts.ts";
 import { grantTableCell } from "./grant-cells.ts";
 import { freeHeapPages } from "./heap.ts";
 import { dropHvmContext } from "./hvm-context.ts";
@@ -29,6 +31,7 @@ import { dropHvmParams } from "./hvm-params.ts";
 import { credit, debit } from "./ledger.ts";
 import type { Holder } from "./ledger.ts";
 import { evtchnTableCell, portsInUse } from "./port.ts";
+import type { DomainReferenceKind } from "./reference-kinds.ts";
 import { vcpuCell, vcpuContextCell, vcpuId } from "./vcpu.ts";
 import { sendGlobalVirq, VIRQ_DOM_EXC } from "./virq.ts";
 import { watchdogDomainDestroy } from "./watchdog-timer.ts";
@@ -65,7 +68,8 @@ export function getDomain(host: Host, domid: number, holder: Holder): boolean {
 }
 
 /** Drops a reference; with the last one the domain is destroyed (put_domain). */
-export function putDomain(host: Host, domid: number, holder: string, kind: string): void {
+export function putDomain(host: Host, domid: number, holder: string, kind: DomainReferenceKind): void {
+  if (forgotten(host, domid, { mfn: -1, holder, kind, typed: false })) return;
   const refs = host.edit(domainRefsCell, domid);
   refs.refcnt--;
   debit(refs.refs, holder, kind, 1, 0);
@@ -98,6 +102,8 @@ function domainDestroy(host: Host, domid: number): void {
 
 /** Forgets a domain's cells. What could still refer to it must be gone. */
 export function dropDomain(host: Host, domid: number): void {
+  // A fault is one of this domain, not of the next one with its number.
+  clearFaults(host, "forget-put", [String(domid)]);
   assert(bitmapEmpty(host, portsInUse(domid)), `d${domid} is freed with open event channels`);
   const d = must(host, domainCell, domid);
   for (let vcpu = d.nrVcpus - 1; vcpu >= 0; vcpu--) {

@@ -19,6 +19,7 @@ import type { ActiveGrant, Maptrack } from "./grant-cells.ts";
 import { allocHeapPages } from "./heap.ts";
 import { noteMapping, takesType } from "./mapping.ts";
 import { getPage, getPageAndType, putPage, putPageAndType, shareXenPage } from "./page.ts";
+import type { PageHolder } from "./page.ts";
 
 export { GrantStatus };
 
@@ -143,7 +144,7 @@ function takeReferences(
   mfn: number,
   flags: number,
 ): boolean {
-  const holder = { holder: `d${mapper}/${process}`, kind: "grant map", op: "map_grant_ref" };
+  const holder: PageHolder = { holder: `d${mapper}/${process}`, kind: "grant map", op: "map_grant_ref" };
   const typed = takesType(host, mapper, granter, (flags & GNTMAP_readonly) !== 0);
   for (let taken = 0; taken < parts(flags); taken++) {
     const got = typed

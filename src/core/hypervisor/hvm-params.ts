@@ -12,6 +12,8 @@ export const HVM_PARAM_STORE_EVTCHN = 2;
 export const HVM_PARAM_CONSOLE_PFN = 17;
 export const HVM_PARAM_CONSOLE_EVTCHN = 18;
 export const HVM_PARAM_TRIPLE_FAULT_REASON = 31;
+export const HVM_PARAM_IOREQ_SERVER_PFN = 32;
+export const HVM_PARAM_NR_IOREQ_SERVER_PAGES = 33;
 export const HVM_NR_PARAMS = 39;
 
 /** Identifier: `domid/index`. One that was never set is 0 and has no cell. */

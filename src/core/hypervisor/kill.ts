@@ -12,16 +12,19 @@ import { domainChangedState } from "./changed-domains.ts";
 import { deadDomains, domainCell, domainPagesCell, killPhases } from "./domain.ts";
 import type { KillPhase } from "./domain.ts";
 import { evtchnDestroy } from "./event-channel.ts";
+import { willForget } from "./forgotten-puts.ts";
 import { freeOwnedFrames, ownedFrames, setOutstandingPages } from "./frames.ts";
 import { putDomain } from "./free.ts";
 import { gnttabReleaseMappings } from "./grant-table.ts";
+import { ioreqServerDestroyAll } from "./ioreq.ts";
+import { shadowModeDisable } from "./legacy-shadow.ts";
 import { machineOf } from "./machine.ts";
 import { dropMappings } from "./mapping.ts";
 import { physmapDestroy } from "./p2m.ts";
 import { nextPage, pageCell, pageOf, putPageAllocRef, putPageAndType, setPinned } from "./page.ts";
 import { domainPause } from "./pause.ts";
 import { runFrom } from "./runs.ts";
-import { unmapVcpuInfo, vcpuDestroyPagetables } from "./vcpu-pages.ts";
+import { destroyDescriptorTables, unmapGuestAreas, vcpuDestroyPagetables } from "./vcpu-pages.ts";
 import { changeVcpu, vcpusOf } from "./vcpu.ts";
 import { sendGlobalVirq, VIRQ_DOM_EXC } from "./virq.ts";
 
@@ -58,7 +61,7 @@ export function domainKill(host: Host, domid: number): Progress {
 
 function finishKill(host: Host, domid: number): void {
   for (const [vcpu] of vcpusOf(host, must(host, domainCell, domid))) {
-    unmapVcpuInfo(host, domid, vcpu);
+    unmapGuestAreas(host, domid, vcpu);
     changeVcpu(host, domid, vcpu, (v) => void (v.upcallMask = true));
   }
   host.edit(domainCell, domid).isDying = "dead";
@@ -73,10 +76,15 @@ function finishKill(host: Host, domid: number): void {
 const phases: { readonly [phase in Exclude<KillPhase, "done">]: (host: Host, domid: number) => Progress } = {
   gnttab_mappings: gnttabReleaseMappings,
   evtchn_destroy: evtchnDestroy,
-  paging: (host, domid) => (physmapDestroy(host, domid, CELLS_PER_SLICE) === "done" ? "done" : "ERESTART"),
+  paging: (host, domid) =>
+    physmapDestroy(host, domid, CELLS_PER_SLICE) === "done" &&
+    shadowModeDisable(host, domid, CELLS_PER_SLICE) === "done"
+      ? "done"
+      : "ERESTART",
   vcpu_pagetables: (host, domid) => {
-    for (const [vcpu] of vcpusOf(host, must(host, domainCell, domid)))
-      vcpuDestroyPagetables(host, domid, vcpu);
+    const d = must(host, domainCell, domid);
+    for (const [vcpu] of vcpusOf(host, d)) vcpuDestroyPagetables(host, domid, vcpu);
+    for (const [vcpu] of vcpusOf(host, d)) destroyDescriptorTables(host, domid, vcpu);
     return "done";
   },
   xen: (host, domid) => {
@@ -86,6 +94,11 @@ const phases: { readonly [phase in Exclude<KillPhase, "done">]: (host: Host, dom
   // The page tables go, and with them what they map: other domains' frames, the hypervisor's.
   l4: (host, domid) => (dropMappings(host, domid, CELLS_PER_SLICE) === "done" ? "done" : "ERESTART"),
   memory: relinquishMemory,
+  // hvm_domain_relinquish_resources
+  hvm: (host, domid) => {
+    ioreqServerDestroyAll(host, domid);
+    return "done";
+  },
 };
 
 /**
@@ -105,8 +118,9 @@ function relinquishMemory(host: Host, domid: number): Progress {
     const page = nextPage(host, start);
     const held = page === start;
     const plain = page < 0 ? run.start + run.count - start : page - start;
-    const count = held ? 1 : Math.min(plain, run.start + run.count - start, budget);
-    if (held) relinquishPage(host, start);
+    const single = held || willForget(host, domid, "allocated");
+    const count = single ? 1 : Math.min(plain, run.start + run.count - start, budget);
+    if (single) relinquishPage(host, start);
     else freeOwnedFrames(host, domid, start, count);
     host.edit(domainCell, domid).killCursor = start + count;
     budget -= count;
@@ -116,10 +130,11 @@ function relinquishMemory(host: Host, domid: number): Progress {
 
 /** Drops what the domain itself holds of a page of its own: the pin, the allocation. */
 function relinquishPage(host: Host, mfn: number): void {
-  const page = must(host, pageCell, mfn);
-  if (page.pinned) {
+  const page = host.get(pageCell, mfn);
+  if (page?.pinned === true) {
+    const { owner } = page;
     setPinned(host, mfn, false);
-    putPageAndType(host, mfn, `d${page.owner}`, "pinned");
+    putPageAndType(host, mfn, `d${owner}`, "pinned");
   }
   if (pageOf(host, mfn) !== undefined) putPageAllocRef(host, mfn);
 }

@@ -5,25 +5,26 @@
 
 import { assert } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
+import type { ReferenceKind } from "./reference-kinds.ts";
 
 /** References of one kind that one holder has. */
 export interface LedgerEntry {
   /** "xen", "d0/xenstored", "d3" */
   holder: string;
-  /** "grant map", "foreign map", "cr3", "pages" … */
-  kind: string;
+  kind: ReferenceKind;
   count: number;
   /** How many of them are type references too; 0 in a domain's ledger. */
   typed: number;
-  /** The operation that took the first of them, and when (µs). */
+  /** The operation that took the first of them, in which step of the trace, and when (µs). */
   op: string;
+  step: number;
   at: number;
 }
 
 /** Who takes a reference, as what, in which operation. */
-export interface Holder {
+export interface Holder<K extends ReferenceKind = ReferenceKind> {
   readonly holder: string;
-  readonly kind: string;
+  readonly kind: K;
   readonly op: string;
 }
 
@@ -36,7 +37,7 @@ export function credit(
   typed: number,
 ): void {
   const entry = ledger.find((e) => e.holder === holder && e.kind === kind);
-  if (entry === undefined) ledger.push({ holder, kind, count, typed, op, at: host.now });
+  if (entry === undefined) ledger.push({ holder, kind, count, typed, op, step: host.step, at: host.now });
   else {
     entry.count += count;
     entry.typed += typed;
@@ -47,7 +48,7 @@ export function credit(
 export function debit(
   ledger: LedgerEntry[],
   holder: string,
-  kind: string,
+  kind: ReferenceKind,
   count: number,
   typed: number,
 ): void {

@@ -21,6 +21,8 @@ export interface MachineConfig {
   cpuKhz: number;
   /** Pages a restartable operation frees before it looks whether somebody waits (hypercall_preempt_check). */
   preemptPages: number;
+  /** How translated domains' tables are kept: as Xen does now, or with the references of 2005 (legacy-shadow.ts). */
+  paging: "xen" | "legacy-shadow";
   /** What unique ids are derived from, beside the domid. */
   seed: number;
   /** Xen's command line, for `xl info` and `xl dmesg`. */
@@ -37,6 +39,7 @@ export const defaultMachine: MachineConfig = {
   nrCpus: 2,
   cpuKhz: 2596097,
   preemptPages: 8192,
+  paging: "xen",
   seed: 1,
   commandLine: "dom0_mem=1280M,max:1280M dom0_max_vcpus=2 loglvl=all guest_loglvl=all sched=credit2",
 };

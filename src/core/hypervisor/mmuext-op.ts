@@ -11,6 +11,9 @@ import { targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { domainCell } from "./domain.ts";
 import { getPageAndType, pageOf, putPageAndType, setPinned } from "./page.ts";
+import type { PageHolder } from "./page.ts";
+import { domainVcpu } from "./vcpu.ts";
+import { newBaseptr, setGdt, setLdt } from "./vcpu-pages.ts";
 
 /** Pins a frame of a PV domain as a page table: EINVAL where it is not its, is in other use, or is pinned already. */
 export function mmuextPin(
@@ -31,7 +34,7 @@ export function mmuextPin(
 
 function pin(host: Host, domid: number, pv: boolean, level: 1 | 2 | 3 | 4, mfn: number): 0 | Failure {
   if (!pv || pageOf(host, mfn)?.pinned === true) return fail("EINVAL");
-  const holder = { holder: `d${domid}`, kind: "pinned", op: "mmuext_op" };
+  const holder: PageHolder = { holder: `d${domid}`, kind: "pinned", op: "mmuext_op" };
   if (!getPageAndType(host, mfn, domid, `l${level}`, holder)) return fail("EINVAL");
   // A dying domain's pins are being taken out; one that came later would never be.
   if (must(host, domainCell, domid).isDying === "alive") setPinned(host, mfn, true);
@@ -39,7 +42,46 @@ function pin(host: Host, domid: number, pv: boolean, level: 1 | 2 | 3 | 4, mfn: 
   return 0;
 }
 
-/** Ends that: EINVAL for a frame that is not the domain's or not pinned. */
+/** A vCPU of the caller's that was made; EINVAL else, and for a domain that is not PV. */
+function ownVcpu(host: Host, { domid }: Caller, vcpu: number): 0 | Failure {
+  const pv = must(host, domainCell, domid).type === "pv";
+  return pv && domainVcpu(host, domid, vcpu) !== undefined ? 0 : fail("EINVAL");
+}
+
+/** MMUEXT_NEW_BASEPTR and, for user space, MMUEXT_NEW_USER_BASEPTR: the vCPU's top page table. EINVAL. */
+export function mmuextNewBaseptr(
+  host: Host,
+  caller: Caller,
+  { vcpu, mfn, user = false }: { vcpu: number; mfn: number; user?: boolean },
+): 0 | Failure {
+  const own = ownVcpu(host, caller, vcpu);
+  const result = own === 0 ? newBaseptr(host, caller.domid, vcpu, user ? "userCr3" : "cr3", mfn) : own;
+  return traced(host, caller, `mmuext_op new_${user ? "user_" : ""}baseptr`, caller.domid, { mfn }, result);
+}
+
+/** MMUEXT_SET_LDT; Xen is given an address and a size, here the frames behind them. EINVAL. */
+export function mmuextSetLdt(
+  host: Host,
+  caller: Caller,
+  { vcpu, frames }: { vcpu: number; frames: readonly number[] },
+): 0 | Failure {
+  const own = ownVcpu(host, caller, vcpu);
+  const result = own === 0 ? setLdt(host, caller.domid, vcpu, frames) : own;
+  return traced(host, caller, "mmuext_op set_ldt", caller.domid, { nr: frames.length }, result);
+}
+
+/** HYPERVISOR_set_gdt: the frames of the vCPU's GDT. EINVAL. */
+export function setGdtOf(
+  host: Host,
+  caller: Caller,
+  { vcpu, frames }: { vcpu: number; frames: readonly number[] },
+): 0 | Failure {
+  const own = ownVcpu(host, caller, vcpu);
+  const result = own === 0 ? setGdt(host, caller.domid, vcpu, frames) : own;
+  return traced(host, caller, "set_gdt", caller.domid, { nr: frames.length }, result);
+}
+
+/** Ends a pin: EINVAL for a frame that is not the domain's or not pinned. */
 export function mmuextUnpin(
   host: Host,
   caller: Caller,

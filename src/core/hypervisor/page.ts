@@ -10,10 +10,13 @@ import { assert } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { bitmap, clearBit, findNextBit, setBit } from "./bitmap.ts";
 import { domainCell, domainPagesCell } from "./domain.ts";
-import { frameOwner, freeOwnedFrames } from "./frames.ts";
+import { allocationGone, forgotten } from "./forgotten-puts.ts";
+import { frameOwner, freeExtraFrame, freeOwnedFrames } from "./frames.ts";
 import { getDomain, putDomain } from "./free.ts";
 import { credit, debit } from "./ledger.ts";
 import type { Holder, LedgerEntry } from "./ledger.ts";
+import { versionOf } from "./machine.ts";
+import type { PageReferenceKind } from "./reference-kinds.ts";
 
 /** What a page may be used as while its type count is not 0 (PGT_*). The index is the field in `taf`. */
 export const pageTypes = ["none", "l1", "l2", "l3", "l4", "segdesc", "shared", "writable"] as const;
@@ -25,6 +28,8 @@ export interface Page {
   /** PGC_allocated: its domain has not given it up; one of `count`. */
   allocated: boolean;
   xenheap: boolean;
+  /** PGC_extra: the hypervisor allocated it for its own use of the domain; not among what the domain was given. */
+  extra: boolean;
   count: number;
   type: PageType;
   typeCount: number;
@@ -57,6 +62,7 @@ function plainPage(owner: number): Page {
     owner,
     allocated: true,
     xenheap: false,
+    extra: false,
     count: 1,
     type: "none",
     typeCount: 0,
@@ -74,13 +80,20 @@ function editPage(host: Host, mfn: number): Page {
   return host.add(pageCell, mfn, plainPage(owner));
 }
 
+function ownerOf(host: Host, mfn: number): number {
+  return must(host, pageCell, mfn).owner;
+}
+
 function dropPage(host: Host, mfn: number): void {
   host.drop(pageCell, mfn);
   clearBit(host, pages, mfn);
 }
 
+/** Who takes a reference on a page. */
+export type PageHolder = Holder<PageReferenceKind>;
+
 /** Takes a reference on a page of that domain; false where it is another's, or nobody's (get_page). */
-export function getPage(host: Host, mfn: number, domid: number, holder: Holder): boolean {
+export function getPage(host: Host, mfn: number, domid: number, holder: PageHolder): boolean {
   if (pageOf(host, mfn)?.owner !== domid) return false;
   const page = editPage(host, mfn);
   page.count++;
@@ -94,7 +107,7 @@ export function getPageAndType(
   mfn: number,
   domid: number,
   type: PageType,
-  holder: Holder,
+  holder: PageHolder,
 ): boolean {
   const found = pageOf(host, mfn);
   if (found?.owner !== domid || (found.typeCount > 0 && found.type !== type)) return false;
@@ -108,14 +121,16 @@ export function getPageAndType(
 }
 
 /** Drops a reference; a page without any is freed (put_page). */
-export function putPage(host: Host, mfn: number, holder: string, kind: string): void {
+export function putPage(host: Host, mfn: number, holder: string, kind: PageReferenceKind): void {
+  if (forgotten(host, ownerOf(host, mfn), { mfn, holder, kind, typed: false })) return;
   const page = host.edit(pageCell, mfn);
   debit(page.refs, holder, kind, 1, 0);
   drop(host, mfn, page);
 }
 
 /** Drops a reference and a type reference (put_page_and_type). */
-export function putPageAndType(host: Host, mfn: number, holder: string, kind: string): void {
+export function putPageAndType(host: Host, mfn: number, holder: string, kind: PageReferenceKind): void {
+  if (forgotten(host, ownerOf(host, mfn), { mfn, holder, kind, typed: true })) return;
   const page = host.edit(pageCell, mfn);
   debit(page.refs, holder, kind, 1, 1);
   page.typeCount--;
@@ -128,7 +143,10 @@ export function putPageAndType(host: Host, mfn: number, holder: string, kind: st
 
 /** Gives the page up for its domain: it is freed as soon as nobody else holds it (put_page_alloc_ref). */
 export function putPageAllocRef(host: Host, mfn: number): void {
-  if (pageOf(host, mfn)?.allocated !== true) return;
+  const found = pageOf(host, mfn);
+  if (found?.allocated !== true) return;
+  if (forgotten(host, found.owner, { mfn, holder: "xen", kind: "allocated", typed: false })) return;
+  allocationGone(host, found.owner, mfn);
   const page = editPage(host, mfn);
   page.allocated = false;
   drop(host, mfn, page);
@@ -151,16 +169,22 @@ function drop(host: Host, mfn: number, page: Page): void {
  * The last reference is gone (free_domheap_page). A Xen heap page only leaves
  * its domain; the hypervisor frees the frame with the domain's structure.
  */
-function freeDomheapPage(host: Host, mfn: number, { owner, xenheap, typeCount }: Page): void {
+function freeDomheapPage(host: Host, mfn: number, { owner, xenheap, extra, typeCount }: Page): void {
   dropPage(host, mfn);
   if (!xenheap) {
     assert(typeCount === 0, `page ${mfn} is freed with a type`);
-    return freeOwnedFrames(host, owner, mfn, 1);
+    return extra ? freeExtraFrame(host, owner, mfn) : freeOwnedFrames(host, owner, mfn, 1);
   }
   const counts = host.edit(domainPagesCell, owner);
   counts.xenheapPages--;
   counts.xenpages = counts.xenpages.filter((other) => other !== mfn);
   if (counts.xenheapPages === 0) putDomain(host, owner, "xen", "xenheap pages");
+}
+
+/** Makes a frame that was just allocated a page of the domain's that is none of its memory. */
+export function addExtraPage(host: Host, domid: number, mfn: number): void {
+  setBit(host, pages, mfn);
+  host.add(pageCell, mfn, { ...plainPage(domid), extra: true });
 }
 
 /**
@@ -185,9 +209,11 @@ export function discardXenPages(host: Host, domid: number): void {
   for (const mfn of must(host, domainPagesCell, domid).xenpages) dropPage(host, mfn);
 }
 
-/** `count_info` as debug keys print it: allocated, Xen heap, the count. */
-export function countInfo(page: DeepReadonly<Page>): bigint {
-  return (page.allocated ? 1n << 63n : 0n) | (page.xenheap ? 1n << 62n : 0n) | BigInt(page.count);
+/** `count_info` as debug keys print it: allocated, Xen heap, extra (each version has its bit), the count. */
+export function countInfo(cells: Cells, page: DeepReadonly<Page>): bigint {
+  const flags = (page.allocated ? 1n << 63n : 0n) | (page.xenheap ? 1n << 62n : 0n);
+  const extra = page.extra ? 1n << BigInt(versionOf(cells).pgcExtraBit) : 0n;
+  return flags | extra | BigInt(page.count);
 }
 
 /** `type_info` as debug keys print it. */

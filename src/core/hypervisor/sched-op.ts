@@ -3,13 +3,18 @@
 // SCHEDOP and VCPUOP: what a guest's kernel says about its own vCPUs
 // (xen/common/sched/core.c, do_sched_op; xen/common/domain.c, common_vcpu_op).
 
+import { must } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { controlled, targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
+import { domainCell } from "./domain.ts";
+import { versionOf } from "./machine.ts";
+import { gfnToMfn } from "./p2m.ts";
 import { domainShutdown, vcpuDown, vcpuUp } from "./shutdown.ts";
 import { domainVcpu, vcpuBlock, VPF_down } from "./vcpu.ts";
+import { mapGuestArea, mapVcpuInfo } from "./vcpu-pages.ts";
 import { domainWatchdog } from "./watchdog.ts";
 
 /** SCHEDOP_shutdown: the caller's domain is done, with a code of `ShutdownCode`. */
@@ -62,6 +67,39 @@ export function vcpuopDown(host: Host, caller: Caller, { vcpu }: { vcpu: number 
   if (domainVcpu(host, caller.domid, vcpu) === undefined) return fail("ENOENT");
   vcpuDown(host, caller.domid, vcpu);
   return traced(host, caller, "vcpu_op down", caller.domid, { vcpu }, 0);
+}
+
+/** VCPUOP_register_vcpu_info: moves a vCPU's vcpu_info into a guest frame of its own domain, once: ENOENT, EINVAL. */
+export function registerVcpuInfo(
+  host: Host,
+  caller: Caller,
+  { vcpu, gfn }: { vcpu: number; gfn: number },
+): 0 | Failure {
+  const known = domainVcpu(host, caller.domid, vcpu) !== undefined;
+  const mfn = gfnToMfn(host, must(host, domainCell, caller.domid), gfn);
+  const result = known ? mapVcpuInfo(host, caller.domid, vcpu, mfn) : fail("ENOENT");
+  return traced(host, caller, "vcpu_op register_vcpu_info", caller.domid, { vcpu, gfn }, result);
+}
+
+/**
+ * VCPUOP_register_runstate_phys_area and VCPUOP_register_vcpu_time_phys_area: ENOENT, EACCES; ENOSYS before
+ * 4.18, where these areas are known by the guest's own addresses and hold no page.
+ */
+export function registerPhysArea(
+  host: Host,
+  caller: Caller,
+  { vcpu, area, gfn }: { vcpu: number; area: "runstate" | "vcpu_time"; gfn: number },
+): 0 | Failure {
+  const op = `vcpu_op register_${area}_phys_area`;
+  const known = domainVcpu(host, caller.domid, vcpu) !== undefined;
+  const mfn = gfnToMfn(host, must(host, domainCell, caller.domid), gfn);
+  const where = area === "runstate" ? "runstateMfn" : "timeMfn";
+  const result = !versionOf(host).physicalGuestAreas
+    ? fail("ENOSYS")
+    : known
+      ? mapGuestArea(host, caller.domid, vcpu, where, mfn)
+      : fail("ENOENT");
+  return traced(host, caller, op, caller.domid, { vcpu, gfn }, result);
 }
 
 /** VCPUOP_is_up. */

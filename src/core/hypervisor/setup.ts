@@ -6,6 +6,8 @@
 import { must } from "../engine/cells.ts";
 import { assert, isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
+// eslint-disable-next-line import/no-unassigned-import -- declares a fault that nothing asks for
+import "./forget-put.ts";
 import { consoleInit, printk } from "./console-ring.ts";
 import { cpupoolInit } from "./cpupool.ts";
 import { domainCreate } from "./create.ts";

@@ -31,9 +31,15 @@ export interface Vcpu {
   upcallMask: boolean;
   /** Frame its vcpu_info was moved to, or -1 while it is in shared_info. */
   vcpuInfoMfn: number;
-  /** Frames its context refers to: the page table base (0 for none), the GDT's frames. */
+  /** Frames of its runstate and time areas, or -1: 4.17 knows them by the guest's addresses and holds none. */
+  runstateMfn: number;
+  timeMfn: number;
+  /** Frames its context refers to: the page table bases (0 for none), the GDT's frames. */
   cr3: number;
+  userCr3: number;
   gdt: number[];
+  /** The LDT's frames, and which of them are in use. */
+  ldt: { mfn: number; mapped: boolean }[];
   /** How long it ran, in µs: what was added up at `since`, and whether it has run since then. */
   runstate: { running: boolean; since: number; runningTime: number };
 }
@@ -62,8 +68,12 @@ export function newVcpu(host: Host, domid: number, vcpu: number): void {
     upcallPending: false,
     upcallMask: true,
     vcpuInfoMfn: -1,
+    runstateMfn: -1,
+    timeMfn: -1,
     cr3: 0,
+    userCr3: 0,
     gdt: [],
+    ldt: [],
     runstate: { running: false, since: host.now, runningTime: 0 },
   });
 }

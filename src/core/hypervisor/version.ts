@@ -32,6 +32,10 @@ export interface XenVersion {
   readonly strictGlobalVirqs: boolean;
   /** How struct domain says that it is shut down: two booleans, or one enum. Only debug output shows it. */
   readonly shutdownState: "booleans" | "enum";
+  /** Which bit of `caf` says that a page is extra (PGC_extra). */
+  readonly pgcExtraBit: number;
+  /** vCPUs' runstate and time areas may be given by physical address, and are then mapped for good (4.18). */
+  readonly physicalGuestAreas: boolean;
   readonly domctlInterface: number;
   readonly sysctlInterface: number;
 }
@@ -48,6 +52,8 @@ const table = {
     domidAllocator: "rover",
     strictGlobalVirqs: false,
     shutdownState: "booleans",
+    pgcExtraBit: 57,
+    physicalGuestAreas: false,
     domctlInterface: 0x15,
     sysctlInterface: 0x15,
   },
@@ -62,6 +68,8 @@ const table = {
     domidAllocator: "bitmap",
     strictGlobalVirqs: true,
     shutdownState: "enum",
+    pgcExtraBit: 61,
+    physicalGuestAreas: true,
     domctlInterface: 0x18,
     sysctlInterface: 0x16,
   },
