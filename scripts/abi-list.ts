@@ -119,14 +119,20 @@ export const structs: { readonly [name: string]: string } = {
   mmuext_op: "cmd arg1.mfn arg1.linear_addr arg2.nr_ents",
   mmu_update: "ptr val",
   vcpu_guest_context:
-    "flags user_regs[] user_regs.rip user_regs.rdx user_regs.rsi gdt_frames[] gdt_ents ctrlreg[]",
-  shared_info: "vcpu_info[] evtchn_pending[] evtchn_mask[] arch[]",
-  start_info: "nr_pages flags store_mfn store_evtchn console.domU.mfn console.domU.evtchn cmd_line[]",
+    "flags user_regs[] user_regs.r15 user_regs.r14 user_regs.r13 user_regs.r12 user_regs.rbp user_regs.rbx " +
+    "user_regs.r11 user_regs.r10 user_regs.r9 user_regs.r8 user_regs.rax user_regs.rcx user_regs.rdx " +
+    "user_regs.rsi user_regs.rdi user_regs.rip user_regs.rflags user_regs.rsp gdt_frames[] gdt_ents ctrlreg[]",
+  shared_info:
+    "vcpu_info[] evtchn_pending[] evtchn_mask[] arch[] arch.max_pfn arch.pfn_to_mfn_frame_list_list " +
+    "arch.p2m_cr3 arch.p2m_vaddr arch.p2m_generation",
+  start_info:
+    "nr_pages flags store_mfn store_evtchn console.domU.mfn console.domU.evtchn mfn_list cmd_line[]",
   // arch-x86/hvm/start_info.h, arch-x86/hvm/save.h
   hvm_start_info: "magic cmdline_paddr",
   hvm_save_descriptor: "typecode instance length",
   hvm_save_header: "magic version changeset cpuid gtsc_khz",
-  hvm_hw_cpu: "rbx rip rsp rflags cr0 cr3 cr4 msr_efer flags",
+  hvm_hw_cpu:
+    "rax rbx rcx rdx rbp rsi rdi rsp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags cr0 cr2 cr3 cr4 msr_efer flags",
   hvm_hw_mtrr: "msr_pat_cr msr_mtrr_cap msr_mtrr_def_type",
   hvm_hw_lapic: "apic_base_msr disabled timer_divisor tdt_msr",
   hvm_hw_lapic_regs: "data[]",
@@ -167,7 +173,7 @@ export const constants: readonly RegExp[] = [
   /^XEN_(DOMCTL|SYSCTL)_INTERFACE_VERSION$/,
   /^XENPF_INTERFACE_VERSION$/,
   /^XEN_DOMCTL_[a-z]\w*$/,
-  /^XEN_DOMCTL_(CDF|SCHEDOP|SHADOW_OP|SENDTRIGGER|PFINFO)_\w+$/,
+  /^XEN_DOMCTL_(CDF|SCHEDOP|SHADOW_OP|SHADOW_LOGDIRTY|SENDTRIGGER|PFINFO)_\w+$/,
   /^XEN_DOMINF_\w+$/,
   /^XEN_SYSCTL_[a-z]\w*$/,
   /^XEN_SYSCTL_(PHYSCAP|CPUPOOL_OP|CPUPOOL_PAR|SCHEDOP)_\w+$/,

@@ -30,6 +30,8 @@ interface MemoryFile {
   fd: number;
   /** Frames that were written or mapped since they were last discarded. */
   readonly touched: Uint8Array;
+  /** Frames that were written, or may have been, since somebody asked. */
+  readonly dirty: Uint8Array;
   touchedCount: number;
 }
 
@@ -123,7 +125,16 @@ export class FileMemory implements Memory {
     assert(offset >= 0 && offset + bytes.length <= PAGE_BYTES, "a write leaves its frame");
     const { file, page } = placeOf(mfn);
     const target = this.#touch(file, page);
+    target.dirty[page] = 1;
     fs.writeSync(this.#fd(file, target), bytes, 0, bytes.length, page * PAGE_BYTES + offset);
+  }
+
+  dirtied(mfn: number, clean: boolean): boolean {
+    const { file, page } = placeOf(mfn);
+    const found = this.#files.get(file);
+    const dirty = found?.dirty[page] === 1;
+    if (clean && found !== undefined) found.dirty[page] = 0;
+    return dirty;
   }
 
   /** Files are not compared: what nobody reads may stay. */
@@ -144,15 +155,16 @@ export class FileMemory implements Memory {
    * anything. False where the file system could run out of space under them,
    * which the process would learn by SIGBUS.
    */
-  prepareToMap(frames: readonly number[]): boolean {
+  prepareToMap(frames: readonly number[], writable: boolean): boolean {
     const fresh = frames.filter((mfn) => {
       const { file, page } = placeOf(mfn);
       return this.#files.get(file)?.touched[page] !== 1;
     });
     if (fresh.length > 0 && !this.hasRoomFor(fresh.length)) return false;
-    for (const mfn of fresh) {
+    for (const mfn of writable ? frames : fresh) {
       const { file, page } = placeOf(mfn);
-      this.#touch(file, page);
+      const target = this.#touch(file, page);
+      if (writable) target.dirty[page] = 1;
     }
     return true;
   }
@@ -181,7 +193,13 @@ export class FileMemory implements Memory {
     let target = this.#files.get(file);
     if (target === undefined) {
       const name = path.join(this.folder, fileName(file));
-      target = { name, fd: -1, touched: new Uint8Array(FILE_FRAMES), touchedCount: 0 };
+      target = {
+        name,
+        fd: -1,
+        touched: new Uint8Array(FILE_FRAMES),
+        dirty: new Uint8Array(FILE_FRAMES),
+        touchedCount: 0,
+      };
       this.#files.set(file, target);
       fs.ftruncateSync(this.#fd(file, target), FILE_FRAMES * PAGE_BYTES);
     }

@@ -28,11 +28,17 @@ export function allocPage(host: Host, domid: number): GuestPage {
   return page;
 }
 
+/** Guest frames of a translated domain that are no memory of its kernel's: what its builder put below 4 GiB. */
+const HOLE_FIRST = 0xf0000;
+const HOLE_LAST = 0xfffff;
+
 function topmost(host: Host, domid: number, count: number): GuestPage[] {
   const { mfns } = must(host, pagesInUseCell, domid);
   const translated = pagingModeTranslate(must(host, domainCell, domid));
   const found: GuestPage[] = [];
-  for (const { start, count: size, value } of [...runsOf(host, ownedFrames(domid))].toReversed()) {
+  const runs = [...runsOf(host, ownedFrames(domid))].toSorted((a, b) => b.value - a.value);
+  for (const { start, count: size, value } of runs) {
+    if (translated && value >= HOLE_FIRST && value <= HOLE_LAST) continue;
     for (let at = size - 1; at >= 0 && found.length < count; at--) {
       if (!mfns.includes(start + at))
         found.push({ mfn: start + at, gfn: translated ? value + at : start + at });

@@ -17,6 +17,11 @@ export interface Memory {
    * are compared they become zero, so that leftovers do not tell states apart.
    */
   stale(mfn: number, offset: number, length: number): void;
+  /**
+   * Whether a frame was written since it was asked last with `clean`, which makes
+   * it clean; true where nobody keeps count.
+   */
+  dirtied(mfn: number, clean: boolean): boolean;
   /** Forgets the contents of `count` frames from `mfn`: they read as zero again. */
   discard(mfn: number, count: number): void;
 }

@@ -53,6 +53,10 @@ export class CellMemory implements Memory {
     this.write(mfn, offset, new Uint8Array(length));
   }
 
+  dirtied(): boolean {
+    return true;
+  }
+
   discard(mfn: number, count: number): void {
     const first = mfn * LINES;
     const last = (mfn + count) * LINES;

@@ -14,6 +14,7 @@ import { balloonCell, startBalloon } from "./balloon.ts";
 import { guestCell } from "./guest.ts";
 import type { StartInfo } from "./guest.ts";
 import { kernelInit } from "./init.ts";
+import { kernelMemoryCell } from "./kernel-memory.ts";
 import { parseOptions } from "./options.ts";
 import { gnttabCell } from "../drivers/gnttab.ts";
 import { pagesInUseCell } from "../drivers/pages.ts";
@@ -27,6 +28,7 @@ function forgetGuest(host: Host, domid: number): void {
   host.drop(balloonCell, domid);
   host.drop(pagesInUseCell, domid);
   if (host.get(gnttabCell, domid) !== undefined) host.drop(gnttabCell, domid);
+  if (host.get(kernelMemoryCell, domid) !== undefined) host.drop(kernelMemoryCell, domid);
   host.drop(guestCell, domid);
 }
 

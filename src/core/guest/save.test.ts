@@ -4,7 +4,8 @@ import { must } from "../engine/cells.ts";
 import type { Plain } from "../engine/cells.ts";
 import { addBlockDevice, addBridge } from "../drivers/dom0-devices.ts";
 import { domainCell } from "../hypervisor/domain.ts";
-import { restoreGuest, saveGuest } from "./save.ts";
+import { restoreGuest } from "./restore.ts";
+import { saveGuest } from "./save.ts";
 import { TestHost } from "./testing.ts";
 
 /** A suspended guest of a host, and the image of it as a file would hold it. */

@@ -8,7 +8,16 @@ import type { Host } from "../engine/host.ts";
 import { domainCell } from "../hypervisor/domain.ts";
 import { bindIpi, bindVirq } from "../hypervisor/event-channel.ts";
 import { vcpuDown, vcpuUp } from "../hypervisor/shutdown.ts";
-import { changeVcpu, domainVcpu, vcpuBlock, VPF_down } from "../hypervisor/vcpu.ts";
+import { setVcpuPages } from "../hypervisor/vcpu-pages.ts";
+import {
+  changeVcpu,
+  domainVcpu,
+  vcpuBlock,
+  vcpuCell,
+  vcpuContextCell,
+  vcpuId,
+  VPF_down,
+} from "../hypervisor/vcpu.ts";
 import { VIRQ_TIMER } from "../hypervisor/virq.ts";
 import { guestOf } from "./guest.ts";
 
@@ -27,12 +36,21 @@ function isOnline(host: Host, domid: number, cpu: number): boolean {
   return v !== undefined && (v.pauseFlags & VPF_down) === 0;
 }
 
+/** A PV kernel gives a vCPU its first context: its own page tables (VCPUOP_initialise). */
+function initialiseVcpu(host: Host, domid: number, cpu: number): void {
+  const boot = host.get(vcpuContextCell, vcpuId(domid, 0));
+  if (boot === undefined || boot.bytes.length === 0) return;
+  host.add(vcpuContextCell, vcpuId(domid, cpu), { bytes: boot.bytes.slice() });
+  setVcpuPages(host, domid, cpu, must(host, vcpuCell, vcpuId(domid, 0)).cr3, []);
+}
+
 /** Brings a vCPU up or takes it down; the first one stays up. */
 export function setVcpuOnline(host: Host, domid: number, cpu: number, online: boolean): void {
   const v = domainVcpu(host, domid, cpu);
   if (v === undefined || cpu === 0 || isOnline(host, domid, cpu) === online) return;
   if (!online) return vcpuDown(host, domid, cpu);
   if (!v.isInitialised) {
+    initialiseVcpu(host, domid, cpu);
     changeVcpu(host, domid, cpu, (w) => void (w.isInitialised = true));
     bindInterrupts(host, domid, cpu);
   }
@@ -41,9 +59,18 @@ export function setVcpuOnline(host: Host, domid: number, cpu: number, online: bo
   vcpuBlock(host, domid, cpu);
 }
 
-/** Boot: the first vCPU takes its interrupts, the others are brought up. */
+/**
+ * The first vCPU takes its interrupts. At boot the others are brought up; in a
+ * restored domain those that were up are so again, without interrupts.
+ */
 export function bringUpVcpus(host: Host, domid: number): void {
   bindInterrupts(host, domid, 0);
   changeVcpu(host, domid, 0, (v) => void (v.upcallMask = false));
-  for (let cpu = 1; cpu < guestOf(host, domid).nrVcpus; cpu++) setVcpuOnline(host, domid, cpu, true);
+  for (let cpu = 1; cpu < guestOf(host, domid).nrVcpus; cpu++) {
+    if (!isOnline(host, domid, cpu)) setVcpuOnline(host, domid, cpu, true);
+    else {
+      bindInterrupts(host, domid, cpu);
+      vcpuBlock(host, domid, cpu);
+    }
+  }
 }

@@ -11,6 +11,7 @@ import { xenbusProbeNode } from "../xenbus/bus.ts";
 import { xsRewatch } from "../xenbus/watch.ts";
 import { watchTokens, xenbusCell } from "../xenbus/xenbus.ts";
 import { guestCell } from "./guest.ts";
+import { goesOnInMemory, keepInMemory } from "./kernel-memory.ts";
 import { bringUpVcpus } from "./smp.ts";
 
 /** Lets requests under way end and no new ones begin. */
@@ -32,6 +33,7 @@ const xsSuspendExit = routine(
   (a: { domid: number }) => ({ ...a }),
   ({ step }) => [
     step("xs_suspend_active = 0", (host, l) => {
+      goesOnInMemory(host, l.domid);
       host.edit(xenbusCell, l.domid).suspended = false;
     }),
   ],
@@ -60,6 +62,7 @@ export const doSuspend = routine(
     }),
     call("xs_suspend", xsSuspend, (l) => l),
     step("HYPERVISOR_suspend", (host, l) => {
+      keepInMemory(host, l.domid);
       schedopShutdown(host, { domid: l.domid, process: "kernel" }, { reason: ShutdownCode.suspend });
     }),
     call("xs_suspend_cancel", xsSuspendExit, (l) => l),

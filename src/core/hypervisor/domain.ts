@@ -126,6 +126,9 @@ export interface DomainInfo {
 
 export const domainInfoCell = cellType<DomainInfo>("domain-info");
 
+/** There while a domain is in log-dirty mode. By domid. */
+export const logDirtyCell = cellType<{ on: true }>("log-dirty");
+
 /** The UUID of a domain that was given none. */
 export const NO_HANDLE = "00000000000000000000000000000000";
 

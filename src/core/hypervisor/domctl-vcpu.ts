@@ -13,6 +13,7 @@ import { controlled } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { domainCell } from "./domain.ts";
 import { another, domctl } from "./domctl-op.ts";
+import { hvmGuestContext, setHvmGuestContext } from "./hvm-registers.ts";
 import { destroyDescriptorTables, setVcpuPages, vcpuDestroyPagetables } from "./vcpu-pages.ts";
 import {
   changeVcpu,
@@ -47,7 +48,7 @@ export function setvcpucontext(
   caller: Caller,
   { domid, vcpu, context }: { domid: number; vcpu: number; context: VcpuContext | null },
 ): 0 | Failure {
-  return domctl(host, caller, "setvcpucontext", another(host, caller, domid), domid, {}, () => {
+  return domctl(host, caller, "setvcpucontext", another(host, caller, domid), domid, {}, (d) => {
     const v = domainVcpu(host, domid, vcpu);
     if (v === undefined) return fail("EINVAL");
     if (context === null) return resetVcpu(host, domid, vcpu);
@@ -56,7 +57,9 @@ export function setvcpucontext(
       const set = setVcpuPages(host, domid, vcpu, context.cr3 ?? 0, context.gdt ?? []);
       if (isFailure(set)) return set;
     }
-    keepContext(host, domid, vcpu, context.bytes ?? new Uint8Array(0));
+    const bytes = context.bytes ?? new Uint8Array(0);
+    if (d.type === "pv") keepContext(host, domid, vcpu, bytes);
+    else setHvmGuestContext(host, domid, vcpu, bytes);
     changeVcpu(host, domid, vcpu, (w) => {
       w.isInitialised = true;
       w.pauseFlags = context.online ? w.pauseFlags & ~VPF_down : w.pauseFlags | VPF_down;
@@ -91,9 +94,11 @@ export function getvcpucontext(
   if (isFailure(d)) return d;
   const v = domainVcpu(host, domid, vcpu);
   if (v === undefined) return fail("EINVAL");
+  if (!v.isInitialised) return fail("ENODATA");
+  const online = (v.pauseFlags & VPF_down) === 0;
+  if (d.type !== "pv") return { bytes: hvmGuestContext(host, domid, vcpu), online };
   const context = host.get(vcpuContextCell, vcpuId(domid, vcpu));
-  if (!v.isInitialised || context === undefined) return fail("ENODATA");
-  return { bytes: context.bytes.slice(), online: (v.pauseFlags & VPF_down) === 0 };
+  return { bytes: context?.bytes.slice() ?? new Uint8Array(0), online };
 }
 
 /** struct xen_domctl_getvcpuinfo; `cpuTime` is in nanoseconds. */

@@ -14,6 +14,8 @@ import { versionOf } from "./machine.ts";
 /** Identifiers from here on are system domains' and placeholders (public/xen.h). */
 export const DOMID_FIRST_RESERVED = 0x7ff0;
 export const DOMID_SELF = 0x7ff0;
+/** Owns what Xen itself has: its tables are mapped in its name. */
+export const DOMID_XEN = 0x7ff2;
 export const DOMID_INVALID = 0x7ff4;
 export const DOMID_ANY = 0x7ff5;
 

@@ -11,6 +11,7 @@ import type { Host } from "../engine/host.ts";
 import { domainCell, domainPagesCell, domainTotPages } from "./domain.ts";
 import { getDomain, putDomain } from "./free.ts";
 import { freeHeapPages, heapCell, unclaimedPages } from "./heap.ts";
+import { writeM2p } from "./m2p.ts";
 import { runFind, runInsert, runMap, runRemove } from "./runs.ts";
 import type { RunMap } from "./runs.ts";
 
@@ -57,6 +58,7 @@ export function assignPages(host: Host, domid: number, mfn: number, count: numbe
     getDomain(host, domid, { holder: "xen", kind: "pages", op: "assign_pages" });
   runInsert(host, owners, { start: mfn, count, value: -1, tag: domid });
   runInsert(host, ownedFrames(domid), { start: mfn, count, value: gfn, tag: 0 });
+  writeM2p(host, mfn, count, gfn);
   return 0;
 }
 
@@ -79,9 +81,10 @@ export function freeExtraFrame(host: Host, domid: number, mfn: number): void {
 }
 
 /** Changes frames' m2p entries; NO_FRAME takes them away (set_gpfn_from_mfn). */
-export function setM2p(cells: Cells, domid: number, mfn: number, count: number, gfn: number): void {
-  runRemove(cells, ownedFrames(domid), mfn, count);
-  runInsert(cells, ownedFrames(domid), { start: mfn, count, value: gfn, tag: 0 });
+export function setM2p(host: Host, domid: number, mfn: number, count: number, gfn: number): void {
+  runRemove(host, ownedFrames(domid), mfn, count);
+  runInsert(host, ownedFrames(domid), { start: mfn, count, value: gfn, tag: 0 });
+  writeM2p(host, mfn, count, gfn);
 }
 
 /**

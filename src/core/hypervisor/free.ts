@@ -21,6 +21,7 @@ import {
   domainRefsCell,
   deadDomains,
   domlist,
+  logDirtyCell,
 } from "./domain.ts";
 import { domidFree, incarnationCell } from "./domid.ts";
 import { forgotten } from "./forgotten-puts.ts";
@@ -116,6 +117,7 @@ export function dropDomain(host: Host, domid: number): void {
   dropCpuPolicy(host, domid);
   takeAcpiButton(host, domid);
   watchdogDomainDestroy(host, domid);
+  if (host.get(logDirtyCell, domid) !== undefined) host.drop(logDirtyCell, domid);
   host.drop(grantTableCell, domid);
   host.drop(evtchnTableCell, domid);
   host.drop(domainInfoCell, domid);

@@ -17,7 +17,7 @@ import { controlled, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { domainCell } from "./domain.ts";
 import type { Domain } from "./domain.ts";
-import { changeVcpu, VPF_down } from "./vcpu.ts";
+import { changeVcpu, domainVcpu, VPF_down } from "./vcpu.ts";
 
 /** Records a domain's toolstack has loaded. Identifier: `domid/typecode/instance`. */
 const hvmRecordCell = cellType<{ bytes: Uint8Array }>("hvm-record");
@@ -97,11 +97,17 @@ function kinds(d: DeepReadonly<Domain>): Kind[] {
   return [...devices, ...vcpus].toSorted((a, b) => a.typecode - b.typecode);
 }
 
+function isDown(cells: Cells, domid: number, vcpu: number): boolean {
+  return ((domainVcpu(cells, domid, vcpu)?.pauseFlags ?? VPF_down) & VPF_down) !== 0;
+}
+
 /** All records of a domain, the header first; without the end mark. */
 function records(cells: Cells, d: DeepReadonly<Domain>): HvmRecord[] {
   const found = [header()];
   for (const { typecode, length, instances } of kinds(d)) {
     for (let instance = 0; instance < instances; instance++) {
+      // The registers of a vCPU that is down are nothing (hvm_save_cpu_ctxt).
+      if (typecode === hvmSave.CPU.typecode && isDown(cells, d.domid, instance)) continue;
       const loaded = cells.get(hvmRecordCell, recordId(d.domid, typecode, instance));
       const bytes = loaded === undefined ? initial(typecode, instance, length) : loaded.bytes.slice();
       found.push({ typecode, instance, bytes });
@@ -221,7 +227,7 @@ function load(host: Host, d: DeepReadonly<Domain>, data: Uint8Array): 0 | Failur
   const { magic, version } = abi.hvm_save_header;
   const known = magic.get(view) === HVM_FILE_MAGIC && version.get(view) === HVM_FILE_VERSION;
   if (d.isDying !== "alive" || !known || !rest.every((record) => fits(d, record))) return fail("EINVAL");
-  for (const record of rest) store(host, d.domid, record);
+  for (const record of rest) storeRecord(host, d.domid, record);
   const running = new Set(
     rest.filter(({ typecode }) => typecode === hvmSave.CPU.typecode).map((r) => r.instance),
   );
@@ -234,7 +240,8 @@ function load(host: Host, d: DeepReadonly<Domain>, data: Uint8Array): 0 | Failur
   return 0;
 }
 
-function store(host: Host, domid: number, { typecode, instance, bytes }: HvmRecord): void {
+/** Keeps a record in place of the one there was: what a toolstack loads, and what a kernel leaves in its registers. */
+export function storeRecord(host: Host, domid: number, { typecode, instance, bytes }: HvmRecord): void {
   const id = recordId(domid, typecode, instance);
   if (host.get(hvmRecordCell, id) === undefined) host.add(hvmRecordCell, id, { bytes });
   else host.edit(hvmRecordCell, id).bytes = bytes;

@@ -52,6 +52,15 @@ export function machineOf(cells: Cells): DeepReadonly<MachineConfig> {
   return must(cells, machineCell, 0);
 }
 
+/** As on a PC, memory beyond 2 GiB lies above 4 GiB: the rest is for devices. */
+export const LOW_END = 0x7ffdc;
+export const HIGH_START = 1 << 20;
+
+/** One more than the highest frame of a machine's memory (max_page). */
+export function maxPage({ totalPages }: { readonly totalPages: number }): number {
+  return totalPages > LOW_END ? HIGH_START + totalPages - LOW_END : totalPages;
+}
+
 /** What the booted version of Xen has. */
 export function versionOf(cells: Cells): XenVersion {
   return xenVersion(machineOf(cells).version);

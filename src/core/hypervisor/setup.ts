@@ -15,15 +15,11 @@ import { domainCell, domainPagesCell, hardwareDomid, NO_HANDLE } from "./domain.
 import { domidReserve, domidRoverCell } from "./domid.ts";
 import { assignPages } from "./frames.ts";
 import { allocHeapPages, freeHeapPages, heapCell, MAX_ORDER } from "./heap.ts";
-import { defaultMachine, machineCell } from "./machine.ts";
+import { defaultMachine, HIGH_START, LOW_END, machineCell } from "./machine.ts";
 import type { MachineConfig } from "./machine.ts";
 import { unpauseBySystemcontroller } from "./pause.ts";
 import { changeVcpu, newVcpu, VPF_down } from "./vcpu.ts";
 import { xenVersion } from "./version.ts";
-
-/** As on a PC, memory beyond 2 GiB lies above 4 GiB: the rest is for devices. */
-const LOW_END = 0x7ffdc;
-const HIGH_START = 1 << 20;
 
 /** Starts the hypervisor on a host without any state yet, with dom0 built and running. */
 export function startHypervisor(host: Host, config: Partial<MachineConfig> = {}): void {

@@ -17,7 +17,7 @@ import { domainFrom, forEachDomain } from "./domain.ts";
 import { getdomaininfo } from "./dominfo.ts";
 import type { DomainInfoReply } from "./dominfo.ts";
 import { heapCell } from "./heap.ts";
-import { machineOf } from "./machine.ts";
+import { machineOf, maxPage } from "./machine.ts";
 import { runningTime, vcpusOf } from "./vcpu.ts";
 
 /** Up to `maxDomains` domains from `firstDomain` on, in order; xenstore's domain may ask too. */
@@ -82,8 +82,7 @@ export function physinfo(host: Host, caller: Caller): PhysInfo | Failure {
     freePages,
     scrubPages: 0,
     outstandingPages: outstandingClaims,
-    maxMfn:
-      machine.totalPages > 0x7ffdc ? (1 << 20) + machine.totalPages - 0x7ffdc - 1 : machine.totalPages - 1,
+    maxMfn: maxPage(machine) - 1,
     hwCap: [...HW_CAP],
   };
 }

@@ -9,7 +9,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { stderr } from "../daemons/process.ts";
-import { restoreGuest } from "../guest/save.ts";
+import { restoreGuest } from "../guest/restore.ts";
 import { setCpuPolicy } from "../hypervisor/cpu-policy-op.ts";
 import { settscinfo } from "../hypervisor/domain-settings.ts";
 import { setvcpucontext } from "../hypervisor/domctl-vcpu.ts";

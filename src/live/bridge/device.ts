@@ -139,7 +139,13 @@ export function mapFrames(
   writable: boolean,
   release: (pages: readonly number[]) => void,
 ): MappingReply | null {
-  if (!memory.prepareToMap(frames.filter((mfn) => mfn >= 0))) return null;
+  if (
+    !memory.prepareToMap(
+      frames.filter((mfn) => mfn >= 0),
+      writable,
+    )
+  )
+    return null;
   const id = session.mappings.add(frames, release);
   return { id, base, runs: runsOf(base, frames, writable) };
 }

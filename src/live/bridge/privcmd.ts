@@ -43,7 +43,6 @@ const TAKING: ReadonlySet<string> = new Set([
   "evtchn_op reset",
   "memory_op decrease_reservation",
   "mmuext_op pin_table",
-  "mmuext_op unpin_table",
 ]);
 
 /**

@@ -12,7 +12,7 @@ import * as op from "../domain-settings.ts";
 import { machineOf } from "../machine.ts";
 import { readBitmap, writeBitmap } from "./bitmap-argument.ts";
 import type { DomctlCall, DomctlCommand } from "./domctl-call.ts";
-import { operation, prepare, query, unknownCall } from "./operation.ts";
+import { operation, prepare, query } from "./operation.ts";
 import type { Prepared } from "./operation.ts";
 
 const U = abi.xen_domctl.u.offset;
@@ -106,12 +106,6 @@ function getTsc({ view, domid, copyBack }: DomctlCall): Prepared {
   });
 }
 
-/** Turning log-dirty mode off is all that is asked of a domain that was never in it. */
-function shadow({ view }: DomctlCall): number | Failure {
-  const command = abi.xen_domctl_shadow_op.op.get(view, U);
-  return command === X.XEN_DOMCTL_SHADOW_OP_OFF ? 0 : unknownCall(`domctl shadow_op ${command}`);
-}
-
 /** The commands of this file. */
 export const settingsCommands: { readonly [command: number]: DomctlCommand } = {
   [X.XEN_DOMCTL_setvcpuaffinity]: setAffinity,
@@ -153,5 +147,4 @@ export const settingsCommands: { readonly [command: number]: DomctlCommand } = {
       abi.xen_domctl_paging_mempool.size.set(view, bytes, U);
       return copyBack();
     }),
-  [X.XEN_DOMCTL_shadow_op]: shadow,
 };

@@ -16,6 +16,7 @@ import { domainPolicyCommand, setPolicyCommand } from "./cpu-policy.ts";
 import type { DomctlCall, DomctlCommand } from "./domctl-call.ts";
 import { settingsCommands } from "./domctl-settings.ts";
 import { hvmContextCommands } from "./domctl-hvm-context.ts";
+import { saveCommands } from "./domctl-save.ts";
 import { vcpuCommands } from "./domctl-vcpu.ts";
 import { putDomainInfo } from "./dominfo.ts";
 import { operation, prepare, query, restartable, unknownCall } from "./operation.ts";
@@ -117,6 +118,7 @@ const commands: { readonly [command: number]: DomctlCommand } = {
   [X.XEN_DOMCTL_ioport_permission]: nothingToPermit,
   ...settingsCommands,
   ...hvmContextCommands,
+  ...saveCommands,
   ...vcpuCommands,
 };
 

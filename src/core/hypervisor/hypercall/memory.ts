@@ -12,7 +12,8 @@ import type { Failure } from "../../engine/errno.ts";
 import { isPrivileged, targeted } from "../caller.ts";
 import { domainById, domainPagesCell, pagingModeTranslate } from "../domain.ts";
 import { DOMID_SELF } from "../domid.ts";
-import { machineOf } from "../machine.ts";
+import { machineOf, maxPage } from "../machine.ts";
+import { machphysMfnList } from "../m2p-op.ts";
 import * as op from "../memory-op.ts";
 import * as pod from "../pod-target.ts";
 import { readU64s, writeU64s } from "./caller-memory.ts";
@@ -41,6 +42,7 @@ const reservation = query(
   },
 );
 const getPodTarget = query("memory_op get_pod_target", pod.getPodTarget);
+const machphysList = operation("memory_op machphys_mfn_list", machphysMfnList);
 const setPodTarget = operation("memory_op set_pod_target", pod.setPodTarget);
 
 /** A structure from the caller. */
@@ -116,6 +118,18 @@ function add(call: Arrived): Prepared | Failure {
   return prepare(addToPhysmap, asked);
 }
 
+function machphys(call: Arrived): Prepared | Failure {
+  const s = abi.xen_machphys_mfn_list;
+  const view = argument(call, s.sizeof);
+  if (isFailure(view)) return view;
+  return prepare(machphysList, { max: s.max_extents.get(view) }, (mfns) => {
+    const told = writeU64s(call.memory, s.extent_start.get(view), mfns);
+    if (isFailure(told)) return told;
+    s.nr_extents.set(view, mfns.length);
+    return call.memory.write(call.args[1] ?? 0, new Uint8Array(view.buffer));
+  });
+}
+
 function podTarget(set: boolean): Family {
   return (call) => {
     const s = abi.xen_pod_target;
@@ -146,11 +160,12 @@ const commands: { readonly [command: number]: Family } = {
   [X.XENMEM_decrease_reservation]: decrease,
   [X.XENMEM_current_reservation]: reserved("totPages"),
   [X.XENMEM_maximum_reservation]: reserved("maxPages"),
-  [X.XENMEM_maximum_ram_page]: ({ host }) => machineOf(host).totalPages - 1,
+  [X.XENMEM_maximum_ram_page]: ({ host }) => maxPage(machineOf(host)) - 1,
   [X.XENMEM_maximum_gpfn]: (call) => {
     const domid = domidArgument(call);
     return isFailure(domid) ? domid : prepare(maximumGpfn, { domid });
   },
+  [X.XENMEM_machphys_mfn_list]: machphys,
   [X.XENMEM_add_to_physmap]: add,
   [X.XENMEM_remove_from_physmap]: (call) => {
     const s = abi.xen_remove_from_physmap;

@@ -1,18 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mmuext_op: pinning of page tables, one operation a call as libxc makes it.
+// mmuext_op: pinning of page tables.
 
 import * as X from "../../../abi/4.17/constants.ts";
 import * as abi from "../../../abi/4.17/layout.ts";
 import { viewOf } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
+import type { Errno, Failure } from "../../engine/errno.ts";
 import * as op from "../mmuext-op.ts";
 import { writeU32s } from "./caller-memory.ts";
 import { operation, prepare, unknownCall } from "./operation.ts";
 import type { Family } from "./operation.ts";
 
-const pin = operation("mmuext_op pin_table", op.mmuextPin);
-const unpin = operation("mmuext_op unpin_table", op.mmuextUnpin);
+/** One operation: pins a frame as a table of that level, or unpins it. */
+interface PinOrUnpin {
+  level: 1 | 2 | 3 | 4 | null;
+  mfn: number;
+}
+
+/** What became of them: how many were done, and why not the next. */
+interface PinsDone {
+  done: number;
+  refused: Errno | null;
+}
+
+/** Pins and unpins, in order, as far as they succeed. */
+const pinTables = operation(
+  "mmuext_op pin_table",
+  (host, caller, { domid, ops }: { domid: number; ops: readonly PinOrUnpin[] }): PinsDone => {
+    for (const [done, { level, mfn }] of ops.entries()) {
+      const result =
+        level === null
+          ? op.mmuextUnpin(host, caller, { domid, mfn })
+          : op.mmuextPin(host, caller, { domid, level, mfn });
+      if (isFailure(result)) return { done, refused: result.errno };
+    }
+    return { done: ops.length, refused: null };
+  },
+);
 
 const levels: { readonly [command: number]: 1 | 2 | 3 | 4 } = {
   [X.MMUEXT_PIN_L1_TABLE]: 1,
@@ -21,23 +46,35 @@ const levels: { readonly [command: number]: 1 | 2 | 3 | 4 } = {
   [X.MMUEXT_PIN_L4_TABLE]: 4,
 };
 
+/** Operations of one call: a restore pins a thousand tables at a time. */
+const OPERATIONS_MAX = 1 << 14;
+
+function readOps(bytes: Uint8Array, count: number): PinOrUnpin[] | Failure {
+  const s = abi.mmuext_op;
+  const view = viewOf(bytes);
+  const ops: PinOrUnpin[] = [];
+  for (let i = 0; i < count; i++) {
+    const command = s.cmd.get(view, i * s.sizeof);
+    const level = levels[command] ?? null;
+    if (level === null && command !== X.MMUEXT_UNPIN_TABLE)
+      return command > X.MMUEXT_UNMARK_SUPER ? fail("ENOSYS") : unknownCall(`mmuext_op ${command}`);
+    ops.push({ level, mfn: s["arg1.mfn"].get(view, i * s.sizeof) });
+  }
+  return ops;
+}
+
 /** `mmuext_op(uops, count, pdone, domid)` */
 export const mmuextOp: Family = ({ memory, args }) => {
   const [address = 0, count = 0, doneAt = 0, domid = 0] = args;
   if (count === 0) return 0;
-  if (count !== 1) return unknownCall("mmuext_op of several operations");
-  const s = abi.mmuext_op;
-  const bytes = memory.read(address, s.sizeof);
+  if (count > OPERATIONS_MAX) return fail("E2BIG");
+  const bytes = memory.read(address, count * abi.mmuext_op.sizeof);
   if (isFailure(bytes)) return bytes;
-  const view = viewOf(bytes);
-  const command = s.cmd.get(view);
-  const mfn = s["arg1.mfn"].get(view);
-  const level = levels[command];
-  const reply = (): 0 | { errno: "EFAULT" } => {
-    const told = doneAt === 0 ? 0 : writeU32s(memory, doneAt, [1]);
-    return isFailure(told) ? { errno: "EFAULT" } : 0;
-  };
-  if (level !== undefined) return prepare(pin, { domid, level, mfn }, reply);
-  if (command === X.MMUEXT_UNPIN_TABLE) return prepare(unpin, { domid, mfn }, reply);
-  return command > X.MMUEXT_UNMARK_SUPER ? fail("ENOSYS") : unknownCall(`mmuext_op ${command}`);
+  const ops = readOps(bytes, count);
+  if (isFailure(ops)) return ops;
+  return prepare(pinTables, { domid, ops }, ({ done, refused }) => {
+    const told = doneAt === 0 ? 0 : writeU32s(memory, doneAt, [done]);
+    if (isFailure(told)) return fail("EFAULT");
+    return refused === null ? 0 : fail(refused);
+  });
 };

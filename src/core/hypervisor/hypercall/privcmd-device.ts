@@ -7,15 +7,22 @@ import { must } from "../../engine/cells.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Errno, Failure } from "../../engine/errno.ts";
 import type { Host } from "../../engine/host.ts";
-import { targeted } from "../caller.ts";
+import { isPrivileged, targeted } from "../caller.ts";
 import type { Caller } from "../caller.ts";
+import { DOMID_XEN } from "../domid.ts";
 import { grantTableCell } from "../grant-cells.ts";
+import { isM2pFrame } from "../m2p.ts";
 import { mapFrame, unmapFrame } from "../mapping.ts";
 import { acquireGrantFrames, mapForeign, unmapForeign } from "../memory-op.ts";
 import { operation, query } from "./operation.ts";
 
 /** What became of each page: its machine frame, or why there is none. */
 export type MappedPage = number | { errno: Errno };
+
+/** Xen's own frames that may be mapped: the machine-to-physical table. They are never freed: nobody holds them. */
+function m2pPage(host: Host): (mfn: number) => MappedPage {
+  return (mfn) => (isM2pFrame(host, mfn) ? mfn : { errno: "EINVAL" });
+}
 
 /** IOCTL_PRIVCMD_MMAPBATCH_V2: every page has a result of its own; ESRCH, EPERM for all of them. */
 export const mapBatch = operation(
@@ -25,6 +32,7 @@ export const mapBatch = operation(
     caller,
     { domid, gfns, readonly }: { domid: number; gfns: readonly number[]; readonly: boolean },
   ) => {
+    if (domid === DOMID_XEN) return isPrivileged(host, caller) ? gfns.map(m2pPage(host)) : fail("EPERM");
     const d = targeted(host, caller, domid);
     if (isFailure(d)) return d;
     return gfns.map((gfn): MappedPage => {
@@ -38,7 +46,7 @@ export const mapBatch = operation(
 export const unmapBatch = operation(
   "privcmd unmap",
   (host, caller, { mfns, readonly }: { mfns: readonly number[]; readonly: boolean }) => {
-    for (const mfn of mfns) unmapForeign(host, caller, { mfn, readonly });
+    for (const mfn of mfns) if (!isM2pFrame(host, mfn)) unmapForeign(host, caller, { mfn, readonly });
     return 0;
   },
 );

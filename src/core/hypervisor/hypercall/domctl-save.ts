@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// domctl: what saving a domain asks for, and restoring one: the types of its
+// frames, its dirty pages, the state of vCPUs beyond their registers.
+
+import * as X from "../../../abi/4.17/constants.ts";
+import * as abi from "../../../abi/4.17/layout.ts";
+import { fail, isFailure } from "../../engine/errno.ts";
+import type { Failure } from "../../engine/errno.ts";
+import * as dirty from "../log-dirty.ts";
+import { getpageframeinfo3 } from "../page-tables.ts";
+import type { FrameUse } from "../page-tables.ts";
+import * as op from "../vcpu-extra.ts";
+import { readBytes, readU64s, writeU64s } from "./caller-memory.ts";
+import type { DomctlCall, DomctlCommand } from "./domctl-call.ts";
+import { operation, prepare, query, unknownCall } from "./operation.ts";
+import type { Prepared } from "./operation.ts";
+
+const U = abi.xen_domctl.u.offset;
+/** Bits of one dirty bitmap: as many as a garbage count may make us allocate. */
+const BITMAP_PAGES_MAX = 1 << 28;
+
+const frameInfo = query("domctl getpageframeinfo3", getpageframeinfo3);
+const extraVcpu = query("domctl get_ext_vcpucontext", op.extraVcpu);
+const setExtVcpucontext = operation("domctl set_ext_vcpucontext", op.setExtVcpucontext);
+const enableLogDirty = operation("domctl shadow_op enable_logdirty", dirty.enableLogDirty);
+const disableLogDirty = operation("domctl shadow_op off", dirty.disableLogDirty);
+const cleanDirty = operation("domctl shadow_op clean", dirty.cleanDirty);
+const peekDirty = query("domctl shadow_op peek", dirty.peekDirty);
+
+const tables = [
+  X.XEN_DOMCTL_PFINFO_NOTAB,
+  X.XEN_DOMCTL_PFINFO_L1TAB,
+  X.XEN_DOMCTL_PFINFO_L2TAB,
+  X.XEN_DOMCTL_PFINFO_L3TAB,
+  X.XEN_DOMCTL_PFINFO_L4TAB,
+] as const;
+
+function typeWord({ present, table, pinned }: FrameUse): number {
+  if (!present) return X.XEN_DOMCTL_PFINFO_XTAB;
+  return tables[table] + (pinned ? X.XEN_DOMCTL_PFINFO_LPINTAB : 0);
+}
+
+function pageFrames({ view, memory, domid }: DomctlCall): Prepared | Failure {
+  const s = abi.xen_domctl_getpageframeinfo3;
+  const [count, address] = [s.num.get(view, U), s.array.get(view, U)];
+  if (count > 1024) return fail("E2BIG");
+  const gfns = readU64s(memory, address, count);
+  if (isFailure(gfns)) return gfns;
+  return prepare(frameInfo, { domid, gfns }, (uses) => writeU64s(memory, address, uses.map(typeWord)));
+}
+
+function getExtended({ view, domid, copyBack }: DomctlCall): Prepared {
+  const s = abi.xen_domctl_ext_vcpucontext;
+  return prepare(extraVcpu, { domid, vcpu: s.vcpu.get(view, U) }, () => {
+    // No callback was ever registered: a kernel of ours takes no exceptions.
+    new Uint8Array(view.buffer, view.byteOffset + U + s.size.offset + s.size.size, s.sizeof - 8).fill(0);
+    s.size.set(view, s.sizeof, U);
+    return copyBack();
+  });
+}
+
+/** No processor has run: a vCPU has no extended state and no register that differs from reset. */
+function nothingExtended(size: (view: DataView) => void): DomctlCommand {
+  return ({ view, domid, copyBack }) =>
+    prepare(extraVcpu, { domid, vcpu: abi.xen_domctl_vcpu_msrs.vcpu.get(view, U) }, () => {
+      size(view);
+      return copyBack();
+    });
+}
+
+/** A bitmap of dirty frames goes to the caller, the counts into the structure. */
+function putDirty({ view, memory, copyBack }: DomctlCall, found: dirty.DirtyFrames): 0 | Failure {
+  const s = abi.xen_domctl_shadow_op;
+  const [address, pages] = [s.dirty_bitmap.get(view, U), s.pages.get(view, U)];
+  if (address !== 0) {
+    const bits = new Uint8Array(Math.ceil(pages / 8));
+    for (const gfn of found.gfns)
+      if (gfn < pages) bits[gfn >> 3] = (bits[gfn >> 3] as number) | (1 << (gfn & 7));
+    const written = memory.write(address, bits);
+    if (isFailure(written)) return written;
+  }
+  s["stats.fault_count"].set(view, found.faults, U);
+  s["stats.dirty_count"].set(view, found.gfns.length, U);
+  return copyBack();
+}
+
+function shadow(call: DomctlCall): Prepared | Failure {
+  const s = abi.xen_domctl_shadow_op;
+  const { view, domid, copyBack } = call;
+  const command = s.op.get(view, U);
+  switch (command) {
+    case X.XEN_DOMCTL_SHADOW_OP_OFF:
+      return prepare(disableLogDirty, { domid });
+    case X.XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY:
+      return prepare(enableLogDirty, { domid });
+    case X.XEN_DOMCTL_SHADOW_OP_CLEAN:
+    case X.XEN_DOMCTL_SHADOW_OP_PEEK: {
+      const bad = (s.mode.get(view, U) & ~X.XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL) !== 0;
+      if (bad || s.pages.get(view, U) > BITMAP_PAGES_MAX) return fail("EINVAL");
+      const clean = command === X.XEN_DOMCTL_SHADOW_OP_CLEAN;
+      return prepare(clean ? cleanDirty : peekDirty, { domid }, (found) => putDirty(call, found));
+    }
+    case X.XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION:
+      return prepare(dirtyAllocation, { domid }, (mib) => {
+        s.mb.set(view, mib, U);
+        return copyBack();
+      });
+    default:
+      return unknownCall(`domctl shadow_op ${command}`);
+  }
+}
+
+const dirtyAllocation = query("domctl shadow_op get_allocation", dirty.pagingAllocation);
+
+/** The commands of this file. */
+export const saveCommands: { readonly [command: number]: DomctlCommand } = {
+  [X.XEN_DOMCTL_getpageframeinfo3]: pageFrames,
+  [X.XEN_DOMCTL_shadow_op]: shadow,
+  [X.XEN_DOMCTL_get_ext_vcpucontext]: getExtended,
+  [X.XEN_DOMCTL_set_ext_vcpucontext]: ({ view, domid }) => {
+    const s = abi.xen_domctl_ext_vcpucontext;
+    return prepare(setExtVcpucontext, { domid, vcpu: s.vcpu.get(view, U), size: s.size.get(view, U) });
+  },
+  [X.XEN_DOMCTL_getvcpuextstate]: nothingExtended((view) => {
+    abi.xen_domctl_vcpuextstate.xfeature_mask.set(view, 0, U);
+    abi.xen_domctl_vcpuextstate.size.set(view, 0, U);
+  }),
+  [X.XEN_DOMCTL_get_vcpu_msrs]: nothingExtended((view) => abi.xen_domctl_vcpu_msrs.msr_count.set(view, 0, U)),
+  [X.XEN_DOMCTL_setvcpuextstate]: ({ view, memory, domid }) => {
+    const s = abi.xen_domctl_vcpuextstate;
+    const state = readBytes(memory, s.buffer.get(view, U), s.size.get(view, U));
+    return isFailure(state) ? state : prepare(extraVcpu, { domid, vcpu: s.vcpu.get(view, U) });
+  },
+  [X.XEN_DOMCTL_set_vcpu_msrs]: ({ view, memory, domid }) => {
+    const s = abi.xen_domctl_vcpu_msrs;
+    const size = s.msr_count.get(view, U) * abi.xen_msr_entry.sizeof;
+    const list = readBytes(memory, s.msrs.get(view, U), size);
+    return isFailure(list) ? list : prepare(extraVcpu, { domid, vcpu: s.vcpu.get(view, U) });
+  },
+};

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A live host in the test's own process, and Debian's programs run on it as
+// `xenolith run` does.
+
+import type { ChildProcess } from "node:child_process";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { tinyKernel } from "../../examples/guests/tiny-kernel.ts";
+import type { TraceEvents } from "../../src/core/engine/trace.ts";
+import { guestCell } from "../../src/core/guest/guest.ts";
+import { checkLedger } from "../../src/core/hypervisor/check-ledger.ts";
+import { domainById, forEachDomain } from "../../src/core/hypervisor/domain.ts";
+import { directory } from "../../src/live/directory.ts";
+import type { Directory } from "../../src/live/directory.ts";
+import { LiveHost } from "../../src/live/live-host.ts";
+import { libxendev } from "../../src/live/native.ts";
+import { startOnHost } from "../../src/live/run.ts";
+
+/** What a program said, both streams in one, and its exit code. */
+export interface Result {
+  readonly code: number;
+  readonly out: string;
+}
+
+/** A host with a tiny kernel in its folder. */
+export class RealHost {
+  readonly folder: string;
+  readonly where: Directory;
+  readonly live: LiveHost;
+  readonly warnings: string[];
+  /** Hypercalls that changed something, since the list was emptied. */
+  hypercalls: TraceEvents["hypercall"][] = [];
+
+  private constructor(folder: string, live: LiveHost, warnings: string[]) {
+    this.folder = folder;
+    this.where = directory(join(folder, "host"));
+    this.live = live;
+    this.warnings = warnings;
+    live.recorder.listenTo("hypercall", (data) => this.hypercalls.push(data));
+  }
+
+  static async start(): Promise<RealHost> {
+    const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-real-"));
+    const warnings: string[] = [];
+    fs.writeFileSync(join(folder, "tiny.elf"), tinyKernel());
+    const live = await LiveHost.start({
+      where: directory(join(folder, "host")),
+      config: {},
+      trace: null,
+      code: "test",
+      warn: (text) => warnings.push(text),
+      crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),
+    });
+    await live.serve((_request, asker) => asker.say({ exit: 0 }));
+    return new RealHost(folder, live, warnings);
+  }
+
+  async stop(): Promise<void> {
+    await this.live.stop();
+    fs.rmSync(this.folder, { recursive: true });
+  }
+
+  /** Writes an xl.cfg of the tiny kernel; its path. */
+  config(name: string, type: "pv" | "pvh", more: readonly string[] = []): string {
+    const file = join(this.folder, `${name}.cfg`);
+    const kernel = `kernel = "${this.folder}/tiny.elf"`;
+    fs.writeFileSync(file, [`name = "${name}"`, `type = "${type}"`, kernel, ...more, ""].join("\n"));
+    return file;
+  }
+
+  /** Starts a program. */
+  spawn(...command: [string, ...string[]]): ChildProcess {
+    const { dir, bridge, xenstored } = this.where;
+    return startOnHost({ dir, bridge, xenstored, library: libxendev(), command }, "pipe");
+  }
+
+  /** Runs a program to its end. */
+  run(...command: [string, ...string[]]): Promise<Result> {
+    const child = this.spawn(...command);
+    let out = "";
+    child.stdout?.on("data", (text: Buffer) => (out += text.toString()));
+    child.stderr?.on("data", (text: Buffer) => (out += text.toString()));
+    return new Promise((resolve) => child.on("close", (code) => resolve({ code: code ?? -1, out })));
+  }
+
+  /** Runs a program that must succeed; what it said. */
+  async ok(...command: [string, ...string[]]): Promise<string> {
+    const { code, out } = await this.run(...command);
+    if (code !== 0) throw new Error(`${command.join(" ")}: exit code ${code}\n${out}`);
+    return out;
+  }
+
+  /** The rows of `xl list`, without times. */
+  async rows(): Promise<string[]> {
+    const out = await this.ok("xl", "list");
+    const rows = out.trimEnd().split("\n").slice(1);
+    return rows.map((row) => row.replaceAll(/\s+/g, " ").replace(/ [\d.]+$/, ""));
+  }
+
+  /** Whether the guest's user space has come up. */
+  isUp(domid: number): boolean {
+    return typeof this.live.world.get(guestCell, domid)?.upAt === "number";
+  }
+
+  /** Waits until a domain's guest is up. */
+  up(domid: number): Promise<void> {
+    return until(`domain ${domid} is up`, () => this.isUp(domid));
+  }
+
+  /** Waits until a domain is gone. */
+  gone(domid: number): Promise<void> {
+    return until(`domain ${domid} is gone`, () => domainById(this.live.world, domid) === undefined);
+  }
+
+  /** What of the hypervisor's ledgers does not agree with its counts. */
+  ledgerProblems(): string[] {
+    return [...forEachDomain(this.live.world)].flatMap(({ domid }) => checkLedger(this.live.world, domid));
+  }
+}
+
+/** Waits for what happens in the test's own process. */
+export async function until(what: string, condition: () => boolean, timeoutMs = 10_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!condition() && performance.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  if (!condition()) throw new Error(`it did not happen: ${what}`);
+}
