@@ -120,12 +120,24 @@ export function compareIds(a: CellId, b: CellId): number {
   return typeof a === "number" ? -1 : 1;
 }
 
+/**
+ * Entries that every table has and that never go. V8's Map is copied into a new
+ * table whenever entries that came, those that went included, fill the old one,
+ * and shrinks to what is left; each old table refers to the next. Once one of
+ * them has been moved to the old generation, all that follow it stay until that
+ * is collected, with every cell they held when they were full. A table of a few
+ * cells that come and go was full every fourth time: nearly all of a
+ * transaction's cells outlived it, and collecting them took a quarter of all
+ * time. With these entries it is full every sixty-fourth time.
+ */
+const ballast: readonly symbol[] = Array.from({ length: 64 }, () => Symbol("ballast"));
+
 /** Cells without tracking: for a standalone xenstored and for tests of pure parts. */
 export class PlainCells implements Cells {
-  readonly #tables: Map<CellId, object>[] = [];
+  readonly #tables: Map<CellId | symbol, object>[] = [];
 
-  #table(type: CellType<object>): Map<CellId, object> {
-    return (this.#tables[type.index] ??= new Map());
+  #table(type: CellType<object>): Map<CellId | symbol, object> {
+    return (this.#tables[type.index] ??= new Map(ballast.map((key) => [key, ballast])));
   }
 
   get<T extends object>(type: CellType<T>, id: CellId): DeepReadonly<T> | undefined {
@@ -140,8 +152,9 @@ export class PlainCells implements Cells {
 
   add<T extends object>(type: CellType<T>, id: CellId, content: T): T {
     const table = this.#table(type);
-    if (table.has(id)) throw new Error(`cell ${type.name}/${id} added twice`);
+    const before = table.size;
     table.set(id, content);
+    if (table.size === before) throw new Error(`cell ${type.name}/${id} added twice`);
     return content;
   }
 
@@ -150,10 +163,13 @@ export class PlainCells implements Cells {
   }
 
   ids<T extends object>(type: CellType<T>): CellId[] {
-    return [...(this.#tables[type.index]?.keys() ?? [])].toSorted(compareIds);
+    const ids: CellId[] = [];
+    for (const key of this.#tables[type.index]?.keys() ?? []) if (typeof key !== "symbol") ids.push(key);
+    return ids.sort(compareIds);
   }
 
   count<T extends object>(type: CellType<T>): number {
-    return this.#tables[type.index]?.size ?? 0;
+    const table = this.#tables[type.index];
+    return table === undefined ? 0 : table.size - ballast.length;
   }
 }

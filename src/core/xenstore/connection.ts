@@ -5,7 +5,7 @@
 // number; sockets come after the last domid.
 
 import { type Cells, cellType, must } from "../engine/cells.ts";
-import { dropOutput, FIRST_SOCKET } from "./output.ts";
+import { addOutput, dropOutput, FIRST_SOCKET, forgetOutput } from "./output.ts";
 import { domainPath } from "./path.ts";
 import type { Store } from "./ports.ts";
 import { domainSettingsOf, isUnprivilegedDomid, settingsOf } from "./quota.ts";
@@ -76,6 +76,7 @@ function addConnection(
     nextTransaction: 0,
     transactions: [],
   });
+  addOutput(store.cells, conn);
   observeConnection(store, "create-connection", conn);
 }
 
@@ -160,7 +161,7 @@ function dropInput(cells: Cells, conn: number): void {
 
 /** Forgets all a connection has sent or has to take: it starts afresh (domain_conn_reset in xenstored_domain.c). */
 export function resetBuffers(store: Store, conn: number): void {
-  dropOutput(store, conn);
+  forgetOutput(store, conn);
   dropInput(store.cells, conn);
 }
 

@@ -3,7 +3,7 @@
 // What connections have to take: replies and events, in order, until the
 // transport has room for them.
 
-import { type Cells, cellType } from "../engine/cells.ts";
+import { type Cells, cellType, type DeepReadonly, must } from "../engine/cells.ts";
 import type { Store } from "./ports.ts";
 import { charge, exceedsMemory, isUnprivilegedDomid, settingsOf } from "./quota.ts";
 import { encodeInto, HEADER_SIZE, parse, readLatin1, XS } from "./wire.ts";
@@ -20,15 +20,18 @@ interface Message {
   body: string;
 }
 
-/** What a connection has to take; no cell where that is nothing. */
+/** What a connection has to take; there as long as the connection, so that answering adds no cell. */
 export interface Output {
   messages: Message[];
   /** Bytes of the first message already taken. */
   taken: number;
   /** Bytes of all messages, those taken of the first not deducted. */
   bytes: number;
-  /** How many of the messages are events with this body: `messages` say the same, only slower. */
-  events: Map<string, number>;
+  /**
+   * How many of the messages are events with this body, once there are more than
+   * a few; null before. `messages` say the same, only slower.
+   */
+  events: Map<string, number> | null;
   /** When the oldest event is dropped, microseconds, or null. */
   eventDeadline: number | null;
   /** For each event after the oldest: microseconds between its deadline and that of the one before. */
@@ -39,18 +42,25 @@ export const outputType = cellType<Output>("xenstore-output", {
   deadlines: ["eventDeadline"],
 });
 
-function outputFor(store: Store, conn: number): Output {
-  const { cells } = store;
-  if (cells.get(outputType, conn) !== undefined) return cells.edit(outputType, conn);
-  store.queued?.(conn);
-  return cells.add(outputType, conn, {
+/** So many messages are looked through for an event; from more on, events are counted. */
+const LOOK_THROUGH_MAX = 16;
+
+/** Nothing to take: for a new connection. */
+export function addOutput(cells: Cells, conn: number): void {
+  cells.add(outputType, conn, {
     messages: [],
     taken: 0,
     bytes: 0,
-    events: new Map(),
+    events: null,
     eventDeadline: null,
     eventIntervals: [],
   });
+}
+
+function outputFor(store: Store, conn: number): Output {
+  const output = store.cells.edit(outputType, conn);
+  if (output.messages.length === 0) store.queued?.(conn);
+  return output;
 }
 
 /** Queues a reply. `body` is within the payload's limit. */
@@ -78,14 +88,29 @@ export function queueReply(
  */
 export function queueEvent(store: Store, conn: number, body: string, special: boolean): void {
   if (conn < FIRST_SOCKET && exceedsMemory(store.cells, conn, HEADER_SIZE + body.length)) return;
-  if (!special && (store.cells.get(outputType, conn)?.events.get(body) ?? 0) > 0) return;
+  if (!special && isWaiting(must(store.cells, outputType, conn), body)) return;
   pushEvent(store, conn, body);
+}
+
+function isWaiting({ messages, events }: DeepReadonly<Output>, body: string): boolean {
+  if (events !== null) return events.has(body);
+  for (const message of messages) if (message.body === body && message.type === XS.WATCH_EVENT) return true;
+  return false;
+}
+
+/** Events with the same body are counted from now on. */
+function countEvents(output: Output): Map<string, number> {
+  const events = new Map<string, number>();
+  for (const { type, body } of output.messages)
+    if (type === XS.WATCH_EVENT) events.set(body, (events.get(body) ?? 0) + 1);
+  return events;
 }
 
 function pushEvent(store: Store, conn: number, body: string): void {
   const output = outputFor(store, conn);
-  output.events.set(body, (output.events.get(body) ?? 0) + 1);
   output.messages.push({ type: XS.WATCH_EVENT, reqId: 0, txId: 0, body });
+  if (output.events !== null) output.events.set(body, (output.events.get(body) ?? 0) + 1);
+  else if (output.messages.length > LOOK_THROUGH_MAX) output.events = countEvents(output);
   output.bytes += HEADER_SIZE + body.length;
   if (conn >= FIRST_SOCKET) return;
   charge(store.cells, conn, "memory", HEADER_SIZE + body.length);
@@ -119,7 +144,7 @@ export function takeOutput(
   bytesMax: number,
 ): number {
   const { cells } = store;
-  if (cells.get(outputType, conn) === undefined) return 0;
+  if (outputLength(cells, conn) === 0) return 0;
   const output = cells.edit(outputType, conn);
   let room = Math.min(bytesMax, target.length - at);
   let count = 0;
@@ -134,13 +159,20 @@ export function takeOutput(
     messageTaken(store, conn, output, message);
   }
   if (done === output.messages.length) {
-    cells.drop(outputType, conn);
+    clear(output);
     return count;
   }
   if (done > 0) output.messages.splice(0, done);
   const first = output.messages[0];
   if (first !== undefined && room > 0) count += takePart(output, first, target, at + count, room);
   return count;
+}
+
+/** All is taken. The short array stays: a client in lockstep has one message at a time. */
+function clear(output: Output): void {
+  if (output.messages.length > LOOK_THROUGH_MAX) output.messages = [];
+  else while (output.messages.length > 0) output.messages.pop();
+  output.events = null;
 }
 
 /** The rest of a message from byte `from` on. */
@@ -179,9 +211,11 @@ function messageTaken(store: Store, conn: number, output: Output, message: Messa
 
 /** The oldest event went: its like may be queued again, and the next one's deadline counts. */
 function eventGone(output: Output, body: string): void {
-  const waiting = (output.events.get(body) ?? 0) - 1;
-  if (waiting > 0) output.events.set(body, waiting);
-  else output.events.delete(body);
+  if (output.events !== null) {
+    const waiting = (output.events.get(body) ?? 0) - 1;
+    if (waiting > 0) output.events.set(body, waiting);
+    else output.events.delete(body);
+  }
   if (output.eventDeadline === null) return;
   const interval = output.eventIntervals.shift();
   output.eventDeadline = interval === undefined ? null : output.eventDeadline + interval;
@@ -209,7 +243,7 @@ export function expireEvents(store: Store, conn: number): void {
     eventGone(output, message.body);
     store.log?.(`watch event path ${message.body.split("\0", 1)[0]} for domain ${conn} timed out`);
   }
-  if (output.messages.length === 0) cells.drop(outputType, conn);
+  if (output.messages.length === 0) clear(output);
 }
 
 /** A copy of what a connection has to take; the first `partial` bytes are the rest of a message partly taken. */
@@ -246,13 +280,24 @@ export function restoreOutput(store: Store, conn: number, bytes: Uint8Array, par
 }
 
 /** Forgets all a connection has to take. */
-export function dropOutput(store: Store, conn: number): void {
+export function forgetOutput(store: Store, conn: number): void {
   const { cells } = store;
-  const output = cells.get(outputType, conn);
-  if (output === undefined) return;
+  const { messages, bytes } = must(cells, outputType, conn);
+  if (messages.length === 0) return;
   if (conn < FIRST_SOCKET) {
-    charge(cells, conn, "memory", -output.bytes);
-    charge(cells, conn, "outstanding", -output.messages.filter((m) => m.type !== XS.WATCH_EVENT).length);
+    charge(cells, conn, "memory", -bytes);
+    charge(cells, conn, "outstanding", -messages.filter((m) => m.type !== XS.WATCH_EVENT).length);
   }
-  cells.drop(outputType, conn);
+  const output = cells.edit(outputType, conn);
+  clear(output);
+  output.taken = 0;
+  output.bytes = 0;
+  output.eventDeadline = null;
+  output.eventIntervals = [];
+}
+
+/** The connection goes, and with it all it has to take. */
+export function dropOutput(store: Store, conn: number): void {
+  forgetOutput(store, conn);
+  store.cells.drop(outputType, conn);
 }
