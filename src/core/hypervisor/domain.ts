@@ -36,7 +36,8 @@ export const killPhases = [
   "vcpu_pagetables",
   "xen",
   "l4",
-  "memory",
+  "l3",
+  "l2",
   "hvm",
   "done",
 ] as const;

@@ -21,7 +21,16 @@ import { shadowModeDisable } from "./legacy-shadow.ts";
 import { machineOf } from "./machine.ts";
 import { dropMappings } from "./mapping.ts";
 import { physmapDestroy } from "./p2m.ts";
-import { nextPage, pageCell, pageOf, putPageAllocRef, putPageAndType, setPinned } from "./page.ts";
+import {
+  devalidatePage,
+  nextPage,
+  pageCell,
+  pageOf,
+  putPageAllocRef,
+  putPageAndTypePreemptible,
+  setPinned,
+} from "./page.ts";
+import type { Budget, Progress } from "./page-table.ts";
 import { domainPause } from "./pause.ts";
 import { runFrom } from "./runs.ts";
 import { destroyDescriptorTables, unmapGuestAreas, vcpuDestroyPagetables } from "./vcpu-pages.ts";
@@ -30,8 +39,6 @@ import { sendGlobalVirq, VIRQ_DOM_EXC } from "./virq.ts";
 
 /** Cells a restartable operation touches before it looks whether somebody waits. */
 const CELLS_PER_SLICE = 64;
-
-type Progress = "done" | "ERESTART";
 
 /**
  * Kills a domain as far as one slice gets: ERESTART means "call me again". The
@@ -83,7 +90,9 @@ const phases: { readonly [phase in Exclude<KillPhase, "done">]: (host: Host, dom
       : "ERESTART",
   vcpu_pagetables: (host, domid) => {
     const d = must(host, domainCell, domid);
-    for (const [vcpu] of vcpusOf(host, d)) vcpuDestroyPagetables(host, domid, vcpu);
+    const budget = { left: CELLS_PER_SLICE };
+    for (const [vcpu] of vcpusOf(host, d))
+      if (vcpuDestroyPagetables(host, domid, vcpu, budget) === "ERESTART") return "ERESTART";
     for (const [vcpu] of vcpusOf(host, d)) destroyDescriptorTables(host, domid, vcpu);
     return "done";
   },
@@ -91,9 +100,11 @@ const phases: { readonly [phase in Exclude<KillPhase, "done">]: (host: Host, dom
     for (const mfn of must(host, domainPagesCell, domid).xenpages) putPageAllocRef(host, mfn);
     return "done";
   },
-  // The page tables go, and with them what they map: other domains' frames, the hypervisor's.
-  l4: (host, domid) => (dropMappings(host, domid, CELLS_PER_SLICE) === "done" ? "done" : "ERESTART"),
-  memory: relinquishMemory,
+  // The page tables go with the memory, and with them what they map of others and of the hypervisor.
+  l4: (host, domid) =>
+    dropMappings(host, domid, CELLS_PER_SLICE) === "done" ? relinquishMemory(host, domid, "l4") : "ERESTART",
+  l3: (host, domid) => relinquishMemory(host, domid, "l3"),
+  l2: (host, domid) => relinquishMemory(host, domid, "l2"),
   // hvm_domain_relinquish_resources
   hvm: (host, domid) => {
     ioreqServerDestroyAll(host, domid);
@@ -102,39 +113,48 @@ const phases: { readonly [phase in Exclude<KillPhase, "done">]: (host: Host, dom
 };
 
 /**
- * Gives up a domain's memory from the cursor on, as many pages as the machine
- * allows a slice. Runs of plain pages are freed as runs; a page somebody else
- * holds stays, no longer allocated.
+ * Goes over a domain's frames from the cursor on, as many as the machine allows
+ * a slice: drops the pin and the allocation, and takes apart page tables of that
+ * level that are still valid then. Runs of plain pages are freed as runs; a page
+ * somebody else holds stays, no longer allocated. The first round leaves little
+ * for the others: tables that refer to each other in a circle.
  */
-function relinquishMemory(host: Host, domid: number): Progress {
-  let budget = machineOf(host).preemptPages;
-  let cells = CELLS_PER_SLICE;
+function relinquishMemory(host: Host, domid: number, level: "l4" | "l3" | "l2"): Progress {
+  let pages = machineOf(host).preemptPages;
+  const budget = { left: CELLS_PER_SLICE };
   for (;;) {
     const { killCursor } = must(host, domainCell, domid);
     const run = runFrom(host, ownedFrames(domid), killCursor);
-    if (run === undefined) return "done";
-    if (budget === 0 || cells === 0) return "ERESTART";
+    if (run === undefined) {
+      host.edit(domainCell, domid).killCursor = 0;
+      return "done";
+    }
+    if (pages === 0 || budget.left <= 0) return "ERESTART";
     const start = Math.max(run.start, killCursor);
     const page = nextPage(host, start);
     const held = page === start;
     const plain = page < 0 ? run.start + run.count - start : page - start;
     const single = held || willForget(host, domid, "allocated");
-    const count = single ? 1 : Math.min(plain, run.start + run.count - start, budget);
-    if (single) relinquishPage(host, start);
-    else freeOwnedFrames(host, domid, start, count);
+    const count = single ? 1 : Math.min(plain, run.start + run.count - start, pages);
+    budget.left--;
+    if (single) {
+      if (relinquishPage(host, start, level, budget) === "ERESTART") return "ERESTART";
+    } else freeOwnedFrames(host, domid, start, count);
     host.edit(domainCell, domid).killCursor = start + count;
-    budget -= count;
-    cells--;
+    pages -= count;
   }
 }
 
-/** Drops what the domain itself holds of a page of its own: the pin, the allocation. */
-function relinquishPage(host: Host, mfn: number): void {
+/** Drops what the domain itself holds of a page of its own: the pin, the allocation, a table that nobody uses. */
+function relinquishPage(host: Host, mfn: number, level: "l4" | "l3" | "l2", budget: Budget): Progress {
   const page = host.get(pageCell, mfn);
   if (page?.pinned === true) {
     const { owner } = page;
     setPinned(host, mfn, false);
-    putPageAndType(host, mfn, `d${owner}`, "pinned");
+    const put = putPageAndTypePreemptible(host, mfn, `d${owner}`, "pinned", budget);
+    if (put === "ERESTART") return put;
   }
   if (pageOf(host, mfn) !== undefined) putPageAllocRef(host, mfn);
+  const left = host.get(pageCell, mfn);
+  return left?.type === level ? devalidatePage(host, mfn, budget) : "done";
 }

@@ -12,6 +12,7 @@ import type { Caller } from "./caller.ts";
 import { domainCell } from "./domain.ts";
 import { getPageAndType, pageOf, putPageAndType, setPinned } from "./page.ts";
 import type { PageHolder } from "./page.ts";
+import { writeEntry } from "./page-table.ts";
 import { domainVcpu } from "./vcpu.ts";
 import { newBaseptr, setGdt, setLdt } from "./vcpu-pages.ts";
 
@@ -79,6 +80,20 @@ export function setGdtOf(
   const own = ownVcpu(host, caller, vcpu);
   const result = own === 0 ? setGdt(host, caller.domid, vcpu, frames) : own;
   return traced(host, caller, "set_gdt", caller.domid, { nr: frames.length }, result);
+}
+
+/**
+ * mmu_update of an entry of one of the caller's page tables (MMU_NORMAL_PT_UPDATE): which table it refers to, 0 for
+ * none. EINVAL where it cannot.
+ */
+export function mmuUpdate(
+  host: Host,
+  caller: Caller,
+  { table, index, mfn }: { table: number; index: number; mfn: number },
+): 0 | Failure {
+  const pv = must(host, domainCell, caller.domid).type === "pv";
+  const result = pv ? writeEntry(host, caller.domid, table, index, mfn) : fail("EINVAL");
+  return traced(host, caller, "mmu_update normal_pt_update", caller.domid, { table, index, mfn }, result);
 }
 
 /** Ends a pin: EINVAL for a frame that is not the domain's or not pinned. */

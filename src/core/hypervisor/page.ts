@@ -16,6 +16,8 @@ import { getDomain, putDomain } from "./free.ts";
 import { credit, debit } from "./ledger.ts";
 import type { Holder, LedgerEntry } from "./ledger.ts";
 import { versionOf } from "./machine.ts";
+import { dropEntries, entriesOf, forgetEntries, isTable, takeEntries } from "./page-table.ts";
+import type { Budget, Progress } from "./page-table.ts";
 import type { PageReferenceKind } from "./reference-kinds.ts";
 
 /** What a page may be used as while its type count is not 0 (PGT_*). The index is the field in `taf`. */
@@ -35,6 +37,8 @@ export interface Page {
   typeCount: number;
   pinned: boolean;
   validated: boolean;
+  /** PGT_partial: its entries are being taken apart, and that was interrupted. */
+  partial: boolean;
   /** Who holds the references beside the allocation. */
   refs: LedgerEntry[];
 }
@@ -68,6 +72,7 @@ function plainPage(owner: number): Page {
     typeCount: 0,
     pinned: false,
     validated: false,
+    partial: false,
     refs: [],
   };
 }
@@ -111,13 +116,22 @@ export function getPageAndType(
 ): boolean {
   const found = pageOf(host, mfn);
   if (found?.owner !== domid || (found.typeCount > 0 && found.type !== type)) return false;
+  // One that is half taken apart is no page table any more, and not yet anything else.
+  if (found.partial) return false;
   const page = editPage(host, mfn);
   page.count++;
   page.typeCount++;
   page.type = type;
-  page.validated = true;
   credit(host, page.refs, holder, 1, 1);
-  return true;
+  if (page.validated) return true;
+  if (takeEntries(host, domid, mfn, type)) {
+    page.validated = true;
+    return true;
+  }
+  debit(page.refs, holder.holder, holder.kind, 1, 1);
+  putType(host, mfn, page);
+  drop(host, mfn, page);
+  return false;
 }
 
 /** Drops a reference; a page without any is freed (put_page). */
@@ -133,12 +147,68 @@ export function putPageAndType(host: Host, mfn: number, holder: string, kind: Pa
   if (forgotten(host, ownerOf(host, mfn), { mfn, holder, kind, typed: true })) return;
   const page = host.edit(pageCell, mfn);
   debit(page.refs, holder, kind, 1, 1);
-  page.typeCount--;
-  if (page.typeCount === 0) {
-    page.type = "none";
-    page.validated = false;
-  }
+  putType(host, mfn, page);
   drop(host, mfn, page);
+}
+
+/** Drops a type reference; with the last one a page table lets go of what it refers to (_put_page_type). */
+function putType(host: Host, mfn: number, page: Page): void {
+  page.typeCount--;
+  if (page.typeCount > 0) return;
+  const wasTable = page.validated && isTable(page.type);
+  page.type = "none";
+  page.validated = false;
+  if (wasTable) dropEntries(host, mfn, { left: Infinity });
+}
+
+/**
+ * The same, a part of a page table's entries a call: ERESTART where some are left. The page is then partial, and what
+ * was begun holds it in place of the one who let go (put_page_and_type_preemptible).
+ */
+export function putPageAndTypePreemptible(
+  host: Host,
+  mfn: number,
+  holder: string,
+  kind: PageReferenceKind,
+  budget: Budget,
+): Progress {
+  const { owner, typeCount, type } = must(host, pageCell, mfn);
+  if (typeCount > 1 || !isTable(type) || entriesOf(host, mfn).length === 0) {
+    putPageAndType(host, mfn, holder, kind);
+    return "done";
+  }
+  if (forgotten(host, owner, { mfn, holder, kind, typed: true })) return "done";
+  const page = host.edit(pageCell, mfn);
+  debit(page.refs, holder, kind, 1, 1);
+  beginPartial(host, page);
+  return devalidatePage(host, mfn, budget);
+}
+
+function beginPartial(host: Host, page: Page): void {
+  page.validated = false;
+  page.partial = true;
+  credit(host, page.refs, { holder: `d${page.owner}`, kind: "partial", op: "devalidate_page" }, 1, 1);
+}
+
+/**
+ * Goes on with a page table that is partial, or takes one apart that is still valid after its domain let go of it: one
+ * that refers to itself, in whatever way (relinquish_memory). Nothing for other pages.
+ */
+export function devalidatePage(host: Host, mfn: number, budget: Budget): Progress {
+  const found = must(host, pageCell, mfn);
+  if (!isTable(found.type) || (!found.validated && !found.partial)) return "done";
+  if (!found.partial) {
+    const page = host.edit(pageCell, mfn);
+    // The work holds the page, and counts as a use of it, until it is through.
+    page.count++;
+    page.typeCount++;
+    beginPartial(host, page);
+  }
+  if (dropEntries(host, mfn, budget) === "ERESTART") return "ERESTART";
+  const page = host.edit(pageCell, mfn);
+  page.partial = false;
+  putPageAndType(host, mfn, `d${page.owner}`, "partial");
+  return "done";
 }
 
 /** Gives the page up for its domain: it is freed as soon as nobody else holds it (put_page_alloc_ref). */
@@ -171,6 +241,7 @@ function drop(host: Host, mfn: number, page: Page): void {
  */
 function freeDomheapPage(host: Host, mfn: number, { owner, xenheap, extra, typeCount }: Page): void {
   dropPage(host, mfn);
+  forgetEntries(host, mfn);
   if (!xenheap) {
     assert(typeCount === 0, `page ${mfn} is freed with a type`);
     return extra ? freeExtraFrame(host, owner, mfn) : freeOwnedFrames(host, owner, mfn, 1);
@@ -219,5 +290,6 @@ export function countInfo(cells: Cells, page: DeepReadonly<Page>): bigint {
 /** `type_info` as debug keys print it. */
 export function typeInfo(page: DeepReadonly<Page>): bigint {
   const flags = (page.pinned ? 1n << 59n : 0n) | (page.validated ? 1n << 58n : 0n);
-  return (BigInt(pageTypes.indexOf(page.type)) << 61n) | flags | BigInt(page.typeCount);
+  const partial = page.partial ? 1n << 56n : 0n;
+  return (BigInt(pageTypes.indexOf(page.type)) << 61n) | flags | partial | BigInt(page.typeCount);
 }

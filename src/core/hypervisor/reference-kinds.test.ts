@@ -19,8 +19,8 @@ import { acquireIoreqFrames, createIoreqServer, destroyIoreqServer } from "./ior
 import type { LedgerEntry } from "./ledger.ts";
 import * as shadow from "./legacy-shadow.ts";
 import { decreaseReservation, mapForeign, mapOwn, populatePhysmap, unmapForeign } from "./memory-op.ts";
-import { mmuextNewBaseptr, mmuextPin, mmuextSetLdt, mmuextUnpin, setGdtOf } from "./mmuext-op.ts";
-import { pageOf } from "./page.ts";
+import { mmuUpdate, mmuextNewBaseptr, mmuextPin, mmuextSetLdt, mmuextUnpin, setGdtOf } from "./mmuext-op.ts";
+import { devalidatePage, pageOf, putPageAndTypePreemptible, setPinned } from "./page.ts";
 import { referenceKindNames, referenceKinds } from "./reference-kinds.ts";
 import type { ReferenceKind } from "./reference-kinds.ts";
 import { registerPhysArea, registerVcpuInfo } from "./sched-op.ts";
@@ -78,6 +78,34 @@ const cases: { [kind in Exclude<ReferenceKind, "shared">]: Case } = {
     take: (g, host) => ok(mmuextPin(host, xl, { domid: g.domid, level: 4, mfn: g.mfn })),
     drop: (g, host) => mmuextUnpin(host, xl, { domid: g.domid, mfn: g.mfn }),
     taf: "8c",
+    zombie: "DomPage",
+  },
+  "page table": {
+    type: "pv",
+    holder: /^table [0-9a-f]+$/,
+    op: "get_page_from_l4e",
+    take: (g, host) => {
+      ok(mmuUpdate(host, kernelOf(g), { table: g.mfn, index: 1, mfn: g.mfn + 1 }));
+      ok(mmuextPin(host, xl, { domid: g.domid, level: 4, mfn: g.mfn }));
+      return g.mfn + 1;
+    },
+    drop: (g, host) => mmuUpdate(host, kernelOf(g), { table: g.mfn, index: 1, mfn: 0 }),
+    taf: "64",
+    zombie: "DomPage",
+  },
+  partial: {
+    type: "pv",
+    holder: /^d\d+$/,
+    op: "devalidate_page",
+    take: (g, host) => {
+      for (const index of [1, 2, 3])
+        ok(mmuUpdate(host, kernelOf(g), { table: g.mfn, index, mfn: g.mfn + index }));
+      ok(mmuextPin(host, xl, { domid: g.domid, level: 4, mfn: g.mfn }));
+      setPinned(host, g.mfn, false);
+      expect(putPageAndTypePreemptible(host, g.mfn, `d${g.domid}`, "pinned", { left: 2 })).toBe("ERESTART");
+    },
+    drop: (g, host) => devalidatePage(host, g.mfn, { left: 9 }),
+    taf: "81",
     zombie: "DomPage",
   },
   cr3: {

@@ -29,6 +29,18 @@ const kinds = {
     taken: "MMUEXT_PIN_Ln_TABLE",
     dropped: "MMUEXT_UNPIN_TABLE, relinquish_memory",
   },
+  "page table": {
+    of: "page",
+    type: "page table",
+    taken: "get_page_from_l4e, _l3e, _l2e, get_l4_linear_pagetable (mmu_update, alloc_page_type)",
+    dropped: "put_page_from_l4e, _l3e, _l2e (mmu_update, devalidate_page)",
+  },
+  partial: {
+    of: "page",
+    type: "page table",
+    taken: "devalidate_page, interrupted: PGT_partial",
+    dropped: "relinquish_memory, put_old_guest_table: when it is through",
+  },
   cr3: {
     of: "page",
     type: "page table",

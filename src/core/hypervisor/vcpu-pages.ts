@@ -9,8 +9,9 @@ import type { DeepReadonly } from "../engine/cells.ts";
 import { fail } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
-import { getPageAndType, putPageAndType } from "./page.ts";
+import { devalidatePage, getPageAndType, putPageAndType, putPageAndTypePreemptible } from "./page.ts";
 import type { PageType } from "./page.ts";
+import type { Budget, Progress } from "./page-table.ts";
 import type { PageReferenceKind } from "./reference-kinds.ts";
 import { vcpuCell, vcpuId } from "./vcpu.ts";
 import type { Vcpu } from "./vcpu.ts";
@@ -146,17 +147,31 @@ function destroyLdt(host: Host, domid: number, vcpu: number): void {
   for (const { mfn } of old) put(host, domid, vcpu, mfn, "ldt");
 }
 
-/** Drops the page table bases, and the time area with them (vcpu_destroy_pagetables). */
-export function vcpuDestroyPagetables(host: Host, domid: number, vcpu: number): void {
-  const { cr3, userCr3, timeMfn } = vcpuOf(host, domid, vcpu);
-  if (cr3 !== 0 || userCr3 !== 0) {
-    const v = editVcpu(host, domid, vcpu);
-    v.cr3 = 0;
-    v.userCr3 = 0;
+/**
+ * Drops the page table bases, and the time area with them. A table whose last use that was is taken apart within
+ * the budget, the rest when this is called again (vcpu_destroy_pagetables, put_old_guest_table).
+ */
+export function vcpuDestroyPagetables(
+  host: Host,
+  domid: number,
+  vcpu: number,
+  budget: Budget = { left: Infinity },
+): Progress {
+  const { oldGuestTable } = vcpuOf(host, domid, vcpu);
+  if (oldGuestTable !== 0) {
+    if (devalidatePage(host, oldGuestTable, budget) === "ERESTART") return "ERESTART";
+    editVcpu(host, domid, vcpu).oldGuestTable = 0;
   }
-  if (cr3 !== 0) put(host, domid, vcpu, cr3, "cr3");
-  if (userCr3 !== 0) put(host, domid, vcpu, userCr3, "cr3");
-  if (timeMfn >= 0) unmapGuestArea(host, domid, vcpu, "timeMfn");
+  for (const base of ["cr3", "userCr3"] as const) {
+    const mfn = vcpuOf(host, domid, vcpu)[base];
+    if (mfn === 0) continue;
+    editVcpu(host, domid, vcpu)[base] = 0;
+    if (putPageAndTypePreemptible(host, mfn, vcpuName(domid, vcpu), "cr3", budget) === "done") continue;
+    editVcpu(host, domid, vcpu).oldGuestTable = mfn;
+    return "ERESTART";
+  }
+  unmapGuestArea(host, domid, vcpu, "timeMfn");
+  return "done";
 }
 
 /** Drops the LDT and the GDT (pv_destroy_ldt, pv_destroy_gdt). */

@@ -37,6 +37,8 @@ export interface Vcpu {
   /** Frames its context refers to: the page table bases (0 for none), the GDT's frames. */
   cr3: number;
   userCr3: number;
+  /** A page table base whose last use is over and that is still being taken apart; 0 for none. */
+  oldGuestTable: number;
   gdt: number[];
   /** The LDT's frames, and which of them are in use. */
   ldt: { mfn: number; mapped: boolean }[];
@@ -72,6 +74,7 @@ export function newVcpu(host: Host, domid: number, vcpu: number): void {
     timeMfn: -1,
     cr3: 0,
     userCr3: 0,
+    oldGuestTable: 0,
     gdt: [],
     ldt: [],
     runstate: { running: false, since: host.now, runningTime: 0 },
