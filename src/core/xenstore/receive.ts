@@ -12,7 +12,7 @@ import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
 import { transactionType } from "./observation.ts";
 import { queueReply } from "./output.ts";
 import type { Store } from "./ports.ts";
-import { traitsOf } from "./quota.ts";
+import { exceeds, traitsOf } from "./quota.ts";
 import { type After, type Handler, type Request } from "./request.ts";
 import { resetWatches, transactionEnd, transactionStart, unwatch, watch } from "./requests-connection.ts";
 import {
@@ -26,7 +26,8 @@ import {
 import { directory, directoryPart, mkdir, read, rm, write } from "./requests-node.ts";
 import { getPerms, setPermsRequest } from "./requests-perms.ts";
 import { getFeature, getQuota, setFeature, setQuota } from "./requests-settings.ts";
-import { transactionKey } from "./transaction.ts";
+import { forgetLastAccess, transactionKey } from "./transaction.ts";
+import { accessedCount } from "./view.ts";
 import { HEADER_SIZE, PAYLOAD_MAX, type Packet, parse, readLatin1, XS } from "./wire.ts";
 
 interface RequestType {
@@ -205,5 +206,24 @@ function perform(
     start: packet.start,
     end: packet.end,
   };
-  return known.handler(store, request, after);
+  if (transaction === null || caller.privileged) return known.handler(store, request, after);
+  const before = accessedCount(store.cells, transaction);
+  const result = known.handler(store, request, after);
+  return isOverfull(store, caller, transaction, before) ? fail("ENOSPC") : result;
+}
+
+/**
+ * Whether a request accessed more nodes than its transaction may (access_node in
+ * xenstored_transaction.c): it fails, whatever it found, and the commit will.
+ * What was too much is not remembered: it fails again.
+ */
+function isOverfull(store: Store, caller: Caller, transaction: string, before: number): boolean {
+  const { cells } = store;
+  let isOver = false;
+  for (let count = accessedCount(cells, transaction); count > before; count--) {
+    if (!exceeds(cells, caller.domid, "transaction-nodes", count)) break;
+    forgetLastAccess(cells, transaction);
+    isOver = true;
+  }
+  return isOver;
 }

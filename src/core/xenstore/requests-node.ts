@@ -12,7 +12,7 @@ import { SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_VALUE, transactionType } from "./ob
 import { domainPath, nameOf, parentOf } from "./path.ts";
 import { PERM_READ, PERM_WRITE } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, exceeds, exceedsMemory, noteMaximum } from "./quota.ts";
+import { accountOf, exceeds, exceedsMemory, noteMaximum, traitsOf } from "./quota.ts";
 import { atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts";
 import {
   createInTransaction,
@@ -208,7 +208,8 @@ function checkCreation(
   parentPerms: string,
   value: string,
 ): Failure | undefined {
-  const nodes = accountOf(cells, caller.domid).nodes + missing.length;
+  const counts = caller.transaction === null && traitsOf(cells).countsEachCreation;
+  const nodes = accountOf(cells, caller.domid).nodes + (counts ? missing.length : 1);
   if (exceeds(cells, caller.domid, "nodes", nodes)) return poisoned(cells, caller, "ENOSPC");
   for (const [index, path] of missing.entries()) {
     const childrenBytes = index === 0 ? 0 : nameOf(missing[index - 1] as string).length + 1;

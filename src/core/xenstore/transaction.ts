@@ -18,7 +18,7 @@
 import { type Cells, must } from "../engine/cells.ts";
 import type { Caller } from "./caller.ts";
 import { connectionType } from "./connection.ts";
-import { listDrop, listItems } from "./list.ts";
+import { listDrop, listItems, listPop } from "./list.ts";
 import {
   accessedList,
   forgetSeen,
@@ -68,6 +68,13 @@ export function dropTransaction(cells: Cells, transaction: string): void {
   cells.drop(transactionType, transaction);
   const { transactions } = cells.edit(connectionType, conn);
   transactions.splice(transactions.indexOf(id), 1);
+}
+
+/** The node accessed last was one too many: it is no part of the transaction. */
+export function forgetLastAccess(cells: Cells, transaction: string): void {
+  const path = listPop(cells, accessedList, transaction);
+  forgetSeen(cells, transaction, path);
+  cells.drop(transactionNodeType, transaction + path);
 }
 
 /** Drops all transactions of a connection. */

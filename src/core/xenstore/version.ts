@@ -28,6 +28,11 @@ export interface VersionTraits {
    * `val >= quota`; before, each was written in its own way.
    */
   readonly slack: Readonly<Partial<Record<keyof Limits, number>>>;
+  /**
+   * Of the nodes one request creates, each counts when the next is checked; else
+   * all are checked against what the domain had before, as in a transaction always.
+   */
+  readonly countsEachCreation: boolean;
   /** The answer to one watch too many. */
   readonly watchQuotaErrno: Errno;
   /** Limits are kept a domain, and GET_QUOTA and SET_QUOTA show and change them; SET_FEATURE likewise. */
@@ -63,6 +68,7 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
       "path-max": 1,
       "transaction-nodes": 1,
     },
+    countsEachCreation: true,
     watchQuotaErrno: "E2BIG",
     domainSettings: false,
     pathLimitExemptsPrivileged: false,
@@ -78,6 +84,7 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
   // tools/xenstored of August 2026: 70fcc2531c, 258263a4fb, XENSTORE_FEATURES.
   "4.23": {
     slack: {},
+    countsEachCreation: false,
     watchQuotaErrno: "ENOSPC",
     domainSettings: true,
     pathLimitExemptsPrivileged: true,

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where we mean to differ from the C xenstored of Debian's xen-utils-4.17, and
+// what is not compared. Each says why and how it is known; what `avoids` matches
+// is left out of sequences, and has a case in xenstored.test.ts that shows ours.
+
+import { parentOf } from "../../../src/core/xenstore/path.ts";
+import { ask, type RequestStep, SOCKETS, type Step } from "./steps.ts";
+
+/** A step they disagree about. */
+export interface Seen {
+  /** The step in words (describeStep). */
+  readonly step: string;
+  /** What it brought, theirs and ours, in words. */
+  readonly expected: readonly string[];
+  readonly actual: readonly string[];
+}
+
+/** A difference we mean to have. */
+export interface Difference {
+  readonly what: string;
+  readonly why: string;
+  /** Xen's file and function, or how it was seen. */
+  readonly source: string;
+  /** Steps of a sequence that would show it. */
+  readonly avoids?: (step: Step) => boolean;
+  /** Whether it explains this; a sequence is not compared beyond. */
+  readonly explains?: (seen: Seen) => boolean;
+  /** What we answer to a step that is avoided: the request, and the last reply's type and body with `|` for NUL. */
+  readonly ours?: { readonly steps: readonly RequestStep[]; readonly answer: string };
+}
+
+const onePathTypes: ReadonlySet<unknown> = new Set(["READ", "DIRECTORY", "GET_PERMS", "MKDIR", "RM"]);
+
+function nameIn(step: RequestStep): string {
+  return step.body.split("\0")[0] as string;
+}
+
+/** Every difference. */
+export const differences: readonly Difference[] = [
+  {
+    what: "READ, DIRECTORY, GET_PERMS, MKDIR or RM whose payload is not one string with its NUL: EINVAL",
+    why: "C answers with whatever errno was last, and where that was 0 it sends no reply and aborts",
+    source:
+      "xenstored_core.c get_node_canonicalized (returns before errno is set) and consider_message (assert); seen: " +
+      "RM `a||` ends the daemon",
+    avoids: (step) =>
+      step.do === "request" &&
+      onePathTypes.has(step.type) &&
+      step.body.indexOf("\0") !== step.body.length - 1,
+    ours: { steps: [ask(0, "RM", "a||")], answer: "ERROR EINVAL|" },
+  },
+  {
+    what: "SET_PERMS of a special watch that is refused: EACCES, or EINVAL for an unknown one",
+    why: "C computes that, then answers with whatever errno was last; where that was 0, as above",
+    source: "xenstored_core.c do_set_perms (`return errno` after set_perms_special)",
+    avoids: (step) =>
+      step.do === "request" &&
+      step.type === "SET_PERMS" &&
+      step.body.startsWith("@") &&
+      (step.who >= SOCKETS || !["@releaseDomain", "@introduceDomain"].includes(nameIn(step))),
+    ours: { steps: [ask(0, "SET_PERMS", "@other|n0|")], answer: "ERROR EINVAL|" },
+  },
+  {
+    what: "a domain that owns `/` dies: the root stays, and is domain 0's",
+    why: "C removes the root with all below, and refuses everything from then on",
+    source: "xenstored_domain.c domain_tree_remove_sub; seen: every request answers EACCES after it",
+    avoids: (step) =>
+      step.do === "request" &&
+      step.type === "SET_PERMS" &&
+      nameIn(step) === parentOf("/") &&
+      !/^\/\0[nrwb]0*\0/.test(step.body),
+  },
+  {
+    what: "a transaction removes a node that came after it had seen the parent: fine, and EAGAIN at its commit",
+    why: "C finds the node outside the transaction, but not in the parent's list inside, and answers EIO",
+    source: "xenstored_core.c delete_child (`Child not found`); seen by a differential run",
+    explains: ({ step, expected, actual }) =>
+      / RM .* in t\d$/.test(step) && / ERROR "EIO/.test(expected.join()) && / RM "OK/.test(actual.join()),
+  },
+  {
+    what: "the generation count of DIRECTORY_PART differs where the list of names differs, and only there",
+    why: "C's changes with every change of the node; clients only compare it between the parts of one listing",
+    source: "docs/misc/xenstore.txt, DIRECTORY_PART; compared for being a number",
+  },
+  {
+    what: "with `--conflicts observed` some transactions commit that C refuses with EAGAIN",
+    why: "the specification asks only for conflicting changes to be refused; C refuses siblings and blind writes",
+    source: "src/core/xenstore/transaction.ts; `--conflicts strict` is compared without exception",
+  },
+];

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sequences at random against the real C xenstored, other ones with every seed:
+// fifty rounds are the 100,000 that a release is to have seen.
+
+import fc from "fast-check";
+import { compare, showDisagreement } from "../differential/xenstored/compare.ts";
+import { realSubject } from "../differential/xenstored/driver.ts";
+import { sequences } from "../differential/xenstored/generate.ts";
+import { ourSubject } from "../differential/xenstored/ours.ts";
+import type { SoakRound } from "../../scripts/soak-round.ts";
+
+const SEQUENCES = 2000;
+
+export const round: SoakRound = async (seed) => {
+  const real = await realSubject("c");
+  const ours = ourSubject("ours, strict", { version: "4.17", conflicts: "strict" });
+  try {
+    await fc.assert(
+      fc.asyncProperty(sequences, async (sequence) => {
+        const disagreement = await compare(sequence, real, ours);
+        if (disagreement !== undefined) throw new Error(showDisagreement(disagreement, real.name));
+      }),
+      { numRuns: SEQUENCES, seed },
+    );
+  } finally {
+    await real.stop();
+  }
+  return { sequences: SEQUENCES };
+};
