@@ -105,6 +105,11 @@ export interface Cells {
   ids<T extends object>(type: CellType<T>): CellId[];
   /** How many cells of a type there are. */
   count<T extends object>(type: CellType<T>): number;
+  /**
+   * Where text made from cells may be kept, for as long as nobody who changes
+   * the cells takes it out. Absent where steps are undone: that changes cells, too.
+   */
+  readonly texts?: Map<string, string>;
 }
 
 /** The cell, which must exist: a missing one is a broken invariant. */
@@ -134,6 +139,7 @@ const ballast: readonly symbol[] = Array.from({ length: 64 }, () => Symbol("ball
 
 /** Cells without tracking: for a standalone xenstored and for tests of pure parts. */
 export class PlainCells implements Cells {
+  readonly texts = new Map<string, string>();
   readonly #tables: Map<CellId | symbol, object>[] = [];
 
   #table(type: CellType<object>): Map<CellId | symbol, object> {

@@ -96,7 +96,7 @@ export interface XenbusWatch {
 
 export const xenbusWatchCell = cellType<XenbusWatch>("xenbus-watch");
 
-const watchList = listType("xenbus-watches");
+const watchList = listType("xenbus-watches", { listed: false });
 
 /** Adds a watch to a kernel's: the newest. */
 export function addWatch(

@@ -8,11 +8,12 @@ import { fail, type Failure } from "../engine/errno.ts";
 import type { Caller } from "./caller.ts";
 import { inheritPerms } from "./create.ts";
 import { listItems } from "./list.ts";
-import { addNode, dropNode, setPerms, setValue } from "./node.ts";
+import { addNode, dropTree, setPerms, setValue } from "./node.ts";
 import {
   accessedList,
   forgetSeen,
   type TransactionNode,
+  ownKey,
   transactionNodeType,
   transactionType,
 } from "./observation.ts";
@@ -53,9 +54,9 @@ export function commitTransaction(store: Store, caller: Caller, transaction: str
   const changes = changesOf(cells, transaction);
   // The transaction does not mind its own changes.
   for (const path of listItems(cells, accessedList, transaction)) forgetSeen(cells, transaction, path);
-  const perms = creationPerms(cells, caller, changes);
-  const gone = removeTrees(cells, changes);
-  createNodes(cells, caller, changes, perms);
+  const gone = changes.some((change) => changesTree(cells, change))
+    ? changeTree(cells, caller, changes)
+    : nothingGone;
   for (const { path, own } of changes) {
     if (own.value !== null) setValue(cells, path, own.value);
     if (own.perms !== null && cells.get(nodeType, path) !== undefined) setPerms(cells, path, own.perms);
@@ -63,6 +64,21 @@ export function commitTransaction(store: Store, caller: Caller, transaction: str
   fireEvents(store, changes, gone);
   dropTransaction(cells, transaction);
   return undefined;
+}
+
+/** Whether nodes come or go with a change. */
+function changesTree(cells: Cells, { path, own }: Change): boolean {
+  if (own.removed.length > 0 || own.added.length > 0) return true;
+  return own.ensured && cells.get(nodeType, path) === undefined;
+}
+
+const nothingGone: ReadonlyMap<string, readonly Gone[]> = new Map();
+
+function changeTree(cells: Cells, caller: Caller, changes: readonly Change[]): Map<string, Gone[]> {
+  const perms = creationPerms(cells, caller, changes);
+  const gone = removeTrees(cells, changes);
+  createNodes(cells, caller, changes, perms);
+  return gone;
 }
 
 function refusal(cells: Cells, caller: Caller, transaction: string): Failure | undefined {
@@ -76,7 +92,7 @@ function refusal(cells: Cells, caller: Caller, transaction: string): Failure | u
 function changesOf(cells: Cells, transaction: string): Change[] {
   const changes: Change[] = [];
   for (const path of listItems(cells, accessedList, transaction)) {
-    const own = must(cells, transactionNodeType, transaction + path);
+    const own = must(cells, transactionNodeType, ownKey(transaction, path));
     if (own.modified) changes.push({ path, own });
   }
   return changes;
@@ -128,10 +144,9 @@ function removeTrees(cells: Cells, changes: readonly Change[]): Map<string, Gone
       const root = childPath(above, name);
       if (cells.get(nodeType, root) === undefined) continue;
       const unknown: Gone[] = [];
-      for (const path of storedSubtree(cells, root)) {
+      dropTree(cells, storedSubtree(cells, root), (path) => {
         if (!known.has(path)) unknown.push({ path, perms: must(cells, nodeType, path).perms });
-        dropNode(cells, path);
-      }
+      });
       if (unknown.length > 0) gone.set(root, unknown);
     }
   }

@@ -33,11 +33,13 @@ export interface ListChunk {
 export interface ListType {
   readonly head: CellType<ListHead>;
   readonly chunk: CellType<ListChunk>;
+  /** Whether it is listed to clients: `listDigest` is kept up to date, and `listText` kept. */
+  readonly listed: boolean;
 }
 
 /** Declares a kind of list. */
-export function listType(name: string): ListType {
-  return { head: cellType<ListHead>(name), chunk: cellType<ListChunk>(`${name}-chunk`) };
+export function listType(name: string, { listed }: { listed: boolean }): ListType {
+  return { head: cellType<ListHead>(name), chunk: cellType<ListChunk>(`${name}-chunk`), listed };
 }
 
 function chunkId(list: string, number: number): string {
@@ -56,6 +58,7 @@ export function listBytes(cells: Cells, type: ListType, list: string): number {
 
 /** Appends an item; returns the number of its chunk. */
 export function listAppend(cells: Cells, type: ListType, list: string, item: string): number {
+  forgetText(cells, type, list);
   if (cells.get(type.head, list) === undefined) {
     cells.add(type.head, list, { first: 0, last: 0, count: 0, bytes: 0, digestLow: 0, digestHigh: 0 });
     cells.add(type.chunk, chunkId(list, 0), { previous: -1, next: -1, items: [] });
@@ -71,12 +74,13 @@ export function listAppend(cells: Cells, type: ListType, list: string, item: str
   chunk.items.push(item);
   head.count++;
   head.bytes += item.length + 1;
-  addPair(head, before, item, 1);
+  if (type.listed) addPair(head, before, item, 1);
   return head.last;
 }
 
 /** Removes an item that is in the chunk of that number. */
 export function listRemove(cells: Cells, type: ListType, list: string, number: number, item: string): void {
+  forgetText(cells, type, list);
   const head = cells.edit(type.head, list);
   if (head.count === 1) {
     cells.drop(type.chunk, chunkId(list, number));
@@ -91,10 +95,12 @@ export function listRemove(cells: Cells, type: ListType, list: string, number: n
   chunk.items.splice(index, 1);
   head.count--;
   head.bytes -= item.length + 1;
-  addPair(head, before, item, -1);
-  if (after !== undefined) {
-    addPair(head, item, after, -1);
-    addPair(head, before, after, 1);
+  if (type.listed) {
+    addPair(head, before, item, -1);
+    if (after !== undefined) {
+      addPair(head, item, after, -1);
+      addPair(head, before, after, 1);
+    }
   }
   if (chunk.items.length === 0) unlinkChunk(cells, type, list, head, number, chunk);
 }
@@ -144,18 +150,39 @@ export function listItems(cells: Cells, type: ListType, list: string): string[] 
   return items;
 }
 
-/** All items, in order, each followed by a NUL. */
+/** Shorter texts are made anew each time. */
+const KEPT_TEXT_MIN = 64;
+/** How many texts are kept; one more, and all are forgotten. */
+const KEPT_TEXTS_MAX = 256;
+
+/** All items, in order, each followed by a NUL. Kept until the list changes, where texts are kept. */
 export function listText(cells: Cells, type: ListType, list: string): string {
   const head = cells.get(type.head, list);
   if (head === undefined) return "";
+  if (!type.listed || head.bytes < KEPT_TEXT_MIN || cells.texts === undefined)
+    return joined(cells, type, list, head.first);
+  const kept = cells.texts.get(list);
+  if (kept !== undefined) return kept;
+  if (cells.texts.size >= KEPT_TEXTS_MAX) cells.texts.clear();
+  const text = joined(cells, type, list, head.first);
+  cells.texts.set(list, text);
+  return text;
+}
+
+function joined(cells: Cells, type: ListType, list: string, first: number): string {
   let text = "";
-  for (let number = head.first; number >= 0;) {
+  for (let number = first; number >= 0;) {
     const chunk = must(cells, type.chunk, chunkId(list, number));
     text += chunk.items.join("\0");
     text += "\0";
     number = chunk.next;
   }
   return text;
+}
+
+/** The list changes. */
+function forgetText(cells: Cells, type: ListType, list: string): void {
+  if (type.listed && cells.texts !== undefined && cells.texts.size > 0) cells.texts.delete(list);
 }
 
 /**
@@ -169,25 +196,8 @@ export function listTextFrom(
   offset: number,
   bytesMax: number,
 ): string {
-  const head = cells.get(type.head, list);
-  if (head === undefined) return "";
-  let text = "";
-  let skip = offset;
-  for (let number = head.first; number >= 0;) {
-    const chunk = must(cells, type.chunk, chunkId(list, number));
-    for (const item of chunk.items) {
-      if (skip > item.length) {
-        skip -= item.length + 1;
-        continue;
-      }
-      const part = skip > 0 ? item.slice(skip) : item;
-      skip = 0;
-      if (text.length + part.length >= bytesMax) return text;
-      text += `${part}\0`;
-    }
-    number = chunk.next;
-  }
-  return text;
+  const part = listText(cells, type, list).slice(offset, offset + bytesMax);
+  return part.slice(0, part.lastIndexOf("\0") + 1);
 }
 
 /** Which of two items of one list came first: negative, zero or positive. */
@@ -203,16 +213,19 @@ export function listCompare(
   return items.indexOf(a.item) - items.indexOf(b.item);
 }
 
-/** Drops the whole list. */
-export function listDrop(cells: Cells, type: ListType, list: string): void {
+/** Drops the whole list; returns how many bytes it had. */
+export function listDrop(cells: Cells, type: ListType, list: string): number {
   const head = cells.get(type.head, list);
-  if (head === undefined) return;
+  if (head === undefined) return 0;
+  forgetText(cells, type, list);
+  const { bytes } = head;
   for (let number = head.first; number >= 0;) {
     const next = must(cells, type.chunk, chunkId(list, number)).next;
     cells.drop(type.chunk, chunkId(list, number));
     number = next;
   }
   cells.drop(type.head, list);
+  return bytes;
 }
 
 /**

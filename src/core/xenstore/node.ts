@@ -4,8 +4,9 @@
 // of it and domains are charged for it.
 
 import { type Cells, must } from "../engine/cells.ts";
-import { listAppend, listBytes, listRemove } from "./list.ts";
+import { listAppend, listBytes, listDrop, listRemove } from "./list.ts";
 import {
+  hasObservers,
   nodeChanging,
   SEEN_CHILDREN,
   SEEN_EXISTENCE,
@@ -16,7 +17,7 @@ import {
 import { addOwned, removeOwned } from "./owned.ts";
 import { nameOf, parentOf } from "./path.ts";
 import { ownerOf, permCount } from "./perms.ts";
-import { charge } from "./quota.ts";
+import { charge, isUnprivilegedDomid } from "./quota.ts";
 import { childrenList, nodeType } from "./tree.ts";
 
 /** The root, which is there before anything else. */
@@ -75,22 +76,41 @@ export function setPerms(cells: Cells, path: string, perms: string): void {
   cells.edit(nodeType, path).perms = perms;
 }
 
-/** Removes a node that has no children (any more). Not the root. */
-export function dropNode(cells: Cells, path: string): void {
-  const parent = parentOf(path);
-  const name = nameOf(path);
-  const node = must(cells, nodeType, path);
-  nodeChanging(cells, parent, SEEN_CHILDREN);
-  nodeChanging(
-    cells,
-    path,
-    SEEN_EXISTENCE | SEEN_PERMS | SEEN_SUPPORT | (node.value === "" ? 0 : SEEN_VALUE),
-  );
-  const owner = ownerOf(node.perms);
-  removeOwned(cells, owner, path);
-  charge(cells, owner, "nodes", -1);
-  charge(cells, owner, "memory", -path.length - recordSize(node.perms, node.value.length, 0));
+/**
+ * Removes a tree, and not the root of all.
+ *
+ * @param paths all its nodes, children before their parents, as `storedSubtree` gives them
+ * @param dropping called before each goes
+ */
+export function dropTree(cells: Cells, paths: readonly string[], dropping?: (path: string) => void): void {
+  for (let at = 0; at < paths.length - 1; at++) {
+    const path = paths[at] as string;
+    dropping?.(path);
+    dropInner(cells, path);
+  }
+  const top = paths.at(-1) as string;
+  dropping?.(top);
+  const parent = parentOf(top);
+  const name = nameOf(top);
+  const { slot } = must(cells, nodeType, top);
+  dropInner(cells, top);
   charge(cells, ownerOf(must(cells, nodeType, parent).perms), "memory", -name.length - 1);
-  listRemove(cells, childrenList, parent, node.slot, name);
+  listRemove(cells, childrenList, parent, slot, name);
+}
+
+/** Removes a node whose children have gone. It stays in its parent's list, which goes with the parent. */
+function dropInner(cells: Cells, path: string): void {
+  const { value, perms } = must(cells, nodeType, path);
+  if (hasObservers(cells)) {
+    nodeChanging(cells, parentOf(path), SEEN_CHILDREN);
+    nodeChanging(cells, path, SEEN_EXISTENCE | SEEN_PERMS | SEEN_SUPPORT | (value === "" ? 0 : SEEN_VALUE));
+  }
+  const owner = ownerOf(perms);
+  const childrenBytes = listDrop(cells, childrenList, path);
+  if (isUnprivilegedDomid(cells, owner)) {
+    removeOwned(cells, owner, path);
+    charge(cells, owner, "nodes", -1);
+    charge(cells, owner, "memory", -path.length - recordSize(perms, value.length, childrenBytes));
+  }
   cells.drop(nodeType, path);
 }

@@ -76,8 +76,24 @@ export interface TransactionNode {
 }
 export const transactionNodeType = cellType<TransactionNode>("transaction-node");
 
+let lastTransaction = "";
+let lastPath = "";
+let lastKey = "";
+
+/**
+ * The identifier of a transaction's node. A request asks for the same one again
+ * and again: the last one is kept, so that it is put together and hashed once.
+ */
+export function ownKey(transaction: string, path: string): string {
+  if (path === lastPath && transaction === lastTransaction) return lastKey;
+  lastTransaction = transaction;
+  lastPath = path;
+  lastKey = transaction + path;
+  return lastKey;
+}
+
 /** Paths a transaction has accessed, in order of first access; by the transaction's key. */
-export const accessedList = listType("transaction-accessed");
+export const accessedList = listType("transaction-accessed", { listed: false });
 
 /** Which transactions observed something of a path. */
 interface Observers {
@@ -93,7 +109,7 @@ export function addAccessed(
   hidden: boolean,
 ): TransactionNode {
   listAppend(cells, accessedList, transaction, path);
-  const own = cells.add(transactionNodeType, transaction + path, {
+  const own = cells.add(transactionNodeType, ownKey(transaction, path), {
     seen: 0,
     hidden,
     ensured: false,
@@ -114,10 +130,15 @@ export function addAccessed(
 
 /** Notes that a transaction has observed `bits` of a node it has accessed. */
 export function noteSeen(cells: Cells, transaction: string, path: string, bits: number): void {
-  const own = must(cells, transactionNodeType, transaction + path);
+  const own = must(cells, transactionNodeType, ownKey(transaction, path));
   if ((own.seen & bits) === bits) return;
   if (own.seen === 0) addObserver(cells, path, transaction);
-  cells.edit(transactionNodeType, transaction + path).seen |= bits;
+  cells.edit(transactionNodeType, ownKey(transaction, path)).seen |= bits;
+}
+
+/** Whether any transaction has observed anything. */
+export function hasObservers(cells: Cells): boolean {
+  return cells.count(observersType) > 0;
 }
 
 function addObserver(cells: Cells, path: string, transaction: string): void {
@@ -133,8 +154,8 @@ function addObserver(cells: Cells, path: string, transaction: string): void {
 
 /** A transaction no longer cares for a path. */
 export function forgetSeen(cells: Cells, transaction: string, path: string): void {
-  if (must(cells, transactionNodeType, transaction + path).seen === 0) return;
-  cells.edit(transactionNodeType, transaction + path).seen = 0;
+  if (must(cells, transactionNodeType, ownKey(transaction, path)).seen === 0) return;
+  cells.edit(transactionNodeType, ownKey(transaction, path)).seen = 0;
   const observers = must(cells, observersType, path);
   if (observers.transactions.length === 1) {
     cells.drop(observersType, path);
@@ -161,13 +182,14 @@ export function nodeChanging(
   if (observers === undefined) return;
   const strict = settingsOf(cells).conflicts === "strict";
   for (const transaction of [...observers.transactions]) {
-    const own = must(cells, transactionNodeType, transaction + path);
+    const own = must(cells, transactionNodeType, ownKey(transaction, path));
     if ((own.seen & change & SEEN_SUPPORT) !== 0 && !own.hidden) supportGoes(cells, transaction, path);
     const { conn } = must(cells, transactionType, transaction);
     const accessSeen = (own.seen & SEEN_ACCESS) !== 0 && permsAfter !== null;
     const accessChanges = accessSeen && accessDiffers(cells, conn, path, permsAfter);
     if (!strict && (own.seen & change & ~SEEN_SUPPORT) === 0 && !accessChanges) continue;
-    if (own.kept === null) cells.edit(transactionNodeType, transaction + path).kept = copyNode(cells, path);
+    if (own.kept === null)
+      cells.edit(transactionNodeType, ownKey(transaction, path)).kept = copyNode(cells, path);
     if (!must(cells, transactionType, transaction).conflict)
       cells.edit(transactionType, transaction).conflict = true;
   }
@@ -175,17 +197,17 @@ export function nodeChanging(
 
 /** A node at or below which the transaction wrote goes: now the write implies the node, and what is above bears it. */
 function supportGoes(cells: Cells, transaction: string, path: string): void {
-  const own = cells.edit(transactionNodeType, transaction + path);
+  const own = cells.edit(transactionNodeType, ownKey(transaction, path));
   own.ensured = true;
   own.modified = true;
   const abovePath = parentOf(path);
-  const aboveKey = transaction + abovePath;
+  const aboveKey = ownKey(transaction, abovePath);
   if (cells.get(transactionNodeType, aboveKey) === undefined)
     addAccessed(cells, transaction, abovePath, false);
   const above = cells.edit(transactionNodeType, aboveKey);
   const later = above.added.findIndex(
     (name) =>
-      (cells.get(transactionNodeType, transaction + childPath(abovePath, name))?.rank ?? 0) > own.rank,
+      (cells.get(transactionNodeType, ownKey(transaction, childPath(abovePath, name)))?.rank ?? 0) > own.rank,
   );
   above.added.splice(later < 0 ? above.added.length : later, 0, nameOf(path));
   above.modified = true;

@@ -56,6 +56,8 @@ function bitsOf(letter: number): number {
 
 /** The owner's domid. */
 export function ownerOf(perms: string): number {
+  // Nearly all nodes are domain 0's, and nothing is asked more often.
+  if (perms.length === 2) return perms.charCodeAt(1) - 0x30;
   const end = perms.indexOf(" ");
   return Number.parseInt(end < 0 ? perms.slice(1) : perms.slice(1, end), 10);
 }

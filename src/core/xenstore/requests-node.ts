@@ -7,7 +7,7 @@ import { fail, type Failure, isFailure } from "../engine/errno.ts";
 import { canonical, nodeFor } from "./access.ts";
 import type { Caller } from "./caller.ts";
 import { createMissing } from "./create.ts";
-import { dropNode, recordSize, setValue } from "./node.ts";
+import { dropTree, recordSize, setValue } from "./node.ts";
 import { SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_VALUE, transactionType } from "./observation.ts";
 import { domainPath, nameOf, parentOf } from "./path.ts";
 import { PERM_READ, PERM_WRITE } from "./perms.ts";
@@ -32,7 +32,7 @@ import {
   seen,
 } from "./view.ts";
 import { PAYLOAD_MAX, readLatin1 } from "./wire.ts";
-import { fireWatches } from "./watch.ts";
+import { fireWatches, hasWatches } from "./watch.ts";
 
 /** The path a caller means: its own are relative to its domain's directory. */
 export function absolute(caller: Caller, path: string): string {
@@ -258,8 +258,7 @@ export function rm(store: Store, request: Request): string | Failure {
 
 /** Removes a tree from the store, with an event for each node, children first (rm_node in xenstored_core.c). */
 export function removeTree(store: Store, root: string): void {
-  for (const path of storedSubtree(store.cells, root)) {
-    fireWatches(store, path, path !== root, null);
-    dropNode(store.cells, path);
-  }
+  const { cells } = store;
+  const tell = (path: string): void => fireWatches(store, path, path !== root, null);
+  dropTree(cells, storedSubtree(cells, root), hasWatches(cells) ? tell : undefined);
 }

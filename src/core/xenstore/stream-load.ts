@@ -23,6 +23,7 @@ import {
   SEEN_ALL,
   type Transaction,
   type TransactionNode,
+  ownKey,
   transactionNodeType,
   transactionType,
 } from "./observation.ts";
@@ -368,7 +369,7 @@ function loadExactly(loading: Loading, { connId, txId, state, nodes }: ExactTran
   const { conn, id } = cells.edit(transactionType, transaction);
   for (const [path, own] of nodes) {
     addAccessed(cells, transaction, path, own.hidden);
-    const cell = cells.edit(transactionNodeType, transaction + path);
+    const cell = cells.edit(transactionNodeType, ownKey(transaction, path));
     Object.assign(cell, own, { seen: cell.seen });
     if (own.seen !== 0) noteSeen(cells, transaction, path, own.seen);
   }

@@ -8,7 +8,7 @@ import type { Caller } from "./caller.ts";
 import { type Connection, connectionType, pendingInput } from "./connection.ts";
 import { domainState, isIntroduced, knownDomains, knownDomids } from "./domain.ts";
 import { listItems } from "./list.ts";
-import { accessedList, transactionNodeType, transactionType } from "./observation.ts";
+import { accessedList, ownKey, transactionNodeType, transactionType } from "./observation.ts";
 import { copyOutput, FIRST_SOCKET } from "./output.ts";
 import { childPath } from "./path.ts";
 import { permsInForce } from "./perms.ts";
@@ -191,7 +191,7 @@ function* transactionRecords(
     const paths = listItems(cells, accessedList, transaction);
     yield { type: "transaction", connId, txId };
     if (own) {
-      const nodes = paths.map((path) => [path, must(cells, transactionNodeType, transaction + path)]);
+      const nodes = paths.map((path) => [path, must(cells, transactionNodeType, ownKey(transaction, path))]);
       const state = must(cells, transactionType, transaction);
       yield { type: "own", kind: OWN_TRANSACTION, body: { connId, txId, state, nodes } };
     }
@@ -205,7 +205,11 @@ function* transactionRecords(
 
 /** A node as a transaction sees it; undefined for one it only found missing, which the document cannot say. */
 function pendingNode(cells: Cells, caller: Caller, path: string): NodeRecord | undefined {
-  const { seen, modified, hidden, ensured } = must(cells, transactionNodeType, caller.transaction + path);
+  const { seen, modified, hidden, ensured } = must(
+    cells,
+    transactionNodeType,
+    ownKey(caller.transaction as string, path),
+  );
   const view = lookup(cells, caller, path);
   if (view === undefined && !(hidden && !ensured)) return undefined;
   const access = (seen === 0 ? 0 : ACCESS_READ) | (modified ? ACCESS_WRITTEN : 0);

@@ -25,6 +25,7 @@ import {
   noteSeen,
   SEEN_SUPPORT,
   type TransactionNode,
+  ownKey,
   transactionNodeType,
   transactionType,
 } from "./observation.ts";
@@ -62,7 +63,7 @@ export function dropTransaction(cells: Cells, transaction: string): void {
   const { conn, id } = must(cells, transactionType, transaction);
   for (const path of listItems(cells, accessedList, transaction)) {
     forgetSeen(cells, transaction, path);
-    cells.drop(transactionNodeType, transaction + path);
+    cells.drop(transactionNodeType, ownKey(transaction, path));
   }
   listDrop(cells, accessedList, transaction);
   cells.drop(transactionType, transaction);
@@ -85,7 +86,7 @@ export function dropAllTransactions(cells: Cells, conn: number): void {
 
 function editOwn(cells: Cells, caller: Caller, path: string): TransactionNode {
   access(cells, caller, path);
-  return cells.edit(transactionNodeType, caller.transaction + path);
+  return cells.edit(transactionNodeType, ownKey(caller.transaction as string, path));
 }
 
 /** An event that reaches further replaces one that does not (queue_watches in xenstored_transaction.c). */
@@ -101,7 +102,7 @@ export function leanOn(cells: Cells, caller: Caller, path: string): void {
   if (settingsOf(cells).conflicts === "strict") return;
   const transaction = caller.transaction as string;
   for (let at = path; ; at = parentOf(at)) {
-    const own = cells.get(transactionNodeType, transaction + at);
+    const own = cells.get(transactionNodeType, ownKey(transaction, at));
     if (own?.hidden === true) return;
     if (cells.get(nodeType, at) === undefined) continue;
     if (own === undefined) access(cells, caller, at);
@@ -113,9 +114,9 @@ export function leanOn(cells: Cells, caller: Caller, path: string): void {
 }
 
 function takeRank(cells: Cells, transaction: string, path: string): void {
-  if (must(cells, transactionNodeType, transaction + path).rank !== 0) return;
+  if (must(cells, transactionNodeType, ownKey(transaction, path)).rank !== 0) return;
   const rank = ++cells.edit(transactionType, transaction).rank;
-  cells.edit(transactionNodeType, transaction + path).rank = rank;
+  cells.edit(transactionNodeType, ownKey(transaction, path)).rank = rank;
 }
 
 /** Writes the value of a node that exists in the transaction. */

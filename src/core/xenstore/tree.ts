@@ -5,7 +5,6 @@
 
 import { type Cells, cellType } from "../engine/cells.ts";
 import { listItems, listText, listType } from "./list.ts";
-import { childPath } from "./path.ts";
 
 /** A node; its identifier is its path. */
 export interface Node {
@@ -19,7 +18,7 @@ export interface Node {
 export const nodeType = cellType<Node>("node");
 
 /** Names of a node's children, by the node's path. */
-export const childrenList = listType("node-children");
+export const childrenList = listType("node-children", { listed: true });
 
 /** A copy of a node, or of its absence. */
 export interface NodeCopy {
@@ -52,12 +51,17 @@ export function subtree(path: string, childrenOf: (path: string) => readonly str
   const waiting = [path];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     found.push(next);
-    for (const name of childrenOf(next)) waiting.push(childPath(next, name));
+    const prefix = next === "/" ? next : `${next}/`;
+    for (const name of childrenOf(next)) waiting.push(prefix + name);
   }
   return found.toReversed();
 }
 
+const nobody: readonly string[] = [];
+
 /** The same for the tree in the store. */
 export function storedSubtree(cells: Cells, path: string): string[] {
-  return subtree(path, (of) => listItems(cells, childrenList, of));
+  return subtree(path, (of) =>
+    cells.get(childrenList.head, of) === undefined ? nobody : listItems(cells, childrenList, of),
+  );
 }

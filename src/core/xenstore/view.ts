@@ -17,6 +17,7 @@ import {
   SEEN_PERMS,
   SEEN_VALUE,
   type TransactionNode,
+  ownKey,
   transactionNodeType,
   transactionType,
 } from "./observation.ts";
@@ -41,7 +42,7 @@ export function accessedCount(cells: Cells, transaction: string): number {
 /** The transaction's own cell for a node, made at the first access. */
 export function access(cells: Cells, caller: Caller, path: string): Own {
   const transaction = caller.transaction as string;
-  const known = cells.get(transactionNodeType, transaction + path);
+  const known = cells.get(transactionNodeType, ownKey(transaction, path));
   if (known !== undefined) return known;
   if (!caller.privileged) {
     const count = accessedCount(cells, transaction) + 1;
@@ -57,7 +58,7 @@ function isHidden(cells: Cells, transaction: string, path: string): boolean {
   if (must(cells, transactionType, transaction).removals === 0) return false;
   for (let at = path; at !== "/";) {
     at = parentOf(at);
-    if (cells.get(transactionNodeType, transaction + at)?.hidden === true) return true;
+    if (cells.get(transactionNodeType, ownKey(transaction, at))?.hidden === true) return true;
   }
   return false;
 }
@@ -84,10 +85,10 @@ export function lookup(cells: Cells, caller: Caller, path: string): NodeView | u
 
 /** What a node that the transaction ensures has to be created with, should the store not have it at the commit. */
 export function permsIfCreated(cells: Cells, caller: Caller, path: string): string {
-  const own = cells.get(transactionNodeType, (caller.transaction as string) + path);
+  const own = cells.get(transactionNodeType, ownKey(caller.transaction as string, path));
   if (own !== undefined && own.permsIfCreated !== null) return own.permsIfCreated;
   const above = parentOf(path);
-  const ownAbove = cells.get(transactionNodeType, (caller.transaction as string) + above);
+  const ownAbove = cells.get(transactionNodeType, ownKey(caller.transaction as string, above));
   const base = ownAbove === undefined ? cells.get(nodeType, above) : baseOf(cells, ownAbove, above);
   return inherited(caller, base?.perms ?? permsIfCreated(cells, caller, above));
 }
@@ -100,7 +101,7 @@ export function inherited(caller: Caller, perms: string): string {
 /** Notes what the answer to a request told about a node it has looked up. */
 export function seen(cells: Cells, caller: Caller, path: string, bits: number): void {
   if (caller.transaction === null) return;
-  const own = must(cells, transactionNodeType, caller.transaction + path);
+  const own = must(cells, transactionNodeType, ownKey(caller.transaction, path));
   let told = caller.privileged ? bits : bits | SEEN_EXISTENCE | SEEN_ACCESS;
   // What the transaction did itself cannot be changed by others.
   if (own.hidden) told &= SEEN_PERMS;

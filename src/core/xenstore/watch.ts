@@ -34,10 +34,15 @@ interface PathWatches {
 const pathWatchesType = cellType<PathWatches>("path-watches");
 
 /** A connection's watches, `path NUL token`, by the connection's number as text. */
-const connectionWatches = listType("connection-watches");
+const connectionWatches = listType("connection-watches", { listed: false });
 
 function find(cells: Cells, conn: number, path: string, token: string): Readonly<Watch> | undefined {
   return cells.get(pathWatchesType, path)?.watches.find((w) => w.conn === conn && w.token === token);
+}
+
+/** Whether there is any watch at all. */
+export function hasWatches(cells: Cells): boolean {
+  return cells.count(pathWatchesType) > 0;
 }
 
 /** Whether a connection has this watch. */
@@ -132,7 +137,7 @@ interface Match {
  */
 export function fireWatches(store: Store, path: string, exact: boolean, permsBefore: string | null): void {
   const { cells } = store;
-  if (cells.count(pathWatchesType) === 0) return;
+  if (!hasWatches(cells)) return;
   const matches = matching(cells, path, exact);
   let conn = -1;
   let permitted = false;
