@@ -5,29 +5,63 @@
 
 import { cellType } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
+import { faultKind, faultOn } from "../engine/fault.ts";
+import type { FaultKind } from "../engine/fault.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { spawnThread } from "../engine/thread.ts";
+import { blockDeviceCell, blockNodeCell } from "./dom0-devices.ts";
 
 /** How long a request takes, in µs. */
 const DISK_US = 2_000;
 
-/** Requests a block device takes at a time (blk-mq's tag set), where it is not the fault that says so. */
+/** Requests a block device takes at a time (blk-mq's tag set). */
 const TAGS = 64;
 
 /** Tags in use, by block device number. */
 const tagsCell = cellType<{ used: number }>("disk-tags");
 
-/** Block devices with a fault: their requests do not come back (`held`), or there is no tag to be had (`exhausted`). */
-export const diskFaultCell = cellType<{ held: boolean; exhausted: boolean }>("disk-fault");
+/** A fault of a block device. */
+const DISK_WORD = { name: "DISK", about: "the block device of dom0, by its path" } as const;
 
-/** Pages that somebody below the disk still holds, by block device number: the fault behind a stuck unmap. */
-export const heldPagesCell = cellType<{ by: string }>("held-pages", { provenance: ["by"] });
+function refuseDisk(cells: Cells, [path = ""]: readonly string[]): string | null {
+  return cells.get(blockNodeCell, path) === undefined ? `dom0 has no block device ${path}` : null;
+}
+
+/** Below the disk (nfs, iscsi, a loop device on either) requests no longer come back. */
+export const holdBio = faultKind({
+  name: "hold-bio",
+  about: "requests that this disk was given do not come back",
+  words: [DISK_WORD],
+  example: ["/dev/vg0/web"],
+  refuse: refuseDisk,
+});
+
+/** The talk's first case: no free tag, so blkback's thread cannot hand its request on, nor stop. */
+export const holdTag = faultKind({
+  name: "hold-tag",
+  about: "the tags of this disk are in use for ever: whoever hands it a request waits for one",
+  words: [DISK_WORD],
+  example: ["/dev/vg0/web"],
+  refuse: refuseDisk,
+});
+
+/** The talk's second case: somebody below the disk still has the pages of requests that have come back. */
+export const holdPage = faultKind({
+  name: "hold-page",
+  about: "the storage below this disk keeps pages of requests that have come back",
+  words: [DISK_WORD],
+  example: ["/dev/vg0/web"],
+  refuse: refuseDisk,
+});
+
+function diskFault(cells: Cells, kind: FaultKind, number: string): boolean {
+  const path = cells.get(blockDeviceCell, number)?.path;
+  return path !== undefined && faultOn(cells, kind, path);
+}
 
 function tagFree(cells: Cells, number: string): boolean {
-  return (
-    cells.get(diskFaultCell, number)?.exhausted !== true && (cells.get(tagsCell, number)?.used ?? 0) < TAGS
-  );
+  return !diskFault(cells, holdTag, number) && (cells.get(tagsCell, number)?.used ?? 0) < TAGS;
 }
 
 function takeTag(host: Host, number: string): void {
@@ -61,7 +95,7 @@ const bioLife = routine(
   (a: { number: string; endIo: string; args: object }) => ({ ...a }),
   ({ sleep, waitFor, step, callNamed }) => [
     sleep("disk", () => DISK_US),
-    waitFor("bio on hold", (host, l) => host.get(diskFaultCell, l.number)?.held !== true),
+    waitFor("bio on hold", (host, l) => !diskFault(host, holdBio, l.number)),
     step("blk_mq_free_request", (host, l) => putTag(host, l.number)),
     callNamed(
       "bio_endio",
@@ -96,5 +130,5 @@ export const submitBio = routine(
 
 /** Whether pages of a disk's requests are still in use below it. */
 export function pagesHeld(cells: Cells, number: string): boolean {
-  return cells.get(heldPagesCell, number) !== undefined;
+  return diskFault(cells, holdPage, number);
 }

@@ -39,7 +39,9 @@ export const loopCell = cellType<{ file: string }>("loop-device");
 /** A bridge, by name. */
 export interface Bridge {
   mtu: number;
-  /** Interfaces on it, in the order in which they were added. */
+  /** The network card through which it reaches the rest of the world. */
+  uplink: string;
+  /** Guests' interfaces on it, in the order in which they were added. */
   ports: string[];
 }
 
@@ -53,6 +55,15 @@ export interface NetDevice {
 }
 
 export const netDeviceCell = cellType<NetDevice>("net-device");
+
+/** A network card, by name: `eth0`. */
+export interface Nic {
+  up: boolean;
+  /** How often it was taken down: its driver frees what it holds then. */
+  resets: number;
+}
+
+export const nicCell = cellType<Nic>("nic");
 
 /** Which bridges there are, in the order in which they were made. */
 export const bridgesCell = cellType<{ names: string[] }>("bridges");
@@ -126,12 +137,15 @@ export function loopsOf(cells: Cells, file: string): string[] {
     .map((minor) => `${LOOP_MAJOR}:${(minor as number).toString(16)}`);
 }
 
-/** Makes a bridge. EEXIST where there is one of that name. */
+/** Makes a bridge, with a network card of its own. EEXIST where there is one of that name. */
 export function addBridge(cells: Cells, name: string, mtu = 1500): void | Failure {
   if (cells.get(bridgeCell, name) !== undefined) return fail("EEXIST");
-  cells.add(bridgeCell, name, { mtu, ports: [] });
   if (cells.get(bridgesCell, 0) === undefined) cells.add(bridgesCell, 0, { names: [] });
-  cells.edit(bridgesCell, 0).names.push(name);
+  const { names } = cells.edit(bridgesCell, 0);
+  const uplink = `eth${names.length}`;
+  names.push(name);
+  cells.add(bridgeCell, name, { mtu, uplink, ports: [] });
+  cells.add(nicCell, uplink, { up: true, resets: 0 });
 }
 
 /** The first bridge that was made, or null. */
@@ -157,4 +171,12 @@ export function removeFromBridge(cells: Cells, bridge: string, name: string): vo
   const device = cells.edit(netDeviceCell, name);
   device.bridge = null;
   device.up = false;
+}
+
+/** `ifconfig NIC up` or `down`: a card that is taken down is reset. ENODEV where dom0 has no such card. */
+export function setNic(cells: Cells, name: string, up: boolean): void | Failure {
+  if (cells.get(nicCell, name) === undefined) return fail("ENODEV");
+  const nic = cells.edit(nicCell, name);
+  if (nic.up && !up) nic.resets++;
+  nic.up = up;
 }

@@ -3,8 +3,9 @@
 // Hotplug scripts as processes of dom0: what libxl executes when a backend has
 // come up or is gone (tools/hotplug/Linux). Each takes its time and may fail.
 
-import { cellType, must } from "../engine/cells.ts";
+import { must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
+import { faultKind, faultOf } from "../engine/fault.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { killThread } from "../engine/thread.ts";
@@ -25,15 +26,40 @@ export interface ScriptRun {
 /** How long a script works before its first look at xenstore, in µs, where nobody says otherwise. */
 const SCRIPT_US = 20_000;
 
-/** What a fault makes of the scripts of one path: slow ones, or ones that fail before they do anything. */
-export interface HotplugFault {
-  delayUs: number;
-  /** Exit status, or null to let the script do its work. */
-  exitStatus: number | null;
+const SCRIPT_WORD = { name: "SCRIPT", about: "the script, by its path" } as const;
+
+function notPositive(text: string): boolean {
+  return !/^\d+(\.\d+)?$/.test(text);
 }
 
-/** By the script's path. */
-export const hotplugFaultCell = cellType<HotplugFault>("hotplug-fault");
+function refuseScript(script: string): string | null {
+  return scripts[script] === undefined
+    ? `dom0 has no hotplug script ${script}; it has ${Object.keys(scripts).join(", ")}`
+    : null;
+}
+
+/** Scripts that take their time: a slow DNS, a lock that others hold. */
+export const slowScript = faultKind({
+  name: "slow-script",
+  about: "this hotplug script takes so long before it does anything",
+  words: [SCRIPT_WORD, { name: "SECONDS", about: "how long", fallback: "60" }],
+  example: ["/etc/xen/scripts/block", "90"],
+  refuse: (_cells, [script = "", seconds = ""]) =>
+    refuseScript(script) ?? (notPositive(seconds) ? `${seconds} is not a number of seconds` : null),
+});
+
+/** Scripts that fail before they do anything. */
+export const failScript = faultKind({
+  name: "fail-script",
+  about: "this hotplug script ends at once with an error",
+  words: [SCRIPT_WORD, { name: "STATUS", about: "its exit status, 1 to 255", fallback: "1" }],
+  example: ["/etc/xen/scripts/vif-bridge"],
+  refuse: (_cells, [script = "", status = ""]) =>
+    refuseScript(script) ??
+    (/^\d{1,3}$/.test(status) && Number(status) > 0 && Number(status) < 256
+      ? null
+      : `${status} is not an exit status of 1 to 255`),
+});
 
 /** The scripts dom0 has: what Debian's xen-utils-common installs, as far as it needs nothing else. */
 const scripts: { readonly [path: string]: string } = {
@@ -52,11 +78,11 @@ const hotplugProcess = routine(
   (a: ScriptArgs & { script: string }): HotplugLocals => ({ ...a, delay: SCRIPT_US, status: null }),
   ({ step, sleep, when, callNamed }) => [
     step("execve", (host, l) => {
-      const fault = host.get(hotplugFaultCell, l.script);
-      if (fault !== undefined) {
-        l.delay = fault.delayUs;
-        l.status = fault.exitStatus;
-      } else if (scripts[l.script] === undefined) {
+      const [, seconds] = faultOf(host, slowScript, l.script)?.words ?? [];
+      const [, status] = faultOf(host, failScript, l.script)?.words ?? [];
+      if (seconds !== undefined) l.delay = Number(seconds) * 1_000_000;
+      if (status !== undefined) l.status = Number(status);
+      if (scripts[l.script] === undefined) {
         stderr(host, l.process, `cannot execute ${l.script}: No such file or directory\n`);
         l.delay = 0;
         l.status = 255;

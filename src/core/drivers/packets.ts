@@ -5,15 +5,17 @@
 
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
+import { faultKind, faultOn } from "../engine/fault.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { spawnThread } from "../engine/thread.ts";
+import { bridgeCell, netDeviceCell, nicCell } from "./dom0-devices.ts";
 import { xenvifZerocopyCallback } from "./netback-zerocopy.ts";
 
 /** How long a packet is on its way, in µs. */
 const PACKET_US = 1_000;
 
-/** A packet handed on by a netback queue: `by` holds it. */
+/** A packet handed on by a netback queue. */
 export interface Skb {
   /** The queue that mapped its page. */
   queue: string;
@@ -23,13 +25,18 @@ export interface Skb {
 
 export const skbCell = cellType<Skb>("skb");
 
-/** Interfaces whose packets are held by somebody who does not let go: the fault hold-packet. By interface, `vif1.0`. */
-export const heldPacketsCell = cellType<{ by: string }>("held-packets", { provenance: ["by"] });
-
-/** Whether packets of that interface are held. */
-function isHeld(cells: Cells, queue: string): boolean {
-  return cells.get(heldPacketsCell, interfaceOf(queue)) !== undefined;
-}
+/** The driver of the network card behind the bridge has a packet and does not free it: the talk's lost sk_buff. */
+export const holdPacket = faultKind({
+  name: "hold-packet",
+  about:
+    "whoever gets a packet of this interface keeps it, until the network card behind the bridge is reset",
+  words: [{ name: "VIF", about: "the interface, as dom0 names it" }],
+  example: ["vif1.0"],
+  refuse: (cells, [vif = ""]) =>
+    cells.get(netDeviceCell, vif) === undefined
+      ? `dom0 has no interface ${vif}: xenolith ifconfig lists those it has`
+      : null,
+});
 
 /** The interface of a queue `0/backend/vif/1/0/0`. */
 export function interfaceOf(queue: string): string {
@@ -37,16 +44,35 @@ export function interfaceOf(queue: string): string {
   return `vif${domid}.${handle}`;
 }
 
+/** The network card an interface's packets leave by: that of its bridge; null where it is on none. */
+function nicOf(cells: Cells, vif: string): string | null {
+  const bridge = cells.get(netDeviceCell, vif)?.bridge ?? null;
+  return bridge === null ? null : must(cells, bridgeCell, bridge).uplink;
+}
+
+interface SkbLocals {
+  skb: string;
+  vif: string;
+  nic: string | null;
+  /** How often the card had been reset when it was given the packet. */
+  resets: number;
+}
+
+function wasReset(cells: Cells, { nic, resets }: SkbLocals): boolean {
+  const card = nic === null ? undefined : cells.get(nicCell, nic);
+  return card !== undefined && (card.resets !== resets || !card.up);
+}
+
 const skbLife = routine(
   "skb",
-  (a: { skb: string; queue: string }) => ({ ...a }),
+  (a: SkbLocals) => ({ ...a }),
   ({ sleep, waitFor, step }) => [
     sleep("dev_hard_start_xmit", () => PACKET_US),
-    waitFor("sk_buff on hold", (host, l) => !isHeld(host, l.queue)),
+    waitFor("sk_buff on hold", (host, l) => !faultOn(host, holdPacket, l.vif) || wasReset(host, l)),
     step("kfree_skb", (host, l) => {
       const { queue, handle, requestId } = must(host, skbCell, l.skb);
       host.drop(skbCell, l.skb);
-      xenvifZerocopyCallback(host, queue, { handle, requestId }, true);
+      xenvifZerocopyCallback(host, queue, { handle, requestId }, !wasReset(host, l));
     }),
   ],
 );
@@ -58,7 +84,10 @@ export function sendSkb(
   queue: string,
   packet: { handle: number; requestId: number },
 ): void {
-  const skb = `${interfaceOf(queue)}/${packet.handle}`;
+  const vif = interfaceOf(queue);
+  const skb = `${vif}/${packet.handle}`;
+  const nic = nicOf(host, vif);
+  const resets = nic === null ? 0 : must(host, nicCell, nic).resets;
   host.add(skbCell, skb, { queue, ...packet });
-  spawnThread(host, `dom${domid}/skb/${skb}`, skbLife, { skb, queue }, { kind: "kthread", domid });
+  spawnThread(host, `dom${domid}/skb/${skb}`, skbLife, { skb, vif, nic, resets }, { kind: "kthread", domid });
 }

@@ -5,12 +5,10 @@ import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { fifo, random, run } from "../engine/scheduler.ts";
 import { spawnThread, stackOf, threadCell } from "../engine/thread.ts";
-import { diskFaultCell, heldPagesCell } from "../drivers/disk.ts";
 import { addBlockDevice, addBridge, blockDeviceCell, bridgeCell } from "../drivers/dom0-devices.ts";
-import { hotplugEnded, hotplugFaultCell, killHotplug, reapHotplug } from "../drivers/hotplug.ts";
+import { hotplugEnded, killHotplug, reapHotplug } from "../drivers/hotplug.ts";
 import { xsHandleCell } from "../daemons/xs-client.ts";
 import { netbackStatsCell } from "../drivers/netback-cells.ts";
-import { heldPacketsCell } from "../drivers/packets.ts";
 import { domainCell } from "../hypervisor/domain.ts";
 import * as domctl from "../hypervisor/domctl.ts";
 import { TestHost, TOOLSTACK } from "./testing.ts";
@@ -135,7 +133,7 @@ describe("a disk", () => {
 
   test("waits for a tag with xenwatch stuck behind its thread, as in the talk", () => {
     const { host, domid } = guestWithDevices();
-    host.act((h) => h.add(diskFaultCell, "7:1", { held: false, exhausted: true }));
+    host.inject("hold-tag", "/dev/loop1");
     host.addDisk(domid, XVDB, "/dev/loop1");
     expect(host.hotplug("vbd", domid, XVDB, "add")).toBe(0);
     host.settle();
@@ -168,7 +166,7 @@ describe("a disk", () => {
       "xen_blkif_schedule do_block_io_op",
       "kthread threadfn",
     ]);
-    host.act((h) => h.drop(diskFaultCell, "7:1"));
+    host.clear();
     host.pass(1);
     expect(xenwatchStack(host)).toEqual(["xenwatch_thread", "kthread"]);
     expect(host.read(`/local/domain/0/backend/vbd/${domid}/${XVDB}/state`)).toBe("6");
@@ -176,7 +174,7 @@ describe("a disk", () => {
 
   test("waits for persistent grants whose pages somebody still holds", () => {
     const { host, domid } = guestWithDevices();
-    host.act((h) => h.add(heldPagesCell, "7:0", { by: "iscsi" }));
+    host.inject("hold-page", "/dev/loop0");
     forceClosing(host, "vbd", domid, XVDA);
     host.settle();
     expect(xenwatchStack(host).slice(0, 5)).toEqual([
@@ -186,14 +184,14 @@ describe("a disk", () => {
       "xen_blkif_disconnect",
       "frontend_changed [xen_blkback]",
     ]);
-    host.act((h) => h.drop(heldPagesCell, "7:0"));
+    host.clear();
     host.settle();
     expect(host.states("vbd", domid, XVDA)).toBe("6 6");
   });
 
   test("that is busy when its domain goes is let go of when its last request returns", () => {
     const { host, domid } = guestWithDevices();
-    host.act((h) => h.add(diskFaultCell, "7:1", { held: true, exhausted: false }));
+    host.inject("hold-bio", "/dev/loop1");
     host.addDisk(domid, XVDB, "/dev/loop1");
     expect(host.hotplug("vbd", domid, XVDB, "add")).toBe(0);
     host.pass(1);
@@ -203,7 +201,7 @@ describe("a disk", () => {
     host.settle();
     expect(xenwatchStack(host)).toEqual(["xenwatch_thread", "kthread"]);
     expect(must(host.world, blockDeviceCell, "7:1").openers).toBe(1);
-    host.act((h) => h.drop(diskFaultCell, "7:1"));
+    host.clear();
     host.pass(1);
     expect(must(host.world, blockDeviceCell, "7:1").openers).toBe(0);
   });
@@ -267,7 +265,7 @@ describe("a network interface", () => {
     };
     host.pass(3.5);
     expect(counted()).toEqual([3, 3]);
-    host.act((h) => h.add(heldPacketsCell, `vif${domid}.0`, { by: "NIC driver" }));
+    host.inject("hold-packet", `vif${domid}.0`);
     host.pass(1);
     expect(counted()).toEqual([4, 3]);
     forceClosing(host, "vif", domid, 0);
@@ -283,7 +281,7 @@ describe("a network interface", () => {
     host.addDisk(other, XVDA, "/dev/loop1");
     host.settle();
     expect(host.read(`/local/domain/0/backend/vbd/${other}/${XVDA}/state`)).toBe("1");
-    host.act((h) => h.drop(heldPacketsCell, `vif${domid}.0`));
+    host.clear();
     host.settle();
     expect(host.states("vif", domid, 0)).toBe("6 6");
     expect(host.read(`/local/domain/0/backend/vbd/${other}/${XVDA}/state`)).toBe("2");
@@ -329,7 +327,8 @@ describe("hotplug scripts", () => {
   test("can be made slow, and to fail", () => {
     const { host, domid } = guestWithDevices();
     const before = host.world.now;
-    host.act((h) => h.add(hotplugFaultCell, "/etc/xen/scripts/block", { delayUs: 5_000_000, exitStatus: 3 }));
+    host.inject("slow-script", "/etc/xen/scripts/block", "5");
+    host.inject("fail-script", "/etc/xen/scripts/block", "3");
     host.addDisk(domid, XVDB, "/dev/loop1");
     expect(host.hotplug("vbd", domid, XVDB, "add")).toBe(3);
     expect(host.world.now - before).toBeGreaterThanOrEqual(5_000_000);
@@ -418,7 +417,7 @@ describe("a guest's end", () => {
 
   test("lets a domain linger whose interface's packet is held, and frees it when the packet is", () => {
     const { host, domid } = guestWithDevices({ extra: "ping=1" });
-    host.act((h) => h.add(heldPacketsCell, `vif${domid}.0`, { by: "NIC driver" }));
+    host.inject("hold-packet", `vif${domid}.0`);
     host.pass(1.5);
     host.act((h) => {
       domctl.pausedomain(h, TOOLSTACK, domid);
@@ -433,7 +432,7 @@ describe("a guest's end", () => {
     }
     host.pass(20);
     expect(host.world.get(domainCell, domid)?.isDying).toBe("dead");
-    host.act((h) => h.drop(heldPacketsCell, `vif${domid}.0`));
+    host.clear();
     host.settle();
     expect(host.world.get(domainCell, domid)).toBeUndefined();
   });

@@ -4,6 +4,7 @@
 // its daemons, and a hand that builds domains as a toolstack would.
 
 import { assert, isFailure } from "../engine/errno.ts";
+import { clearFaults, injectFault } from "../engine/fault.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import type { Scheduler } from "../engine/scheduler.ts";
@@ -170,6 +171,17 @@ export class TestHost {
       result = what(host);
     });
     return result as R;
+  }
+
+  /** Injects a fault; an assertion where it is refused. */
+  inject(name: string, ...words: string[]): void {
+    const result = this.act((host) => injectFault(host, name, words));
+    assert(result === 0, result === 0 ? "" : result.why);
+  }
+
+  /** Clears all faults. */
+  clear(): void {
+    this.act((host) => void clearFaults(host));
   }
 
   /** Builds a domain with a guest's kernel in it, introduced and paused; its domid. */

@@ -4,7 +4,7 @@
 // domains do not notice.
 
 import { describe, expect, test } from "vitest";
-import { hotplugFaultCell } from "../drivers/hotplug.ts";
+import { clearFaults, injectFault } from "../engine/fault.ts";
 import { random } from "../engine/scheduler.ts";
 import { heapCell } from "../hypervisor/heap.ts";
 import { must } from "../engine/cells.ts";
@@ -72,17 +72,17 @@ describe("a creation that fails leaves nothing", () => {
     (script) => {
       const host = usedHost();
       const before = leftovers(host);
-      host.act((on) => void on.add(hotplugFaultCell, script, { delayUs: 1000, exitStatus: 1 }));
+      host.act((on) => void injectFault(on, "fail-script", [script]));
       const failed = host.xl("xl create /tmp/g.cfg");
       expect(failed.status).toBe(3);
       expect(failed.stderr).toMatch(
         new RegExp(`${script} (add|online) \\[\\d+\\] exited with error status 1\n`),
       );
-      host.act((on) => void (on.edit(hotplugFaultCell, script).delayUs = 100_000_000));
+      host.act((on) => void injectFault(on, "slow-script", [script, "100"]));
       const slow = host.xl("xl create /tmp/g.cfg");
       expect(slow.status).toBe(3);
       expect(slow.stderr).toContain("because of timeout");
-      host.act((on) => on.drop(hotplugFaultCell, script));
+      host.act((on) => void clearFaults(on));
       host.pass(3);
       expect(leftovers(host)).toEqual(before);
       expect(host.xl("xl create /tmp/g.cfg").status).toBe(0);
