@@ -40,6 +40,26 @@ export const commands: readonly Entry[] = [
     load: () => import("./commands/wait.ts"),
   },
   {
+    name: "stack",
+    summary: "the kernel stack of a thread of a live host",
+    load: () => import("./commands/stack.ts"),
+  },
+  {
+    name: "ethtool",
+    summary: "an interface's counters, as `ethtool -S` prints them",
+    load: () => import("./commands/ethtool.ts"),
+  },
+  {
+    name: "ifconfig",
+    summary: "dom0's network interfaces; takes a network card down or up",
+    load: () => import("./commands/ifconfig.ts"),
+  },
+  {
+    name: "fault",
+    summary: "make things go wrong on a live host, and right again",
+    load: () => import("./commands/fault.ts"),
+  },
+  {
     name: "xl",
     summary: "the built-in toolstack: xl's verbs, words and exit codes",
     load: () => import("./commands/xl.ts"),

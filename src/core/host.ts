@@ -20,6 +20,8 @@ import { startDom0Kernel } from "./guest/dom0.ts";
 import type { MachineConfig } from "./hypervisor/machine.ts";
 import { startHypervisor } from "./hypervisor/setup.ts";
 import { spawnInitDom0 } from "./toolstack/init-dom0.ts";
+/* eslint-disable-next-line import/no-unassigned-import -- it declares faults */
+import "./toolstack/signals.ts";
 import { setWallClock } from "./toolstack/wall-clock.ts";
 import type { XenwatchPolicy } from "./xenbus/xenbus.ts";
 

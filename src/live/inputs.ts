@@ -6,4 +6,5 @@
 /* eslint-disable import/no-unassigned-import -- declaring is what they do */
 import "../core/daemons/outside.ts";
 import "../core/hypervisor/hypercall/perform.ts";
+import "./dom0.ts";
 import "./xl-session.ts";

@@ -5,6 +5,7 @@
 import type { Luggage } from "./caller-files.ts";
 import type { Asker, Handler, Request } from "./control.ts";
 import { doctorSays, waitFreed } from "./doctor.ts";
+import { clear, ethtool, faultRows, ifconfig, inject, interfaces } from "./dom0.ts";
 import type { LiveHost } from "./live-host.ts";
 import { statusOf } from "./status.ts";
 import { threadRows } from "./threads.ts";
@@ -51,21 +52,27 @@ function xl(host: LiveHost): Verb {
   };
 }
 
+/** A verb that is answered at once. */
+function result(answer: (args: readonly string[]) => unknown): Verb {
+  return ({ args }, asker) => {
+    asker.say({ result: answer(args) });
+    asker.say({ exit: 0 });
+  };
+}
+
 /** Answers commands. `down` stops the host; the answer to it comes when the host is gone. */
 export function verbsOf(host: LiveHost, down: () => Promise<void>): Handler {
   const verbs: { readonly [verb: string]: Verb } = {
-    status: (_request, asker) => {
-      asker.say({ result: statusOf(host) });
-      asker.say({ exit: 0 });
-    },
-    ps: (_request, asker) => {
-      asker.say({ result: threadRows(host.world) });
-      asker.say({ exit: 0 });
-    },
-    doctor: ({ args }, asker) => {
-      asker.say({ result: doctorSays(host, args[0]) });
-      asker.say({ exit: 0 });
-    },
+    status: result(() => statusOf(host)),
+    ps: result(() => threadRows(host.world)),
+    ethtool: result(([vif = ""]) => ethtool(host, vif)),
+    ifconfig: result(([nic, way]) =>
+      nic === undefined ? interfaces(host) : ifconfig(host, nic, way === "up"),
+    ),
+    "fault-list": result(() => faultRows(host)),
+    "fault-inject": result((args) => inject(host, args)),
+    "fault-clear": result((args) => clear(host, args)),
+    doctor: result(([domid]) => doctorSays(host, domid)),
     "wait-freed": ({ args }, asker) => waitFreed(host, Number(args[0]), asker),
     down: (_request, asker) => void down().then(() => asker.say({ exit: 0 })),
     xl: xl(host),

@@ -3,37 +3,43 @@
 // xenolith ps: the threads of a live host, and where each stands.
 
 import { Problem } from "../../live/problem.ts";
-import { threadTable } from "../../live/threads.ts";
+import { threadsMeant, threadTable } from "../../live/threads.ts";
 import type { ThreadRow } from "../../live/threads.ts";
 import type { Command } from "../command.ts";
 import { DIR_OPTION, printJson } from "../command.ts";
 import { askHost, dirWords } from "../host.ts";
 
-/** A thread's stack as /proc/PID/stack shows it: where it stands, then who called. */
-function stack({ name, state, stack: frames }: ThreadRow): string[] {
-  return [`${name} ${state}`, ...frames.map(({ routine, at }) => `  ${routine}: ${at}`)];
-}
+const STATES = ["R", "S", "D", "T", "Z"] as const;
 
 export const command: Command = {
   name: "ps",
   summary: "the threads of a live host, and where each stands",
-  operands: "[THREAD]",
+  operands: "[THREAD...]",
   details:
-    "Kernel threads, dom0's processes, guests' kernels and vCPUs. With a thread's name, its whole stack.",
-  examples: ["xenolith ps", "xenolith ps dom0/xenwatch"],
-  options: [DIR_OPTION],
-  words: [0, 1],
+    "Kernel threads, dom0's processes, guests' kernels and vCPUs. STAT is ps's: R runs or could, S sleeps, D sleeps and\n" +
+    "no signal wakes it, T was stopped, Z has ended and waits for its parent. `xenolith stack` shows a whole stack.",
+  examples: ["xenolith ps", "xenolith ps --state D", "xenolith ps xenwatch"],
+  options: [DIR_OPTION, { name: "state", value: "S", among: STATES, help: "only threads in that state" }],
+  words: [0, Infinity],
   run: async (invocation) => {
     const { result } = await askHost(invocation, "ps");
     const rows = result as ThreadRow[];
-    const [wanted] = invocation.words;
-    const shown = wanted === undefined ? rows : rows.filter(({ name }) => name === wanted);
-    if (shown.length === 0) throw new Problem(`no thread ${wanted}`, `xenolith ps${dirWords(invocation)}`);
+    const { words, values } = invocation;
+    for (const word of words) {
+      if (threadsMeant(rows, word).length === 0)
+        throw new Problem(
+          `no thread ${word}: it has ended, or never was`,
+          `xenolith ps${dirWords(invocation)}`,
+        );
+    }
+    const meant = new Set(words.flatMap((word) => threadsMeant(rows, word)));
+    const shown = rows.filter(
+      (row) =>
+        (words.length === 0 || meant.has(row)) &&
+        (values["state"] === undefined || row.state === values["state"]),
+    );
     if (invocation.json) printJson(shown);
-    else
-      process.stdout.write(
-        `${(wanted === undefined ? threadTable(shown) : shown.flatMap(stack)).join("\n")}\n`,
-      );
+    else process.stdout.write(`${threadTable(shown).join("\n")}\n`);
     return 0;
   },
 };

@@ -63,7 +63,7 @@ const gnttabUnmapRefsSync = routine(
   "gnttab_unmap_refs_sync",
   (a: { domid: number; number: string; grants: readonly PersistentGrant[] }) => ({ ...a }),
   ({ waitFor, step }) => [
-    waitFor("wait_for_completion", (host, l) => !pagesHeld(host, l.number)),
+    waitFor("wait_for_completion", (host, l) => !pagesHeld(host, l.number), { uninterruptible: true }),
     step("gnttab_unmap_refs", (host, l) => {
       for (const { handle } of l.grants)
         unmapGrantRef(host, { domid: l.domid, process: "kernel" }, { handle });

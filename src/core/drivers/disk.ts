@@ -79,7 +79,7 @@ const blkMqGetTag = routine(
   "blk_mq_get_tag",
   (a: { number: string }) => ({ ...a }),
   ({ waitFor, step }) => [
-    waitFor("bt_get", (host, l) => tagFree(host, l.number)),
+    waitFor("bt_get", (host, l) => tagFree(host, l.number), { uninterruptible: true }),
     step("tag", (host, l) => takeTag(host, l.number)),
   ],
 );

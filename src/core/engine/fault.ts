@@ -116,6 +116,29 @@ function refusal(errno: Failure["errno"], why: string): FaultRefusal {
   return { errno, why };
 }
 
+/** A fault that may be injected: its kind, all its words, and its cell's identifier. */
+interface Injection {
+  readonly kind: FaultKind;
+  readonly words: string[];
+  readonly id: string;
+}
+
+/** What `injectFault` would do, or why it would refuse: ENOENT, EINVAL, EEXIST as it says. */
+export function checkFault(cells: Cells, name: string, given: readonly string[]): Injection | FaultRefusal {
+  const kind = kinds.get(name);
+  if (kind === undefined) return unknown(name);
+  const least = kind.words.filter((word) => word.fallback === undefined).length;
+  if (given.length < least || given.length > kind.words.length)
+    return refusal("EINVAL", `expected ${faultUsage(kind)}, as in: ${name} ${kind.example.join(" ")}`);
+  const words = kind.words.map(({ fallback = "" }, at) => given[at] ?? fallback);
+  const why = kind.refuse?.(cells, words) ?? null;
+  if (why !== null) return refusal("EINVAL", why);
+  const id = [name, ...words.slice(0, least)].join(" ");
+  return cells.get(faultCell, id) === undefined
+    ? { kind, words, id }
+    : refusal("EEXIST", `${id} is injected already`);
+}
+
 /**
  * Injects a fault.
  *
@@ -124,19 +147,11 @@ function refusal(errno: Failure["errno"], why: string): FaultRefusal {
  *   is injected already
  */
 export function injectFault(host: Host, name: string, words: readonly string[]): 0 | FaultRefusal {
-  const kind = kinds.get(name);
-  if (kind === undefined) return unknown(name);
-  const least = kind.words.filter((word) => word.fallback === undefined).length;
-  if (words.length < least || words.length > kind.words.length)
-    return refusal("EINVAL", `expected ${faultUsage(kind)}, as in: ${name} ${kind.example.join(" ")}`);
-  const all = kind.words.map(({ fallback = "" }, at) => words[at] ?? fallback);
-  const why = kind.refuse?.(host, all) ?? null;
-  if (why !== null) return refusal("EINVAL", why);
-  const id = [name, ...all.slice(0, least)].join(" ");
-  if (host.get(faultCell, id) !== undefined) return refusal("EEXIST", `${id} is injected already`);
-  host.add(faultCell, id, { name, words: all, since: host.now });
-  host.emit("fault", { name, words: all, state: "injected" });
-  kind.begin?.(host, all);
+  const checked = checkFault(host, name, words);
+  if ("errno" in checked) return checked;
+  host.add(faultCell, checked.id, { name, words: checked.words, since: host.now });
+  host.emit("fault", { name, words: checked.words, state: "injected" });
+  checked.kind.begin?.(host, checked.words);
   return 0;
 }
 
@@ -145,6 +160,23 @@ function unknown(name: string): FaultRefusal {
     "ENOENT",
     `there is no fault ${name}; there are: ${[...kinds.keys()].toSorted().join(", ")}`,
   );
+}
+
+/** Identifiers of the faults that `clearFaults` would clear, or why it would refuse. */
+export function faultsMeant(
+  cells: Cells,
+  name?: string,
+  words: readonly string[] = [],
+): string[] | FaultRefusal {
+  if (name !== undefined && !kinds.has(name)) return unknown(name);
+  const asked = [...(name === undefined ? [] : [name]), ...words];
+  const meant = cells.ids(faultCell).filter((id): id is string => {
+    const fault = cells.get(faultCell, id);
+    return fault !== undefined && asked.every((word, at) => [fault.name, ...fault.words][at] === word);
+  });
+  return meant.length === 0 && words.length > 0
+    ? refusal("ENOENT", `${asked.join(" ")} is not injected`)
+    : meant;
 }
 
 /**
@@ -159,14 +191,8 @@ export function clearFaults(
   name?: string,
   words: readonly string[] = [],
 ): DeepReadonly<Fault>[] | FaultRefusal {
-  if (name !== undefined && !kinds.has(name)) return unknown(name);
-  const asked = [...(name === undefined ? [] : [name]), ...words];
-  const meant = host.ids(faultCell).filter((id) => {
-    const fault = host.get(faultCell, id);
-    return fault !== undefined && asked.every((word, at) => [fault.name, ...fault.words][at] === word);
-  });
-  if (meant.length === 0 && words.length > 0) return refusal("ENOENT", `${asked.join(" ")} is not injected`);
-  return meant.map((id) => clearFault(host, id as string));
+  const meant = faultsMeant(host, name, words);
+  return "errno" in meant ? meant : meant.map((id) => clearFault(host, id));
 }
 
 function clearFault(host: Host, id: string): DeepReadonly<Fault> {

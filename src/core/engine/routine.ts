@@ -44,6 +44,8 @@ export interface WaitOptions<L> extends Unseen {
   timeout?: (l: L) => number | null;
   /** What a time-out does to the locals; without it, a time-out fails with ETIMEDOUT. */
   timedOut?: (l: L) => void;
+  /** Nothing else ends it, no signal either: TASK_UNINTERRUPTIBLE, state D in `ps`. */
+  uninterruptible?: boolean;
 }
 
 export type Instruction =
@@ -61,6 +63,7 @@ export type Instruction =
       timeout: ((l: Locals) => number | null) | null;
       timedOut: ((l: Locals) => void) | null;
       unseen: boolean;
+      uninterruptible: boolean;
     }
   | {
       op: "call";
@@ -251,6 +254,7 @@ const words: Vocabulary<never> = {
       timeout: options?.timeout ?? null,
       timedOut: options?.timedOut ?? null,
       unseen: options?.unseen ?? false,
+      uninterruptible: options?.uninterruptible ?? false,
     }),
   sleep: (name, duration) => (to) =>
     void to.put({
@@ -260,6 +264,7 @@ const words: Vocabulary<never> = {
       timeout: duration,
       timedOut: () => {},
       unseen: false,
+      uninterruptible: false,
     }),
   attempt: (body) => ({
     onError: (caught, handler) => (to) => {
@@ -281,6 +286,7 @@ const words: Vocabulary<never> = {
       timeout: null,
       timedOut: null,
       unseen: false,
+      uninterruptible: true,
     });
     to.put({
       op: "step",

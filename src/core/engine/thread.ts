@@ -39,6 +39,8 @@ export interface Thread {
   deadline: number | null;
   /** Whether that moment has come. */
   timedOut: boolean;
+  /** Takes no step before somebody lets it go on: SIGSTOP. */
+  stopped: boolean;
   /** Kept after its end until somebody joins it. */
   joinable: boolean;
   exit: { errno: Errno | null; result: Plain } | null;
@@ -98,6 +100,7 @@ export function spawnThread<A>(
     callers: 0,
     deadline: null,
     timedOut: false,
+    stopped: false,
     joinable: options.joinable ?? false,
     exit: null,
     startedAt: host.now,
@@ -144,8 +147,35 @@ function position(
 }
 
 /** Whether the thread could take a step now: never while its domain is paused. Reads cells with `get` only. */
-export function canStep(host: Host, thread: Readonly<Pick<Thread, "frame" | "timedOut" | "domid">>): boolean {
-  return mayRun(host, thread.domid) && isReady(host, thread);
+export function canStep(
+  host: Host,
+  thread: Readonly<Pick<Thread, "frame" | "timedOut" | "domid" | "stopped">>,
+): boolean {
+  return !thread.stopped && mayRun(host, thread.domid) && isReady(host, thread);
+}
+
+/**
+ * What a thread does, as `ps` shows it: R runs or could, S sleeps, D sleeps and
+ * no signal wakes it, T was stopped, Z has ended and waits to be joined.
+ */
+export type TaskState = "R" | "S" | "D" | "T" | "Z";
+
+/** A thread's state. Asks what it waits for: not to be called in a wait's condition. */
+export function taskState(
+  host: Host,
+  thread: Readonly<Pick<Thread, "frame" | "timedOut" | "stopped" | "exit">>,
+): TaskState {
+  if (thread.exit !== null) return "Z";
+  if (thread.stopped) return "T";
+  if (isReady(host, thread)) return "R";
+  const instruction = standingAt(thread);
+  return instruction?.op === "wait" && instruction.uninterruptible ? "D" : "S";
+}
+
+/** Stops a thread where it stands, or lets it go on: SIGSTOP, SIGCONT. Nothing where there is none of that name. */
+export function stopThread(host: Host, name: string, stopped: boolean): void {
+  const thread = host.get(threadCell, name);
+  if (thread !== undefined && thread.stopped !== stopped) host.edit(threadCell, name).stopped = stopped;
 }
 
 /** Whether the thread waits for nothing, or what it waits for has come; its domain may be paused. */

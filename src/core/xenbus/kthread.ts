@@ -82,7 +82,7 @@ export const kthreadStop = routine(
     step("set KTHREAD_SHOULD_STOP", (host, l) => {
       if (!hasEnded(host, l.thread)) host.add(stoppingCell, l.thread, { shouldStop: true });
     }),
-    waitFor("wait_for_completion", (host, l) => hasEnded(host, l.thread)),
+    waitFor("wait_for_completion", (host, l) => hasEnded(host, l.thread), { uninterruptible: true }),
     step("put_task_struct", (host, l) => {
       if (host.get(stoppingCell, l.thread) !== undefined) host.drop(stoppingCell, l.thread);
     }),

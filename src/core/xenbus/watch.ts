@@ -132,7 +132,9 @@ export const unregisterXenbusWatch = routine(
     attempt([
       call("xs_unwatch", xsUnwatch, ({ domid, node, token }) => ({ domid, node, token })),
     ]).onError(() => {}, []),
-    waitFor("mutex_lock xenwatch_mutex", (host, l) => !l.threads.some((thread) => inCallback(host, thread))),
+    waitFor("mutex_lock xenwatch_mutex", (host, l) => !l.threads.some((thread) => inCallback(host, thread)), {
+      uninterruptible: true,
+    }),
     step("cancel pending events", (host, l) => {
       cancelEvents(host, l.domid, l.token);
       dropWatch(host, l.domid, l.token);

@@ -76,7 +76,7 @@ export const xsTalkv = routine(
     waitFor(
       "xs_wait_for_reply",
       (host, l) => host.get(xenbusRequestCell, `${l.domid}/${l.request}`)?.state === "got_reply",
-      { unseen: true },
+      { unseen: true, uninterruptible: true },
     ),
     step("xs_request_exit", takeReply),
   ],
