@@ -6,6 +6,7 @@
 import type { TraceEvents, TraceRecord } from "../core/engine/trace.ts";
 import type { World } from "../core/engine/world.ts";
 import type { TraceHeader, TraceLine } from "../export/trace-file.ts";
+import { KeptLines } from "./kept-lines.ts";
 import { TraceWriter } from "./trace-writer.ts";
 
 /** How many of the last lines are kept: some seconds of a busy host. */
@@ -17,8 +18,7 @@ type Listener = (event: TraceRecord) => void;
 export class Recorder {
   readonly #header: TraceHeader;
   readonly #writer: TraceWriter | null;
-  readonly #kept: TraceLine[] = [];
-  #oldest = 0;
+  readonly #kept = new KeptLines(KEPT_LINES);
   readonly #listeners = new Set<Listener>();
 
   /** @param stopped told when the trace's file takes no more */
@@ -78,9 +78,7 @@ export class Recorder {
     let failed = false;
     try {
       const writer = new TraceWriter(file, this.#header, () => void (failed = true));
-      for (let at = 0; at < this.#kept.length; at++) {
-        writer.write(this.#kept[(this.#oldest + at) % this.#kept.length] as TraceLine);
-      }
+      for (const line of this.#kept.lines()) writer.write(line);
       writer.close();
     } catch {
       return null;
@@ -90,10 +88,6 @@ export class Recorder {
 
   #keep(line: TraceLine): void {
     this.#writer?.write(line);
-    if (this.#kept.length < KEPT_LINES) this.#kept.push(line);
-    else {
-      this.#kept[this.#oldest] = line;
-      this.#oldest = (this.#oldest + 1) % KEPT_LINES;
-    }
+    this.#kept.add(line);
   }
 }

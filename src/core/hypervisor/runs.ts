@@ -3,12 +3,13 @@
 // Frame numbers mapped to frame numbers, by runs: a run stands for any number of
 // consecutive keys with consecutive values and one tag. A terabyte in one piece
 // is one cell. Runs that continue each other are merged, so equal contents have
-// one representation.
+// one representation. A run is kept under its last key: what takes memory away from
+// its first page on, as domain_kill does, shortens one cell and makes no other.
 
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import { assert } from "../engine/errno.ts";
-import { bitmap, clearBit, findNextBit, findPrevBit, setBit } from "./bitmap.ts";
+import { bitmap, clearBit, findNextBit, setBit } from "./bitmap.ts";
 import type { Bitmap } from "./bitmap.ts";
 
 /** No value: what all keys of a run without values map to. */
@@ -27,43 +28,49 @@ const runCell = cellType<{ count: number; value: number; tag: number | string }>
 /** A named map of runs; equal names are the same map. */
 export interface RunMap {
   readonly name: string;
-  readonly starts: Bitmap;
+  /** The last keys of all runs. */
+  readonly lasts: Bitmap;
 }
 
 /** Describes a map of frame numbers below 2^30 (4 TiB). It takes no space while empty. */
 export function runMap(name: string): RunMap {
-  return { name, starts: bitmap(`${name}/runs`, 6) };
+  return { name, lasts: bitmap(`${name}/runs`, 6) };
 }
 
-function runAt(cells: Cells, map: RunMap, start: number): Run {
-  const { count, value, tag } = must(cells, runCell, `${map.name}/${start}`);
-  return { start, count, value, tag };
+function runEndingAt(cells: Cells, map: RunMap, last: number): Run {
+  const { count, value, tag } = must(cells, runCell, `${map.name}/${last}`);
+  return { start: last - count + 1, count, value, tag };
 }
 
 function addRun(cells: Cells, map: RunMap, { start, count, value, tag }: Run): void {
-  cells.add(runCell, `${map.name}/${start}`, { count, value, tag });
-  setBit(cells, map.starts, start);
+  const last = start + count - 1;
+  cells.add(runCell, `${map.name}/${last}`, { count, value, tag });
+  setBit(cells, map.lasts, last);
 }
 
-function dropRun(cells: Cells, map: RunMap, start: number): void {
-  cells.drop(runCell, `${map.name}/${start}`);
-  clearBit(cells, map.starts, start);
+function dropRun(cells: Cells, map: RunMap, { start, count }: Run): void {
+  const last = start + count - 1;
+  cells.drop(runCell, `${map.name}/${last}`);
+  clearBit(cells, map.lasts, last);
+}
+
+/** Gives a run another beginning; it ends where it did. */
+function startRunAt(cells: Cells, map: RunMap, run: Run, start: number): void {
+  const edited = cells.edit(runCell, `${map.name}/${run.start + run.count - 1}`);
+  edited.count = run.start + run.count - start;
+  if (run.value !== NO_FRAME) edited.value = run.value + (start - run.start);
 }
 
 /** The run a key is in, or undefined. */
 export function runFind(cells: Cells, map: RunMap, key: number): Run | undefined {
-  const start = findPrevBit(cells, map.starts, key);
-  if (start < 0) return undefined;
-  const run = runAt(cells, map, start);
-  return key < run.start + run.count ? run : undefined;
+  const run = runFrom(cells, map, key);
+  return run === undefined || key < run.start ? undefined : run;
 }
 
 /** The first run that has keys at `from` or after it. */
 export function runFrom(cells: Cells, map: RunMap, from: number): Run | undefined {
-  const around = runFind(cells, map, from);
-  if (around !== undefined) return around;
-  const start = findNextBit(cells, map.starts, from);
-  return start < 0 ? undefined : runAt(cells, map, start);
+  const last = findNextBit(cells, map.lasts, from);
+  return last < 0 ? undefined : runEndingAt(cells, map, last);
 }
 
 /** All runs, in order of their keys. */
@@ -92,13 +99,12 @@ export function runInsert(cells: Cells, map: RunMap, inserted: Run): void {
     `${map.name}: ${run.start}+${run.count} overlaps`,
   );
   const before = run.start > 0 ? runFind(cells, map, run.start - 1) : undefined;
-  if (next !== undefined && continues(run, next)) {
-    dropRun(cells, map, next.start);
-    run = { ...run, count: run.count + next.count };
-  }
   if (before !== undefined && continues(before, run)) {
-    cells.edit(runCell, `${map.name}/${before.start}`).count = before.count + run.count;
-  } else addRun(cells, map, run);
+    dropRun(cells, map, before);
+    run = { ...before, count: before.count + run.count };
+  }
+  if (next !== undefined && continues(run, next)) startRunAt(cells, map, next, run.start);
+  else addRun(cells, map, run);
 }
 
 /** Unmaps keys; those that are in no run are passed over. */
@@ -109,16 +115,8 @@ export function runRemove(cells: Cells, map: RunMap, start: number, count: numbe
     run !== undefined && run.start < end;
     run = runFrom(cells, map, start)
   ) {
-    const runEnd = run.start + run.count;
-    if (run.start < start) cells.edit(runCell, `${map.name}/${run.start}`).count = start - run.start;
-    else dropRun(cells, map, run.start);
-    if (runEnd > end) {
-      addRun(cells, map, {
-        start: end,
-        count: runEnd - end,
-        value: run.value === NO_FRAME ? NO_FRAME : run.value + (end - run.start),
-        tag: run.tag,
-      });
-    }
+    if (run.start + run.count > end) startRunAt(cells, map, run, end);
+    else dropRun(cells, map, run);
+    if (run.start < start) addRun(cells, map, { ...run, count: start - run.start });
   }
 }
