@@ -60,6 +60,11 @@ export const commands: readonly Entry[] = [
     load: () => import("./commands/fault.ts"),
   },
   {
+    name: "free",
+    summary: "free pages of a dead domain that nobody uses any more",
+    load: () => import("./commands/free.ts"),
+  },
+  {
     name: "xl",
     summary: "the built-in toolstack: xl's verbs, words and exit codes",
     load: () => import("./commands/xl.ts"),

@@ -6,6 +6,7 @@ import type { Luggage } from "./caller-files.ts";
 import type { Asker, Handler, Request } from "./control.ts";
 import { doctorSays, waitFreed } from "./doctor.ts";
 import { clear, ethtool, faultRows, ifconfig, inject, interfaces } from "./dom0.ts";
+import { freePages } from "./free.ts";
 import type { LiveHost } from "./live-host.ts";
 import { statusOf } from "./status.ts";
 import { threadRows } from "./threads.ts";
@@ -73,6 +74,7 @@ export function verbsOf(host: LiveHost, down: () => Promise<void>): Handler {
     "fault-inject": result((args) => inject(host, args)),
     "fault-clear": result((args) => clear(host, args)),
     doctor: result(([domid]) => doctorSays(host, domid)),
+    free: result(([domid, mfn]) => freePages(host, Number(domid), mfn === undefined ? null : Number(mfn))),
     "wait-freed": ({ args }, asker) => waitFreed(host, Number(args[0]), asker),
     down: (_request, asker) => void down().then(() => asker.say({ exit: 0 })),
     xl: xl(host),

@@ -25,6 +25,7 @@ import {
 import { gfnToMfn } from "../../src/core/hypervisor/p2m.ts";
 import { directory } from "../../src/live/directory.ts";
 import { doctorSays } from "../../src/live/doctor.ts";
+import { freePages as forceFree } from "../../src/live/free.ts";
 import { LiveHost } from "../../src/live/live-host.ts";
 import { memoryFolder } from "../../src/live/guest-memory.ts";
 import { libxendev } from "../../src/live/native.ts";
@@ -266,6 +267,9 @@ requires("xen-utils", "c-compiler")("the real xl", () => {
         { who: `process ${child.pid} (holder)`, holdings: [{ kind: "foreign map", frames: [mfn] }] },
       ]);
       expect(diagnosis?.next[0]).toBe(`kill ${child.pid}`);
+      expect(forceFree(host, domid, mfn)).toMatchObject({
+        pages: [{ mfn, freed: false, why: expect.stringContaining(`in use by d0/holder.${child.pid}`) }],
+      });
       child.kill("SIGTERM");
       await until("the domain is freed", () => domainById(host.world, domid) === undefined);
       expect(await rows()).toEqual(["Domain-0 0 1280 2 r-----"]);

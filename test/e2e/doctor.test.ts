@@ -42,6 +42,27 @@ describe("a live host", () => {
     expect(xenolith(["wait", ...on])).toMatchObject({ code: 2 });
   });
 
+  test("freeing what is left of a domain: not of a living one, nor of none", () => {
+    const on = dir();
+    xenolith(["xl", ...on, "create", "-p", path.join(root, "examples/web.cfg")]);
+    expect(xenolith(["free", ...on, "1"])).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(
+        /^xenolith free: domain 1 is alive: destroy it first\nTry: \S+ doctor 1 --dir/,
+      ),
+    });
+    expect(xenolith(["free", ...on, "7"])).toMatchObject({
+      code: 1,
+      err: "xenolith free: there is no domain 7: its pages are free\n",
+    });
+    expect(xenolith(["free", ...on, "--json", "7"])).toMatchObject({
+      code: 1,
+      out: expect.stringMatching(/^\{"error":"there is no domain 7/),
+    });
+    for (const words of [["web"], ["1", "x2"], []])
+      expect(xenolith(["free", ...on, ...words])).toMatchObject({ code: 2 });
+  });
+
   test("wait --freed ends when the domain is gone, and not before", async () => {
     const on = dir();
     xenolith(["xl", ...on, "create", path.join(root, "examples/web.cfg")]);

@@ -7,14 +7,13 @@ import { must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import { findNextBit } from "./bitmap.ts";
 import { domainCell, domainPagesCell, domainRefsCell, domainTotPages } from "./domain.ts";
-import { forgottenPutsCell, forgottenPutsId } from "./forgotten-puts.ts";
-import type { ForgottenPut } from "./forgotten-puts.ts";
+import { keptFor } from "./forgotten-puts.ts";
 import { ownedFrames } from "./frames.ts";
 import { handlesInUse, maptrackCell } from "./grant-cells.ts";
 import { activeGrants } from "./grant-table.ts";
 import type { LedgerEntry } from "./ledger.ts";
 import { nextPage, pageCell } from "./page.ts";
-import type { DomainReferenceKind, ReferenceKind } from "./reference-kinds.ts";
+import type { DomainReferenceKind } from "./reference-kinds.ts";
 import { runsOf } from "./runs.ts";
 
 /** Every disagreement between what a domain counts and who says to hold it; none is an empty list. */
@@ -35,7 +34,7 @@ function checkDomainRefs(cells: Cells, domid: number): string[] {
   const { refcnt, refs } = must(cells, domainRefsCell, domid);
   // What a fault keeps is known to be there without its reason.
   const has = (kind: DomainReferenceKind): number =>
-    (refs.find((entry) => entry.kind === kind)?.count ?? 0) - keptOf(cells, domid, kind).length;
+    (refs.find((entry) => entry.kind === kind)?.count ?? 0) - keptFor(cells, domid, kind).length;
   const pages = must(cells, domainPagesCell, domid);
   const alive = must(cells, domainCell, domid).isDying !== "dead";
   return [
@@ -44,10 +43,6 @@ function checkDomainRefs(cells: Cells, domid: number): string[] {
     ...differ(`d${domid} reference for its pages`, has("pages"), pages.totPages > 0 ? 1 : 0),
     ...differ(`d${domid} reference for Xen heap pages`, has("xenheap pages"), pages.xenheapPages > 0 ? 1 : 0),
   ];
-}
-
-function keptOf(cells: Cells, domid: number, kind: ReferenceKind): readonly ForgottenPut[] {
-  return cells.get(forgottenPutsCell, forgottenPutsId(domid, kind))?.kept ?? [];
 }
 
 function checkPages(cells: Cells, domid: number): string[] {

@@ -8,7 +8,7 @@ import type { Cells } from "../engine/cells.ts";
 import { faultKind } from "../engine/fault.ts";
 import type { Host } from "../engine/host.ts";
 import { domainById } from "./domain.ts";
-import { forgottenPutsCell, forgottenPutsId } from "./forgotten-puts.ts";
+import { forgottenPutsCell, forgottenPutsId, takeKept } from "./forgotten-puts.ts";
 import type { ForgottenPut } from "./forgotten-puts.ts";
 import { putDomain } from "./free.ts";
 import { putForgottenShadow } from "./legacy-shadow.ts";
@@ -54,11 +54,21 @@ faultKind({
   },
   end: (host, [domid, word]) => {
     const id = forgottenPutsId(Number(domid), kindNamed(word) as ReferenceKind);
-    const kept = must(host, forgottenPutsCell, id).kept.map((put) => ({ ...put }));
+    host.edit(forgottenPutsCell, id).left = 0;
+    for (const put of [...must(host, forgottenPutsCell, id).kept]) dropForgotten(host, Number(domid), put);
     host.drop(forgottenPutsCell, id);
-    for (const put of kept) dropNow(host, Number(domid), put);
   },
 });
+
+/** Drops a reference now that should have been dropped before; this time it is not forgotten. */
+export function dropForgotten(host: Host, domid: number, put: ForgottenPut): void {
+  const id = forgottenPutsId(domid, put.kind);
+  const { left } = must(host, forgottenPutsCell, id);
+  host.edit(forgottenPutsCell, id).left = 0;
+  takeKept(host, domid, { ...put });
+  dropNow(host, domid, put);
+  if (host.get(forgottenPutsCell, id) !== undefined) host.edit(forgottenPutsCell, id).left = left;
+}
 
 function dropNow(host: Host, domid: number, { mfn, holder, kind, typed, shadow }: ForgottenPut): void {
   if (shadow !== undefined) putForgottenShadow(host, domid, shadow, mfn, holder);

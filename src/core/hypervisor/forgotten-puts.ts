@@ -5,6 +5,7 @@
 // forgotten, and drops what it kept when it is cleared.
 
 import { cellType } from "../engine/cells.ts";
+import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import type { ReferenceKind } from "./reference-kinds.ts";
 
@@ -26,6 +27,20 @@ export const forgottenPutsCell = cellType<{ left: number; kept: ForgottenPut[] }
 /** The identifier of a kind's cell. */
 export function forgottenPutsId(domid: number, kind: ReferenceKind): string {
   return `${domid}/${kind}`;
+}
+
+/** Drops of a kind that were forgotten, on a domain or its pages. */
+export function keptFor(cells: Cells, domid: number, kind: ReferenceKind): readonly ForgottenPut[] {
+  return cells.get(forgottenPutsCell, forgottenPutsId(domid, kind))?.kept ?? [];
+}
+
+/** Takes one of them off the list: it is made up for. */
+export function takeKept(host: Host, domid: number, put: ForgottenPut): void {
+  const { kept } = host.edit(forgottenPutsCell, forgottenPutsId(domid, put.kind));
+  const at = kept.findIndex(
+    (one) => one.mfn === put.mfn && one.holder === put.holder && one.typed === put.typed,
+  );
+  kept.splice(at, 1);
 }
 
 /** Whether the next drop of that kind will be forgotten. */
