@@ -22,6 +22,7 @@ import { allocUnbound } from "../hypervisor/event-channel-op.ts";
 import { grantAccess } from "../hypervisor/grant-table-op.ts";
 import { populatePhysmap } from "../hypervisor/memory-op.ts";
 import { startHypervisor } from "../hypervisor/setup.ts";
+import type { XenVersionName } from "../hypervisor/version.ts";
 import { changeVcpu, VPF_down } from "../hypervisor/vcpu.ts";
 import type { XenwatchPolicy } from "../xenbus/xenbus.ts";
 import { startGuest } from "./boot.ts";
@@ -94,6 +95,7 @@ export class TestHost {
       scheduler?: Scheduler;
       modules?: readonly string[];
       policy?: XenwatchPolicy;
+      version?: XenVersionName;
       tracking?: { undo: boolean; hash: boolean };
     } = {},
   ) {
@@ -104,7 +106,7 @@ export class TestHost {
     this.scheduler = options.scheduler ?? fifo;
     this.world.sink = (record) => void this.records.push(record);
     this.world.boot((host) => {
-      startHypervisor(host);
+      startHypervisor(host, options.version === undefined ? {} : { version: options.version });
       const { modules, policy = "single" } = options;
       const { mfn, port } = startDom0Kernel(host, {
         policy,
