@@ -80,6 +80,11 @@ export const commands: readonly Entry[] = [
     summary: "only the store, on a socket of its own",
     load: () => import("./commands/xenstored.ts"),
   },
+  {
+    name: "conformance",
+    summary: "play the protocol and advisory suite to any xenstored",
+    load: () => import("./commands/conformance.ts"),
+  },
   { name: "sim", summary: "run a scenario once, as a seed decides", load: () => import("./commands/sim.ts") },
   {
     name: "explore",

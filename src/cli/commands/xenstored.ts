@@ -5,6 +5,7 @@
 import type { ConflictRule, XenstoreVersion } from "../../core/xenstore/store.ts";
 import { XENSTORE_VERSIONS } from "../../core/xenstore/version.ts";
 import { Problem, systemWords, usage } from "../../live/problem.ts";
+import { FileRings } from "../../live/xenstored/file-rings.ts";
 import { serveXenstored, SocketError } from "../../live/xenstored/server.ts";
 import type { XenstoredServer } from "../../live/xenstored/server.ts";
 import { standaloneStore } from "../../live/xenstored/standalone.ts";
@@ -21,15 +22,25 @@ const NEXT: { readonly [code in SocketError["code"]]: string } = {
 async function listen(socketPath: string, values: Invocation["values"]): Promise<XenstoredServer> {
   const version = values["xen-version"] as XenstoreVersion | undefined;
   const conflicts = values["conflicts"] as ConflictRule | undefined;
+  const rings = values["domains"] === undefined ? undefined : domainFiles(values["domains"]);
   try {
     return await serveXenstored({
       socketPath,
-      store: (queued) => standaloneStore({ version, conflicts }, queued),
+      store: (queued) => standaloneStore({ version, conflicts, domains: rings?.domains }, queued),
+      rings,
     });
   } catch (error) {
     if (error instanceof SocketError)
       throw new Problem(error.message, NEXT[error.code].replace("PATH", socketPath));
     throw new Problem(`cannot listen at ${socketPath}: ${systemWords(error)}`, NEXT.SOCKET_NOT_A_SOCKET);
+  }
+}
+
+function domainFiles(dir: string): FileRings {
+  try {
+    return new FileRings(dir);
+  } catch (error) {
+    throw new Problem(`cannot use the domains in ${dir}: ${systemWords(error)}`, null);
   }
 }
 
@@ -66,6 +77,11 @@ export const command: Command = {
       value: "RULE",
       among: ["observed", "strict"],
       help: "when a transaction conflicts: as C xenstored, or with everything it read (default: observed)",
+    },
+    {
+      name: "domains",
+      value: "DIR",
+      help: "domains are files in DIR, for tests: their states, rings and events (docs/guides/conformance.md)",
     },
   ],
   run,

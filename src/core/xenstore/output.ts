@@ -221,6 +221,16 @@ function eventGone(output: Output, body: string): void {
   output.eventDeadline = interval === undefined ? null : output.eventDeadline + interval;
 }
 
+/** When the next event is dropped that a domain does not take, microseconds, or null; see `expireEvents`. */
+export function nextDeadline(cells: Cells): number | null {
+  let next: number | null = null;
+  for (const conn of cells.ids(outputType)) {
+    const deadline = cells.get(outputType, conn)?.eventDeadline ?? null;
+    if (deadline !== null && (next === null || deadline < next)) next = deadline;
+  }
+  return next;
+}
+
 /**
  * Drops the events a domain has not taken in time (check_event_timeout in
  * xenstored_core.c). An event partly taken stays.

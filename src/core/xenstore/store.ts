@@ -27,7 +27,7 @@ import type { Cells } from "../engine/cells.ts";
 import { connectionType, connectSocket, dropConnection } from "./connection.ts";
 import { addDomains, domainsChanged, introduceDomain0 } from "./domain.ts";
 import { addNode, addRoot } from "./node.ts";
-import { expireEvents, outputLength, takeOutput } from "./output.ts";
+import { expireEvents, nextDeadline, outputLength, takeOutput } from "./output.ts";
 import type { Store } from "./ports.ts";
 import { accountOf, addSettings, defaultLimits, exceeds, type Limits } from "./quota.ts";
 import { receive } from "./receive.ts";
@@ -39,7 +39,7 @@ import { removeAllWatches } from "./watch.ts";
 export { domainAccounts, storeTotals } from "./accounting.ts";
 export type { DomainInfo, Domains, Store, TraceLine } from "./ports.ts";
 export type { ConflictRule, Limits, XenstoreVersion };
-export { connectSocket, domainsChanged, expireEvents, outputLength, receive, takeOutput };
+export { connectSocket, domainsChanged, expireEvents, nextDeadline, outputLength, receive, takeOutput };
 
 /** How a xenstored is started; everything has the default of real xenstored. */
 export interface StoreOptions {

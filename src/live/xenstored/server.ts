@@ -4,6 +4,7 @@
 
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { FIRST_SOCKET } from "../../core/xenstore/connection.ts";
 import {
   connectSocket,
   disconnect,
@@ -42,6 +43,17 @@ export interface ServeOptions {
   readonly socketPath: string;
   /** Makes the store, started, with the server's `queued`. */
   readonly store: (queued: (conn: number) => void) => Store;
+  /** Domains on rings, served beside the socket. */
+  readonly rings?: Rings | undefined;
+}
+
+/** What serves the rings of domains. */
+export interface Rings {
+  /** `served` is to be called when something was done. */
+  start(store: Store, served: () => void): void;
+  /** A domain has something to take. */
+  look(domid: number): void;
+  close(): void;
 }
 
 /**
@@ -51,13 +63,14 @@ export interface ServeOptions {
 export async function serveXenstored(options: ServeOptions): Promise<XenstoredServer> {
   const { socketPath } = options;
   await makeRoom(socketPath);
-  const clients = new Clients(options.store);
+  const clients = new Clients(options);
   const server = createServer({ allowHalfOpen: false }, (socket) => clients.accept(socket));
   await listen(server, socketPath);
   return {
     socketPath,
     flush: () => clients.flush(),
     close: () => {
+      options.rings?.close();
       clients.closeAll();
       return new Promise((resolve) => server.close(() => resolve()));
     },
@@ -121,8 +134,12 @@ class Clients {
   /** Connections that have something to take. */
   readonly #ready = new Set<number>();
 
-  constructor(store: ServeOptions["store"]) {
-    this.#store = store((conn) => this.#ready.add(conn));
+  constructor({ store, rings }: ServeOptions) {
+    this.#store = store((conn) => {
+      if (conn >= FIRST_SOCKET) this.#ready.add(conn);
+      else rings?.look(conn);
+    });
+    rings?.start(this.#store, () => this.flush());
   }
 
   accept(socket: Socket): void {

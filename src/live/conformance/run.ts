@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Plays cases to a xenstored, one after the other, each with connections and a
+// node of its own.
+
+import { type Case, needsDomains } from "./case.ts";
+import { type Answered, type Target, Tester } from "./tester.ts";
+
+/** How a case went. */
+export interface Result {
+  readonly name: string;
+  readonly about: string;
+  readonly advisory: string | undefined;
+  readonly outcome: "passed" | "failed" | "skipped";
+  /** What was asked and answered, up to the first wrong answer. */
+  readonly answered: readonly Answered[];
+}
+
+let plays = 0;
+
+/** Plays one case. Rejects where nobody answers at the socket. */
+export async function playCase(test: Case, target: Target): Promise<Result> {
+  const { name, about, advisory } = test;
+  const { only } = test;
+  if ((needsDomains(test) && target.domains === undefined) || only?.includes(target.profile) === false)
+    return { name, about, advisory, outcome: "skipped", answered: [] };
+  const tester = new Tester(target, `/conformance-${process.pid}-${plays++}`);
+  try {
+    const passed = await tester.play(test);
+    return { name, about, advisory, outcome: passed ? "passed" : "failed", answered: tester.answered };
+  } finally {
+    await tester.close();
+  }
+}
+
+/** Plays cases; `done` is told of each. */
+export async function playCases(
+  cases: readonly Case[],
+  target: Target,
+  done: (result: Result) => void,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const test of cases) {
+    const result = await playCase(test, target);
+    results.push(result);
+    done(result);
+  }
+  return results;
+}
