@@ -11,13 +11,15 @@ import { checkLedger } from "../core/hypervisor/check-ledger.ts";
 import { domainById, domainPagesCell, domainRefsCell, forEachDomain } from "../core/hypervisor/domain.ts";
 import type { Domain } from "../core/hypervisor/domain.ts";
 import { incarnationCell } from "../core/hypervisor/domid.ts";
+import { forgottenPutsCell, forgottenPutsId } from "../core/hypervisor/forgotten-puts.ts";
 import { rcuDomainCell } from "../core/hypervisor/free.ts";
+import type { ReferenceKind } from "../core/hypervisor/reference-kinds.ts";
 import { nodeType } from "../core/xenstore/tree.ts";
 import type { Diagnosis, Holder, Holding, Stage, Stalled } from "./diagnosis.ts";
 import { holdingsOf } from "./ledger.ts";
 import { lettersOf } from "./letters.ts";
 import { domainsBehind } from "./mailboxes.ts";
-import { releaseOf, nextSteps } from "./release.ts";
+import { nextSteps } from "./next-steps.ts";
 import { chainFrom, waitersOf } from "./waits.ts";
 import { actorOf } from "./who.ts";
 
@@ -61,7 +63,7 @@ export function diagnose(world: World, domid: number, nameOf = storeName(world))
     return { domid, name: null, stage, state: null, counts: null, ...empty, next };
   }
   const holders = [...holdingsOf(world, domid)]
-    .map(([name, holdings]) => holderOf(world, name, holdings))
+    .map(([name, holdings]) => holderOf(world, domid, name, holdings))
     .toSorted((a, b) => total(b) - total(a));
   const { totPages, xenheapPages } = must(world, domainPagesCell, domid);
   const { refcnt } = must(world, domainRefsCell, domid);
@@ -88,21 +90,39 @@ function total({ holdings }: Holder): number {
   return holdings.reduce((sum, { count }) => sum + count, 0);
 }
 
-function holderOf(world: World, name: string, holdings: readonly Holding[]): Holder {
-  const actor = actorOf(world, name);
-  const { who, domid, pid, thread } = actor;
-  const chain = thread === null ? [] : chainFrom(world, thread);
+function holderOf(world: World, held: number, name: string, holdings: readonly Holding[]): Holder {
+  const { who, domid, pid, outside, thread, waitsItsTurn } = actorOf(world, name);
+  const { chain, release } = thread === null ? { chain: [], release: null } : chainFrom(world, thread);
+  const bug = forgottenPut(world, held, name, holdings);
+  const turn = waitsItsTurn ? `its event waits for its turn in ${thread}` : null;
   return {
     certainty: "recorded",
     name,
     who,
-    hint: null,
+    hint:
+      bug === null ? turn : "it should have dropped a reference and did not: a bug, or the fault forget-put",
     domid,
     pid,
     holdings: [...holdings],
-    chain,
-    release: releaseOf(actor),
+    chain: bug === null ? chain : [],
+    release: bug ?? (outside && pid !== null ? `kill ${pid}` : release),
   };
+}
+
+/** The command that drops a reference which the fault forget-put kept from being dropped, or null. */
+function forgottenPut(
+  world: World,
+  domid: number,
+  name: string,
+  holdings: readonly Holding[],
+): string | null {
+  for (const { kind } of holdings) {
+    const id = forgottenPutsId(domid, kind as ReferenceKind);
+    const kept = world.get(forgottenPutsCell, id)?.kept ?? [];
+    if (kept.some(({ holder }) => holder === name || kind === "allocated"))
+      return `xenolith fault clear forget-put ${domid} ${kind.replaceAll(" ", "-")}`;
+  }
+  return null;
 }
 
 /** Who waits, over others or at once, for a thread that one of the holders' chains goes through. */

@@ -4,17 +4,16 @@
 
 import type { Cells, DeepReadonly } from "../core/engine/cells.ts";
 import { must } from "../core/engine/cells.ts";
-import { domainCell, domainRefsCell } from "../core/hypervisor/domain.ts";
+import { domainCell, domainPagesCell, domainRefsCell } from "../core/hypervisor/domain.ts";
+import { ownedFrames } from "../core/hypervisor/frames.ts";
 import { activeGrants } from "../core/hypervisor/grant-table.ts";
 import type { LedgerEntry } from "../core/hypervisor/ledger.ts";
-import { nextPage, pageCell } from "../core/hypervisor/page.ts";
+import { nextPage, pageCell, pageOf } from "../core/hypervisor/page.ts";
+import { runsOf } from "../core/hypervisor/runs.ts";
 import type { Holding } from "./diagnosis.ts";
 
 /** So many frames are named of those that one holder has. */
 const FRAMES_MAX = 8;
-
-/** What the structure's baseline counts: none of them is somebody to ask. */
-const BASELINE = new Set(["created", "pages", "xenheap pages"]);
 
 /**
  * The holders of a domain and what each has, by the ledger's names. What a
@@ -23,10 +22,11 @@ const BASELINE = new Set(["created", "pages", "xenheap pages"]);
  */
 export function holdingsOf(cells: Cells, domid: number): ReadonlyMap<string, readonly Holding[]> {
   const found = new Map<string, Holding[]>();
+  const dead = must(cells, domainCell, domid).isDying === "dead";
   for (const entry of must(cells, domainRefsCell, domid).refs) {
-    if (!BASELINE.has(entry.kind)) addHolding(found, entry, null, null);
+    if (!isBaseline(cells, domid, dead, entry.kind)) addHolding(found, entry, null, null);
   }
-  const own = must(cells, domainCell, domid).isDying === "dead" ? null : `d${domid}`;
+  const own = dead ? null : `d${domid}`;
   const grants = grantsByFrame(cells, domid);
   for (let mfn = nextPage(cells, 0); mfn >= 0; mfn = nextPage(cells, mfn + 1)) {
     const page = must(cells, pageCell, mfn);
@@ -36,7 +36,32 @@ export function holdingsOf(cells: Cells, domid: number): ReadonlyMap<string, rea
       addHolding(found, entry, mfn, entry.kind === "grant map" ? (grants.get(mfn) ?? null) : null);
     }
   }
+  const allocated = dead ? allocatedFrames(cells, domid) : null;
+  if (allocated !== null && allocated.count > 0) found.set("xen", [...(found.get("xen") ?? []), allocated]);
   return found;
+}
+
+/** References that are there by rights: nobody is to be asked for them. */
+function isBaseline(cells: Cells, domid: number, dead: boolean, kind: string): boolean {
+  const { totPages, xenheapPages } = must(cells, domainPagesCell, domid);
+  if (kind === "created") return !dead;
+  if (kind === "pages") return totPages > 0;
+  return kind === "xenheap pages" && xenheapPages > 0;
+}
+
+/** Pages that a dead domain never gave up: PGC_allocated is still set. */
+function allocatedFrames(cells: Cells, domid: number): Holding {
+  const holding: Holding = { kind: "allocated", count: 0, op: null, since: null, frames: [], grants: [] };
+  const look = (mfn: number): void => {
+    if (pageOf(cells, mfn)?.allocated !== true) return;
+    holding.count++;
+    if (holding.frames.length < FRAMES_MAX) holding.frames.push(mfn);
+  };
+  for (const { start, count } of runsOf(cells, ownedFrames(domid))) {
+    for (let mfn = start; mfn < start + count; mfn++) look(mfn);
+  }
+  for (const mfn of must(cells, domainPagesCell, domid).xenpages) look(mfn);
+  return holding;
 }
 
 /** Whether a holder is the domain itself, or one of its vCPUs: `d1`, `d1v0`. */

@@ -7,6 +7,7 @@ import type { Cells, DeepReadonly } from "../core/engine/cells.ts";
 import type { Domain } from "../core/hypervisor/domain.ts";
 import { getdomaininfo, stateString } from "../core/hypervisor/dominfo.ts";
 import type { Letter } from "./diagnosis.ts";
+import { count } from "./text-parts.ts";
 
 const meanings: { readonly [letter: string]: string } = {
   r: "running: a vCPU could run now",
@@ -77,9 +78,4 @@ function because(d: DeepReadonly<Domain>, letter: string): string | null {
 /** A shutdown code in words. */
 export function reasonOf(code: number): string {
   return ["poweroff", "reboot", "suspend", "crash", "watchdog", "soft reset"][code] ?? `code ${code}`;
-}
-
-/** `1 page`, `2 pages`. */
-export function count(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? "" : "s"}`;
 }

@@ -6,8 +6,7 @@
 import { processCell } from "../core/daemons/process.ts";
 import { threadCell } from "../core/engine/thread.ts";
 import type { World } from "../core/engine/world.ts";
-import { netbackQueueCell } from "../core/drivers/netback-cells.ts";
-import { blkbackCell, blkbackRingCell } from "../core/drivers/blkback-cells.ts";
+import { backendOf } from "./backends.ts";
 
 /** Who a holder is. */
 export interface Actor {
@@ -20,15 +19,26 @@ export interface Actor {
   outside: boolean;
   /** The thread in which it acts, where it is one of the host's. */
   thread: string | null;
+  /** Whether that thread has not come to it yet. */
+  waitsItsTurn: boolean;
 }
 
 /** Reads a ledger's name. */
 export function actorOf(world: World, name: string): Actor {
   const slash = name.indexOf("/");
   const domid = /^d(\d+)/.exec(name)?.[1];
-  if (domid === undefined) return { who: "Xen itself", domid: null, pid: null, outside: false, thread: null };
+  if (domid === undefined)
+    return { who: "Xen itself", domid: null, pid: null, outside: false, thread: null, waitsItsTurn: false };
   const at = Number(domid);
-  if (slash < 0) return { who: `domain ${domid}`, domid: at, pid: null, outside: false, thread: null };
+  if (slash < 0)
+    return {
+      who: `domain ${domid}`,
+      domid: at,
+      pid: null,
+      outside: false,
+      thread: null,
+      waitsItsTurn: false,
+    };
   const process = name.slice(slash + 1);
   return process === "kernel" || process.startsWith("kernel ")
     ? kernelOf(world, at, process.slice("kernel ".length))
@@ -39,18 +49,26 @@ function processOf(world: World, domid: number, process: string): Actor {
   const modelled = world.get(processCell, process);
   if (modelled !== undefined) {
     const who = `process ${modelled.pid} of domain ${domid} (${modelled.argv.join(" ")})`;
-    return { who, domid, pid: modelled.pid, outside: false, thread: process };
+    return { who, domid, pid: modelled.pid, outside: false, thread: process, waitsItsTurn: false };
   }
   // A program outside, named after its command and its pid.
   const [, command, pid] = /^(.+)\.(\d+)$/.exec(process) ?? [];
   if (command !== undefined && pid !== undefined)
-    return { who: `process ${pid} (${command})`, domid, pid: Number(pid), outside: true, thread: null };
+    return {
+      who: `process ${pid} (${command})`,
+      domid,
+      pid: Number(pid),
+      outside: true,
+      thread: null,
+      waitsItsTurn: false,
+    };
   return {
     who: `${process} in domain ${domid}`,
     domid,
     pid: null,
     outside: false,
     thread: threadNamed(world, process),
+    waitsItsTurn: false,
   };
 }
 
@@ -58,31 +76,9 @@ function threadNamed(world: World, name: string): string | null {
   return world.get(threadCell, name) === undefined ? null : name;
 }
 
-/** A backend of a kernel, by what its driver calls it. */
+/** A kernel, or a backend in it, by what its driver calls it. */
 function kernelOf(world: World, domid: number, name: string): Actor {
-  for (const id of world.ids(netbackQueueCell)) {
-    const queue = world.get(netbackQueueCell, id);
-    if (queue?.name !== name) continue;
-    const who = `netback's queue ${name} in domain ${domid}`;
-    return { who, domid, pid: null, outside: false, thread: threadNamed(world, queue.deallocThread) };
-  }
-  const vbd = /^(\w+)-(\d+)-(\d+)$/.exec(name);
-  const thread = vbd === null ? null : blkbackThread(world, domid, vbd);
-  const driver = vbd === null ? `kernel${name === "" ? "" : ` (${name})`}` : `blkback's disk ${vbd[3]}`;
-  const of = vbd === null ? "" : ` of domain ${vbd[2]}`;
-  return { who: `${driver}${of} in domain ${domid}`, domid, pid: null, outside: false, thread };
-}
-
-function blkbackThread(
-  world: World,
-  domid: number,
-  [, , frontend, device]: readonly string[],
-): string | null {
-  for (const id of world.ids(blkbackRingCell)) {
-    const disk = String(id).slice(0, String(id).lastIndexOf("/"));
-    if (!disk.startsWith(`${domid}/`) || !disk.includes(`/${frontend}/${device}`)) continue;
-    if (world.get(blkbackCell, disk) === undefined) continue;
-    return world.get(blkbackRingCell, id)?.xenblkd ?? null;
-  }
-  return null;
+  const backend = backendOf(world, domid, name);
+  const plain = { who: `the kernel of domain ${domid}`, thread: null, waitsItsTurn: false };
+  return { ...(backend ?? plain), domid, pid: null, outside: false };
 }

@@ -4,7 +4,7 @@
 // chain, since when, who else, and what to type next.
 
 import type { Diagnosis, Holder, Holding, Stalled, Waiting } from "./diagnosis.ts";
-import { count } from "./letters.ts";
+import { count, seconds } from "./text-parts.ts";
 
 /** The diagnosis in lines. */
 export function words(diagnosis: Diagnosis): string[] {
@@ -105,8 +105,9 @@ function holdingWords({ kind, count: n, op, since, frames, grants }: Holding): s
 
 function chainLine({ thread, routine, at, waitsFor, why }: Waiting, depth: number): string {
   const indent = "  ".repeat(depth);
-  const what = why ?? (waitsFor === null ? "" : `, for ${waitsFor}`);
-  return `    ${indent}${depth === 0 ? "in" : "which stands in"} ${thread}, at ${routine}: ${at}${what}`;
+  const reason = why === null ? "" : `: ${why}`;
+  const next = waitsFor === null ? "" : `, which waits for ${waitsFor}`;
+  return `    ${indent}${depth === 0 ? "in " : ""}${thread}, at ${routine}: ${at}${next}${reason}`;
 }
 
 function stalledLine({ thread, standsAt, domains }: Stalled): string {
@@ -116,9 +117,4 @@ function stalledLine({ thread, standsAt, domains }: Stalled): string {
 
 function domainList(domains: readonly number[]): string {
   return `domain${domains.length === 1 ? "" : "s"} ${domains.join(", ")}`;
-}
-
-/** Microseconds of the host's clock, as seconds. */
-function seconds(micros: number): string {
-  return `${(micros / 1e6).toFixed(3)} s`;
 }

@@ -4,7 +4,7 @@
 // through their routines; which thread moves is the scheduler's affair.
 
 import { cellType, must } from "./cells.ts";
-import type { Cells, Plain } from "./cells.ts";
+import type { Cells, DeepReadonly, Plain } from "./cells.ts";
 import { assert, isFailure } from "./errno.ts";
 import type { Errno } from "./errno.ts";
 import { mayRun } from "./gate.ts";
@@ -125,16 +125,19 @@ interface Standing {
   readonly frame: Readonly<Frame> | null;
 }
 
-/** The stack as `/proc/PID/stack` prints it, innermost first: where it stands, then who called. */
-export function stackOf(cells: Cells, name: string): { routine: string; at: string }[] {
+/** A thread's frames, innermost first; none once it has ended, or where there is no such thread. */
+export function framesOf(cells: Cells, name: string): DeepReadonly<Frame>[] {
   const thread = cells.get(threadCell, name);
   if (thread === undefined || thread.frame === null) return [];
-  const stack = [{ routine: thread.frame.routine, at: thread.frame.at }];
-  for (let depth = thread.callers - 1; depth >= 0; depth--) {
-    const { routine, at } = must(cells, callerCell, frameId(name, depth));
-    stack.push({ routine, at });
-  }
-  return stack;
+  const frames: DeepReadonly<Frame>[] = [thread.frame];
+  for (let depth = thread.callers - 1; depth >= 0; depth--)
+    frames.push(must(cells, callerCell, frameId(name, depth)));
+  return frames;
+}
+
+/** The stack as `/proc/PID/stack` prints it, innermost first: where it stands, then who called. */
+export function stackOf(cells: Cells, name: string): { routine: string; at: string }[] {
+  return framesOf(cells, name).map(({ routine, at }) => ({ routine, at }));
 }
 
 function position(
