@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { XenstoreClient } from "../src/live/xenstore-client.ts";
+import { connectXenstore } from "../src/live/xenstore-client.ts";
 import { digits, quantile } from "./bench.ts";
 import type { Bench, BenchOptions, Claim, Report } from "./bench.ts";
 
@@ -49,7 +49,7 @@ interface Times {
 
 /** Reads a node again and again until something else is done. */
 async function readDuring(dir: string, host: number, other: Promise<unknown>): Promise<Times> {
-  const store = await XenstoreClient.connect(join(dir, "xenstored", "socket"));
+  const store = await connectXenstore(join(dir, "xenstored", "socket"));
   const times: Times = { whole: [], served: [] };
   const parties = [host, process.pid];
   const end = new AbortController();

@@ -22,6 +22,7 @@ const order = [
   "src/explore",
   "src/doctor",
   "src/export",
+  "src/client",
   "src/live",
   "src/campaign",
   "src/server",

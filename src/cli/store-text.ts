@@ -3,8 +3,7 @@
 // xenstore's tree and values as text for people.
 
 import { isUtf8 } from "node:buffer";
-import type { XenstoreClient } from "../live/xenstore-client.ts";
-import { XenstoreError } from "../live/xenstore-client.ts";
+import { type XenstoreClient, XenstoreError } from "../client/index.ts";
 
 /** A node as it is listed. Values are latin1 strings, a character a byte. */
 export interface ListedNode {

@@ -3,7 +3,8 @@
 // Names of domains where another xenstored than ours keeps them: asked for over
 // its socket like anybody else would, whenever one changes.
 
-import { XenstoreClient } from "./xenstore-client.ts";
+import type { XenstoreClient } from "../client/index.ts";
+import { connectXenstore } from "./xenstore-client.ts";
 
 const ROOT = "/local/domain";
 const NAME = /^\/local\/domain\/(\d+)\/name$/;
@@ -20,7 +21,7 @@ export class OutsideNames {
 
   /** Starts to follow the names. Rejects with the system's error. */
   static async follow(socket: string): Promise<OutsideNames> {
-    const names = new OutsideNames(await XenstoreClient.connect(socket));
+    const names = new OutsideNames(await connectXenstore(socket));
     await names.#list();
     // Without xenstored there are no new names; whoever looks on sees that it is gone elsewhere.
     void names.#watch().catch(() => undefined);

@@ -34,8 +34,7 @@ export interface XlSession {
   type(text: string): void;
 }
 
-/** A file as the host takes it. */
-export function givenFile(file: CallerFile): GivenFile {
+function givenFile(file: CallerFile): GivenFile {
   const { name, kind } = file;
   const none = { name, kind, bytes: new Uint8Array(0), size: 0, number: "" };
   if (kind === "regular")

@@ -6,7 +6,7 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
 import * as net from "node:net";
-import { XenstoreClient } from "../../src/live/xenstore-client.ts";
+import { connectXenstore } from "../../src/live/xenstore-client.ts";
 import type { Time } from "./recording.ts";
 
 /** The recordings' watches, and the tokens their watcher gave them; xenstore-watch's are the paths. */
@@ -53,7 +53,7 @@ export async function traceXenstored(
   execFileSync("mkfifo", [pipe]);
   const reader = new net.Socket({ fd: fs.openSync(pipe, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK) });
   lines.collect(reader, clock);
-  const client = await XenstoreClient.connect(socket);
+  const client = await connectXenstore(socket);
   await client.control("logfile", pipe);
   client.close();
   return reader;

@@ -5,7 +5,8 @@
 
 import { shellWord } from "../../live/directory.ts";
 import { Problem, systemWords, usage } from "../../live/problem.ts";
-import { XenstoreClient, XenstoreError } from "../../live/xenstore-client.ts";
+import { type XenstoreClient, XenstoreConnectionError, XenstoreError } from "../../client/index.ts";
+import { connectXenstore } from "../../live/xenstore-client.ts";
 import type { Command, Invocation } from "../command.ts";
 import { DIR_OPTION, numberOf, printJson } from "../command.ts";
 import { dirWords, hostDirectory } from "../host.ts";
@@ -112,17 +113,15 @@ const perms: Run = async (client, words, { json }) => {
 const watch: Run = async (client, words, invocation) => {
   let left = numberOf(invocation, "count", Infinity, 1);
   const watches = await Promise.all(words.map((path) => client.watch(path)));
-  const ended = await Promise.race(
+  await Promise.race(
     watches.map(async (watched) => {
       for await (const { path } of watched) {
         if (invocation.json) printJson({ path });
         else print(path);
-        if (--left <= 0) return "counted";
+        if (--left <= 0) return;
       }
-      return "gone";
     }),
   );
-  if (ended === "gone") throw new Problem("xenstored went away", null);
   return 0;
 };
 
@@ -176,7 +175,7 @@ async function run(invocation: Invocation): Promise<number> {
   const socket = socketOf(invocation);
   let client: XenstoreClient;
   try {
-    client = await XenstoreClient.connect(socket);
+    client = await connectXenstore(socket);
   } catch (error) {
     throw new Problem(
       `no xenstored answers at ${socket}: ${systemWords(error)}`,
@@ -187,6 +186,7 @@ async function run(invocation: Invocation): Promise<number> {
     return await verb.run(client, words, invocation);
   } catch (error) {
     if (error instanceof XenstoreError) throw wireProblem(error, invocation);
+    if (error instanceof XenstoreConnectionError) throw new Problem("xenstored went away", null);
     throw error;
   } finally {
     client.close();

@@ -8,6 +8,7 @@ import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { findNextZeroBit, setBit } from "../hypervisor/bitmap.ts";
 import { bindInterdomain, close, status } from "../hypervisor/event-channel-op.ts";
 import { portId, setUpcall, upcallCell } from "../hypervisor/port.ts";
 import { GrantStatus, mapGrantRef } from "../hypervisor/grant-table-op.ts";
@@ -15,8 +16,7 @@ import { DOMID_SELF } from "../hypervisor/domid.ts";
 import {
   consolePortCell,
   domainConsoleCell,
-  ptyReady,
-  takePty,
+  ptysInUse,
   XENCONSOLED,
   XENCONSOLED_CALLER,
   XENCONSOLED_EVENTS,
@@ -74,10 +74,10 @@ function bindPort(host: Host, domid: number, remotePort: number): void | Failure
 const consoleCreateTty = routine(
   "console_create_tty",
   (a: { domid: number; xspath: string }) => ({ ...a, slave: "", limit: 0 }),
-  ({ step, call, waitFor }) => [
-    waitFor("posix_openpt", (host) => ptyReady(host)),
+  ({ step, call }) => [
     step("openpty", (host, l) => {
-      const pty = takePty(host, l.domid);
+      const pty = findNextZeroBit(host, ptysInUse, 0);
+      setBit(host, ptysInUse, pty);
       host.edit(domainConsoleCell, l.domid).pty = pty;
       l.slave = `/dev/pts/${pty}`;
     }),

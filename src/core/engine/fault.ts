@@ -192,9 +192,7 @@ export function clearFaults(
   words: readonly string[] = [],
 ): DeepReadonly<Fault>[] | FaultRefusal {
   const meant = faultsMeant(host, name, words);
-  if ("errno" in meant) return meant;
-  // With what one kept, all that another is about may go, and that fault with it.
-  return meant.flatMap((id) => (host.get(faultCell, id) === undefined ? [] : clearFault(host, id)));
+  return "errno" in meant ? meant : meant.map((id) => clearFault(host, id));
 }
 
 function clearFault(host: Host, id: string): DeepReadonly<Fault> {

@@ -8,7 +8,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { checkStore } from "../../core/xenstore/check.ts";
 import type { Store, StoreOptions } from "../../core/xenstore/store.ts";
 import { encode, XS } from "../../core/xenstore/wire.ts";
-import { XenstoreClient, XenstoreError } from "../xenstore-client.ts";
+import { type XenstoreClient, XenstoreError } from "../../client/index.ts";
+import { connectXenstore } from "../xenstore-client.ts";
 import { serveXenstored, type XenstoredServer } from "./server.ts";
 import { standaloneStore } from "./standalone.ts";
 
@@ -26,7 +27,7 @@ async function serve(options: StoreOptions = {}): Promise<void> {
 }
 
 async function client(): Promise<XenstoreClient> {
-  const made = await XenstoreClient.connect(socketPath);
+  const made = await connectXenstore(socketPath);
   clients.push(made);
   return made;
 }
@@ -99,7 +100,7 @@ test("long lists, many requests at once, and clients that come and go", async ()
   await Promise.all(Array.from({ length: 5000 }, (_, i) => a.write(`/d/child-${i}`, "")));
   expect(await a.directory("/d")).toHaveLength(5000);
   for (let i = 0; i < 20; i++) {
-    const other = await XenstoreClient.connect(socketPath);
+    const other = await connectXenstore(socketPath);
     await other.watch("/d");
     other.close();
   }

@@ -3,7 +3,7 @@
 // Two xenstoreds side by side: the first command after which they differ.
 
 import { typeName, XS } from "../../../src/core/xenstore/wire.ts";
-import type { Answers, Received, Subject } from "./driver.ts";
+import { type Answers, isDead, type Received, type Subject } from "./driver.ts";
 import { differences, type Seen } from "./differences.ts";
 import { type ScriptLine, scriptOf } from "./script.ts";
 import { ADMIN, type Sequence, showBody, whoName } from "./steps.ts";
@@ -66,7 +66,7 @@ export function firstDisagreement(
   return { ...seen, steps: [...texts.values()].filter((text, i, all) => text !== all[i - 1]) };
 }
 
-/** Plays a sequence to both. */
+/** Plays a sequence to both. Where the real one dies of it, or is too late, there is nothing to compare. */
 export async function compare(
   sequence: Sequence,
   real: Subject,
@@ -74,7 +74,8 @@ export async function compare(
 ): Promise<Disagreement | undefined> {
   const script = scriptOf(sequence);
   const expected = await real.play(script);
-  return firstDisagreement(script, expected, await ours.play(script));
+  const actual = await ours.play(script);
+  return isDead(expected) && !isDead(actual) ? undefined : firstDisagreement(script, expected, actual);
 }
 
 /** A disagreement as text. */

@@ -32,15 +32,22 @@ export interface Answers {
 /** A xenstored that scripts can be played to. */
 export interface Subject {
   readonly name: string;
+  /** How often it died or hung, and was started again. */
+  readonly deaths: number;
   /** What each command brought. */
   play(script: readonly ScriptLine[]): Promise<readonly Answers[]> | readonly Answers[];
   stop(): Promise<void>;
 }
 
-/** Whether a daemon answered to the end and holds nothing of the script: else it is no measure for the next. */
+/** Whether a daemon did not answer to the end. No script breaks the protocol, so that no connection may end. */
+export function isDead(answers: readonly Answers[]): boolean {
+  return answers.some(({ late, closed }) => late.length + closed.length > 0);
+}
+
+/** Whether it holds nothing of the script: else it is no measure for the next. */
 function isClean(answers: readonly Answers[]): boolean {
   const left = answers.flatMap(({ messages }) => messages).at(-1)?.body;
-  return left === "tool\0" && answers.every(({ late, closed }) => late.length + closed.length === 0);
+  return left === "tool\0" && !isDead(answers);
 }
 
 function driver(): string {
@@ -70,12 +77,17 @@ export async function realSubject(kind: RealKind, args: readonly string[] = []):
     playing = undefined;
   };
 
+  let deaths = 0;
   return {
     name: kind,
+    get deaths() {
+      return deaths;
+    },
     play: async (script) => {
       playing ??= await start();
       playing.driver.stdin?.write(encodeScript(script));
       const answers = decodeAnswers(await playing.read.next());
+      if (isDead(answers)) deaths++;
       if (!isClean(answers)) await stop();
       return answers;
     },

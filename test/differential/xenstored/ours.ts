@@ -26,6 +26,7 @@ import type { DomainState } from "./steps.ts";
 export function ourSubject(name: string, options: StoreOptions): Subject {
   return {
     name,
+    deaths: 0,
     play: (script) => {
       const run = new Run(options);
       const answers = script.map(({ command }: ScriptLine) => run.perform(command));

@@ -44,6 +44,7 @@ requires(
       fc.asyncProperty(sequences, (sequence) => expectSame(sequence, real, strict)),
       { numRuns: SEQUENCES, seed: 1 },
     );
+    expect(real.deaths).toBeLessThan(SEQUENCES / 100);
   }, 300_000);
 });
 

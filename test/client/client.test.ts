@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { serveXenstored, type XenstoredServer } from "../../src/live/xenstored/server.ts";
+import { standaloneStore, type StandaloneOptions } from "../../src/live/xenstored/standalone.ts";
+import { encode, XS } from "../../src/core/xenstore/wire.ts";
+import {
+  connect,
+  type ConnectOptions,
+  type WatchEvent,
+  type XenstoreClient,
+  XenstoreConnectionError,
+  XenstoreError,
+} from "../../src/client/index.ts";
+
+let folder: string;
+let path: string;
+let server: XenstoredServer | undefined;
+const clients: XenstoreClient[] = [];
+
+async function serve(options: StandaloneOptions = {}): Promise<void> {
+  server = await serveXenstored({ socketPath: path, store: (queued) => standaloneStore(options, queued) });
+}
+
+async function open(options: ConnectOptions = {}): Promise<XenstoreClient> {
+  const client = await connect({ path, ...options });
+  clients.push(client);
+  return client;
+}
+
+/** The first events of a watch. */
+async function first(count: number, events: AsyncIterable<WatchEvent>): Promise<string[]> {
+  const paths: string[] = [];
+  for await (const event of events) {
+    paths.push(event.path);
+    if (paths.length === count) break;
+  }
+  return paths;
+}
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "xenstore-client-"));
+  path = join(folder, "socket");
+});
+
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.close();
+  await server?.close();
+  server = undefined;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test("strings are UTF-8 or latin1, bytes are bytes", async () => {
+  await serve();
+  const [utf8, latin1] = [await open(), await open({ encoding: "latin1" })];
+  await utf8.write("/v", "grün ✓");
+  expect(await utf8.read("/v")).toBe("grün ✓");
+  expect(await latin1.read("/v")).toBe(Buffer.from("grün ✓").toString("latin1"));
+  const bytes = Uint8Array.of(0, 255, 128, 0);
+  await utf8.write(Buffer.from("/v"), bytes);
+  expect(await utf8.readBytes("/v")).toEqual(Buffer.from(bytes));
+});
+
+test("what cannot be sent is refused here, with the wire's names", async () => {
+  await serve();
+  const client = await open();
+  await expect(client.read("/a\0b")).rejects.toMatchObject({ code: "EINVAL", request: "READ" });
+  await expect(client.write("/a", "x".repeat(4094))).rejects.toMatchObject({ code: "E2BIG", argument: "/a" });
+  await client.write("/a", "x".repeat(4093));
+  await expect(client.read("/b")).rejects.toThrow("READ /b: ENOENT");
+  await expect(client.read("/b")).rejects.toBeInstanceOf(XenstoreError);
+});
+
+test("domains, features and quotas", async () => {
+  await serve({ version: "4.23" });
+  const client = await open();
+  expect(await client.getFeature()).toBe(14);
+  await client.setFeature(3, 2);
+  expect(await client.getFeature(3)).toBe(2);
+  await client.introduce(3, 1, 1);
+  expect([await client.isDomainIntroduced(3), await client.isDomainIntroduced(4)]).toEqual([true, false]);
+  expect(await client.getDomainPath(3)).toBe("/local/domain/3");
+  await client.resume(3);
+  expect(await client.getQuotaNames()).toContain("nodes");
+  await client.setQuota("nodes", 77, 3);
+  expect([await client.getQuota("nodes", 3), await client.getQuota("nodes")]).toEqual([77, 1000]);
+  await client.introduce(4, 1, 1);
+  await client.setTarget(4, 3);
+  await client.release(3);
+  expect(await client.control("check")).toBe("OK");
+});
+
+test("a watch with a depth and a token of its own", async () => {
+  await serve({ version: "4.23" });
+  const client = await open();
+  const watch = await client.watch("/d", { token: "mine", depth: 1 });
+  expect(watch.token).toBe("mine");
+  await expect(client.watch("/e", { token: "mine" })).rejects.toMatchObject({ code: "EEXIST" });
+  for (const node of ["/d/a/b", "/d/a", "/d/end"]) await client.write(node, "1");
+  expect(await first(3, watch)).toEqual(["/d", "/d/a", "/d/end"]);
+  // Leaving the loop was the end of the watch.
+  const again = await client.watch("/d", { token: "mine" });
+  await again.close();
+  expect(await first(9, again)).toEqual(["/d"]);
+});
+
+test("waiting for a value", async () => {
+  await serve();
+  const [a, b] = [await open(), await open()];
+  const waited = a.waitFor("/state", (value) => value === "4");
+  for (const value of ["1", "2", "4"]) await b.write("/state", value);
+  expect(await waited).toBe("4");
+  expect(await a.waitFor("/state")).toBe("4");
+  const controller = new AbortController();
+  const never = a.waitFor("/never", undefined, { signal: controller.signal });
+  setTimeout(() => controller.abort(new Error("enough")), 20);
+  await expect(never).rejects.toThrow("enough");
+});
+
+test("a signal ends a request, a watch, a transaction, and nothing else", async () => {
+  await serve();
+  const client = await open();
+  const controller = new AbortController();
+  const { signal } = controller;
+  const watch = await client.watch("/w", { signal });
+  const reading = client.read("/tool", { signal });
+  controller.abort(new Error("enough"));
+  await expect(reading).rejects.toThrow("enough");
+  await expect(first(2, watch)).rejects.toThrow("enough");
+  await expect(client.read("/tool", { signal })).rejects.toThrow("enough");
+  await expect(client.transaction((t) => t.write("/x", "1"), { signal })).rejects.toThrow("enough");
+  await expect(connect({ path, signal })).rejects.toThrow("enough");
+  expect([await client.read("/tool"), await client.exists("/x")]).toEqual(["", false]);
+});
+
+test("a transaction is aborted where its work throws, and tried again where others interfere", async () => {
+  await serve();
+  const [a, b] = [await open(), await open()];
+  await expect(
+    a.transaction(async (t) => {
+      await t.write("/x", "1");
+      throw new Error("no");
+    }),
+  ).rejects.toThrow("no");
+  expect(await a.exists("/x")).toBe(false);
+  await a.write("/n", "0");
+  let tries = 0;
+  const work = a.transaction(async (t) => {
+    const value = Number(await t.read("/n"));
+    if (++tries < 6) await b.write("/n", String(value + 10));
+    await t.write("/n", String(value + 1));
+  });
+  await work;
+  expect([tries, await a.read("/n")]).toEqual([6, "51"]);
+  const stubborn = a.transaction(
+    async (t) => {
+      await b.write("/n", `${await t.read("/n")}0`);
+      await t.write("/n", "8");
+    },
+    { attemptsMax: 2 },
+  );
+  await expect(stubborn).rejects.toMatchObject({ code: "EAGAIN" });
+});
+
+test("a daemon that comes back: what was under way is rejected, what comes waits, watches are there", async () => {
+  await serve();
+  const client = await open({ reconnect: { delayMs: 5 } });
+  const watch = await client.watch("/w");
+  await client.write("/w/a", "1");
+  const events = watch[Symbol.asyncIterator]();
+  expect([(await events.next()).value, (await events.next()).value]).toMatchObject([
+    { path: "/w" },
+    { path: "/w/a" },
+  ]);
+  const transaction = await client.begin();
+  await server?.close();
+  await expect(transaction.read("/w")).rejects.toMatchObject({ code: "XENSTORE_LOST" });
+  const waiting = client.write("/w/b", "2");
+  await serve();
+  await waiting;
+  expect([(await events.next()).value, (await events.next()).value]).toMatchObject([
+    { path: "/w" },
+    { path: "/w/b" },
+  ]);
+  expect(await client.exists("/w/a")).toBe(false);
+  await client.transaction((t) => t.write("/w/c", "3"));
+  expect(await client.read("/w/c")).toBe("3");
+});
+
+test("a daemon that does not come back is given up, and who waits is told", async () => {
+  await serve();
+  const client = await open({ reconnect: { delayMs: 1, giveUpMs: 30 } });
+  const watch = await client.watch("/w");
+  await server?.close();
+  server = undefined;
+  await expect(first(2, watch)).rejects.toBeInstanceOf(XenstoreConnectionError);
+  await expect(client.read("/w")).rejects.toMatchObject({ code: "XENSTORE_GONE" });
+  await expect(client.read("/w")).rejects.toThrow(/nobody has answered at .* for 0 s/);
+});
+
+test("without reconnecting the first loss is the last", async () => {
+  await serve();
+  const client = await open({ reconnect: false });
+  await server?.close();
+  server = undefined;
+  await expect(client.read("/")).rejects.toMatchObject({ code: "XENSTORE_LOST" });
+});
+
+test("after close everything ends", async () => {
+  await serve();
+  const client = await open();
+  const watch = await client.watch("/w");
+  const reading = client.read("/tool");
+  client.close();
+  await expect(reading).rejects.toMatchObject({ code: "XENSTORE_CLOSED" });
+  await expect(client.read("/tool")).rejects.toMatchObject({ code: "XENSTORE_CLOSED" });
+  expect(await first(9, watch)).toEqual(["/w"]);
+});
+
+test("nobody there", async () => {
+  await expect(connect(path)).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+/** A server that answers with whatever it likes. */
+function impostor(answer: (socket: Socket) => void): Promise<Server> {
+  return new Promise((resolve) => {
+    const made = createServer((socket) => void socket.once("data", () => answer(socket)));
+    made.listen(path, () => resolve(made));
+  });
+}
+
+test("an impostor's nonsense ends the connection; answers nobody asked for are left alone", async () => {
+  const nonsense = await impostor((socket) => socket.write(Buffer.alloc(16, 0xff)));
+  const client = await open();
+  await expect(client.read("/")).rejects.toMatchObject({ code: "XENSTORE_PROTOCOL" });
+  await new Promise((resolve) => void nonsense.close(resolve));
+  const chatty = await impostor((socket) => {
+    const answers = [
+      encode(XS.READ, 99, 0, "not this"),
+      encode(XS.WATCH_EVENT, 0, 0, "/none\0token\0"),
+      encode(XS.READ, 1, 0, "this"),
+    ];
+    socket.write(Buffer.concat(answers).subarray(0, 30));
+    setTimeout(() => socket.write(Buffer.concat(answers).subarray(30)), 5);
+  });
+  const other = await open();
+  expect(await other.read("/")).toBe("this");
+  other.close();
+  await new Promise((resolve) => void chatty.close(resolve));
+});
