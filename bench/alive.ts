@@ -30,9 +30,9 @@ function partyOf(thread: string): Party {
 
 function byParty(doings: ReadonlyMap<string, Doings>): Cycle["did"] {
   const did = {
-    xenstored: { steps: 0, looks: 0 },
-    monitors: { steps: 0, looks: 0 },
-    others: { steps: 0, looks: 0 },
+    xenstored: { steps: 0, looks: 0, reads: 0 },
+    monitors: { steps: 0, looks: 0, reads: 0 },
+    others: { steps: 0, looks: 0, reads: 0 },
   };
   for (const [thread, { steps, looks }] of doings) {
     const party = did[partyOf(thread)];

@@ -5,8 +5,9 @@
 import { alive } from "./alive.ts";
 import type { Bench } from "./bench.ts";
 import { engine } from "./engine.ts";
+import { isolation } from "./isolation.ts";
 import { killLive } from "./kill-live.ts";
 import { kill } from "./kill.ts";
 import { lives } from "./lives.ts";
 
-export const benches: readonly Bench[] = [engine, lives, alive, kill, killLive];
+export const benches: readonly Bench[] = [engine, lives, alive, kill, killLive, isolation];

@@ -15,14 +15,16 @@ import { domainInfoCell } from "../src/core/hypervisor/domain.ts";
 import { domidRoverCell } from "../src/core/hypervisor/domid.ts";
 import type { XenVersionName } from "../src/core/hypervisor/version.ts";
 import { spawnXl } from "../src/core/toolstack/xl.ts";
+import type { XenwatchPolicy } from "../src/core/xenbus/xenbus.ts";
 
 /** Frames of a machine with room for ten thousand domains: 512 GiB. */
 const TOTAL_PAGES = 1 << 27;
 
-/** What a thread did: its steps, and how often it asked the hypervisor about a domain. */
+/** What a thread did: its steps, how often it asked the hypervisor about a domain, how many cells it read. */
 export interface Doings {
   steps: number;
   looks: number;
+  reads: number;
 }
 
 /** A world that counts who does what. */
@@ -30,14 +32,14 @@ class CountingWorld extends World {
   /** Cells read, those among them that lists of identifiers were made of: what a hidden scan shows in. */
   reads = 0;
   #doings = new Map<string, Doings>();
-  #current: Doings = { steps: 0, looks: 0 };
+  #current: Doings = { steps: 0, looks: 0, reads: 0 };
 
   constructor(tracking: Tracking) {
     super({ tracking, seed: 1 });
     this.onStep = ({ action }) => {
       const thread = "thread" in action ? action.thread : "";
       let doings = this.#doings.get(thread);
-      if (doings === undefined) this.#doings.set(thread, (doings = { steps: 0, looks: 0 }));
+      if (doings === undefined) this.#doings.set(thread, (doings = { steps: 0, looks: 0, reads: 0 }));
       doings.steps++;
       this.#current = doings;
     };
@@ -47,12 +49,14 @@ class CountingWorld extends World {
     // Each getdomaininfo reads this cell once; waits, which ask between steps, never do.
     if ((type as unknown) === domainInfoCell) this.#current.looks++;
     this.reads++;
+    this.#current.reads++;
     return super.get(type, id);
   }
 
   override ids<T extends object>(type: CellType<T>): CellId[] {
     const found = super.ids(type);
     this.reads += found.length;
+    this.#current.reads += found.length;
     return found;
   }
 
@@ -70,6 +74,7 @@ export interface BenchHostOptions {
   tracking?: Tracking;
   /** Frames of the machine. */
   totalPages?: number;
+  xenwatch?: XenwatchPolicy;
 }
 
 /** A host that came up. */
@@ -82,10 +87,12 @@ export class BenchHost {
     version = "4.17",
     tracking = { undo: false, hash: false },
     totalPages = TOTAL_PAGES,
+    xenwatch = "single",
   }: BenchHostOptions = {}) {
     this.world = new CountingWorld(tracking);
     this.world.boot((host) =>
       bootHost(host, {
+        xenwatch,
         machine: { version, totalPages, dom0Pages: 1 << 20, xenPages: 1 << 16 },
       }),
     );
@@ -111,11 +118,17 @@ export class BenchHost {
   xl(...argv: string[]): void {
     const process = this.start(argv);
     this.until((world) => hasExited(world, process) && world.runnable.length === 0);
+    const status = this.reap(process);
+    assert(status === 0, `xl ${argv.join(" ")} ended with ${status}`);
+  }
+
+  /** Exit status of a command that has ended. */
+  reap(process: string): number {
     let status = -1;
     this.world.boot((host) => {
       status = reap(host, process);
     });
-    assert(status === 0, `xl ${argv.join(" ")} ended with ${status}`);
+    return status;
   }
 
   /**

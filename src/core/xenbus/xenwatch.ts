@@ -28,7 +28,9 @@ interface Filed {
 export interface MtwatchDomain {
   /** The thread ends when it has nothing left to do; a domain that comes back keeps it. */
   retired: boolean;
-  /** Backend devices the kernel has for the domain, where that is what keeps the thread. */
+  /** Whether backend devices keep the thread, and not `retired`. */
+  keptByDevices: boolean;
+  /** Backend devices the kernel has for the domain. */
   devices: number;
 }
 
@@ -144,8 +146,8 @@ interface XenwatchLocals {
 /** Whether a domain's thread may end: it is retired, or its domain has no device that would keep it. */
 function mayEnd(cells: Cells, { domid, of }: Pick<XenwatchLocals, "domid" | "of">): boolean {
   if (of === 0) return false;
-  const own = must(cells, mtwatchDomainCell, `${domid}/${of}`);
-  return must(cells, xenbusCell, domid).policy === "per-domain-device" ? own.devices === 0 : own.retired;
+  const { keptByDevices, devices, retired } = must(cells, mtwatchDomainCell, `${domid}/${of}`);
+  return keptByDevices ? devices === 0 : retired;
 }
 
 function takeEvent(host: Host, l: XenwatchLocals): void {
@@ -244,7 +246,8 @@ export function createDomainThread(host: Host, kernel: number, domid: number): v
   const devices = devicesOn(host, kernel, "backend").filter(
     (device) => pathDomid(deviceOf(host, device).nodename) === domid,
   ).length;
-  host.add(mtwatchDomainCell, id, { retired: false, devices });
+  const keptByDevices = must(host, xenbusCell, kernel).policy === "per-domain-device";
+  host.add(mtwatchDomainCell, id, { retired: false, keptByDevices, devices });
   const name = domainMailbox(kernel, domid);
   addMailbox(host, name);
   const from = host.edit(mailboxCell, defaultMailbox(kernel));
