@@ -9,7 +9,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { findNextBit, findNextZeroBit, findPrevBit, setBit, testAndClearBit } from "./bitmap.ts";
 import { resetChangedDomains } from "./changed-domains.ts";
-import { domainCell } from "./domain.ts";
+import { domainCell, domainInfoCell } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { getDomain, putDomain } from "./free.ts";
 import { versionOf } from "./machine.ts";
@@ -36,18 +36,21 @@ import {
 /** Ports a restartable operation closes before it looks whether somebody waits. */
 const PORTS_PER_SLICE = 64;
 
-/** Most ports an ABI can address. */
-const maxEvtchns = { "2l": 4096, fifo: 131072 } as const;
+/** Most ports that queues can address (EVTCHN_FIFO_NR_CHANNELS). */
+const FIFO_CHANNELS = 131072;
 
 /** Gives a new domain its event channels; port 0 is never handed out (evtchn_init). */
 export function evtchnInit(cells: Cells, domid: number, maxPort: number): void {
-  const table: EvtchnTable = { abi: "2l", maxPort, nextEvtchn: 0 };
+  const table: EvtchnTable = { abi: "2l", maxPort, validPorts: PORTS_PER_BUCKET, nextEvtchn: 0 };
   cells.add(evtchnTableCell, domid, table);
   addPort(cells, domid, 0, { state: "reserved" });
 }
 
 function addPort(cells: Cells, domid: number, port: number, fields: Partial<Port>): void {
   setBit(cells, portsInUse(domid), port);
+  if (port >= must(cells, evtchnTableCell, domid).validPorts)
+    cells.edit(evtchnTableCell, domid).validPorts =
+      (Math.floor(port / PORTS_PER_BUCKET) + 1) * PORTS_PER_BUCKET;
   cells.add(portCell, portId(domid, port), {
     state: "unbound",
     notifyVcpu: 0,
@@ -70,19 +73,23 @@ function freePort(cells: Cells, domid: number, port: number): void {
 /** Ports Xen allocates at a time (EVTCHNS_PER_BUCKET). */
 const PORTS_PER_BUCKET = 64;
 
-/** How many ports a domain has room for: whole buckets up to its highest one (valid_evtchns). */
+/** How many ports a domain has room for (valid_evtchns). */
 export function validPorts(cells: Cells, domid: number): number {
-  const ports = portsInUse(domid);
-  const highest = Math.max(findPrevBit(cells, ports, 32 ** ports.levels - 1), 0);
-  return (Math.floor(highest / PORTS_PER_BUCKET) + 1) * PORTS_PER_BUCKET;
+  return must(cells, evtchnTableCell, domid).validPorts;
+}
+
+/** How many ports the domain's kernel can address: two levels of words of its own size, or queues (max_evtchns). */
+function maxEvtchns(cells: Cells, domid: number): number {
+  if (must(cells, evtchnTableCell, domid).abi === "fifo") return FIFO_CHANNELS;
+  return must(cells, domainInfoCell, domid).addressSize ** 2;
 }
 
 /** The lowest free port: EINVAL for a dying domain, ENOSPC when its limit is reached (get_free_port). */
 export function getFreePort(cells: Cells, domid: number): number | Failure {
   if (must(cells, domainCell, domid).isDying !== "alive") return fail("EINVAL");
-  const { abi, maxPort } = must(cells, evtchnTableCell, domid);
+  const { maxPort } = must(cells, evtchnTableCell, domid);
   const port = findNextZeroBit(cells, portsInUse(domid), 1);
-  return port < 0 || port > maxPort || port >= maxEvtchns[abi] ? fail("ENOSPC") : port;
+  return port < 0 || port > maxPort || port >= maxEvtchns(cells, domid) ? fail("ENOSPC") : port;
 }
 
 /** Makes a port that `remoteDomid` may bind; `xenVcpu` where Xen itself takes its events for that vCPU. */

@@ -37,6 +37,8 @@ export interface EvtchnTable {
   /** 2-level bitmaps until the guest sets up a FIFO queue. */
   abi: "2l" | "fifo";
   maxPort: number;
+  /** Ports there is room for: whole buckets up to the highest it ever had. A port that was one stays one (XSA-338). */
+  validPorts: number;
   /** Where a reset that was restarted goes on, 0 while none is under way. */
   nextEvtchn: number;
 }
