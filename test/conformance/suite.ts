@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { checkStore } from "../../src/core/xenstore/check.ts";
-import type { Store, XenstoreVersion } from "../../src/core/xenstore/store.ts";
+import type { Store, StoreOptions, XenstoreVersion } from "../../src/core/xenstore/store.ts";
 import type { Case } from "../../src/live/conformance/case.ts";
 import { playCase, type Result } from "../../src/live/conformance/run.ts";
 import { FileRings } from "../../src/live/xenstored/file-rings.ts";
@@ -19,12 +19,14 @@ export function complaints({ answered }: Result): readonly object[] {
   return answered.filter(({ wrong }) => wrong !== undefined);
 }
 
-/** A test for each case, played to ours as this version. */
-export function testOurs(
-  version: XenstoreVersion,
-  cases: readonly Case[],
-  title: (of: Case) => string,
-): void {
+/** One of ours, while the tests of a block run. */
+interface Ours {
+  play(one: Case): Promise<Result>;
+  store(): Store;
+}
+
+/** Starts ours before the tests of the block, and ends it after them. */
+export function withOurs(version: XenstoreVersion, options: StoreOptions = {}): Ours {
   let folder: string;
   let server: XenstoredServer;
   let store: Store;
@@ -34,7 +36,7 @@ export function testOurs(
     const rings = new FileRings(join(folder, "domains"));
     server = await serveXenstored({
       socketPath: join(folder, "socket"),
-      store: (queued) => (store = standaloneStore({ version, domains: rings.domains }, queued)),
+      store: (queued) => (store = standaloneStore({ ...options, version, domains: rings.domains }, queued)),
       rings,
     });
   });
@@ -43,13 +45,26 @@ export function testOurs(
     rmSync(folder, { recursive: true });
   });
 
+  return {
+    play: (one) =>
+      playCase(one, { socketPath: server.socketPath, domains: join(folder, "domains"), profile: version }),
+    store: () => store,
+  };
+}
+
+/** A test for each case, played to ours as this version. */
+export function testOurs(
+  version: XenstoreVersion,
+  cases: readonly Case[],
+  title: (of: Case) => string,
+): void {
+  const ours = withOurs(version);
   for (const one of cases) {
     test(title(one), async () => {
-      const target = { socketPath: server.socketPath, domains: join(folder, "domains"), profile: version };
-      const result = await playCase(one, target);
+      const result = await ours.play(one);
       expect(complaints(result)).toEqual([]);
       expect(result.outcome).toBe(one.only?.includes(version) === false ? "skipped" : "passed");
-      expect(checkStore(store.cells)).toEqual([]);
+      expect(checkStore(ours.store().cells)).toEqual([]);
     });
   }
 }

@@ -45,7 +45,7 @@ function privilegedHoldings(cells: Cells, domid: number): Omit<Holdings, "transa
     const { perms, value } = must(cells, nodeType, path);
     if (ownerOf(perms) !== domid) continue;
     nodes++;
-    memory += path.length + recordSize(perms, value.length, listBytes(cells, childrenList, path));
+    memory += path.length + recordSize(cells, perms, value.length, listBytes(cells, childrenList, path));
   }
   const output = cells.get(outputType, domid);
   return {

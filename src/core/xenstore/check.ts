@@ -28,7 +28,7 @@ export function checkStore(cells: Cells): string[] {
     const sum = held.get(owner) ?? { nodes: 0, memory: 0, paths: new Set() };
     sum.nodes++;
     sum.memory +=
-      path.length + recordSize(node.perms, node.value.length, listBytes(cells, childrenList, path));
+      path.length + recordSize(cells, node.perms, node.value.length, listBytes(cells, childrenList, path));
     sum.paths.add(path);
     held.set(owner, sum);
   }

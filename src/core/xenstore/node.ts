@@ -17,7 +17,7 @@ import {
 import { addOwned, removeOwned } from "./owned.ts";
 import { nameOf, parentOf } from "./path.ts";
 import { ownerOf, permCount } from "./perms.ts";
-import { charge, isUnprivilegedDomid } from "./quota.ts";
+import { charge, isUnprivilegedDomid, traitsOf } from "./quota.ts";
 import { childrenList, nodeType } from "./tree.ts";
 
 /** The root, which is there before anything else. */
@@ -29,8 +29,22 @@ export function addRoot(cells: Cells, perms: string): void {
  * Bytes real xenstored needs for a node's record (struct xs_tdb_record_hdr):
  * what the node-size limit is about.
  */
-export function recordSize(perms: string, valueBytes: number, childrenBytes: number): number {
-  return 24 + 8 * permCount(perms) + valueBytes + childrenBytes;
+export function recordSize(cells: Cells, perms: string, valueBytes: number, childrenBytes: number): number {
+  return traitsOf(cells).recordHeaderBytes + 8 * permCount(perms) + valueBytes + childrenBytes;
+}
+
+/** A node's record and its name are charged to its owner, or given back. */
+function chargeRecord(
+  cells: Cells,
+  sign: 1 | -1,
+  owner: number,
+  path: string,
+  { perms, value }: { readonly perms: string; readonly value: string },
+  childrenBytes: number,
+): void {
+  if (!isUnprivilegedDomid(cells, owner)) return;
+  const bytes = path.length + recordSize(cells, perms, value.length, childrenBytes);
+  charge(cells, owner, "memory", sign * bytes);
 }
 
 /** Adds a node without children below an existing parent. */
@@ -44,7 +58,7 @@ export function addNode(cells: Cells, path: string, value: string, perms: string
   const owner = ownerOf(perms);
   addOwned(cells, owner, path);
   charge(cells, owner, "nodes", 1);
-  charge(cells, owner, "memory", path.length + recordSize(perms, value.length, 0));
+  chargeRecord(cells, 1, owner, path, { perms, value }, 0);
   charge(cells, ownerOf(must(cells, nodeType, parent).perms), "memory", name.length + 1);
 }
 
@@ -65,8 +79,8 @@ export function setPerms(cells: Cells, path: string, perms: string): void {
   const childrenBytes = listBytes(cells, childrenList, path);
   const from = ownerOf(node.perms);
   const to = ownerOf(perms);
-  charge(cells, from, "memory", -path.length - recordSize(node.perms, node.value.length, childrenBytes));
-  charge(cells, to, "memory", path.length + recordSize(perms, node.value.length, childrenBytes));
+  chargeRecord(cells, -1, from, path, node, childrenBytes);
+  chargeRecord(cells, 1, to, path, { perms, value: node.value }, childrenBytes);
   if (from !== to) {
     removeOwned(cells, from, path);
     addOwned(cells, to, path);
@@ -110,7 +124,7 @@ function dropInner(cells: Cells, path: string): void {
   if (isUnprivilegedDomid(cells, owner)) {
     removeOwned(cells, owner, path);
     charge(cells, owner, "nodes", -1);
-    charge(cells, owner, "memory", -path.length - recordSize(perms, value.length, childrenBytes));
+    chargeRecord(cells, -1, owner, path, { perms, value }, childrenBytes);
   }
   cells.drop(nodeType, path);
 }

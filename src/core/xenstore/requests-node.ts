@@ -162,7 +162,7 @@ export function tooLarge(
   childrenBytes: number,
 ): boolean {
   if (caller.privileged) return false;
-  const size = recordSize(perms, valueBytes, childrenBytes);
+  const size = recordSize(cells, perms, valueBytes, childrenBytes);
   if (exceeds(cells, caller.domid, "node-size", size)) return true;
   noteMaximum(cells, caller.domid, "node-size", size);
   return false;
@@ -223,7 +223,7 @@ function checkCreation(
       return poisoned(cells, caller, "ENOSPC");
   }
   const bytes = missing.reduce(
-    (sum, path) => sum + path.length + recordSize(parentPerms, 0, 0),
+    (sum, path) => sum + path.length + recordSize(cells, parentPerms, 0, 0),
     value.length,
   );
   return exceedsMemory(cells, caller.domid, bytes) ? poisoned(cells, caller, "ENOMEM") : undefined;

@@ -53,6 +53,8 @@ export interface VersionTraits {
   readonly pageNamesPort: boolean;
   /** Whether the reason is written into the ring page of a domain that is ignored. */
   readonly tellsError: "always" | "where the domain has the feature";
+  /** Bytes a node's record has beside permissions, value and children; see recordSize. */
+  readonly recordHeaderBytes: number;
   /** What CONTROL help and CONTROL quota print, and which commands there are. */
   readonly control: "4.17" | "4.23";
 }
@@ -79,6 +81,7 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
     advertises: false,
     pageNamesPort: false,
     tellsError: "always",
+    recordHeaderBytes: 24,
     control: "4.17",
   },
   // tools/xenstored of August 2026: 70fcc2531c, 258263a4fb, XENSTORE_FEATURES.
@@ -95,6 +98,7 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
     advertises: true,
     pageNamesPort: true,
     tellsError: "where the domain has the feature",
+    recordHeaderBytes: 16,
     control: "4.23",
   },
 };
