@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { PlainCells } from "../engine/cells.ts";
+import type { DeepReadonly } from "../engine/cells.ts";
 import {
   bitmap,
   bitmapEmpty,
@@ -74,4 +75,23 @@ test("a full bitmap has no clear bit, and finds the one that is cleared again", 
   expect(findNextZeroBit(cells, map, 0)).toBe(700);
   testAndSetBit(cells, map, 700);
   expect(findNextZeroBit(cells, map, 0)).toBe(-1);
+});
+
+test("finding what few bits two large, dense bitmaps differ in takes few looks", () => {
+  let looks = 0;
+  const cells = new (class extends PlainCells {
+    override get<T extends object>(...of: Parameters<PlainCells["get"]>): DeepReadonly<T> | undefined {
+      looks++;
+      return super.get(...of) as DeepReadonly<T> | undefined;
+    }
+  })();
+  const [some, others] = [bitmap("a", 3), bitmap("b", 3)];
+  for (let bit = 1; bit < 20_000; bit++) {
+    testAndSetBit(cells, some, bit);
+    if (bit !== 7 && bit !== 12_345) testAndSetBit(cells, others, bit);
+  }
+  looks = 0;
+  expect(differenceOf(cells, some, others)).toEqual([7, 12_345]);
+  expect(differenceOf(cells, others, some)).toEqual([]);
+  expect(looks).toBeLessThan(30);
 });

@@ -19,6 +19,8 @@ interface Word {
 const wordCell = cellType<Word>("bitmap-word");
 
 const ALL = 0xffffffff;
+/** A word without a set bit. */
+const NO_BITS: Readonly<Word> = { some: 0, all: 0 };
 
 /** A named bitmap; equal names are the same bitmap. */
 export interface Bitmap {
@@ -115,22 +117,31 @@ export function bitmapEmpty(cells: Cells, map: Bitmap): boolean {
 
 /**
  * The bits set in one bitmap and not in another of the same size, in ascending
- * order. Costs a look at each word of the first: a 32nd of its bits.
+ * order. Costs a look at each pair of words below which the first has a bit and
+ * the second lacks one: little where both are dense, however large they are.
  */
 export function differenceOf(cells: Cells, map: Bitmap, without: Bitmap): number[] {
   const found: number[] = [];
-  for (let from = findNextBit(cells, map, 0); from >= 0;) {
-    const index = from >>> 5;
-    let left = bitsAt(cells, map, index) & ~bitsAt(cells, without, index);
-    for (; left !== 0; left &= left - 1) found.push(index * 32 + pick(left, 1));
-    from = findNextBit(cells, map, (index + 1) * 32);
-  }
+  differenceBelow(cells, map, without, map.levels - 1, 0, found);
   return found;
 }
 
-/** The bits themselves, 32 of them. */
-function bitsAt(cells: Cells, map: Bitmap, index: number): number {
-  return word(cells, map, 0, index)?.some ?? 0;
+function differenceBelow(
+  cells: Cells,
+  map: Bitmap,
+  without: Bitmap,
+  level: number,
+  index: number,
+  found: number[],
+): void {
+  const { some } = word(cells, map, level, index) ?? NO_BITS;
+  const other = word(cells, without, level, index) ?? NO_BITS;
+  let left = some & ~(level === 0 ? other.some : other.all);
+  for (; left !== 0; left &= left - 1) {
+    const below = index * 32 + pick(left, 1);
+    if (level === 0) found.push(below);
+    else differenceBelow(cells, map, without, level - 1, below, found);
+  }
 }
 
 /** The first set bit at `from` or after it, or -1. */

@@ -9,11 +9,12 @@ import { routine } from "../engine/routine.ts";
 import {
   busLevels,
   deviceOf,
-  devicesOn,
+  devicesBelow,
   driverOf,
   findDevice,
+  putOnBus,
   sameDevice,
-  xenbusBusCell,
+  takeOffBus,
   xenbusDeviceCell,
   xenbusMatch,
 } from "./device.ts";
@@ -45,7 +46,7 @@ function addDevice(host: Host, domid: number, bus: Bus, nodename: string): strin
     otherendWatch: null,
     down: false,
   });
-  host.edit(xenbusBusCell, `${domid}/${bus}`).devices.push(device);
+  putOnBus(host, device);
   if (bus === "backend") countDomainDevice(host, domid, nodename, 1);
   return device;
 }
@@ -53,8 +54,7 @@ function addDevice(host: Host, domid: number, bus: Bus, nodename: string): strin
 function dropDevice(host: Host, device: string): void {
   const { domid, bus, nodename } = deviceOf(host, device);
   if (bus === "backend") countDomainDevice(host, domid, nodename, -1);
-  const on = host.edit(xenbusBusCell, `${domid}/${bus}`);
-  on.devices = on.devices.filter((other) => other !== device);
+  takeOffBus(host, device);
   host.drop(xenbusDeviceCell, device);
 }
 
@@ -268,18 +268,12 @@ export const deviceUnregister = routine(
   ],
 );
 
-/** Devices at a path or below it, the latest registered of them last. */
-function devicesBelow(host: Host, domid: number, bus: Bus, path: string): string[] {
-  const prefix = `${domid}/${path}`;
-  return devicesOn(host, domid, bus).filter((device) => device === prefix || device.startsWith(`${prefix}/`));
-}
-
 const xenbusCleanupDevices = routine(
   "xenbus_cleanup_devices",
   (a: { domid: number; bus: Bus; path: string }) => ({ ...a, devices: [] as string[], device: "" }),
   ({ step, each, call }) => [
     step("bus_for_each_dev", (host, l) => {
-      l.devices = devicesBelow(host, l.domid, l.bus, l.path);
+      l.devices = [...devicesBelow(host, l.domid, l.bus, l.path)];
     }),
     each(
       "devices",

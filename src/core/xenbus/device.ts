@@ -8,6 +8,7 @@ import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { assert } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import type { Routine } from "../engine/routine.ts";
+import { parentOf } from "../xenstore/path.ts";
 import { xenbusCell } from "./xenbus.ts";
 
 export type Bus = "backend" | "frontend";
@@ -42,6 +43,12 @@ export const xenbusDeviceCell = cellType<XenbusDevice>("xenbus-device");
 
 /** The devices of one bus, in order of registration, by `<domid>/<bus>`: what `bus_for_each_dev` visits. */
 export const xenbusBusCell = cellType<{ devices: string[] }>("xenbus-bus");
+
+/**
+ * The devices of one parent node, in order of registration, by `<domid>/<parent>`:
+ * those of one frontend domain among a bus's many. No cell where there is none.
+ */
+const siblingsCell = cellType<{ devices: string[] }>("xenbus-siblings");
 
 /** What a driver's routines are called with. */
 export interface DeviceArgs {
@@ -106,6 +113,41 @@ export function deviceOf(cells: Cells, device: string): DeepReadonly<XenbusDevic
 export function findDevice(cells: Cells, domid: number, nodename: string): string | undefined {
   const id = `${domid}/${nodename}`;
   return cells.get(xenbusDeviceCell, id) === undefined ? undefined : id;
+}
+
+/** Puts a new device on its bus. */
+export function putOnBus(host: Host, device: string): void {
+  const { domid, bus, nodename } = deviceOf(host, device);
+  host.edit(xenbusBusCell, `${domid}/${bus}`).devices.push(device);
+  const parent = `${domid}/${parentOf(nodename)}`;
+  if (host.get(siblingsCell, parent) === undefined) host.add(siblingsCell, parent, { devices: [device] });
+  else host.edit(siblingsCell, parent).devices.push(device);
+}
+
+/** Takes a device off its bus. */
+export function takeOffBus(host: Host, device: string): void {
+  const { domid, bus, nodename } = deviceOf(host, device);
+  const { devices } = host.edit(xenbusBusCell, `${domid}/${bus}`);
+  devices.splice(devices.lastIndexOf(device), 1);
+  const parent = `${domid}/${parentOf(nodename)}`;
+  const siblings = host.edit(siblingsCell, parent).devices;
+  if (siblings.length === 1) host.drop(siblingsCell, parent);
+  else siblings.splice(siblings.indexOf(device), 1);
+}
+
+/**
+ * Identifiers of the devices at a path or below it, in order of registration.
+ * Linux compares the path with every device of the bus (bus_for_each_dev in
+ * xenbus_cleanup_devices); here only a whole type's path is looked for so.
+ */
+export function devicesBelow(cells: Cells, domid: number, bus: Bus, path: string): readonly string[] {
+  const depth = path.split("/").length - 1;
+  if (depth >= busLevels[bus]) {
+    const device = depth === busLevels[bus] ? findDevice(cells, domid, path) : undefined;
+    return device === undefined ? [] : [device];
+  }
+  if (depth === busLevels[bus] - 1) return cells.get(siblingsCell, `${domid}/${path}`)?.devices ?? [];
+  return devicesOn(cells, domid, bus).filter((device) => device.startsWith(`${domid}/${path}/`));
 }
 
 /** Identifiers of a bus's devices, in order of registration. */

@@ -6,7 +6,7 @@
 import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { mailboxCell } from "../engine/mailbox.ts";
-import { busRoot, driverOf, xenbusBusCell, xenbusDeviceCell } from "./device.ts";
+import { busRoot, driverOf, takeOffBus, xenbusBusCell, xenbusDeviceCell } from "./device.ts";
 import type { Bus } from "./device.ts";
 import { runqueueCell, stoppingCell } from "./kthread.ts";
 import { dropWatch, watchTokens, xenbusCell, xenbusQueueCell, xenbusRequestCell } from "./xenbus.ts";
@@ -15,7 +15,8 @@ import { mailboxesOfKernel, mtwatchDomainCell, mtwatchDomains } from "./xenwatch
 function forgetDevices(host: Host, domid: number, bus: Bus): void {
   const on = host.get(xenbusBusCell, `${domid}/${bus}`);
   if (on === undefined) return;
-  for (const device of on.devices) {
+  for (const device of [...on.devices]) {
+    takeOffBus(host, device);
     const { driver } = must(host, xenbusDeviceCell, device);
     if (driver !== null) driverOf(driver).forget(host, device);
     host.drop(xenbusDeviceCell, device);

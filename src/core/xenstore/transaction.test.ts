@@ -220,3 +220,34 @@ describe("identifiers", () => {
     expect(a.ask("READ", "/x|")).toBe("ENOENT");
   });
 });
+
+test("a transaction's listing is refused where it has more than 4,096 bytes, by what it has changed", () => {
+  const store = testStore();
+  const [a, b] = [new TestClient(store), new TestClient(store)];
+  const child = (index: number): string => `/full/${String(index).padStart(3, "0")}`;
+  for (let index = 0; index < 999; index++) a.ask("WRITE", `${child(index)}|`);
+  for (let index = 0; index < 25; index++) a.ask("WRITE", `/full/a${String(index).padStart(2, "0")}|`);
+  const txId = b.begin();
+  const list = (): string | number => {
+    const answer = b.ask("DIRECTORY", "/full|", txId);
+    return answer === "E2BIG" ? answer : answer.length;
+  };
+  const steps: [request: RequestName, payload: string, listed: string | number][] = [
+    ["READ", "/full/000|", 4096],
+    ["WRITE", "/full/000|", 4096],
+    ["WRITE", "/full/new|", "E2BIG"],
+    ["RM", "/full/001|", 4096],
+    ["WRITE", "/full/001|", "E2BIG"],
+    ["RM", "/full/new|", 4096],
+    ["RM", "/full/001|", 4092],
+    ["RM", "/full/002|", 4088],
+    ["MKDIR", "/full/seven|", 4094],
+    ["MKDIR", "/full/1|", 4096],
+    ["RM", "/full|", "ENOENT".length],
+    ["MKDIR", "/full/1|", 2],
+  ];
+  for (const [request, payload, listed] of steps) {
+    b.ask(request, payload, txId);
+    expect([request, payload, list()]).toEqual([request, payload, listed]);
+  }
+});

@@ -21,7 +21,7 @@ import {
   transactionNodeType,
   transactionType,
 } from "./observation.ts";
-import { parentOf } from "./path.ts";
+import { childPath, parentOf } from "./path.ts";
 import { withOwner } from "./perms.ts";
 import { exceeds, noteMaximum } from "./quota.ts";
 import { childrenList, type NodeCopy, nodeType } from "./tree.ts";
@@ -155,10 +155,21 @@ export function childText(cells: Cells, caller: Caller, path: string): string {
     .join("");
 }
 
-/** Bytes of `childText`. */
+/** Bytes of names, each with its NUL. */
+function namesBytes(names: readonly string[]): number {
+  return names.reduce((sum, name) => sum + name.length + 1, 0);
+}
+
+/** Bytes of `childText`; made from what the transaction has changed, not from all there is. */
 export function childBytes(cells: Cells, caller: Caller, path: string): number {
-  if (ownChildren(cells, caller, path) === undefined) return listBytes(cells, childrenList, path);
-  return childText(cells, caller, path).length;
+  const own = ownChildren(cells, caller, path);
+  const bytes = listBytes(cells, childrenList, path);
+  if (own === undefined) return bytes;
+  if (own.hidden || own.kept !== null) return childText(cells, caller, path).length;
+  const isStored = (name: string): boolean => cells.get(nodeType, childPath(path, name)) !== undefined;
+  const removed = own.removed.filter(isStored);
+  const added = own.added.filter((name) => !isStored(name) || removed.includes(name));
+  return bytes + namesBytes(added) - namesBytes(removed);
 }
 
 /** Part of `childText`: from byte `offset`, whole names that fit into `bytesMax`. */
