@@ -2,34 +2,21 @@
 //
 // Keys that somebody types at the terminal of a domain's console.
 
-import { consoleTty, writeConsoleInput } from "../core/daemons/xenconsoled-cells.ts";
-import type { Cells } from "../core/engine/cells.ts";
 import { input } from "../core/engine/input.ts";
-import { domainById } from "../core/hypervisor/domain.ts";
 import { parseCommandLine } from "../core/toolstack/xl/parse-command.ts";
-import { domainRows } from "./domains.ts";
+import { typeAtConsole } from "../core/toolstack/xenconsole.ts";
 
-/** Ctrl-], which leaves a console. */
-export const LEAVE_CONSOLE = "\u001d";
-
-/** The domain whose console a command line attaches to, as it was written; null where it attaches to none. */
-export function consoleDomain(argv: readonly string[]): string | null {
+/** How a command line uses a console: it is nothing else, it attaches to one on its way, or it has none. */
+export function consoleUse(argv: readonly string[]): "only" | "also" | "none" {
   const parsed = parseCommandLine(argv);
-  return parsed.kind === "command" && parsed.command.verb === "console" ? parsed.command.domain : null;
+  if (parsed.kind !== "command") return "none";
+  const { command } = parsed;
+  if (command.verb === "console") return "only";
+  const creates = command.verb === "create" || command.verb === "restore";
+  return creates && command.consoleAutoconnect ? "also" : "none";
 }
 
-/** The domid that a name or a number means. */
-function domidOf(cells: Cells, now: number, domain: string): number | null {
-  const found = domainRows(cells, now).find(({ domid, name }) => name === domain || String(domid) === domain);
-  return found?.domid ?? null;
-}
-
-/**
- * Text typed at a console, a character a byte. What does not fit into the ring is
- * lost, as at a terminal whose program does not read.
- */
-export const consoleTyped = input("console.typed", (host, data: { domain: string; text: string }) => {
-  const domid = domidOf(host, host.now, data.domain);
-  if (domid === null || domainById(host, domid) === undefined || consoleTty(host, domid) === null) return;
-  writeConsoleInput(host, domid, data.text);
-});
+/** Text typed at a process that is attached to a console. */
+export const consoleTyped = input("console.typed", (host, data: { process: string; text: string }) =>
+  typeAtConsole(host, data.process, data.text),
+);

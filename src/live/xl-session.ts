@@ -5,11 +5,13 @@
 
 import { fileCell } from "../core/daemons/files.ts";
 import { input } from "../core/engine/input.ts";
+import { consoleChildOf } from "../core/toolstack/console-child.ts";
+import { isAttached } from "../core/toolstack/xenconsole.ts";
 import { spawnXl } from "../core/toolstack/xl.ts";
 import type { CallerFile, Luggage, WrittenFile } from "./caller-files.ts";
 import { filesGiven, filesTaken } from "./dom0-files.ts";
 import type { GivenFile } from "./dom0-files.ts";
-import { consoleDomain, consoleTyped } from "./console-keys.ts";
+import { consoleTyped } from "./console-keys.ts";
 import type { LiveHost } from "./live-host.ts";
 import { interrupted } from "./signal.ts";
 
@@ -42,7 +44,7 @@ function givenFile(file: CallerFile): GivenFile {
   return kind === "block" ? { ...none, size: file.size, number: file.number } : none;
 }
 
-/** Starts an xl command with the files it names. Its words go to `ears` until it ends. */
+/** Starts an xl command with the files it names. Its words, and its console's, go to `ears` until it ends. */
 export function startXl(
   { driver, recorder }: LiveHost,
   argv: readonly string[],
@@ -50,16 +52,28 @@ export function startXl(
   ears: XlEars,
 ): XlSession {
   if (files.length > 0) driver.give(filesGiven, { files: files.map(givenFile) });
-  let name: string | null = null;
+  let name = "";
   let ended: (status: number) => void = () => {};
   const exit = new Promise<number>((resolve) => void (ended = resolve));
+  const speaks = (process: string): boolean => process === name || process === consoleChildOf(name);
+  let typed = "";
+  /** Keys wait until somebody is attached to a console. */
+  const passKeys = (): void => {
+    const process = [name, consoleChildOf(name)].find((one) => isAttached(driver.world, one));
+    if (typed === "" || process === undefined) return;
+    const text = typed;
+    typed = "";
+    driver.give(consoleTyped, { process, text });
+  };
+  const stopKeys = driver.afterTurn(passKeys);
   const stop = recorder.listen(({ kind, data }) => {
     // The first process that starts is this command: it starts within the input.
-    if (kind === "process.exec") name ??= data.process;
-    else if (kind === "stdout" && data.process === name) ears.out(data.text);
-    else if (kind === "stderr" && data.process === name) ears.err(data.text);
+    if (kind === "process.exec") name ||= data.process;
+    else if (kind === "stdout" && speaks(data.process)) ears.out(data.text);
+    else if (kind === "stderr" && speaks(data.process)) ears.err(data.text);
     else if (kind === "process.exit" && data.process === name) {
       stop();
+      stopKeys();
       ended(data.status);
     }
   });
@@ -67,11 +81,11 @@ export function startXl(
   return {
     exit,
     interrupt: () => {
-      if (name !== null) driver.give(interrupted, { process: name });
+      if (name !== "") driver.give(interrupted, { process: name });
     },
     type: (text) => {
-      const domain = consoleDomain(argv);
-      if (domain !== null) driver.give(consoleTyped, { domain, text });
+      typed += text;
+      passKeys();
     },
   };
 }

@@ -130,6 +130,24 @@ test("a console shows what the guest prints, and Ctrl-] leaves it", async () => 
   expect(await again.ended).toMatchObject({ code: 0 });
 });
 
+test("create -c is the guest's console from its first line on, until Ctrl-], and then ends", async () => {
+  const dir = liveHost();
+  const create = startXenolith(["xl", "--dir", dir, "create", "-c", guest("console=hvc0 mode=tick")]);
+  create.process.stdin?.write("typed early");
+  await create.printed(/GUEST: up mode=tick[^]*GUEST: tick 2/);
+  create.process.stdin?.write("\u001d");
+  const { code, err } = await create.ended;
+  expect([code, err.trimEnd().split("\n")]).toEqual([0, [expect.stringMatching(/^Parsing config from /)]]);
+  expect(listed(dir)).toHaveLength(2);
+  // Without a keyboard it stays for as long as there is a console.
+  xenolith(["xl", "--dir", dir, "destroy", "guest"]);
+  const off = xenolith(["xl", "--dir", dir, "create", "-c", guest("console=hvc0 mode=poweroff delay=1")], {
+    input: "",
+  });
+  expect(off.code).toBe(0);
+  expect(off.out).toContain("GUEST: up mode=poweroff");
+});
+
 test("an interrupted command ends in the host too, and leaves nothing of itself", async () => {
   const trace = path.join(folder(), "t");
   const dir = liveHost("--trace", trace);

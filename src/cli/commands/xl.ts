@@ -3,12 +3,13 @@
 // xenolith xl: the built-in toolstack. It runs inside the host; files it names
 // are read and written here.
 
+import { LEAVE_CONSOLE } from "../../core/toolstack/xenconsole.ts";
 import { commandTable } from "../../core/toolstack/xl/command-table.ts";
 import { pack, unpack } from "../../live/caller-files.ts";
 import type { Luggage, WrittenFile } from "../../live/caller-files.ts";
 import { ask, NoHost } from "../../live/control.ts";
 import type { Conversation } from "../../live/control.ts";
-import { consoleDomain, LEAVE_CONSOLE } from "../../live/console-keys.ts";
+import { consoleUse } from "../../live/console-keys.ts";
 import { shellWord } from "../../live/directory.ts";
 import { systemWords } from "../../live/problem.ts";
 import { FILES } from "../../live/verbs-words.ts";
@@ -38,8 +39,15 @@ function writeFiles(files: readonly WrittenFile[], invocation: Invocation): bool
   return true;
 }
 
-/** Keys go to a domain's console until Ctrl-] is among them, or the terminal hangs up. */
-function attachKeys({ typed }: Conversation): { left: Promise<{ exit: number }>; detach: () => void } {
+/**
+ * Keys go to a domain's console until Ctrl-] is among them, or the terminal hangs
+ * up: that is the end of a command that is a console and nothing else. Another
+ * one goes on without it.
+ */
+function attachKeys(
+  { typed }: Conversation,
+  only: boolean,
+): { left: Promise<{ exit: number }>; detach: () => void } {
   const { stdin } = process;
   if (stdin.isTTY) stdin.setRawMode(true);
   let leave: (outcome: { exit: number }) => void = () => {};
@@ -47,10 +55,11 @@ function attachKeys({ typed }: Conversation): { left: Promise<{ exit: number }>;
   const onKeys = (chunk: Buffer): void => {
     const text = chunk.toString("latin1");
     const end = text.indexOf(LEAVE_CONSOLE);
-    if (end !== 0) typed(end < 0 ? text : text.slice(0, end));
-    if (end >= 0) leave({ exit: 0 });
+    if (!only) typed(text);
+    else if (end !== 0) typed(end < 0 ? text : text.slice(0, end));
+    if (only && end >= 0) leave({ exit: 0 });
   };
-  const onEnd = (): void => leave({ exit: 0 });
+  const onEnd = (): void => void (only && leave({ exit: 0 }));
   stdin.on("data", onKeys).on("end", onEnd);
   const detach = (): void => {
     stdin.off("data", onKeys).off("end", onEnd);
@@ -78,7 +87,8 @@ async function run(invocation: Invocation): Promise<number> {
       },
     },
   );
-  const leave = consoleDomain(argv) === null ? null : attachKeys(conversation);
+  const use = consoleUse(argv);
+  const leave = use === "none" ? null : attachKeys(conversation, use === "only");
   try {
     const { exit } =
       leave === null ? await conversation.outcome : await Promise.race([conversation.outcome, leave.left]);

@@ -17,7 +17,8 @@ import type { ConsoleType } from "./xenconsole.ts";
 /** Microseconds the child lets pass before it looks. */
 const PAUSE = 1_000_000;
 
-const childOf = (process: string): string => `${process}/console`;
+/** The name of an xl process's console child. */
+export const consoleChildOf = (process: string): string => `${process}/console`;
 
 const consoleChild = routine(
   "console child",
@@ -49,7 +50,7 @@ export const startConsole = routine(
     step("fork", (host, { process, domid }) => {
       spawnProcess(
         host,
-        childOf(process),
+        consoleChildOf(process),
         ["xenconsole", String(domid)],
         consoleChild,
         { domid },
@@ -58,13 +59,14 @@ export const startConsole = routine(
     }),
     waitFor(
       "notification",
-      (host, { process }) => isAttached(host, childOf(process)) || hasExited(host, childOf(process)),
+      (host, { process }) =>
+        isAttached(host, consoleChildOf(process)) || hasExited(host, consoleChildOf(process)),
     ),
   ],
 );
 
 const hasChild = (cells: Cells, process: string): boolean =>
-  cells.get(processCell, childOf(process)) !== undefined;
+  cells.get(processCell, consoleChildOf(process)) !== undefined;
 
 /** Waits until the child has ended, if there is one. */
 export const waitForConsole = routine(
@@ -73,8 +75,8 @@ export const waitForConsole = routine(
   ({ step, when, waitFor }) => [
     step("is there one", (host, l) => void (l.child = hasChild(host, l.process))),
     when("there is", (l) => l.child, [
-      waitFor("waitpid", (host, l) => hasExited(host, childOf(l.process))),
-      step("reap", (host, l) => void reap(host, childOf(l.process))),
+      waitFor("waitpid", (host, l) => hasExited(host, consoleChildOf(l.process))),
+      step("reap", (host, l) => void reap(host, consoleChildOf(l.process))),
     ]),
   ],
 );

@@ -2,15 +2,20 @@
 //
 // xenconsole: what `xl console` becomes. It finds the terminal of a domain's
 // console in xenstore and prints what comes from it, until the terminal is gone
-// (tools/console/client/main.c). What a user types goes to the terminal by
-// another way: nobody's keyboard is attached to a simulated process.
+// (tools/console/client/main.c). What a user types comes as an input.
 
 import { cellType } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { stderr, stdout } from "../daemons/process.ts";
-import { consoleHasOutput, consoleTty, readConsole } from "../daemons/xenconsoled-cells.ts";
+import {
+  consoleHasOutput,
+  consoleTty,
+  readConsole,
+  writeConsoleInput,
+} from "../daemons/xenconsoled-cells.ts";
 import { xsClose, xsEventPending, xsOpen, xsTakeEvent, xsTalk } from "../daemons/xs-client.ts";
 import { domainInfo } from "./dominfo.ts";
 import { strerror } from "./strerror.ts";
@@ -24,13 +29,34 @@ const TOKEN = "";
 
 export type ConsoleType = "pv" | "serial" | "vuart";
 
-/** A process that has a domain's terminal open, by the process's name. */
-const attachedConsoleCell = cellType<{ domid: number }>("attached-console");
+/** Ctrl-], which leaves a console (ESCAPE_CHARACTER). */
+export const LEAVE_CONSOLE = "\u001d";
+
+/** A process that has a domain's terminal open, by the process's name; whether its user has left it. */
+const attachedConsoleCell = cellType<{ domid: number; left: boolean }>("attached-console");
 
 /** Whether a process has opened the terminal it was looking for. */
 export function isAttached(cells: Cells, process: string): boolean {
   return cells.get(attachedConsoleCell, process) !== undefined;
 }
+
+/**
+ * Text typed at a process that is attached to a console, a character a byte. What
+ * does not fit into the ring is lost, as at a terminal whose program does not
+ * read. What is typed after Ctrl-] is nobody's.
+ */
+export function typeAtConsole(host: Host, process: string, text: string): void {
+  const attached = host.get(attachedConsoleCell, process);
+  if (attached === undefined || attached.left) return;
+  const end = text.indexOf(LEAVE_CONSOLE);
+  const keys = end < 0 ? text : text.slice(0, end);
+  if (keys !== "" && consoleTty(host, attached.domid) !== null) writeConsoleInput(host, attached.domid, keys);
+  if (end >= 0) host.edit(attachedConsoleCell, process).left = true;
+}
+
+/** Whether the user of an attached process has left. */
+const hasLeft = (cells: Cells, process: string): boolean =>
+  cells.get(attachedConsoleCell, process)?.left === true;
 
 /** Where a console's terminal is written. */
 function ttyPath(home: string, type: ConsoleType, number: number): string {
@@ -127,6 +153,7 @@ export const xenconsole = routine(
     path: "",
     tty: null as string | null,
     event: false,
+    left: false,
   }),
   ({ always, call, step, when, repeatUntil, waitFor }) => [
     step("xs_open", (host, l) => xsOpen(host, l.connection)),
@@ -174,16 +201,23 @@ export const xenconsole = routine(
             return fail("ENOENT");
           }),
         ]),
-        step("attached", (host, l) => void host.add(attachedConsoleCell, l.process, { domid: l.domid })),
-        repeatUntil("terminal is gone", (l) => l.tty === null, [
+        step(
+          "attached",
+          (host, l) => void host.add(attachedConsoleCell, l.process, { domid: l.domid, left: false }),
+        ),
+        repeatUntil("terminal is gone", (l) => l.tty === null || l.left, [
           waitFor(
             "select",
-            (host, l) => consoleHasOutput(host, l.domid) || xsEventPending(host, l.connection, TOKEN),
+            (host, l) =>
+              consoleHasOutput(host, l.domid) ||
+              xsEventPending(host, l.connection, TOKEN) ||
+              hasLeft(host, l.process),
           ),
           step("print", (host, l) => {
             // A terminal another console has taken over is not this one's to read.
             if (consoleTty(host, l.domid) === l.tty) stdout(host, l.process, readConsole(host, l.domid));
             l.event = xsEventPending(host, l.connection, TOKEN);
+            l.left = hasLeft(host, l.process);
           }),
           when("terminal changed", (l) => l.event, [
             call(
