@@ -17,6 +17,8 @@ import { routine } from "./engine/routine.ts";
 import { hasEnded, spawnThread } from "./engine/thread.ts";
 import type { World } from "./engine/world.ts";
 import { startDom0Kernel } from "./guest/dom0.ts";
+/* eslint-disable-next-line import/no-unassigned-import -- a guest calls it by name */
+import "./guest/kexec.ts";
 import type { MachineConfig } from "./hypervisor/machine.ts";
 import { startHypervisor } from "./hypervisor/setup.ts";
 import { spawnInitDom0 } from "./toolstack/init-dom0.ts";

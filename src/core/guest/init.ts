@@ -28,17 +28,20 @@ interface ModeLocals {
   ticks: number;
 }
 
-/** Prints a line and ends the guest: what `poweroff -f`, `halt -f`, `reboot -f` do. */
+/** Modes that end the guest, with what each makes of it. */
+const ends = { poweroff: "halt", halt: "halt", reboot: "restart", kexec: "kexec" } as const;
+
+/** Prints a line and ends the guest: what `poweroff -f`, `halt -f`, `reboot -f` and `kexec -e` do. */
 const endBy = routine(
   "busybox",
-  (a: { domid: number; mode: "poweroff" | "halt" | "reboot"; delay: number }) => ({ ...a }),
+  (a: { domid: number; mode: keyof typeof ends; delay: number }) => ({ ...a }),
   ({ call, sleep }) => [
     sleep("sleep $DELAY", (l) => l.delay),
-    call("echo", guestPrint, (l) => ({ domid: l.domid, line: `GUEST: ${l.mode} -f` })),
-    call("sys_reboot", kernelDown, (l) => ({
+    call("echo", guestPrint, (l) => ({
       domid: l.domid,
-      how: l.mode === "reboot" ? ("restart" as const) : ("halt" as const),
+      line: `GUEST: ${l.mode} ${l.mode === "kexec" ? "-e" : "-f"}`,
     })),
+    call("sys_reboot", kernelDown, (l) => ({ domid: l.domid, how: ends[l.mode] })),
   ],
 );
 
@@ -89,8 +92,8 @@ const ping = routine(
   ],
 );
 
-function isEnd(mode: GuestMode): mode is "poweroff" | "halt" | "reboot" {
-  return mode === "poweroff" || mode === "halt" || mode === "reboot";
+function isEnd(mode: GuestMode): mode is keyof typeof ends {
+  return Object.hasOwn(ends, mode);
 }
 
 /** User space from "up" on, or from where a restored guest stands. */

@@ -3,10 +3,10 @@
 // What the guest's command line asks of it. No guest instruction runs: its
 // `extra` line chooses what its user space does (recordings, guest/init).
 
-/** What the guest's user space does once it is up. */
-export type GuestMode = "idle" | "tick" | "spin" | "poweroff" | "halt" | "reboot" | "crash" | "ignore";
+const modes = ["idle", "tick", "spin", "poweroff", "halt", "reboot", "crash", "ignore", "kexec"] as const;
 
-const modes: readonly string[] = ["idle", "tick", "spin", "poweroff", "halt", "reboot", "crash", "ignore"];
+/** What the guest's user space does once it is up. */
+export type GuestMode = (typeof modes)[number];
 
 /** A guest's command line, read. */
 export interface GuestOptions {
@@ -26,7 +26,7 @@ export function parseOptions(commandLine: string): GuestOptions {
   const options: GuestOptions = { mode: "idle", delay: 3, dev: false, ping: false, loglevel: 7 };
   for (const word of commandLine.split(/\s+/)) {
     const [key, value = ""] = word.split("=", 2);
-    if (key === "mode" && modes.includes(value)) options.mode = value as GuestMode;
+    if (key === "mode") options.mode = modes.find((mode) => mode === value) ?? options.mode;
     if (key === "delay" && /^\d+(\.\d+)?$/.test(value)) options.delay = Number(value);
     if (key === "dev") options.dev = value !== "";
     if (key === "ping") options.ping = value !== "";

@@ -69,14 +69,29 @@ const deviceShutdown = routine(
   ],
 );
 
-const lastWords = { halt: "reboot: System halted", restart: "reboot: Restarting system" } as const;
-const codes = { halt: ShutdownCode.poweroff, restart: ShutdownCode.reboot } as const;
+/** The routine that puts the next kernel in this one's place: see kexec.ts, which knows how a kernel begins. */
+export const RELOCATE_KERNEL = "relocate_kernel";
 
-/** Halts or restarts: kernel_halt, kernel_restart. */
+const lastWords = {
+  halt: "reboot: System halted",
+  restart: "reboot: Restarting system",
+  kexec: "kexec_core: Starting new kernel",
+} as const;
+const codes = {
+  halt: ShutdownCode.poweroff,
+  restart: ShutdownCode.reboot,
+  kexec: ShutdownCode.soft_reset,
+} as const;
+
+/**
+ * Halts, restarts or makes way for another kernel: kernel_halt, kernel_restart,
+ * kernel_kexec. Only after the last of them does the guest go on, once the
+ * toolstack has reset its domain (xen_hvm_shutdown).
+ */
 export const kernelDown = routine(
   "kernel_shutdown_prepare",
-  (a: { domid: number; how: "halt" | "restart" }) => ({ ...a, again: false }),
-  ({ step, call, when }) => [
+  (a: { domid: number; how: keyof typeof codes }) => ({ ...a, again: false }),
+  ({ step, call, callNamed, when }) => [
     step("system_state", (host, l) => {
       const xenbus = host.edit(xenbusCell, l.domid);
       l.again = xenbus.systemState !== "running";
@@ -90,6 +105,13 @@ export const kernelDown = routine(
       step("machine_halt", (host, l) => {
         schedopShutdown(host, { domid: l.domid, process: "kernel" }, { reason: codes[l.how] });
       }),
+      when("for another kernel", (l) => l.how === "kexec", [
+        callNamed(
+          "relocate_kernel",
+          () => RELOCATE_KERNEL,
+          (l) => ({ domid: l.domid }),
+        ),
+      ]),
     ]),
   ],
 );

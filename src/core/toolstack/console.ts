@@ -23,7 +23,13 @@ export function consoleDevice(domid: number): Device {
 /** How much a guest may write ahead of xenconsoled, in bytes (LIBXL_XENCONSOLE_LIMIT). */
 const CONSOLE_LIMIT = 1048576;
 
-function consoleRequests(device: Device, front: string, back: string, ring: ConsoleRing): XsRequest[] {
+function consoleRequests(
+  device: Device,
+  front: string,
+  back: string,
+  ring: ConsoleRing,
+  tty: string,
+): XsRequest[] {
   return deviceAddRequests(device, front, back, {
     backend: [
       ["frontend-id", String(device.domid)],
@@ -36,20 +42,21 @@ function consoleRequests(device: Device, front: string, back: string, ring: Cons
       ["limit", String(CONSOLE_LIMIT)],
       ["type", "xenconsoled"],
       ["output", "pty"],
-      ["tty", ""],
+      ["tty", tty],
       ["port", String(ring.port)],
       ["ring-ref", String(ring.mfn)],
     ],
   });
 }
 
-/** Adds a domain's first console. */
+/** Adds a domain's first console. `tty` is its terminal's name where it has one already, else empty. */
 export const deviceConsoleAdd = routine(
   "libxl__device_console_add",
-  (a: { process: string; domid: number; ring: ConsoleRing }) => ({
+  (a: { process: string; domid: number; ring: ConsoleRing; tty: string }) => ({
     process: a.process,
     device: consoleDevice(a.domid),
     ring: a.ring,
+    tty: a.tty,
     front: "",
     back: "",
     t: 0,
@@ -70,10 +77,10 @@ export const deviceConsoleAdd = routine(
         (l, path) => void (l.back = path),
       ),
       transaction(words, [
-        call("entries", xsScript, ({ process, t, device, front, back, ring }) => ({
+        call("entries", xsScript, ({ process, t, device, front, back, ring, tty }) => ({
           process,
           t,
-          requests: consoleRequests(device, front, back, ring),
+          requests: consoleRequests(device, front, back, ring, tty),
         })),
       ]),
     ];

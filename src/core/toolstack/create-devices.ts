@@ -21,7 +21,7 @@ import { sameDomain, sameProcess } from "./same.ts";
 /** Gives a built domain its disks, its console, its interfaces, and waits for the console's terminal. */
 export const attachDevices = routine(
   "domcreate_launch_dm",
-  (a: { process: string; domid: number; rings: Rings }) => ({
+  (a: { process: string; domid: number; rings: Rings; tty: string }) => ({
     ...a,
     errno: "EIO" as Errno,
     disks: [] as NewDevice[],
@@ -44,9 +44,10 @@ export const attachDevices = routine(
           call("libxl__add_disks", addDevices, ({ process, disks }) => ({ process, devices: disks })),
         ]),
       ]),
-      call("libxl__device_console_add", deviceConsoleAdd, ({ process, domid, rings }) => ({
+      call("libxl__device_console_add", deviceConsoleAdd, ({ process, domid, rings, tty }) => ({
         process,
         domid,
+        tty,
         ring: { port: rings.consolePort, mfn: rings.consoleMfn },
       })),
       call("libxl__need_xenpv_qemu", ownDomid, sameProcess),

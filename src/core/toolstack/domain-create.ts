@@ -139,10 +139,11 @@ const rebuildArgs = (l: Creation): Build => ({
   source: l.source,
   build: l.build as BuildConfig,
 });
-const attachArgs = (l: Creation): { process: string; domid: number; rings: Rings } => ({
+const attachArgs = (l: Creation): { process: string; domid: number; rings: Rings; tty: string } => ({
   process: l.process,
   domid: l.domid,
   rings: l.rings as Rings,
+  tty: l.source !== null && "tty" in l.source ? l.source.tty : "",
 });
 
 const cannotMake: Complaint<Creation> = {

@@ -26,8 +26,8 @@ import { startTime } from "./wall-clock.ts";
 export type Source =
   /** A saved domain's file. */
   | { file: string }
-  /** The domain itself: its rings stay where they are. */
-  | { storeMfn: number; consoleMfn: number };
+  /** The domain itself: its rings stay where they are, its console keeps its terminal. */
+  | (RingFrames & { tty: string });
 
 type RingFrames = { storeMfn: number; consoleMfn: number };
 
@@ -70,13 +70,15 @@ const streamRead = routine(
   (l) => l.rings,
 );
 
+const ringsOf = ({ storeMfn, consoleMfn }: RingFrames): RingFrames => ({ storeMfn, consoleMfn });
+
 /** Builds an empty domain from what it was; where its rings are. */
 export const domainRestore = routine(
   "domcreate_stream_done",
   (a: { process: string; domid: number; build: BuildConfig; source: Source }) => ({
     ...a,
     ports: { storePort: -1, consolePort: -1 },
-    rings: "storeMfn" in a.source ? a.source : { storeMfn: -1, consoleMfn: -1 },
+    rings: "storeMfn" in a.source ? ringsOf(a.source) : { storeMfn: -1, consoleMfn: -1 },
     started: "",
   }),
   ({ call, step, when }) => [

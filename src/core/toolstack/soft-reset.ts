@@ -14,7 +14,7 @@ import { ERROR_FAIL } from "./rc.ts";
 import { xsGetDomainPath, xsRead, xsReleaseDomain } from "./xs.ts";
 import { sameDomain } from "./same.ts";
 
-/** Where a domain's rings are, as its nodes say; the console must have a terminal. */
+/** Where a domain's rings are and its console's terminal, as its nodes say; there must be a terminal. */
 const currentRings = routine(
   "do_domain_soft_reset",
   (a: { process: string; domid: number }) => ({
@@ -66,7 +66,7 @@ const currentRings = routine(
       return fail(ERROR_FAIL);
     }),
   ],
-  (l) => ({ storeMfn: Number(l.store ?? 0), consoleMfn: Number(l.console ?? 0) }),
+  (l) => ({ storeMfn: Number(l.store ?? 0), consoleMfn: Number(l.console ?? 0), tty: l.tty ?? "" }),
 );
 
 /** Resets a domain from the process's create state; null, or why that failed. */
@@ -76,7 +76,7 @@ export const domainSoftReset = routine(
     ...a,
     errno: "EIO" as Errno,
     failed: false,
-    rings: { storeMfn: 0, consoleMfn: 0 },
+    rings: { storeMfn: 0, consoleMfn: 0, tty: "" },
   }),
   (words) => {
     const { attempt, call } = words;

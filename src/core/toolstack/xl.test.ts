@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { describe, expect, test } from "vitest";
+import { must } from "../engine/cells.ts";
+import { domainInfoCell, domainPagesCell } from "../hypervisor/domain.ts";
 import { XlHost } from "./testing.ts";
 
 /** The lines of xl list without dom0's: `name domid state`. */
@@ -92,6 +94,61 @@ describe("a domain's life", () => {
     expect(host.xl("xl dump-core g /root/core").status).toBe(after.length === 0 ? 1 : 0);
   });
 
+  test.each([
+    ["soft-reset", ["g 1 -b----"]],
+    ["destroy", []],
+    ["preserve", ["g 1 ---sS-"]],
+    ["restart", ["g 2 -b----"]],
+    ["rename-restart", ["g-19700101T0000Z 1 ---sS-", "g 2 -b----"]],
+    ["coredump-destroy", []],
+    ["coredump-restart", ["g 2 -b----"]],
+  ])("on_soft_reset = %s, of a guest that starts another kernel", (action, after) => {
+    const host = new XlHost();
+    host.create("g", "mode=kexec delay=2", 'type = "pvh"', `on_soft_reset = "${action}"`);
+    host.pass(6);
+    expect(listed(host)).toEqual(after);
+    expect(host.log("/var/log/xen/xl-g.log")).toContain(`Action for shutdown reason code 5 is ${action}\n`);
+  });
+
+  test.each([1, 3])(
+    "a soft reset keeps domain and memory, and the next kernel has all it needs: %i vCPUs",
+    (vcpus) => {
+      const host = new XlHost();
+      const vif = 'vif = [ "mac=00:16:3e:00:00:07,bridge=xenbr0" ]';
+      host.create("g", "mode=kexec delay=2 dev=1 console=hvc0", 'type = "pvh"', vif, `vcpus = ${vcpus}`);
+      const before = kept(host);
+      host.pass(8);
+      expect(kept(host)).toEqual(before);
+      const printed = host.records
+        .flatMap(({ kind, data }) => (kind === "console" ? [data.text] : []))
+        .join("");
+      expect(printed.match(/GUEST: up mode=\w+|GUEST: kexec.*|Starting new kernel/g)).toEqual([
+        "GUEST: up mode=kexec",
+        "GUEST: kexec -e",
+        "Starting new kernel",
+        "GUEST: up mode=idle",
+      ]);
+      expect(host.node("/local/domain/1/device/vif/0/state")).toBe("4");
+      expect(host.xl("xl vcpu-list g").stdout.match(/-b-/g)).toHaveLength(vcpus);
+      expect(host.xl("xl shutdown -w g").status).toBe(0);
+      host.pass(2);
+      expect(listed(host)).toEqual([]);
+    },
+  );
+
+  test("a PV guest cannot be reset: Xen crashes it, and xl destroys it, but xenstored has let go of it", () => {
+    const host = new XlHost();
+    host.create("g", "mode=kexec delay=2");
+    host.pass(7);
+    expect(host.log("/var/log/xen/xl-g.log")).toContain("Domain 1:destruction of domain failed.\n");
+    // Nobody tells xenconsoled, which has the ring mapped, of the end of a domain that xenstored does not know.
+    expect(listed(host)).toEqual(["(null) 1 --psSd"]);
+    host.create("other");
+    host.xl("xl destroy other");
+    host.pass(1);
+    expect(listed(host)).toEqual([]);
+  });
+
   test("it is rebooted into another domain two seconds later, with its UUID", () => {
     const host = new XlHost();
     host.create("g", "mode=reboot delay=1");
@@ -101,6 +158,15 @@ describe("a domain's life", () => {
     expect(host.log("/var/log/xen/xl-g.log")).toContain("Done. Rebooting now\n");
   });
 });
+
+/** What a soft reset leaves as it is. */
+function kept(host: XlHost): { uniqueId: bigint; pages: number; uuid: string | undefined } {
+  return {
+    uniqueId: must(host.world, domainInfoCell, 1).uniqueId,
+    pages: must(host.world, domainPagesCell, 1).totPages,
+    uuid: host.node("/local/domain/1/vm"),
+  };
+}
 
 describe("save and restore", () => {
   test("a saved domain is gone and comes back under another number, its clock where it was", () => {
