@@ -38,7 +38,7 @@ function startNextKernel(host: Host, domid: number): void {
 }
 
 /** The last step of the old kernel, which ends with it. */
-export const relocateKernel = routine(
+routine(
   RELOCATE_KERNEL,
   (a: { domid: number }) => ({ ...a }),
   ({ step }) => [step("jmp", (host, l) => startNextKernel(host, l.domid))],
