@@ -2,6 +2,7 @@
 //
 // Builds what is written in C, ahead of its first use.
 
-import { libxendev } from "../src/live/native.ts";
+import { libxendev, terminalsProgram } from "../src/live/native.ts";
 
 console.log(libxendev());
+console.log(terminalsProgram());

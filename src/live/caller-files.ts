@@ -115,6 +115,11 @@ function regular(name: string, bytes: Buffer, size = bytes.length): CallerFile {
   return { name, kind: "regular", base64: bytes.toString("base64"), size };
 }
 
+/** One file, by its absolute name. Throws Problem where it is there and cannot be read. */
+export function callerFile(name: string): CallerFile {
+  return new CallersFolder("/").pack(name);
+}
+
 /** Whether a file can be written is asked before a domain is saved into it: afterwards the domain is gone. */
 function checkWritable(name: string, cwd: string): void {
   const file = located(name, cwd);

@@ -5,7 +5,10 @@
 
 /* eslint-disable import/no-unassigned-import -- declaring is what they do */
 import "../core/daemons/outside.ts";
+import "../core/guest/built.ts";
 import "../core/hypervisor/force-free.ts";
 import "../core/hypervisor/hypercall/perform.ts";
 import "./dom0.ts";
+import "./hotplug-scripts.ts";
+import "./terminals.ts";
 import "./xl-session.ts";

@@ -22,11 +22,13 @@ import { releaseDirectory, takeDirectory } from "./directory.ts";
 import type { Directory } from "./directory.ts";
 import { domainName } from "./domains.ts";
 import { Driver } from "./driver.ts";
+import { writeScripts } from "./hotplug-scripts.ts";
 import { FileMemory, memoryFolder } from "./guest-memory.ts";
 import { OutsideNames } from "./outside-names.ts";
 import { Problem } from "./problem.ts";
 import { Recorder } from "./recorder.ts";
 import { Sockets } from "./sockets.ts";
+import { Terminals } from "./terminals.ts";
 import { XenstoredProcess } from "./xenstored-process.ts";
 import type { XenstoredKind } from "./xenstored-process.ts";
 
@@ -64,6 +66,7 @@ export class LiveHost {
   /** How xenstored ended, where it is a process outside and has: the host is of little use then. */
   #xenstoredGone: string | null = null;
   #bridge: Bridge | null = null;
+  #terminals: Terminals | null = null;
   #control: ControlServer | null = null;
   readonly #servers: net.Server[] = [];
   #isUp = false;
@@ -97,6 +100,7 @@ export class LiveHost {
     try {
       host = new LiveHost(options);
       await host.#serveDevices(options.warn);
+      host.#terminals = Terminals.start(host.driver, host.recorder);
       // dom0's kernel waits until a xenstored answers it.
       if (options.xenstored !== undefined) host.#startXenstored(options.xenstored);
       await host.#comeUp();
@@ -134,6 +138,7 @@ export class LiveHost {
 
   async #stop(): Promise<void> {
     this.#names?.close();
+    this.#terminals?.stop();
     await this.#xenstored?.stop();
     this.driver.stop();
     this.#sockets.close();
@@ -191,6 +196,7 @@ export class LiveHost {
     const { storeMfn: mfn, storePort: port } = must(world, hostCell, 0);
     const store = { mfn, port };
     this.#bridge = await startBridge({ driver, memory: this.#memory, store, folder: where.bridge, log });
+    writeScripts(where);
   }
 
   #crash(error: unknown): Problem {

@@ -2,14 +2,15 @@
 //
 // `xenolith run -- CMD`: a program that believes it is on a Xen host. Devices
 // are libxendev's affair; the paths that Xen's tools have built in (/run/xen,
-// /run/xenstored, /var/lib/xen, /var/log/xen) become the host's own in a private
-// mount namespace where the system allows one.
+// /run/xenstored, /run/lock, /var/lib/xen, /var/log/xen) become the host's own in a private
+// mount namespace where the system allows one, and hotplug scripts act on its dom0.
 
 import { spawn, spawnSync } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
+import { scriptsFolder } from "./hotplug-words.ts";
 
 /** What a program is run with. */
 export interface RunOptions {
@@ -34,24 +35,28 @@ export type Isolation = "mounts" | "user-mounts" | "environment";
  */
 const SCRIPT = `
 set -e
-stage=$1 run_xen=$2 xenstored=$3 bridge=$4 lib_xen=$5 log_xen=$6 library=$7
-shift 7
+stage=$1 run_xen=$2 xenstored=$3 bridge=$4 lib_xen=$5 log_xen=$6 scripts=$7 run_lock=$8 library=$9
+shift 9
 mount -n -t tmpfs -o mode=755 xenolith "$stage"
 for entry in /run/* /run/.[!.]*; do
   name=\${entry##*/}
-  case $name in xen|xenstored|xenolith) continue ;; esac
+  case $name in xen|xenstored|xenolith|lock) continue ;; esac
   if [ -L "$entry" ]; then cp -P "$entry" "$stage/$name"
   elif [ -d "$entry" ]; then mkdir "$stage/$name"; mount -n --rbind "$entry" "$stage/$name"
   elif [ -e "$entry" ]; then : > "$stage/$name"; mount -n --bind "$entry" "$stage/$name"
   fi
 done
-mkdir "$stage/xen" "$stage/xenstored" "$stage/xenolith"
+mkdir "$stage/xen" "$stage/xenstored" "$stage/xenolith" "$stage/lock"
+mount -n --bind "$run_lock" "$stage/lock"
 mount -n --bind "$run_xen" "$stage/xen"
 mount -n --bind "$xenstored" "$stage/xenstored"
 mount -n --bind "$bridge" "$stage/xenolith"
 mount -n --move "$stage" /run
 if [ -d /var/lib/xen ]; then mount -n --bind "$lib_xen" /var/lib/xen; fi
 if [ -d /var/log/xen ]; then mount -n --bind "$log_xen" /var/log/xen; fi
+for script in "$scripts"/*; do
+  if [ -e "/etc/xen/scripts/\${script##*/}" ]; then mount -n --bind "$script" "/etc/xen/scripts/\${script##*/}"; fi
+done
 LD_PRELOAD=$library
 export LD_PRELOAD
 exec "$@"
@@ -81,10 +86,11 @@ function preload(library: string): string {
   return others === undefined || others === "" ? library : `${library}:${others}`;
 }
 
-function folders(dir: string): { stage: string; runXen: string; libXen: string; logXen: string } {
+function folders(dir: string): { [folder in "stage" | "runXen" | "runLock" | "libXen" | "logXen"]: string } {
   const made = {
     stage: path.join(dir, "mount"),
     runXen: path.join(dir, "run-xen"),
+    runLock: path.join(dir, "run-lock"),
     libXen: path.join(dir, "lib-xen"),
     logXen: path.join(dir, "log-xen"),
   };
@@ -101,9 +107,19 @@ function invocation(options: RunOptions, how: Isolation): { words: string[]; env
   if (how === "environment") {
     return { words: [...command], env: { ...env, LD_PRELOAD: preload(library), XENSTORED_PATH: xenstored } };
   }
-  const { stage, runXen, libXen, logXen } = folders(dir);
+  const { stage, runXen, runLock, libXen, logXen } = folders(dir);
   const flags = how === "mounts" ? ["--mount"] : ["--user", "--map-root-user", "--mount"];
-  const places = [stage, runXen, path.dirname(xenstored), bridge, libXen, logXen, preload(library)];
+  const state = [
+    stage,
+    runXen,
+    path.dirname(xenstored),
+    bridge,
+    libXen,
+    logXen,
+    scriptsFolder(bridge),
+    runLock,
+  ];
+  const places = [...state, preload(library)];
   return { words: ["unshare", ...flags, "sh", "-c", SCRIPT, "xenolith-run", ...places, ...command], env };
 }
 

@@ -7,6 +7,7 @@ import type { Asker, Handler, Request } from "./control.ts";
 import { doctorSays, waitFreed } from "./doctor.ts";
 import { clear, ethtool, faultRows, ifconfig, inject, interfaces } from "./dom0.ts";
 import { freePages } from "./free.ts";
+import { runScript } from "./hotplug-scripts.ts";
 import type { LiveHost } from "./live-host.ts";
 import { statusOf } from "./status.ts";
 import { threadRows } from "./threads.ts";
@@ -78,6 +79,7 @@ export function verbsOf(host: LiveHost, down: () => Promise<void>): Handler {
     "wait-freed": ({ args }, asker) => waitFreed(host, Number(args[0]), asker),
     down: (_request, asker) => void down().then(() => asker.say({ exit: 0 })),
     xl: xl(host),
+    hotplug: (request, asker) => runScript(host, request, asker),
   };
   return (request, asker) => {
     const answer = Object.hasOwn(verbs, request.verb) ? verbs[request.verb] : undefined;

@@ -36,7 +36,8 @@ export interface XlSession {
   type(text: string): void;
 }
 
-function givenFile(file: CallerFile): GivenFile {
+/** A file as the host takes it. */
+export function givenFile(file: CallerFile): GivenFile {
   const { name, kind } = file;
   const none = { name, kind, bytes: new Uint8Array(0), size: 0, number: "" };
   if (kind === "regular")

@@ -17,6 +17,7 @@ import type { Directory } from "../../src/live/directory.ts";
 import { LiveHost } from "../../src/live/live-host.ts";
 import { libxendev } from "../../src/live/native.ts";
 import { startOnHost } from "../../src/live/run.ts";
+import { verbsOf } from "../../src/live/verbs.ts";
 
 /** What a program said, both streams in one, and its exit code. */
 export interface Result {
@@ -53,7 +54,7 @@ export class RealHost {
       warn: (text) => warnings.push(text),
       crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),
     });
-    await live.serve((_request, asker) => asker.say({ exit: 0 }));
+    await live.serve(verbsOf(live, () => live.stop()));
     return new RealHost(folder, live, warnings);
   }
 

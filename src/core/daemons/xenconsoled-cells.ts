@@ -6,7 +6,7 @@
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
-import { bitmap } from "../hypervisor/bitmap.ts";
+import { bitmap, clearBit, findNextZeroBit, setBit, testBit } from "../hypervisor/bitmap.ts";
 import { send } from "../hypervisor/event-channel-op.ts";
 import { readU32, writeLatin1, writeU32 } from "../xenstore/wire.ts";
 
@@ -38,8 +38,32 @@ export const XENCONSOLED_EVENTS = "xenconsoled/evtchn";
 /** Whose console a port of xenconsoled's is for, by port. */
 export const consolePortCell = cellType<{ domid: number }>("console-port");
 
-/** Numbers of terminals that are open. */
+/** Numbers of terminals that are open, where they are simulated. */
 export const ptysInUse = bitmap("ptys", 3);
+
+/** Real terminals that are ready, by their numbers, where somebody makes them. By 0. */
+export const ptyStockCell = cellType<{ ptys: number[] }>("pty-stock");
+
+/** Takes a number for a console's terminal; there must be one (`ptyReady`). */
+export function takePty(host: Host, domid: number): number {
+  const stock = host.get(ptyStockCell, 0);
+  const pty = stock === undefined ? findNextZeroBit(host, ptysInUse, 0) : (stock.ptys[0] as number);
+  if (stock === undefined) setBit(host, ptysInUse, pty);
+  else host.edit(ptyStockCell, 0).ptys.shift();
+  host.emit("terminal", { domid, pty, open: true });
+  return pty;
+}
+
+/** Whether a console could have a terminal now. */
+export function ptyReady(cells: Cells): boolean {
+  return cells.get(ptyStockCell, 0)?.ptys.length !== 0;
+}
+
+/** Gives a terminal back. */
+export function releasePty(host: Host, domid: number, pty: number): void {
+  if (testBit(host, ptysInUse, pty)) clearBit(host, ptysInUse, pty);
+  host.emit("terminal", { domid, pty, open: false });
+}
 
 export const domainConsoleCell = cellType<DomainConsole>("console-domain");
 
@@ -50,6 +74,8 @@ declare module "../engine/trace.ts" {
   interface TraceEvents {
     /** What a domain printed, as it is written to its log file. */
     console: { domid: number; log: string; text: string };
+    /** A console got its terminal, or gave it back: `pty` is its number below /dev/pts. */
+    terminal: { domid: number; pty: number; open: boolean };
   }
 }
 

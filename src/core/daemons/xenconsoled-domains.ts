@@ -14,7 +14,7 @@ import { unmapGrantRef } from "../hypervisor/grant-table-op.ts";
 import {
   consoleBufferCell,
   domainConsoleCell,
-  ptysInUse,
+  releasePty,
   XENCONSOLED,
   XENCONSOLED_CALLER,
 } from "./xenconsoled-cells.ts";
@@ -41,7 +41,7 @@ function unmapConsole(host: Host, domid: number): void {
 /** Forgets a domain, its terminal too. */
 function cleanupDomain(host: Host, domid: number): void {
   const { pty } = must(host, domainConsoleCell, domid);
-  if (pty >= 0) clearBit(host, ptysInUse, pty);
+  if (pty >= 0) releasePty(host, domid, pty);
   host.drop(domainConsoleCell, domid);
   host.drop(consoleBufferCell, domid);
 }

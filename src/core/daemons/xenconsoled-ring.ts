@@ -8,7 +8,6 @@ import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import { findNextZeroBit, setBit } from "../hypervisor/bitmap.ts";
 import { bindInterdomain, close, status } from "../hypervisor/event-channel-op.ts";
 import { portId, setUpcall, upcallCell } from "../hypervisor/port.ts";
 import { GrantStatus, mapGrantRef } from "../hypervisor/grant-table-op.ts";
@@ -16,7 +15,8 @@ import { DOMID_SELF } from "../hypervisor/domid.ts";
 import {
   consolePortCell,
   domainConsoleCell,
-  ptysInUse,
+  ptyReady,
+  takePty,
   XENCONSOLED,
   XENCONSOLED_CALLER,
   XENCONSOLED_EVENTS,
@@ -74,10 +74,10 @@ function bindPort(host: Host, domid: number, remotePort: number): void | Failure
 const consoleCreateTty = routine(
   "console_create_tty",
   (a: { domid: number; xspath: string }) => ({ ...a, slave: "", limit: 0 }),
-  ({ step, call }) => [
+  ({ step, call, waitFor }) => [
+    waitFor("posix_openpt", (host) => ptyReady(host)),
     step("openpty", (host, l) => {
-      const pty = findNextZeroBit(host, ptysInUse, 0);
-      setBit(host, ptysInUse, pty);
+      const pty = takePty(host, l.domid);
       host.edit(domainConsoleCell, l.domid).pty = pty;
       l.slave = `/dev/pts/${pty}`;
     }),

@@ -77,6 +77,18 @@ export class CallerProcess {
     }
   }
 
+  /** Ends it where it is a daemon: it leads a session of its own, without a terminal. */
+  endDaemon(): void {
+    try {
+      const stat = fs.readFileSync(`/proc/${this.pid}/stat`, "latin1");
+      // After the command, which may have spaces in it: state, parent, group, session, terminal.
+      const [, , , session, terminal] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      if (Number(session) === this.pid && terminal === "0") process.kill(this.pid, "SIGTERM");
+    } catch {
+      // It has ended.
+    }
+  }
+
   /** From here on nothing of its memory can be reached. */
   close(): void {
     if (this.#memory >= 0) fs.closeSync(this.#memory);

@@ -79,8 +79,9 @@ export class BridgeServer {
     });
   }
 
-  /** Ends all connections and stops. */
+  /** Ends all connections and stops. Daemons that were started on the host end with it, as with a machine. */
   async close(): Promise<void> {
+    for (const { process } of this.#sessions.values()) process.endDaemon();
     if (this.#audit !== null) clearInterval(this.#audit);
     for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
