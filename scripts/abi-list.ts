@@ -114,6 +114,8 @@ export const structs: { readonly [name: string]: string } = {
   xen_feature_info: "submap_idx submap",
   xen_build_id: "len",
   xen_platform_op: "cmd interface_version u[]",
+  xenpf_resource_op: "nr_entries cpu *entries",
+  xenpf_resource_entry: "u.cmd u.ret idx val",
   xenpf_settime64: "secs nsecs system_time mbz",
   multicall_entry: "op result args[]",
   mmuext_op: "cmd arg1.mfn arg1.linear_addr arg2.nr_ents",

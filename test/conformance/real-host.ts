@@ -17,6 +17,7 @@ import type { Directory } from "../../src/live/directory.ts";
 import { LiveHost } from "../../src/live/live-host.ts";
 import { libxendev } from "../../src/live/native.ts";
 import { startOnHost } from "../../src/live/run.ts";
+import type { XenstoredKind } from "../../src/live/xenstored-process.ts";
 import { verbsOf } from "../../src/live/verbs.ts";
 
 /** What a program said, both streams in one, and its exit code. */
@@ -42,7 +43,8 @@ export class RealHost {
     live.recorder.listenTo("hypercall", (data) => this.hypercalls.push(data));
   }
 
-  static async start(): Promise<RealHost> {
+  /** @param xenstored which of Xen's own serves it; ours where none is said */
+  static async start(xenstored?: XenstoredKind): Promise<RealHost> {
     const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-real-"));
     const warnings: string[] = [];
     fs.writeFileSync(join(folder, "tiny.elf"), tinyKernel());
@@ -50,6 +52,7 @@ export class RealHost {
       where: directory(join(folder, "host")),
       config: {},
       trace: null,
+      ...(xenstored === undefined ? {} : { xenstored }),
       code: "test",
       warn: (text) => warnings.push(text),
       crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),

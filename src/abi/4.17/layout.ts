@@ -680,6 +680,21 @@ export const xen_platform_op = {
   u: bytes(8, 128),
 } as const;
 
+export const xenpf_resource_op = {
+  sizeof: 16,
+  nr_entries: u32(0),
+  cpu: u32(4),
+  entries: u64(8),
+} as const;
+
+export const xenpf_resource_entry = {
+  sizeof: 24,
+  "u.cmd": u32(0),
+  "u.ret": i32(0),
+  idx: u64(8),
+  val: u64(16),
+} as const;
+
 export const xenpf_settime64 = {
   sizeof: 24,
   secs: u64(0),

@@ -12,11 +12,13 @@ import { memoryOp } from "./memory.ts";
 import { mmuextOp } from "./mmuext.ts";
 import { unknownCall } from "./operation.ts";
 import type { Arrived, Family } from "./operation.ts";
+import { platformOp } from "./platform.ts";
 import { schedOp } from "./sched.ts";
 import { sysctlOp } from "./sysctl.ts";
 import { xenVersionOp } from "./xen-version.ts";
 
 const families: { readonly [number: number]: Family } = {
+  [X.__HYPERVISOR_platform_op]: platformOp,
   [X.__HYPERVISOR_memory_op]: memoryOp,
   [X.__HYPERVISOR_xen_version]: xenVersionOp,
   [X.__HYPERVISOR_grant_table_op]: grantTableOp,
