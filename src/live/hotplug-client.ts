@@ -9,11 +9,11 @@ import { callerFile } from "./caller-files.ts";
 import type { CallerFile } from "./caller-files.ts";
 import { ask } from "./control.ts";
 import { scriptVariables } from "./hotplug-words.ts";
-import { XenstoreClient } from "./xenstore-client.ts";
+import { connectXenstore } from "./xenstore-client.ts";
 
 /** The file behind a disk: dom0 must know it. */
 async function fileOf(xenstored: string, backend: string): Promise<CallerFile[]> {
-  const store = await XenstoreClient.connect(xenstored);
+  const store = await connectXenstore(xenstored);
   try {
     const name = await store.read(`${backend}/params`);
     return name.startsWith("/") ? [callerFile(name)] : [];
