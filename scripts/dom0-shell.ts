@@ -12,6 +12,8 @@ import { World } from "../src/core/engine/world.ts";
 import { bootHost, hostIsUp } from "../src/core/host.ts";
 import type { HostConfig } from "../src/core/host.ts";
 import { spawnXl } from "../src/core/toolstack/xl.ts";
+import { diagnose, dyingDomains } from "../src/doctor/diagnose.ts";
+import { words as doctorWords } from "../src/doctor/words.ts";
 import * as dom0 from "../src/live/dom0.ts";
 import { stackText, threadRows, threadsMeant, threadTable } from "../src/live/threads.ts";
 
@@ -121,6 +123,10 @@ export class Dom0Shell {
         const done = dom0.ifconfig(this.#dom0, first, rest[0] === "up");
         this.#pass(0);
         return "refused" in done ? refusal(command, done.refused) : lines(dom0.interfacesText(done));
+      }
+      case "doctor": {
+        const domids = args.length === 0 ? dyingDomains(this.world) : args.map(Number);
+        return lines(domids.flatMap((domid) => doctorWords(diagnose(this.world, domid))));
       }
       case "fault": {
         const done = first === "inject" ? dom0.inject(this.#dom0, rest) : dom0.clear(this.#dom0, rest);

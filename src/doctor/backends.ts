@@ -45,14 +45,20 @@ function deallocThread(world: World, name: string): string | null {
   return null;
 }
 
-/** The thread that is busy with a device, else the one in whose queue an event of it waits. */
+/**
+ * The thread that would end a device's mappings: the one of xenwatch that is
+ * busy with it, else the one in whose queue an event of it waits, else whoever
+ * works for the device.
+ */
 function threadFor(world: World, domid: number, device: string): Omit<Backend, "who"> {
-  const busy = world.ids(threadCell).find((id) => isBusyWith(world, String(id), device));
-  if (busy !== undefined) return { thread: String(busy), waitsItsTurn: false };
+  const busy = world.ids(threadCell).filter((id) => isBusyWith(world, String(id), device));
+  const watching = busy.find((id) => world.get(mailboxCell, id) !== undefined);
+  if (watching !== undefined) return { thread: String(watching), waitsItsTurn: false };
   const node = device.slice(`${domid}/`.length);
   const queue = world.ids(mailboxCell).find((id) => hasEventOf(world, String(id), node));
-  const hasThread = queue !== undefined && world.get(threadCell, queue) !== undefined;
-  return { thread: hasThread ? String(queue) : null, waitsItsTurn: hasThread };
+  if (queue !== undefined && world.get(threadCell, queue) !== undefined)
+    return { thread: String(queue), waitsItsTurn: true };
+  return { thread: busy[0] === undefined ? null : String(busy[0]), waitsItsTurn: false };
 }
 
 /** Whether one of a thread's frames names the device: a callback, a probe, a removal under way. */
