@@ -13,7 +13,7 @@ import type { WatchEvent } from "../xenbus/xenbus.ts";
 import { xenbusRead, xenbusReadOptional, xenbusReadUnsigned } from "../xenbus/xs.ts";
 import { netbackCell } from "./netback-cells.ts";
 import { registerHotplugStatusWatch, unregisterHotplugStatusWatch } from "./netback-hotplug.ts";
-import { xenvifConnectData } from "./netback-queue.ts";
+import { xenvifConnectData, xenvifDisconnectData } from "./netback-queue.ts";
 
 /** Most queues a frontend may ask for. */
 const MAX_QUEUES = 2;
@@ -314,6 +314,8 @@ export const netbackConnect = routine(
           errno: l.errno,
           message: "connecting",
         })),
+        // Queues before the one that failed are set up already.
+        call("xenvif_disconnect_data", xenvifDisconnectData, sameDevice),
       ],
     ),
   ],
