@@ -2,12 +2,36 @@
 
 import { defineConfig } from "vitest/config";
 
+const alone = "test/alone/**/*.test.ts";
+const common = {
+  // Real clients and daemons start slowly on a busy two-core machine; a hang must still end.
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+  restoreMocks: true,
+};
+
 export default defineConfig({
   test: {
-    include: ["{src,scripts,examples}/**/*.test.ts", "test/**/*.test.ts"],
-    // Real clients and daemons start slowly on a busy two-core machine; a hang must still end.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    restoreMocks: true,
+    projects: [
+      {
+        test: {
+          ...common,
+          name: "all",
+          include: ["{src,scripts,examples}/**/*.test.ts", "test/**/*.test.ts"],
+          exclude: [alone],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      // What measures the machine has it to itself: after all others, one file at a time.
+      {
+        test: {
+          ...common,
+          name: "alone",
+          include: [alone],
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

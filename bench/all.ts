@@ -9,5 +9,6 @@ import { isolation } from "./isolation.ts";
 import { killLive } from "./kill-live.ts";
 import { kill } from "./kill.ts";
 import { lives } from "./lives.ts";
+import { xenstored } from "./xenstored.ts";
 
-export const benches: readonly Bench[] = [engine, lives, alive, kill, killLive, isolation];
+export const benches: readonly Bench[] = [engine, lives, alive, kill, killLive, isolation, xenstored];

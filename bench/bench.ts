@@ -3,12 +3,18 @@
 // What a benchmark is: it measures, and says of each claim it was written for
 // whether the measurement bears it out.
 
+import type { Capability } from "../scripts/capabilities.ts";
+
 /** How a benchmark is run. */
 export interface BenchOptions {
   /** The short form: fewer repetitions, a smaller world, the same claims. */
   readonly quick: boolean;
   /** Told what is being measured, now and then. */
   readonly progress: (text: string) => void;
+  /** For benchmarks of many cases: groups of them, separated by commas; a pattern their names match; how often each. */
+  readonly suite?: string | undefined;
+  readonly only?: string | undefined;
+  readonly rounds?: number | undefined;
 }
 
 /** Measured values under a heading. */
@@ -38,6 +44,8 @@ export interface Bench {
   readonly name: string;
   /** What it measures and how, in a few sentences: the head of its page. */
   readonly about: string;
+  /** What it needs from the machine. */
+  readonly needs?: readonly Capability[];
   readonly run: (options: BenchOptions) => Report | Promise<Report>;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // npm run bench [-- NAME... --quick --json --out FOLDER]: measures. A full run
-// leaves a page a benchmark in docs/results; --quick leaves none unless it is
-// told where. Exit code 1 where a claim does not hold.
+// leaves a page a benchmark in docs/results; --quick, or a part of the cases
+// (--suite A,B --only PATTERN --rounds N), leaves none unless it is told where.
+// Exit code 1 where a claim does not hold.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -11,6 +12,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { Bench, Report, Table } from "../bench/bench.ts";
 import { benches } from "../bench/all.ts";
+import { howToEnable, isAvailable } from "./capabilities.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -83,13 +85,25 @@ async function main(): Promise<void> {
       quick: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       out: { type: "string" },
+      suite: { type: "string" },
+      only: { type: "string" },
+      rounds: { type: "string" },
     },
   });
-  const out = values.out ?? (values.quick ? undefined : join(root, "docs/results"));
+  const { suite, only } = values;
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+  const partly = values.quick || suite !== undefined || only !== undefined;
+  const out = values.out ?? (partly ? undefined : join(root, "docs/results"));
   for (const bench of chosen(positionals)) {
+    const missing = bench.needs?.filter((capability) => !isAvailable(capability)) ?? [];
+    if (missing.length > 0) {
+      console.error(`${bench.name} needs ${missing.map(howToEnable).join("; ")}`);
+      process.exitCode = 1;
+      continue;
+    }
     const progress = progressLine(bench.name);
     const measuredWith = circumstances(`npm run bench -- ${bench.name}${values.quick ? " --quick" : ""}`);
-    const report = await bench.run({ quick: values.quick, progress });
+    const report = await bench.run({ quick: values.quick, progress, suite, only, rounds });
     if (process.stderr.isTTY) process.stderr.write("\r\u001B[K");
     const page = pageOf(bench, report, measuredWith);
     console.log(values.json ? JSON.stringify({ bench: bench.name, quick: values.quick, ...report }) : page);

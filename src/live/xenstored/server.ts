@@ -133,6 +133,10 @@ class Clients {
   readonly #clients = new Map<number, Client>();
   /** Connections that have something to take. */
   readonly #ready = new Set<number>();
+  /** The client that was heard last. */
+  #last = -1;
+  /** All are flushed when everybody was heard. */
+  #flushing = false;
 
   constructor({ store, rings }: ServeOptions) {
     this.#store = store((conn) => {
@@ -145,6 +149,26 @@ class Clients {
   accept(socket: Socket): void {
     const conn = connectSocket(this.#store);
     this.#clients.set(conn, new Client(conn, socket, this.#store, this.#buffers, this));
+  }
+
+  /**
+   * Sends what a client's request has brought. One client by itself has its reply
+   * at once. Of several, all that have sent something are heard first: writing to a
+   * process that sleeps costs more than answering it, and one that is being
+   * written to does not go to sleep.
+   */
+  flushAfter(conn: number): void {
+    if (conn === this.#last && !this.#flushing) {
+      this.flush();
+      return;
+    }
+    this.#last = conn;
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => {
+      this.#flushing = false;
+      this.flush();
+    });
   }
 
   flush(): void {
@@ -188,7 +212,8 @@ class Client implements ClientEvents {
   received(bytes: Uint8Array, length: number): void {
     if (this.#over) return;
     const state = receive(this.#store, this.#conn, bytes, length);
-    this.#clients.flush();
+    if (state === "open") this.#clients.flushAfter(this.#conn);
+    else this.#clients.flush();
     if (state === "failed") {
       this.#socket.end();
       this.closed();

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The xenstoreds that are compared, each in a process and a folder of its own.
+
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { startReal } from "./real.ts";
+
+/** Debian's C xenstored and oxenstored of Xen 4.17, and ours. */
+export type DaemonName = "c" | "ocaml" | "ours";
+export const daemonNames: readonly DaemonName[] = ["c", "ocaml", "ours"];
+
+/** One that runs. */
+export interface Daemon {
+  readonly name: DaemonName;
+  readonly socketPath: string;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+const cli = join(import.meta.dirname, "../../bin/xenolith.js");
+/** How long ours may take until it says that it listens. */
+const START_MS = 20_000;
+
+/** The processor of the clients, and that of a daemon that has one of its own; null where there is only one. */
+export const CLIENTS_PROCESSOR = availableParallelism() > 1 ? 1 : null;
+export const DAEMON_PROCESSOR = availableParallelism() > 1 ? 0 : null;
+
+async function startOurs(run: string): Promise<Daemon> {
+  mkdirSync(run, { recursive: true, mode: 0o700 });
+  const socketPath = join(run, "socket");
+  const child: ChildProcess = spawn(process.execPath, [cli, "xenstored", "--socket", socketPath], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const exit = new Promise<void>((resolve) => void child.on("exit", () => resolve()));
+  const ready = new Promise<void>((resolve) => void child.stdout?.once("data", () => resolve()));
+  const late = new Promise<void>((resolve) => void setTimeout(resolve, START_MS).unref());
+  await Promise.race([ready, exit, late]);
+  if (!existsSync(socketPath)) {
+    child.kill("SIGKILL");
+    throw new Error(`our xenstored does not listen at ${socketPath}`);
+  }
+  child.stdout?.resume();
+  return {
+    name: "ours",
+    socketPath,
+    pid: child.pid as number,
+    stop: () => {
+      child.kill("SIGTERM");
+      return exit;
+    },
+  };
+}
+
+/** Starts one in `run`, which is made. `processor` is the one it may use, or null for any. */
+export async function startDaemon(name: DaemonName, run: string, processor: number | null): Promise<Daemon> {
+  let daemon: Daemon;
+  if (name === "ours") daemon = await startOurs(run);
+  else {
+    const real = await startReal(name, run);
+    daemon = { name, socketPath: real.socketPath, pid: real.process.pid as number, stop: real.stop };
+  }
+  if (processor !== null)
+    execFileSync("taskset", ["-a", "-p", "-c", String(processor), String(daemon.pid)], { stdio: "ignore" });
+  return daemon;
+}
+
+/** Resident memory of a process, megabytes. */
+export function residentMegabytes(pid: number): number {
+  const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
+  return line === null ? Number.NaN : Number(line[1]) / 1024;
+}
