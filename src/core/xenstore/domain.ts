@@ -11,7 +11,8 @@ import { listItems } from "./list.ts";
 import { childrenList, nodeType } from "./tree.ts";
 import { ownedNodes } from "./owned.ts";
 import { childPath, parentOf } from "./path.ts";
-import { DOMID_ANY, incarnationOf, incarnationType, ownerOf } from "./perms.ts";
+import { setPerms } from "./node.ts";
+import { DOMID_ANY, incarnationOf, incarnationType, ownerOf, withoutDomain } from "./perms.ts";
 import type { RingSetup, Store } from "./ports.ts";
 import {
   addDomainSettings,
@@ -295,6 +296,9 @@ export function forgetDomain(store: Store, domid: number): void {
   const { introduced } = must(cells, knownDomainType, domid);
   if (introduced) dropIntroduced(store, domid);
   for (const root of treesOf(cells, domid)) removeTree(store, root);
+  // The root stays: without it nothing could be asked for any more (as C xenstored shows).
+  const { perms } = must(cells, nodeType, "/");
+  if (ownerOf(perms) === domid) setPerms(cells, "/", withoutDomain(perms, domid));
   forgetInSpecials(cells, domid);
   cells.edit(incarnationType, domid).alive = false;
   cells.drop(knownDomainType, domid);
