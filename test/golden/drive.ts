@@ -39,6 +39,13 @@ export function drive(recording: Recording, steps: Step[]): Recording {
   return new Driver(recording.scenario, prehistoryOf(recording)).run(steps);
 }
 
+/** What our host's debug keys print in a scenario, by `KEY-LABEL`: the lines as `xl dmesg -c` gives them. */
+export function driveDebugKeys(recording: Recording, steps: Step[]): ReadonlyMap<string, string[]> {
+  const driver = new Driver(recording.scenario, prehistoryOf(recording));
+  driver.run(steps);
+  return driver.debugKeys;
+}
+
 /** Files that the recordings' dom0 had; of a kernel only what a loader looks at. */
 export const FILES = {
   "/guest/vmlinuz": bzImage(),
@@ -99,6 +106,9 @@ class Driver {
   /** The process that does not get on, by the beginning of its threads' names. */
   #stalled: string | null = null;
   #collector = new Collector("before");
+  /** What debug keys have printed, by `KEY-LABEL`. */
+  readonly debugKeys = new Map<string, string[]>();
+  #pressed = "";
   #lastCall = { op: "", caller: "" };
   #started = 0;
 
@@ -174,6 +184,7 @@ class Driver {
       case "domid":
         return void this.#domids.push(this.#domidOf(step.name));
       case "note":
+        this.#pressed = step.text.replace(/^debug-keys (\w) \((\w+)\)$/, "$1-$2");
         return this.#note(this.#filled(step.text));
       case "snapshot":
         this.#note(`snapshot ${step.name}`);
@@ -196,8 +207,11 @@ class Driver {
   /** Runs a command that the recordings' tracer did not see. */
   #quiet(line: string): void {
     const name = this.#start(line);
-    this.#finish(name);
+    const { stdout } = this.#finish(name);
     this.#collector.forgetCalls(name);
+    // The console is emptied before a key is pressed, too.
+    if (line === "xl dmesg -c" && stdout.includes(" pressed"))
+      this.debugKeys.set(this.#pressed, textLines(stdout));
   }
 
   /** Runs a command to its end and notes what it said. */

@@ -11,7 +11,7 @@ import { assert, isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { domainCell, domainPagesCell } from "../hypervisor/domain.ts";
-import { allocUnbound, initControl } from "../hypervisor/event-channel-op.ts";
+import { allocUnbound } from "../hypervisor/event-channel-op.ts";
 import { evtchnPort } from "../hypervisor/port.ts";
 import { xsInit } from "../xenbus/comms.ts";
 import { kthreadRun } from "../xenbus/kthread.ts";
@@ -19,6 +19,7 @@ import { mtwatchInit } from "../xenbus/mtwatch.ts";
 import type { XenwatchPolicy } from "../xenbus/xenbus.ts";
 import { xenbusRegisterDriver } from "../xenbus/probe.ts";
 import { startBalloon } from "./balloon.ts";
+import { startKernel } from "./early.ts";
 import { setupCpuWatcher } from "./cpu-hotplug.ts";
 import { xenbusProbe } from "./linux.ts";
 import { allocPage, pagesInUseCell } from "../drivers/pages.ts";
@@ -63,8 +64,7 @@ const xenbusProbeThread = routine(
  */
 export function startDom0Kernel(host: Host, options: Dom0Options = {}): { mfn: number; port: number } {
   host.add(pagesInUseCell, 0, { mfns: [] });
-  // Linux prefers the FIFO queues (drivers/xen/events/events_base.c, fifo_events).
-  initControl(host, { domid: 0, process: "kernel" });
+  startKernel(host, 0);
   const { mfn } = allocPage(host, 0);
   const made = allocUnbound(host, { domid: 0, process: "kernel" }, { domid: 0, remoteDomid: 0 });
   assert(!isFailure(made), "dom0 has no port for xenstore");

@@ -18,6 +18,7 @@ import type { GuestMode } from "./options.ts";
 import { xenbusProbe } from "./linux.ts";
 import { guestCrash, kernelDown } from "./reboot.ts";
 import { showDevices } from "./show-devices.ts";
+import { startKernel } from "./early.ts";
 import { bringUpVcpus } from "./smp.ts";
 
 interface ModeLocals {
@@ -146,6 +147,7 @@ export const kernelInit = routine(
   }),
   ({ step, sleep, call, when }) => [
     step("start_kernel", (host, l) => {
+      startKernel(host, l.domid);
       const guest = host.edit(guestCell, l.domid);
       guest.bootedAt = host.now;
       const { nrVcpus, options } = guest;

@@ -10,6 +10,7 @@ import { schedopShutdown } from "../hypervisor/sched-op.ts";
 import { xenbusProbeNode } from "../xenbus/bus.ts";
 import { xsRewatch } from "../xenbus/watch.ts";
 import { watchTokens, xenbusCell } from "../xenbus/xenbus.ts";
+import { startKernel } from "./early.ts";
 import { guestCell } from "./guest.ts";
 import { goesOnInMemory, keepInMemory } from "./kernel-memory.ts";
 import { bringUpVcpus } from "./smp.ts";
@@ -85,6 +86,7 @@ export const resumeRestored = routine(
   }),
   ({ step, call, each }) => [
     step("xen_arch_resume", (host, l) => {
+      startKernel(host, l.domid);
       bringUpVcpus(host, l.domid);
       l.tokens = watchTokens(host, l.domid);
     }),
