@@ -2,14 +2,14 @@
 //
 // What tests may need from the machine beyond Node; .ci/run installs all of it.
 
-import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, delimiter, dirname, join } from "node:path";
 
 /** One thing to be had from outside: how it is recognised and where it comes from. */
 interface CapabilityFacts {
   /** Debian 12 packages that provide it. */
   readonly packages: readonly string[];
-  /** Absolute paths, or names of programs in PATH; all of them must be there. */
+  /** Absolute paths, a `*` in the last part for any text, or names of programs in PATH; all must be there. */
   readonly files: readonly string[];
 }
 
@@ -23,6 +23,11 @@ export const capabilities = {
     packages: ["gcc", "libc6-dev", "make"],
     files: ["gcc", "make", "/usr/include/stdio.h"],
   },
+  libvirt: {
+    packages: ["libvirt-daemon", "libvirt-daemon-driver-xen", "libvirt-clients"],
+    files: ["virsh", "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_libxl.so"],
+  },
+  "cloud-kernel": { packages: ["linux-image-cloud-amd64"], files: ["/boot/vmlinuz-*-cloud-amd64"] },
 } as const satisfies Record<string, CapabilityFacts>;
 
 /** The name of a capability. */
@@ -34,9 +39,17 @@ export function isAvailable(capability: Capability): boolean {
 }
 
 function isThere(file: string): boolean {
+  if (file.includes("*")) return matches(file);
   if (file.startsWith("/")) return existsSync(file);
   const folders = (process.env["PATH"] ?? "").split(delimiter);
   return folders.some((folder) => existsSync(join(folder, file)));
+}
+
+function matches(pattern: string): boolean {
+  const [before = "", after = ""] = basename(pattern).split("*");
+  const folder = dirname(pattern);
+  if (!existsSync(folder)) return false;
+  return readdirSync(folder).some((name) => name.startsWith(before) && name.endsWith(after));
 }
 
 /** One copyable command that brings it. */

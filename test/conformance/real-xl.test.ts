@@ -123,7 +123,7 @@ requires("xen-utils", "c-compiler")("the real xl", () => {
     expect(fields.get("nr_cpus")).toBe("2");
     expect(fields.get("xen_scheduler")).toBe("credit2");
     expect(fields.get("hw_caps")).toBe(
-      "1fcbf3fd:c2d8220b:ec500800:00000077:00000000:01884389:0000020c:00000000",
+      "1fcbf3ff:c2d8220b:ec500800:00000077:00000000:01884389:0000020c:00000000",
     );
   });
 

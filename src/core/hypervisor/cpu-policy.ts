@@ -47,10 +47,11 @@ const cpuPolicyCell = cellType<CpuPolicy>("cpu-policy");
 /**
  * The machine's features, in the order of Xen's featureset words: 1d 1c e1d e1c
  * Da1 7b0 7c0 e7d e8b 7d0 7a1 e21a 7b1 7d2 7c1 7d1 m10Al m10Ah e21c. The first
- * eight are what `xl info` prints as hw_caps (recording _boot).
+ * eight are what `xl info` prints as hw_caps (recording _boot), and VME, which
+ * every real processor has and libvirt looks for.
  */
 export const featureset: readonly number[] = [
-  0x1fcbf3fd, 0xc2d8220b, 0xec500800, 0x00000077, 0, 0x01884389, 0x0000020c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0x1fcbf3ff, 0xc2d8220b, 0xec500800, 0x00000077, 0, 0x01884389, 0x0000020c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
   0,
 ];
 

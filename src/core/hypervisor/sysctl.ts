@@ -61,8 +61,8 @@ export interface PhysInfo {
 /** What the recordings' Xen can: everything but shadow paging. */
 const PHYSCAP = 1 | 2 | 8 | 0x100 | 0x200;
 
-/** The recordings' processor (an emulated Athlon). */
-const HW_CAP = [0x1fcbf3fd, 0xc2d8220b, 0xec500800, 0x00000077, 0, 0x01884389, 0x0000020c, 0];
+/** The recordings' processor (an emulated Athlon), with VME as real ones have it. */
+const HW_CAP = [0x1fcbf3ff, 0xc2d8220b, 0xec500800, 0x00000077, 0, 0x01884389, 0x0000020c, 0];
 
 /** The machine's processors and memory. */
 export function physinfo(host: Host, caller: Caller): PhysInfo | Failure {
