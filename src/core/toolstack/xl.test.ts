@@ -2,8 +2,12 @@
 
 import { describe, expect, test } from "vitest";
 import { must } from "../engine/cells.ts";
+import { routine } from "../engine/routine.ts";
+import { spawnThread } from "../engine/thread.ts";
+import { World } from "../engine/world.ts";
 import { domainInfoCell, domainPagesCell } from "../hypervisor/domain.ts";
 import { XlHost } from "./testing.ts";
+import { spawnXl } from "./xl.ts";
 
 /** The lines of xl list without dom0's: `name domid state`. */
 function listed(host: XlHost): string[] {
@@ -157,6 +161,27 @@ describe("a domain's life", () => {
     expect(host.node("/local/domain/2/vm")).toBe(vm);
     expect(host.log("/var/log/xen/xl-g.log")).toContain("Done. Rebooting now\n");
   });
+});
+
+test("two shells' commands are one state, whichever is typed first", () => {
+  const hashOf = (first: string, second: string): unknown => {
+    const world = new World({ tracking: { undo: false, hash: true } });
+    for (const shell of [first, second]) world.boot((host) => void spawnXl(host, ["list"], { shell }));
+    return world.hashAt(world.now);
+  };
+  expect(hashOf("one", "two")).toEqual(hashOf("two", "one"));
+});
+
+test("two threads may not share a shell: their processes would be named after who was first", () => {
+  const type = routine(
+    "types",
+    () => ({}),
+    ({ step }) => [step("xl", (host) => void spawnXl(host, ["list"]))],
+  );
+  const world = new World();
+  world.boot((host) => ["a", "b"].forEach((name) => spawnThread(host, name, type, undefined)));
+  world.perform({ thread: "a", choice: 0 });
+  expect(() => world.perform({ thread: "b", choice: 0 })).toThrow(/"b" and "a" type at one shell/);
 });
 
 /** What a soft reset leaves as it is. */

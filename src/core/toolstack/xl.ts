@@ -4,7 +4,7 @@
 // its arguments and carries the verb out (tools/xl/xl.c, main).
 
 import { cellType } from "../engine/cells.ts";
-import type { Cells } from "../engine/cells.ts";
+import { assert } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { writeFileText } from "../daemons/files.ts";
@@ -15,12 +15,22 @@ import { verbRoutines } from "./verbs/all.ts";
 import { parseCommandLine } from "./xl/parse-command.ts";
 import type { ParsedCommandLine } from "./xl/command.ts";
 
-/** How many xl processes there were: their names are numbered. */
-const xlCountCell = cellType<{ last: number }>("xl-count", { provenance: ["last"] });
+/**
+ * How many xl processes a shell has started, by the shell's name: theirs are
+ * numbered. `by` is the thread that types there, empty for somebody outside.
+ */
+const xlCountCell = cellType<{ last: number; by: string }>("xl-count");
 
-function nextName(cells: Cells): string {
-  if (cells.get(xlCountCell, 0) === undefined) cells.add(xlCountCell, 0, { last: 0 });
-  return `dom0/xl.${++cells.edit(xlCountCell, 0).last}`;
+/** The name of a shell's next process. Two shells' names do not depend on who was first. */
+function nextName(host: Host, shell: string): string {
+  const by = host.current;
+  if (host.get(xlCountCell, shell) === undefined) host.add(xlCountCell, shell, { last: 0, by });
+  const count = host.edit(xlCountCell, shell);
+  assert(
+    count.by === by,
+    `"${by}" and "${count.by}" type at one shell: whose xl is first would be in their names`,
+  );
+  return `dom0/${shell === "" ? "" : `${shell}/`}xl.${++count.last}`;
 }
 
 /** A command line without a command to carry out. */
@@ -100,6 +110,8 @@ export interface XlOptions {
   awaited?: boolean;
   /** Files of dom0 to be written first, by absolute path. */
   files?: { readonly [path: string]: string };
+  /** Where it is typed. Threads that run commands beside each other need shells of their own. */
+  shell?: string;
 }
 
 /**
@@ -109,8 +121,8 @@ export interface XlOptions {
 export function spawnXl(
   host: Host,
   argv: readonly string[],
-  { awaited = false, files = {} }: XlOptions = {},
+  { awaited = false, files = {}, shell = "" }: XlOptions = {},
 ): string {
   for (const [path, text] of Object.entries(files)) writeFileText(host, path, text);
-  return spawnProcess(host, nextName(host), ["xl", ...argv], main, { argv }, { awaited });
+  return spawnProcess(host, nextName(host, shell), ["xl", ...argv], main, { argv }, { awaited });
 }
