@@ -5,6 +5,9 @@
 // host of ours.
 
 import { describe, expect, test } from "vitest";
+import { ownedFrames } from "../../hypervisor/frames.ts";
+import { runFrom } from "../../hypervisor/runs.ts";
+import type { Run } from "../../hypervisor/runs.ts";
 import { mapForeign } from "../../hypervisor/memory-op.ts";
 import { XlHost } from "../testing.ts";
 
@@ -21,12 +24,12 @@ function expectRow(host: XlHost, [line, status, out, err = ""]: Row): void {
   expect([line, said.status, withoutTimes(stdout), stderr]).toEqual([line, status, out, err]);
 }
 
-/** A host with a PVH domain 1 called g, of 32 MiB, that idles. */
-function withDomain(vcpus = 2): XlHost {
+/** A host with a domain 1 called g, of 32 MiB, that idles. */
+function withDomain(vcpus = 2, type = "pvh"): XlHost {
   const host = new XlHost();
   host.write(
     "/tmp/g.cfg",
-    `name = "g"\ntype = "pvh"\nmemory = 32\nvcpus = ${vcpus}\nextra = "mode=idle"\nvif = [""]\n`,
+    `name = "g"\ntype = "${type}"\nmemory = 32\nvcpus = ${vcpus}\nextra = "mode=idle"\nvif = [""]\n`,
   );
   expect(host.xl("xl create /tmp/g.cfg").status).toBe(0);
   host.pass(2);
@@ -128,8 +131,11 @@ describe("on domain 99, which there is not", () => {
 });
 
 describe("on a zombie, as recorded", () => {
-  const host = withDomain(1);
-  host.act((h) => mapForeign(h, { domid: 0, process: "holder" }, { domid: 1, gfn: 0x100 }));
+  const host = withDomain(1, "pv");
+  host.act((h) => {
+    const { start: gfn } = runFrom(h, ownedFrames(1), 0) as Run;
+    mapForeign(h, { domid: 0, process: "holder" }, { domid: 1, gfn });
+  });
   host.xl("xl destroy g");
   host.pass(2);
   const rows: Row[] = [
@@ -154,8 +160,42 @@ describe("on a zombie, as recorded", () => {
       "libxl: error: libxl_domain.c:2231:libxl_vm_get_start_time: Domain 1:Can't get start time of domain\n",
     ],
     ["sysrq 1 h", 0, ""],
+    [
+      "shutdown 1",
+      1,
+      "",
+      "Shutting down domain 1\n" +
+        "libxl: error: libxl_domain.c:854:pvcontrol_cb: guest didn't acknowledge control request: -9\n" +
+        "shutdown failed (rc=-9)\n",
+    ],
+    [
+      "reboot 1",
+      1,
+      "",
+      "Rebooting domain 1\n" +
+        "libxl: error: libxl_domain.c:854:pvcontrol_cb: guest didn't acknowledge control request: -9\n" +
+        "reboot failed (rc=-9)\n",
+    ],
+    ["rename 1 zz", 0, ""],
+    ["domid zz", 0, "1\n"],
+    [
+      "save 1 /mnt/z.save",
+      1,
+      "",
+      "libxl: error: libxl_domain.c:2335:retrieve_domain_configuration_lock_acquired: Domain 1:Fail to get domain configuration\n" +
+        "unable to retrieve domain configuration\n",
+    ],
+    ["destroy g", 1, "", "g is an invalid domain identifier (rc=-6)\n"],
+    ["destroy 1", 0, ""],
+    ["domid zz", 1, "", "Can't get domid of domain name 'zz', maybe this domain does not exist.\n"],
   ];
   test.each(named(rows))("xl %s", (_line, row) => expectRow(host, row));
+
+  test("list -l leaves it out, and a new domain may have its name, but not its number", () => {
+    expect(host.xl("xl list -l").stdout).not.toContain('"domid": 1');
+    expect(host.xl("xl create /tmp/g.cfg").status).toBe(0);
+    expectRow(host, ["domid g", 0, "2\n"]);
+  });
 });
 
 describe("on a domain that lives", () => {
