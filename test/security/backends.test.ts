@@ -10,6 +10,7 @@ import { BLKIF_OP_READ, blkifLayout, decodeResponse, encodeRequest } from "../..
 import { gnttabCell } from "../../src/core/drivers/gnttab.ts";
 import { netbackStatsCell } from "../../src/core/drivers/netback-cells.ts";
 import { netfrontQueueCell, txLayout } from "../../src/core/drivers/netfront-cells.ts";
+import { pagesInUseCell } from "../../src/core/drivers/pages.ts";
 import { produceRequest, readSlot, responsesProduced } from "../../src/core/drivers/ring.ts";
 import { must } from "../../src/core/engine/cells.ts";
 import { routine } from "../../src/core/engine/routine.ts";
@@ -17,6 +18,7 @@ import { random } from "../../src/core/engine/scheduler.ts";
 import { killThread, spawnThread } from "../../src/core/engine/thread.ts";
 import { evtchnSend } from "../../src/core/hypervisor/event-channel.ts";
 import { close } from "../../src/core/hypervisor/event-channel-op.ts";
+import { activeGrants } from "../../src/core/hypervisor/grant-table.ts";
 import { pendingEvents } from "../../src/core/xenbus/xenwatch.ts";
 import { writeU32 } from "../../src/core/xenstore/wire.ts";
 import { root } from "../source-files.ts";
@@ -298,20 +300,23 @@ describe("rogue backends", () => {
   test("XSA-376, XSA-396: a page that the backend does not unmap is not given to anybody else", () => {
     const { guest, domid } = guestWithHeldPacket();
     const { host } = guest;
+    host.clear();
+    host.inject("refuse-unmap", "0");
+    host.pass(2);
     const device = `${domid}/device/vif/0`;
-    const { sent } = must(host.world, netfrontQueueCell, `${device}/0`);
-    const [{ page }] = sent as [(typeof sent)[number]];
-    host.write(`/local/domain/0/backend/vif/${domid}/0/state`, "5");
-    host.settle();
-    expect(host.read(`/local/domain/${domid}/device/vif/0/state`)).toBe("6");
+    const { txRing, rxRing } = must(host.world, netfrontQueueCell, `${device}/0`);
     host.store(["RM", `/local/domain/${domid}/device/vif/0\0`]);
-    // Its driver asks the backend to close, and waits for that for a while.
     host.pass(30);
-    // The frontend is gone; what is still mapped waits, with its reference.
+    // The frontend is gone; what is still mapped waits, with its references and pages.
     expect(host.world.get(netfrontQueueCell, `${device}/0`)).toBeUndefined();
-    const { deferred, free } = must(host.world, gnttabCell, domid);
-    expect(deferred).toContainEqual(page);
-    expect(free).not.toContain(page.ref);
+    const kept = must(host.world, gnttabCell, domid);
+    expect(kept.deferred).toEqual(expect.arrayContaining([txRing, rxRing]));
+    for (const { ref, mfn } of kept.deferred) {
+      expect(kept.free).not.toContain(ref);
+      expect(must(host.world, pagesInUseCell, domid).mfns).toContain(mfn);
+    }
+    host.clear();
+    expect([...activeGrants(host.world, domid)].map(([ref]) => ref)).not.toContain(txRing.ref);
   });
 
   test("XSA-391, XSA-403: answers to what nobody asked are left alone", () => {

@@ -7,7 +7,7 @@ import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
-import { GrantStatus, mapGrantRef, unmapGrantRef } from "../hypervisor/grant-table-op.ts";
+import { GrantStatus, mapGrantRef } from "../hypervisor/grant-table-op.ts";
 import { consumeEvent, eventPending } from "../hypervisor/port.ts";
 import { kthreadShouldStop } from "../xenbus/kthread.ts";
 import { bioCell, blkbackCell, blkbackRingCell } from "./blkback-cells.ts";
@@ -17,6 +17,7 @@ import type { BlkifRequest } from "./blkif.ts";
 import { diskCaller } from "./blkback-ring.ts";
 import { submitBio } from "./disk.ts";
 import { produceResponse, readSlot, requestsProduced } from "./ring.ts";
+import { unmapFrontendPage } from "./unmap.ts";
 
 interface RingArgs {
   domid: number;
@@ -58,7 +59,7 @@ function xenBlkbkMap(
     if (ring.persistent.some((grant) => grant.ref === ref)) continue;
     const { status, handle, mfn } = mapGrantRef(host, caller, { domid: frontend, ref });
     if (status !== GrantStatus.okay) {
-      for (const mapped of handles) unmapGrantRef(host, caller, { handle: mapped });
+      for (const mapped of handles) unmapFrontendPage(host, caller, { handle: mapped });
       return null;
     }
     if (featurePersistent) insertPersistent(ring, { ref, handle, mfn });
@@ -80,7 +81,8 @@ const endBlockIoOp = routine(
     step("__end_block_io_op", (host, l) => {
       const { ring: id, handles, id: request, operation } = must(host, bioCell, l.bio);
       const ring = host.edit(blkbackRingCell, id);
-      for (const handle of handles) unmapGrantRef(host, { domid: l.domid, process: "kernel" }, { handle });
+      for (const handle of handles)
+        unmapFrontendPage(host, { domid: l.domid, process: "kernel" }, { handle });
       makeResponse(host, l.domid, ring, { id: request, operation }, BLKIF_RSP_OKAY);
       ring.inflight--;
       host.drop(bioCell, l.bio);

@@ -10,12 +10,13 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { bindInterdomain, close } from "../hypervisor/event-channel-op.ts";
-import { GrantStatus, mapGrantRef, unmapGrantRef } from "../hypervisor/grant-table-op.ts";
+import { GrantStatus, mapGrantRef } from "../hypervisor/grant-table-op.ts";
 import { evtchnPort } from "../hypervisor/port.ts";
 import { kthreadStop } from "../xenbus/kthread.ts";
 import { blkbackCell, blkbackRingCell } from "./blkback-cells.ts";
 import type { PersistentGrant } from "./blkback-cells.ts";
 import { pagesHeld } from "./disk.ts";
+import { unmapFrontendPage } from "./unmap.ts";
 
 /** A disk of a kernel's. */
 export interface DiskArgs {
@@ -43,7 +44,7 @@ export function xenBlkifMap(
   if (status !== GrantStatus.okay) return fail("EINVAL");
   const bound = bindInterdomain(host, diskCaller(domid, blkif), { remoteDomid: frontend, remotePort });
   if (isFailure(bound)) {
-    unmapGrantRef(host, diskCaller(domid, blkif), { handle });
+    unmapFrontendPage(host, diskCaller(domid, blkif), { handle });
     return bound;
   }
   host.add(blkbackRingCell, `${blkif}/${at}`, {
@@ -66,7 +67,7 @@ const gnttabUnmapRefsSync = routine(
     waitFor("wait_for_completion", (host, l) => !pagesHeld(host, l.number), { uninterruptible: true }),
     step("gnttab_unmap_refs", (host, l) => {
       for (const { handle } of l.grants)
-        unmapGrantRef(host, { domid: l.domid, process: "kernel" }, { handle });
+        unmapFrontendPage(host, { domid: l.domid, process: "kernel" }, { handle });
     }),
   ],
 );
@@ -111,7 +112,7 @@ interface DisconnectLocals extends DiskArgs {
 function releaseRing(host: Host, domid: number, id: string): void {
   const { ring, port } = must(host, blkbackRingCell, id);
   if (evtchnPort(host, domid, port) !== undefined) close(host, { domid, process: "kernel" }, { port });
-  unmapGrantRef(host, { domid, process: "kernel" }, { handle: ring.handle });
+  unmapFrontendPage(host, { domid, process: "kernel" }, { handle: ring.handle });
 }
 
 /**

@@ -10,13 +10,14 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { bindInterdomain, close } from "../hypervisor/event-channel-op.ts";
-import { GrantStatus, mapGrantRef, unmapGrantRef } from "../hypervisor/grant-table-op.ts";
+import { GrantStatus, mapGrantRef } from "../hypervisor/grant-table-op.ts";
 import { evtchnPort } from "../hypervisor/port.ts";
 import { kthreadRun, kthreadStop } from "../xenbus/kthread.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
 import { netbackCell, netbackQueueCell, netbackStatsCell } from "./netback-cells.ts";
 import type { MappedRing, NetbackQueue } from "./netback-cells.ts";
 import { xenvifDeallocKthread, xenvifKthreadGuestRx, xenvifPoll } from "./netback-threads.ts";
+import { unmapFrontendPage } from "./unmap.ts";
 
 /** What a frontend offers for one queue. */
 export interface QueueOffer {
@@ -43,7 +44,7 @@ function mapRing(
 }
 
 function unmapRing(host: Host, domid: number, name: string, ring: MappedRing): void {
-  unmapGrantRef(host, kernel(domid, name), { handle: ring.handle });
+  unmapFrontendPage(host, kernel(domid, name), { handle: ring.handle });
 }
 
 /** Maps a queue's rings, binds its ports, starts its threads. What was done is undone where something fails. */

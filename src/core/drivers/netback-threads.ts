@@ -9,13 +9,7 @@ import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
-import {
-  GNTMAP_host_map,
-  GNTMAP_readonly,
-  GrantStatus,
-  mapGrantRef,
-  unmapGrantRef,
-} from "../hypervisor/grant-table-op.ts";
+import { GNTMAP_host_map, GNTMAP_readonly, GrantStatus, mapGrantRef } from "../hypervisor/grant-table-op.ts";
 import { consumeEvent, eventPending } from "../hypervisor/port.ts";
 import { kthreadShouldStop } from "../xenbus/kthread.ts";
 import { readU32 } from "../xenstore/wire.ts";
@@ -24,6 +18,7 @@ import type { NetbackQueue } from "./netback-cells.ts";
 import { txLayout } from "./netfront-cells.ts";
 import { sendSkb } from "./packets.ts";
 import { produceResponse, readSlot, requestsProduced } from "./ring.ts";
+import { unmapFrontendPage } from "./unmap.ts";
 
 const XEN_NETIF_RSP_OKAY = 0;
 const XEN_NETIF_RSP_ERROR = 0xffff;
@@ -106,7 +101,11 @@ export const xenvifDeallocKthread = routine(
         const [first] = queue.dealloc;
         if (first !== undefined) {
           queue.dealloc.shift();
-          unmapGrantRef(host, { domid: l.domid, process: `kernel ${queue.name}` }, { handle: first.handle });
+          unmapFrontendPage(
+            host,
+            { domid: l.domid, process: `kernel ${queue.name}` },
+            { handle: first.handle },
+          );
           respond(host, l.domid, queue, first.id, XEN_NETIF_RSP_OKAY);
           queue.inflightPackets--;
         }
