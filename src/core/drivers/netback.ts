@@ -9,6 +9,7 @@ import { routine } from "../engine/routine.ts";
 import { deviceUnregister } from "../xenbus/bus.ts";
 import { deviceOf, sameDevice, xenbusDriver } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
+import { taskRun } from "../xenbus/kthread.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusDevIsOnline, xenbusSwitchState } from "../xenbus/switch-state.ts";
 import { xenbusWriteEntries } from "../xenbus/write-entries.ts";
@@ -151,6 +152,25 @@ const frontendChanged = routine(
   ],
 );
 
+/** What a driver domain's user space does about a new interface. */
+const vifSetup = routine(
+  "vif-setup",
+  (a: { domid: number; nodename: string; vif: string }) => ({ ...a }),
+  ({ step, call, attempt }) => [
+    step("ifconfig up", (host, l) => {
+      if (host.get(netDeviceCell, l.vif) !== undefined) host.edit(netDeviceCell, l.vif).up = true;
+    }),
+    attempt([
+      call("xenstore-write", xenbusPrintf, (l) => ({
+        domid: l.domid,
+        dir: l.nodename,
+        name: "hotplug-status",
+        value: "connected",
+      })),
+    ]).onError(() => {}, []),
+  ],
+);
+
 interface ProbeLocals extends DeviceArgs {
   nodename: string;
   name: string;
@@ -228,6 +248,13 @@ const netbackProbe = routine(
       be.script = l.script;
       be.name = `vif${be.frontend}.${Number.parseInt(l.handle, 10)}`;
       host.add(netDeviceCell, be.name, { mtu: 1500, up: false, bridge: null });
+      // In dom0 the toolstack runs the script; a driver domain's own udev does (xen-backend.rules).
+      if (l.domid !== 0)
+        taskRun(host, l.domid, `udev/${be.name}`, vifSetup, {
+          domid: l.domid,
+          nodename: l.nodename,
+          vif: be.name,
+        });
     }),
   ],
 );

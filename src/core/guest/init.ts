@@ -4,12 +4,13 @@
 // its user space, which does what `mode=` says (recordings, guest/init).
 
 import { blkfront } from "../drivers/blkfront.ts";
+import { netback } from "../drivers/netback.ts";
 import { netfront } from "../drivers/netfront.ts";
 import { routine } from "../engine/routine.ts";
 import { sendPackets } from "../drivers/netfront-xmit.ts";
 import { taskRun } from "../xenbus/kthread.ts";
 import { xsInit } from "../xenbus/comms.ts";
-import { xenbusRegisterFrontend } from "../xenbus/probe.ts";
+import { xenbusRegisterDriver, xenbusRegisterFrontend } from "../xenbus/probe.ts";
 import { xsResetWatches } from "../xenbus/watch.ts";
 import { guestPrint } from "./console.ts";
 import { setupCpuWatcher } from "./cpu-hotplug.ts";
@@ -140,6 +141,7 @@ export const kernelInit = routine(
     ...a,
     nrVcpus: 1,
     dev: false,
+    backend: false,
     control: true,
     hvm: false,
     times: defaultBootTimes,
@@ -155,6 +157,7 @@ export const kernelInit = routine(
       l.nrVcpus = nrVcpus;
       l.hvm = guest.type !== "pv";
       l.dev = options.dev;
+      l.backend = options.backend;
       l.control = options.mode !== "ignore";
     }),
     sleep("do_pre_smp_initcalls", (l) => l.times.kernelUs),
@@ -168,6 +171,9 @@ export const kernelInit = routine(
     sleep("late_initcall", (l) => l.times.lateInitUs),
     call("setup_vcpu_hotplug_event", setupCpuWatcher, (l) => ({ domid: l.domid, nrVcpus: l.nrVcpus })),
     when("dev=1", (l) => l.dev, [call("insmod", loadModules, (l) => ({ domid: l.domid }))]),
+    when("backend=1", (l) => l.backend, [
+      call("xen-netback.ko", xenbusRegisterDriver, (l) => ({ domid: l.domid, module: netback.module })),
+    ]),
     step("up", (host, l) => {
       const guest = host.edit(guestCell, l.domid);
       guest.upAt = host.now - guest.bootedAt;

@@ -15,6 +15,8 @@ export interface GuestOptions {
   delay: number;
   /** Loads blkfront and netfront. */
   dev: boolean;
+  /** Loads netback: a driver domain, which serves others. */
+  backend: boolean;
   /** Sends a packet a second through every network interface. */
   ping: boolean;
   /** The kernel's `loglevel=`: lines of a lower severity do not reach the console. */
@@ -23,12 +25,20 @@ export interface GuestOptions {
 
 /** Reads a command line; the last of two settings counts, what is unknown is the kernel's affair. */
 export function parseOptions(commandLine: string): GuestOptions {
-  const options: GuestOptions = { mode: "idle", delay: 3, dev: false, ping: false, loglevel: 7 };
+  const options: GuestOptions = {
+    mode: "idle",
+    delay: 3,
+    dev: false,
+    backend: false,
+    ping: false,
+    loglevel: 7,
+  };
   for (const word of commandLine.split(/\s+/)) {
     const [key, value = ""] = word.split("=", 2);
     if (key === "mode") options.mode = modes.find((mode) => mode === value) ?? options.mode;
     if (key === "delay" && /^\d+(\.\d+)?$/.test(value)) options.delay = Number(value);
     if (key === "dev") options.dev = value !== "";
+    if (key === "backend") options.backend = value !== "";
     if (key === "ping") options.ping = value !== "";
     if (key === "loglevel" && /^\d$/.test(value)) options.loglevel = Number(value);
   }
