@@ -14,6 +14,7 @@ import { recordSize } from "./node.ts";
 import { listBytes } from "./list.ts";
 import { childrenList, nodeType } from "./tree.ts";
 import { watchCount } from "./watch.ts";
+import { isOverdrawn } from "./write-rate.ts";
 
 /** What a domain holds, in the order in which CONTROL quota of 4.17 prints it. */
 export interface Holdings {
@@ -107,6 +108,7 @@ export function stallOf(cells: Cells, domid: number): Stall | null {
   if (connection.ignored) return "ignored";
   if (connection.privileged) return null;
   const { outstanding, memory } = accountOf(cells, domid);
+  if (isOverdrawn(cells, domid)) return "write-rate";
   if (exceeds(cells, domid, "outstanding", outstanding)) return "outstanding";
   return exceeds(cells, domid, "memory", memory) ? "memory" : null;
 }

@@ -25,6 +25,7 @@ import { dropTransaction } from "./transaction.ts";
 import { nodeType, storedSubtree } from "./tree.ts";
 import { permsIfCreated } from "./view.ts";
 import { fireWatches } from "./watch.ts";
+import { chargeCommit } from "./write-rate.ts";
 
 /** A node the transaction changed. */
 interface Change {
@@ -62,6 +63,7 @@ export function commitTransaction(store: Store, caller: Caller, transaction: str
     if (own.perms !== null && cells.get(nodeType, path) !== undefined) setPerms(cells, path, own.perms);
   }
   fireEvents(store, changes, gone);
+  chargeCommit(store, caller);
   dropTransaction(cells, transaction);
   return undefined;
 }

@@ -28,7 +28,10 @@ import {
 import { forgetInSpecials, INTRODUCE_DOMAIN, RELEASE_DOMAIN } from "./special.ts";
 import { dropAllTransactions } from "./transaction.ts";
 import { fireWatches, removeAllWatches } from "./watch.ts";
+import { forgetTold } from "./memory-log.ts";
+import { dropPending } from "./pending.ts";
 import { removeTree } from "./requests-node.ts";
+import { addWriteCredit, dropWriteCredit } from "./write-rate.ts";
 import { FEATURE_DOMID_ANY, FEATURE_ERROR, FEATURE_WATCH_DEPTH } from "./version.ts";
 
 /** Values of the `error` field of the ring page (io/xs_wire.h). */
@@ -123,6 +126,7 @@ export function introduceDomain(store: Store, domid: number, gfn: number, port: 
       return failure;
     }
     connectRing(store, domid);
+    addWriteCredit(store, domid);
     const known = cells.edit(knownDomainType, domid);
     known.introduced = true;
     known.shutdown = false;
@@ -195,6 +199,7 @@ export function restoreDomain(store: Store, state: DomainState, port: number): v
   if (state.introduced && !isIntroduced(cells, domid)) {
     const failure = store.domains.introduce(domid, 0, port, { features: null, pageNamesPort: false });
     connectRing(store, domid);
+    addWriteCredit(store, domid);
     // Without its ring it is kept so that its end can be announced.
     if (isFailure(failure)) cells.edit(connectionType, domid).ignored = true;
   }
@@ -249,6 +254,9 @@ function dropIntroduced(store: Store, domid: number): void {
   forgetTargetOf(cells, domid);
   forgetAsTarget(cells, domid);
   dropConnection(store, domid);
+  dropPending(cells, domid);
+  forgetTold(cells, domid);
+  dropWriteCredit(cells, domid);
 }
 
 function ringSetup(cells: Cells, domid: number): RingSetup {

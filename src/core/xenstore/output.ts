@@ -4,6 +4,7 @@
 // transport has room for them.
 
 import { type Cells, cellType, type DeepReadonly, must } from "../engine/cells.ts";
+import { eventQueued, eventTaken, replyTaken, type RequestRef } from "./pending.ts";
 import type { Store } from "./ports.ts";
 import { charge, exceedsMemory, isUnprivilegedDomid, settingsOf } from "./quota.ts";
 import { encodeInto, HEADER_SIZE, parse, readLatin1, XS } from "./wire.ts";
@@ -18,6 +19,8 @@ interface Message {
   txId: number;
   /** Payload as a latin1 string. */
   body: string;
+  /** The request of an unprivileged domain that it answers, or that brought it, where that brought events. */
+  request: RequestRef | null;
 }
 
 /** What a connection has to take; there as long as the connection, so that answering adds no cell. */
@@ -71,9 +74,10 @@ export function queueReply(
   reqId: number,
   txId: number,
   body: string,
+  request: RequestRef | null = null,
 ): void {
   const output = outputFor(store, conn);
-  output.messages.push({ type, reqId, txId, body });
+  output.messages.push({ type, reqId, txId, body, request });
   output.bytes += HEADER_SIZE + body.length;
   if (conn < FIRST_SOCKET) {
     charge(store.cells, conn, "memory", HEADER_SIZE + body.length);
@@ -108,7 +112,8 @@ function countEvents(output: Output): Map<string, number> {
 
 function pushEvent(store: Store, conn: number, body: string): void {
   const output = outputFor(store, conn);
-  output.messages.push({ type: XS.WATCH_EVENT, reqId: 0, txId: 0, body });
+  const request = store.request === undefined ? null : eventQueued(store.cells, store.request);
+  output.messages.push({ type: XS.WATCH_EVENT, reqId: 0, txId: 0, body, request });
   if (output.events !== null) output.events.set(body, (output.events.get(body) ?? 0) + 1);
   else if (output.messages.length > LOOK_THROUGH_MAX) output.events = countEvents(output);
   output.bytes += HEADER_SIZE + body.length;
@@ -195,7 +200,7 @@ function takePart(output: Output, message: Message, target: Uint8Array, at: numb
 function messageTaken(store: Store, conn: number, output: Output, message: Message): void {
   const length = HEADER_SIZE + message.body.length;
   output.bytes -= length;
-  if (message.type === XS.WATCH_EVENT) eventGone(output, message.body);
+  if (message.type === XS.WATCH_EVENT) eventGone(store, output, message);
   store.observe?.({
     kind: "out",
     conn,
@@ -206,11 +211,12 @@ function messageTaken(store: Store, conn: number, output: Output, message: Messa
   });
   if (conn >= FIRST_SOCKET) return;
   charge(store.cells, conn, "memory", -length);
-  if (message.type !== XS.WATCH_EVENT) charge(store.cells, conn, "outstanding", -1);
+  if (message.type !== XS.WATCH_EVENT) replyTaken(store.cells, conn, message.request);
 }
 
 /** The oldest event went: its like may be queued again, and the next one's deadline counts. */
-function eventGone(output: Output, body: string): void {
+function eventGone(store: Store, output: Output, { body, request }: Message): void {
+  causeGone(store, request);
   if (output.events !== null) {
     const waiting = (output.events.get(body) ?? 0) - 1;
     if (waiting > 0) output.events.set(body, waiting);
@@ -219,6 +225,11 @@ function eventGone(output: Output, body: string): void {
   if (output.eventDeadline === null) return;
   const interval = output.eventIntervals.shift();
   output.eventDeadline = interval === undefined ? null : output.eventDeadline + interval;
+}
+
+/** The domain whose request brought an event may be read from again now that this is gone. */
+function causeGone(store: Store, request: RequestRef | null): void {
+  if (request !== null && eventTaken(store.cells, request)) store.queued?.(request.domid);
 }
 
 /** When the next event is dropped that a domain does not take, microseconds, or null; see `expireEvents`. */
@@ -250,7 +261,7 @@ export function expireEvents(store: Store, conn: number): void {
     output.messages.splice(i, 1);
     output.bytes -= HEADER_SIZE + message.body.length;
     charge(cells, conn, "memory", -(HEADER_SIZE + message.body.length));
-    eventGone(output, message.body);
+    eventGone(store, output, message);
     store.log?.(`watch event path ${message.body.split("\0", 1)[0]} for domain ${conn} timed out`);
   }
   if (output.messages.length === 0) clear(output);
@@ -294,9 +305,10 @@ export function forgetOutput(store: Store, conn: number): void {
   const { cells } = store;
   const { messages, bytes } = must(cells, outputType, conn);
   if (messages.length === 0) return;
-  if (conn < FIRST_SOCKET) {
-    charge(cells, conn, "memory", -bytes);
-    charge(cells, conn, "outstanding", -messages.filter((m) => m.type !== XS.WATCH_EVENT).length);
+  if (conn < FIRST_SOCKET) charge(cells, conn, "memory", -bytes);
+  for (const { type, request } of messages) {
+    if (type === XS.WATCH_EVENT) causeGone(store, request);
+    else if (conn < FIRST_SOCKET) replyTaken(cells, conn, request);
   }
   const output = cells.edit(outputType, conn);
   clear(output);

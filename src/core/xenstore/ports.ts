@@ -5,6 +5,7 @@
 
 import type { Cells } from "../engine/cells.ts";
 import type { Failure } from "../engine/errno.ts";
+import type { CurrentRequest } from "./pending.ts";
 
 /** What getdomaininfo says about a domain that exists. */
 export interface DomainInfo {
@@ -70,7 +71,9 @@ export interface Store {
   /** Microseconds on a clock that never goes back. */
   readonly now: number;
   readonly domains: Domains;
-  /** Called when a connection that had nothing to send has something. */
+  /** The request of an unprivileged domain that is being answered; nothing outside `receive`. */
+  request?: CurrentRequest | undefined;
+  /** Called when a connection that had nothing to send has something, or may be read from again. */
   readonly queued?: ((conn: number) => void) | undefined;
   /** Called with each request received and each message sent. */
   readonly observe?: ((line: TraceLine) => void) | undefined;

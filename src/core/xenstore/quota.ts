@@ -16,6 +16,8 @@ export interface Settings {
   privDomid: number;
   /** Microseconds an event waits for an unprivileged domain to take it; 0 for ever. */
   eventTimeout: number;
+  /** Changes a second that unprivileged domains share while transactions are open; 0 for no limit. */
+  writeRate: number;
   limits: Limits;
   /** Bits FEATURE_* that domains are offered. */
   features: number;

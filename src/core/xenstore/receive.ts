@@ -10,9 +10,11 @@ import { connectionType, keepPending, pendingInput } from "./connection.ts";
 import { control } from "./control.ts";
 import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
 import { transactionType } from "./observation.ts";
-import { queueReply } from "./output.ts";
+import { tellMemory } from "./memory-log.ts";
+import { FIRST_SOCKET, queueReply } from "./output.ts";
+import type { CurrentRequest } from "./pending.ts";
 import type { Store } from "./ports.ts";
-import { exceeds, traitsOf } from "./quota.ts";
+import { exceedsMemory, isUnprivilegedDomid, exceeds, traitsOf } from "./quota.ts";
 import { type After, type Handler, type Request } from "./request.ts";
 import { resetWatches, transactionEnd, transactionStart, unwatch, watch } from "./requests-connection.ts";
 import {
@@ -160,16 +162,32 @@ function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): 
   const { type, reqId, txId, start, end } = packet;
   store.observe?.({ kind: "in", conn, type, reqId, txId, body: readLatin1(bytes, start, end) });
   const after: After = { do: undefined };
+  const limited = conn < FIRST_SOCKET && isUnprivilegedDomid(store.cells, conn);
+  const request: CurrentRequest | undefined = limited ? { domid: conn, ref: null } : undefined;
+  if (limited) store.request = request;
   let result = perform(store, conn, bytes, packet, after);
+  if (limited) store.request = undefined;
   if (!isFailure(result) && result.length > PAYLOAD_MAX) result = fail("E2BIG");
   if (store.cells.get(connectionType, conn) === undefined) return;
+  if (limited && !isFailure(result) && isTooMuch(store, conn, result.length)) result = fail("ENOMEM");
+  const ref = request?.ref ?? null;
   if (isFailure(result)) {
     const { errno } = result;
-    queueReply(store, conn, XS.ERROR, reqId, txId, `${wireErrors.has(errno) ? errno : "EINVAL"}\0`);
-    return;
+    const name = wireErrors.has(errno) ? errno : "EINVAL";
+    queueReply(store, conn, XS.ERROR, reqId, txId, `${name}\0`, ref);
+  } else {
+    queueReply(store, conn, type, reqId, txId, result, ref);
+    after.do?.();
   }
-  queueReply(store, conn, type, reqId, txId, result);
-  after.do?.();
+  if (limited) tellMemory(store, conn);
+}
+
+/** Replies of so many bytes are sent whatever a domain holds already (DEFAULT_BUFFER_SIZE). */
+const SMALL_REPLY_MAX = 16;
+
+/** Whether a domain holds too much to be sent a reply of that many bytes (send_reply in xenstored_core.c). */
+function isTooMuch({ cells }: Store, domid: number, bytes: number): boolean {
+  return bytes > SMALL_REPLY_MAX && exceedsMemory(cells, domid, HEADER_SIZE + bytes);
 }
 
 function perform(

@@ -33,6 +33,7 @@ import {
 } from "./view.ts";
 import { PAYLOAD_MAX, readLatin1 } from "./wire.ts";
 import { fireWatches, hasWatches } from "./watch.ts";
+import { chargeWrites } from "./write-rate.ts";
 
 /** The path a caller means: its own are relative to its domain's directory. */
 export function absolute(caller: Caller, path: string): string {
@@ -122,6 +123,7 @@ export function write(store: Store, request: Request): string | Failure {
   if (caller.transaction !== null) writeInTransaction(cells, caller, path, value);
   else {
     setValue(cells, path, value);
+    chargeWrites(store, caller, 1);
     fireWatches(store, path, false, null);
   }
   return OK;
@@ -190,6 +192,7 @@ function create(store: Store, caller: Caller, path: string, value: string | null
   }
   if (caller.transaction === null) {
     createMissing(cells, caller, path, value ?? "");
+    chargeWrites(store, caller, missing.length + 1);
     fireWatches(store, path, false, null);
     return undefined;
   }
@@ -252,13 +255,18 @@ export function rm(store: Store, request: Request): string | Failure {
   if (caller.transaction !== null) {
     removeInTransaction(cells, caller, path);
     seen(cells, caller, parentOf(path), SEEN_EXISTENCE);
-  } else removeTree(store, path);
+  } else chargeWrites(store, caller, removeTree(store, path) + 1);
   return OK;
 }
 
-/** Removes a tree from the store, with an event for each node, children first (rm_node in xenstored_core.c). */
-export function removeTree(store: Store, root: string): void {
+/**
+ * Removes a tree from the store, with an event for each node, children first
+ * (rm_node in xenstored_core.c). Returns how many nodes there were.
+ */
+export function removeTree(store: Store, root: string): number {
   const { cells } = store;
   const tell = (path: string): void => fireWatches(store, path, path !== root, null);
-  dropTree(cells, storedSubtree(cells, root), hasWatches(cells) ? tell : undefined);
+  const paths = storedSubtree(cells, root);
+  dropTree(cells, paths, hasWatches(cells) ? tell : undefined);
+  return paths.length;
 }

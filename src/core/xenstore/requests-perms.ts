@@ -31,6 +31,7 @@ import { nodeType } from "./tree.ts";
 import { childBytes, seen } from "./view.ts";
 import { fireSpecialChanged, fireWatches } from "./watch.ts";
 import { readLatin1 } from "./wire.ts";
+import { chargeWrites } from "./write-rate.ts";
 
 /** GET_PERMS: all entries, stale ones included. */
 export function getPerms(store: Store, request: Request): string | Failure {
@@ -78,6 +79,7 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
   else {
     const before = node.perms;
     setPerms(cells, path, perms);
+    chargeWrites(store, caller, 1);
     fireWatches(store, path, false, before);
   }
   return OK;

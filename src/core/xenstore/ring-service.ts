@@ -23,6 +23,7 @@ import {
 } from "./ring.ts";
 import { mayRead } from "./store.ts";
 import { FEATURE_RECONNECTION } from "./version.ts";
+import { writeRateDeadline } from "./write-rate.ts";
 
 /** A mapped ring. */
 export interface Ring {
@@ -42,6 +43,7 @@ export function serveRing(store: Store, domid: number, ring: Ring): boolean {
     ring.notify();
     return false;
   }
+  writeRateDeadline(store, domid);
   readRequest(store, domid, ring);
   flushRing(store, domid, ring);
   return hasRequest(store, domid, ring);

@@ -18,6 +18,7 @@
 //   expireEvents(store, conn)             an event deadline has passed (cells of outputType have it)
 //   domainAccounts(cells)                 what each domain holds, of how much, and why it is not read from
 //   storeTotals(cells)                    what there is in all
+//   writeRateDeadline(store, domid)       when a domain that wrote too much is read from again
 //   ring.ts                               both ends of the shared page
 //
 // Requests are answered within `receive`; replies and events are then queued in
@@ -35,11 +36,21 @@ import { addSpecials } from "./special.ts";
 import { dropAllTransactions } from "./transaction.ts";
 import { type ConflictRule, versionTraits, type XenstoreVersion } from "./version.ts";
 import { removeAllWatches } from "./watch.ts";
+import { isOverdrawn, writeRateDeadline } from "./write-rate.ts";
 
 export { domainAccounts, storeTotals } from "./accounting.ts";
 export type { DomainInfo, Domains, Store, TraceLine } from "./ports.ts";
 export type { ConflictRule, Limits, XenstoreVersion };
-export { connectSocket, domainsChanged, expireEvents, nextDeadline, outputLength, receive, takeOutput };
+export {
+  connectSocket,
+  domainsChanged,
+  expireEvents,
+  nextDeadline,
+  outputLength,
+  receive,
+  takeOutput,
+  writeRateDeadline,
+};
 
 /** How a xenstored is started; everything has the default of real xenstored. */
 export interface StoreOptions {
@@ -52,6 +63,11 @@ export interface StoreOptions {
   readonly features?: number | undefined;
   /** Microseconds an event waits for an unprivileged domain to take it; default 20 s, 0 for ever. */
   readonly eventTimeout?: number | undefined;
+  /**
+   * Changes a second that unprivileged domains share while transactions are open:
+   * 200 in real xenstored. Default none: whoever sets it looks at writeRateDeadline.
+   */
+  readonly writeRate?: number | undefined;
 }
 
 /**
@@ -74,6 +90,7 @@ export function prepareStore(store: Store, options: StoreOptions = {}): void {
     conflicts: options.conflicts ?? "observed",
     privDomid: options.privDomid ?? 0,
     eventTimeout: options.eventTimeout ?? 20_000_000,
+    writeRate: options.writeRate ?? 0,
     limits: { ...defaultLimits(), ...options.limits },
     features: options.features ?? versionTraits(version).features,
   });
@@ -99,6 +116,7 @@ export function mayRead(cells: Cells, conn: number): boolean {
   const connection = cells.get(connectionType, conn);
   if (connection === undefined || connection.ignored) return false;
   if (connection.privileged) return true;
+  if (isOverdrawn(cells, conn)) return false;
   const { outstanding, memory } = accountOf(cells, conn);
   return !exceeds(cells, conn, "outstanding", outstanding) && !exceeds(cells, conn, "memory", memory);
 }

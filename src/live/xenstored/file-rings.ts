@@ -11,6 +11,7 @@ import {
   expireEvents,
   nextDeadline,
   type Store,
+  writeRateDeadline,
 } from "../../core/xenstore/store.ts";
 import {
   domainState,
@@ -115,8 +116,8 @@ export class FileRings {
   /** Wakes for the next event that has waited too long. */
   #setTimer(store: Store): void {
     clearTimeout(this.#timer);
-    const next = nextDeadline(store.cells);
-    if (next === null) return;
+    const next = this.#nextDeadline(store);
+    if (next === Infinity) return;
     this.#timer = setTimeout(
       () => {
         for (const domid of this.#pages.keys()) {
@@ -126,6 +127,12 @@ export class FileRings {
       },
       Math.max(1, (next - store.now) / 1000),
     );
+  }
+
+  /** When an event will have waited too long, or a domain that wrote too much may go on; microseconds. */
+  #nextDeadline(store: Store): number {
+    const rates = [...this.#pages.keys()].map((domid) => writeRateDeadline(store, domid) ?? Infinity);
+    return Math.min(nextDeadline(store.cells) ?? Infinity, ...rates);
   }
 
   close(): void {

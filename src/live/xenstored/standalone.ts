@@ -6,6 +6,9 @@
 import { PlainCells } from "../../core/engine/cells.ts";
 import { type Domains, startStore, type Store, type StoreOptions } from "../../core/xenstore/store.ts";
 
+/** Changes a second that guests share while transactions are open (WRL_RATE in xenstored_domain.c). */
+const WRITE_RATE = 200;
+
 /** Domids from here on are reserved (DOMID_FIRST_RESERVED). */
 const DOMID_FIRST_RESERVED = 0x7ff0;
 
@@ -42,6 +45,6 @@ export function standaloneStore(options: StandaloneOptions, queued: (conn: numbe
     observe: options.observe,
     log: options.log,
   };
-  startStore(store, options);
+  startStore(store, { writeRate: WRITE_RATE, ...options });
   return store;
 }
