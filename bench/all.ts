@@ -5,10 +5,20 @@
 import { alive } from "./alive.ts";
 import type { Bench } from "./bench.ts";
 import { engine } from "./engine.ts";
+import { hypercalls } from "./hypercalls.ts";
 import { isolation } from "./isolation.ts";
 import { killLive } from "./kill-live.ts";
 import { kill } from "./kill.ts";
 import { lives } from "./lives.ts";
 import { xenstored } from "./xenstored.ts";
 
-export const benches: readonly Bench[] = [engine, lives, alive, kill, killLive, isolation, xenstored];
+export const benches: readonly Bench[] = [
+  engine,
+  lives,
+  alive,
+  kill,
+  killLive,
+  hypercalls,
+  isolation,
+  xenstored,
+];

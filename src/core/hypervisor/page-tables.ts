@@ -12,11 +12,12 @@ import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { controlled } from "./caller.ts";
 import type { Caller } from "./caller.ts";
+import { pagingModeTranslate } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { ownedFrames } from "./frames.ts";
-import { gfnToMfn } from "./p2m.ts";
+import { p2m } from "./p2m.ts";
 import { nextPage, pageOf } from "./page.ts";
-import { runsOf } from "./runs.ts";
+import { NO_FRAME, runFrom, runsOf } from "./runs.ts";
 
 const ENTRIES = 512;
 /** Bits of a page table entry: present, a large page; and the frame. */
@@ -83,15 +84,25 @@ export function pageTables(host: Host, domid: number): ReadonlyMap<number, 1 | 2
   return found;
 }
 
-function useOf(
-  host: Host,
-  d: DeepReadonly<Domain>,
-  tables: ReadonlyMap<number, 1 | 2 | 3 | 4>,
-  gfn: number,
-): FrameUse {
-  const mfn = gfnToMfn(host, d, gfn);
+/** Finds the machine frames behind guest frames that mostly follow one another: a save asks for a million. */
+function frameFinder(host: Host, d: DeepReadonly<Domain>): (gfn: number) => number {
+  let [start, end, value] = [0, 0, NO_FRAME];
+  return (gfn) => {
+    if (!pagingModeTranslate(d)) return gfn;
+    if (gfn < start || gfn >= end) {
+      const run = runFrom(host, p2m(d.domid), gfn);
+      if (run === undefined || run.start > gfn) [start, end, value] = [gfn, run?.start ?? Infinity, NO_FRAME];
+      else [start, end, value] = [run.start, run.start + run.count, run.value];
+    }
+    return value === NO_FRAME ? NO_FRAME : value + gfn - start;
+  };
+}
+
+const ABSENT: FrameUse = { table: 0, pinned: false, present: false };
+
+function useOf(host: Host, domid: number, tables: ReadonlyMap<number, 1 | 2 | 3 | 4>, mfn: number): FrameUse {
   const page = mfn < 0 ? undefined : pageOf(host, mfn);
-  if (page?.owner !== d.domid || page.xenheap) return { table: 0, pinned: false, present: false };
+  if (page?.owner !== domid || page.xenheap) return ABSENT;
   return { table: tables.get(mfn) ?? 0, pinned: page.pinned, present: true };
 }
 
@@ -110,5 +121,6 @@ export function getpageframeinfo3(
   if (isFailure(d)) return d;
   if (gfns.length > FRAMES_MAX) return fail("E2BIG");
   const tables = d.type === "pv" ? pageTables(host, domid) : new Map<number, 1>();
-  return gfns.map((gfn) => useOf(host, d, tables, gfn));
+  const frameOf = frameFinder(host, d);
+  return gfns.map((gfn) => useOf(host, domid, tables, frameOf(gfn)));
 }

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How long hypercalls take, beside an echo over a Unix socket between two
+ * processes: as many of each in turns, so that both see the same machine. Prints
+ * nanoseconds, a line a kind.
+ *
+ *     calls ROUNDS DOMID GFN
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <xen/xen.h>
+#include <xen/sys/privcmd.h>
+
+#define PAGES 1024
+/* What a hypercall sends and gets: the messages of libxendev. */
+#define REQUEST 104
+#define REPLY 32
+#define TURN 100
+
+static int privcmd;
+static int echo[2];
+
+static uint64_t now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static void fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static void one_echo(void)
+{
+    char bytes[REQUEST] = { 0 };
+
+    if (write(echo[0], bytes, REQUEST) != REQUEST || read(echo[0], bytes, REPLY) != REPLY)
+        fail("echo");
+}
+
+static void one_hypercall(void)
+{
+    privcmd_hypercall_t call = { .op = __HYPERVISOR_xen_version };
+
+    if (ioctl(privcmd, IOCTL_PRIVCMD_HYPERCALL, &call) < 0)
+        fail("hypercall");
+}
+
+static void map_and_unmap(domid_t domid, xen_pfn_t first, unsigned step)
+{
+    static xen_pfn_t frames[PAGES];
+    static int errors[PAGES];
+    privcmd_mmapbatch_v2_t batch = { .num = PAGES, .dom = domid, .arr = frames, .err = errors };
+    void *place = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, privcmd, 0);
+
+    if (place == MAP_FAILED)
+        fail("mmap");
+    for (unsigned i = 0; i < PAGES; i++)
+        frames[i] = first + (xen_pfn_t)i * step;
+    batch.addr = (uint64_t)(uintptr_t)place;
+    if (ioctl(privcmd, IOCTL_PRIVCMD_MMAPBATCH_V2, &batch) < 0 || errors[0] || errors[PAGES - 1])
+        fail("mmapbatch");
+    if (munmap(place, PAGES * 4096))
+        fail("munmap");
+}
+
+static void serve(int fd)
+{
+    char bytes[REQUEST];
+
+    while (read(fd, bytes, REQUEST) == REQUEST)
+        if (write(fd, bytes, REPLY) != REPLY)
+            break;
+    _exit(0);
+}
+
+static void timed(const char *kind, void (*call)(void))
+{
+    uint64_t since = now();
+
+    call();
+    printf("%s %llu\n", kind, (unsigned long long)(now() - since));
+}
+
+int main(int argc, char **argv)
+{
+    int rounds = argc > 1 ? atoi(argv[1]) : 10;
+    domid_t domid = argc > 2 ? (domid_t)atoi(argv[2]) : 0;
+    xen_pfn_t first = argc > 3 ? strtoul(argv[3], NULL, 0) : 0;
+
+    privcmd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
+    if (privcmd < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, echo))
+        fail("setup");
+    if (!fork()) {
+        close(echo[0]);
+        serve(echo[1]);
+    }
+    close(echo[1]);
+    for (int i = 0; i < TURN; i++)
+        one_echo(), one_hypercall();
+    for (int round = 0; round < rounds; round++) {
+        for (int i = 0; i < TURN; i++)
+            timed("echo", one_echo);
+        for (int i = 0; i < TURN; i++)
+            timed("hypercall", one_hypercall);
+        if (!domid)
+            continue;
+        for (unsigned step = 1; step <= 2; step++) {
+            uint64_t since = now();
+            map_and_unmap(domid, first, step);
+            printf("%s %llu\n", step == 1 ? "contiguous" : "scattered", (unsigned long long)(now() - since));
+        }
+    }
+    close(echo[0]);
+    wait(NULL);
+    return 0;
+}
