@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { serveXenstored, type XenstoredServer } from "../../src/live/xenstored/server.ts";
 import { standaloneStore } from "../../src/live/xenstored/standalone.ts";
+import { connectXenstore } from "../../src/live/xenstore-client.ts";
 import { requires } from "../capabilities.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "xenstore-utils-"));
@@ -104,9 +105,49 @@ requires("xenstore-utils")("xenstore-utils", () => {
   });
 });
 
+requires("xenstore-utils")("a directory with 20,000 children", () => {
+  const names = Array.from({ length: 20_000 }, (_, i) => `c${i}`);
+
+  test("xenstore-ls and xenstore-list show all of them, in order", async () => {
+    const client = await connectXenstore(socketPath);
+    await Promise.all(names.map((name) => client.write(`/many/${name}`, name)));
+    expect(await output("xenstore-ls", "-f", "/many")).toBe(
+      names.map((name) => `/many/${name} = "${name}"\n`).join(""),
+    );
+    expect(await output("xenstore-list", "/many")).toBe(names.map((name) => `${name}\n`).join(""));
+    expect(await client.directory("/many")).toEqual(names);
+    await output("xenstore-rm", "/many");
+    expect((await run("xenstore-exists", "/many")).code).toBe(1);
+    client.close();
+  });
+});
+
+requires("xen-utils")("xenstore-control", () => {
+  const control = (...words: string[]): Promise<Ran> =>
+    run("/usr/lib/xen-4.17/bin/xenstore-control", ...words);
+
+  test("check, print, quota and help", async () => {
+    expect(await control("check")).toEqual({ code: 0, stdout: "OK\n", stderr: "" });
+    expect(await control("print", "hello")).toEqual({ code: 0, stdout: "OK\n", stderr: "" });
+    expect((await control("help")).stdout).toMatch(/^check\t/m);
+    expect((await control("quota")).stdout).toMatch(/^nodes +: +1000 /m);
+    expect((await control("quota", "set", "nodes", "1234")).stdout).toBe("OK\n");
+    expect((await control("quota")).stdout).toMatch(/^nodes +: +1234 /m);
+    expect((await control("quota", "set", "nodes", "1000")).stdout).toBe("OK\n");
+    expect((await control("quota", "0")).stdout).toMatch(/^Domain 0:\nnodes/);
+    expect((await control("quota-soft")).stdout).toMatch(/^Quota settings:/);
+  });
+
+  test("what it does not know", async () => {
+    const { code, stderr } = await control("nonsense");
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/^Command not supported\. Valid commands are:\ncheck\t\n/);
+  });
+});
+
 requires("xenstore-utils", "xen-utils")("test-xenstore", () => {
   test("every test of it passes", async () => {
-    const { code, stdout } = await run("/usr/lib/xen-4.17/bin/test-xenstore", "-i", "200");
+    const { code, stdout } = await run("/usr/lib/xen-4.17/bin/test-xenstore", "-i", "2000");
     expect(code).toBe(0);
     expect(stdout.match(/avg:/g)).toHaveLength(12);
   });
