@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sequences at random against the real C xenstored, other ones with every seed:
+// Sequences at random against the real xenstoreds, other ones with every seed:
 // fifty rounds are the 100,000 that a release is to have seen.
 
 import fc from "fast-check";
@@ -8,25 +8,32 @@ import { compare, showDisagreement } from "../differential/xenstored/compare.ts"
 import { realSubject } from "../differential/xenstored/driver.ts";
 import { sequences } from "../differential/xenstored/generate.ts";
 import { ourSubject } from "../differential/xenstored/ours.ts";
+import { comparePlain } from "../differential/xenstored/plain.ts";
 import type { SoakRound } from "../../scripts/soak-round.ts";
 
 const SEQUENCES = 2000;
 
 export const round: SoakRound = async (seed) => {
-  const real = await realSubject("c");
-  const ours = ourSubject("ours, strict", { version: "4.17", conflicts: "strict" });
+  const [c, ocaml] = await Promise.all([realSubject("c"), realSubject("ocaml")]);
+  const strict = ourSubject("ours, strict", { version: "4.17", conflicts: "strict" });
+  const observed = ourSubject("ours", { version: "4.17", conflicts: "observed" });
   try {
     await fc.assert(
       fc.asyncProperty(sequences, async (sequence) => {
-        const disagreement = await compare(sequence, real, ours);
-        if (disagreement !== undefined) throw new Error(showDisagreement(disagreement, real.name));
+        const [withC, withOcaml] = await Promise.all([
+          compare(sequence, c, { strict, observed }),
+          comparePlain(sequence, ocaml, observed),
+        ]);
+        if (withC !== undefined) throw new Error(showDisagreement(withC, c.name));
+        if (withOcaml !== undefined) throw new Error(withOcaml);
       }),
       { numRuns: SEQUENCES, seed },
     );
   } finally {
-    await real.stop();
+    await Promise.all([c.stop(), ocaml.stop()]);
   }
-  // It does die now and then (differences.ts); more often would mean that nothing is compared.
-  if (real.deaths > SEQUENCES / 100) throw new Error(`the C xenstored died ${real.deaths} times`);
-  return { sequences: SEQUENCES, realDied: real.deaths };
+  // The C one does die now and then (differences.ts); more often would mean that nothing is compared.
+  const died = c.deaths + ocaml.deaths;
+  if (died > SEQUENCES / 100) throw new Error(`the real xenstoreds died ${died} times`);
+  return { sequences: SEQUENCES, realDied: died };
 };

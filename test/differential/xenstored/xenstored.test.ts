@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Our xenstored and Xen's own, side by side: whatever several connections ask
-// for, replies, errors and events are the same, in the same order on each.
+// for, replies, errors and events are the same, in the same order on each. With
+// oxenstored it is what all of them must agree on (plain.ts).
 
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -12,40 +13,77 @@ import { differences } from "./differences.ts";
 import { realSubject, type Subject } from "./driver.ts";
 import { sequences } from "./generate.ts";
 import { ourSubject } from "./ours.ts";
+import { comparePlain } from "./plain.ts";
 import { scriptOf } from "./script.ts";
-import type { Sequence } from "./steps.ts";
+import { ask, type Sequence } from "./steps.ts";
 import { typeName } from "../../../src/core/xenstore/wire.ts";
 
 /** Sequences at random, the same every time; `npm run soak` goes on with others. */
 const SEQUENCES = 2000;
 
-async function expectSame(sequence: Sequence, real: Subject, ours: Subject): Promise<void> {
-  const disagreement = await compare(sequence, real, ours);
+const strict = ourSubject("ours, strict", { version: "4.17", conflicts: "strict" });
+const observed = ourSubject("ours", { version: "4.17", conflicts: "observed" });
+
+async function expectSame(sequence: Sequence, real: Subject): Promise<void> {
+  const disagreement = await compare(sequence, real, { strict, observed });
   if (disagreement !== undefined) throw new Error(showDisagreement(disagreement, real.name));
+}
+
+async function expectSamePlain(sequence: Sequence, real: Subject): Promise<void> {
+  const disagreement = await comparePlain(sequence, real, observed);
+  if (disagreement !== undefined) throw new Error(disagreement);
 }
 
 requires(
   "xen-utils",
   "libxen-dev",
   "c-compiler",
-)("the C xenstored of Xen 4.17", () => {
-  const strict = ourSubject("ours, strict", { version: "4.17", conflicts: "strict" });
-  let real: Subject;
+)("the C xenstored of Xen 4.17, and oxenstored", () => {
+  let c: Subject;
+  let ocaml: Subject;
 
   beforeAll(async () => {
-    real = await realSubject("c");
+    [c, ocaml] = await Promise.all([realSubject("c"), realSubject("ocaml")]);
   });
-  afterAll(() => real.stop());
+  afterAll(async () => {
+    await Promise.all([c.stop(), ocaml.stop()]);
+  });
 
-  for (const { name, ...sequence } of cases) test(name, () => expectSame(sequence, real, strict));
+  for (const { name, ...sequence } of cases) {
+    test(name, async () => {
+      await Promise.all([expectSame(sequence, c), expectSamePlain(sequence, ocaml)]);
+    });
+  }
 
   test(`${SEQUENCES} sequences at random`, async () => {
     await fc.assert(
-      fc.asyncProperty(sequences, (sequence) => expectSame(sequence, real, strict)),
+      fc.asyncProperty(sequences, async (sequence) => {
+        await Promise.all([expectSame(sequence, c), expectSamePlain(sequence, ocaml)]);
+      }),
       { numRuns: SEQUENCES, seed: 1 },
     );
-    expect(real.deaths).toBeLessThan(SEQUENCES / 100);
+    expect(c.deaths + ocaml.deaths).toBeLessThan(SEQUENCES / 100);
   }, 300_000);
+
+  test("a store that is wrong in one thing is caught", async () => {
+    const wrong: Subject = {
+      ...strict,
+      play: async (script) =>
+        (await strict.play(script)).map((answers) => ({
+          ...answers,
+          messages: answers.messages.map((message) => ({
+            ...message,
+            body: message.body === "n0\0r1\0" ? "n0\0" : message.body,
+          })),
+        })),
+    };
+    const steps = [ask(0, "WRITE", "/o|1"), ask(0, "SET_PERMS", "/o|n0|r1|"), ask(0, "GET_PERMS", "/o|")];
+    const found = await compare({ steps }, c, { strict: wrong, observed });
+    expect(found).toMatchObject({
+      expected: ['socket0: GET_PERMS "n0|r1|"'],
+      actual: ['socket0: GET_PERMS "n0|"'],
+    });
+  });
 });
 
 describe("what is meant to differ", () => {
