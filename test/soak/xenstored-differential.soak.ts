@@ -14,7 +14,7 @@ import type { SoakRound } from "../../scripts/soak-round.ts";
 const SEQUENCES = 2000;
 
 export const round: SoakRound = async (seed) => {
-  const [c, ocaml] = await Promise.all([realSubject("c"), realSubject("ocaml")]);
+  const [c, ocaml] = [realSubject("c"), realSubject("ocaml")];
   const strict = ourSubject("ours, strict", { version: "4.17", conflicts: "strict" });
   const observed = ourSubject("ours", { version: "4.17", conflicts: "observed" });
   try {

@@ -4,7 +4,8 @@
 // as what every connection received, command by command.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startReal, type RealKind, type RealXenstored } from "../../../bench/xenstored/real.ts";
@@ -62,14 +63,42 @@ function driver(): string {
   });
 }
 
-/** Starts a real xenstored, and starts it again when it has ended. */
-export async function realSubject(kind: RealKind, args: readonly string[] = []): Promise<Subject> {
-  const root = mkdtempSync(join(tmpdir(), `xenstored-${kind}-`));
+/** A real xenstored, started when it is needed, and again when it has ended. */
+export function realSubject(kind: RealKind): Subject {
+  return drivenSubject(kind, (run) => startReal(kind, run, { rings: true }));
+}
+
+/** Our own as a daemon: its socket, and rings of domains that it shares with the driver. */
+export function daemonSubject(...args: readonly string[]): Subject {
+  return drivenSubject("our daemon", async (run) => {
+    mkdirSync(run, { recursive: true, mode: 0o700 });
+    const cli = join(import.meta.dirname, "../../../bin/xenolith.js");
+    const where = ["--socket", join(run, "socket"), "--domains", run];
+    const child = spawn(process.execPath, [cli, "xenstored", ...where, ...args], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const exit = once(child, "exit");
+    await Promise.race([once(child.stdout, "data"), exit]);
+    return {
+      run,
+      stop: async () => {
+        child.kill("SIGKILL");
+        await exit;
+      },
+    };
+  });
+}
+
+/** A daemon that listens at `run`/socket and shares rings as xenstub.c has them. */
+type Daemon = Pick<RealXenstored, "run" | "stop">;
+
+function drivenSubject(name: string, startDaemon: (run: string) => Promise<Daemon>): Subject {
+  const root = mkdtempSync(join(tmpdir(), "xenstored-"));
   let number = 0;
-  let playing: { real: RealXenstored; driver: ChildProcess; read: Reader } | undefined;
+  let playing: { real: Daemon; driver: ChildProcess; read: Reader } | undefined;
 
   const start = async (): Promise<NonNullable<typeof playing>> => {
-    const real = await startReal(kind, join(root, `${number++}`), { rings: true, args });
+    const real = await startDaemon(join(root, String(number++)));
     const child = spawn(driver(), [real.run], { stdio: ["pipe", "pipe", "inherit"] });
     return { real, driver: child, read: new Reader(child) };
   };
@@ -81,7 +110,7 @@ export async function realSubject(kind: RealKind, args: readonly string[] = []):
 
   let deaths = 0;
   return {
-    name: kind,
+    name,
     get deaths() {
       return deaths;
     },

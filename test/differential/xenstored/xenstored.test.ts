@@ -10,7 +10,7 @@ import { requires } from "../../capabilities.ts";
 import { cases } from "./cases.ts";
 import { compare, showDisagreement } from "./compare.ts";
 import { differences } from "./differences.ts";
-import { realSubject, type Subject } from "./driver.ts";
+import { daemonSubject, realSubject, type Subject } from "./driver.ts";
 import { sequences } from "./generate.ts";
 import { ourSubject } from "./ours.ts";
 import { comparePlain } from "./plain.ts";
@@ -42,8 +42,8 @@ requires(
   let c: Subject;
   let ocaml: Subject;
 
-  beforeAll(async () => {
-    [c, ocaml] = await Promise.all([realSubject("c"), realSubject("ocaml")]);
+  beforeAll(() => {
+    [c, ocaml] = [realSubject("c"), realSubject("ocaml")];
   });
   afterAll(async () => {
     await Promise.all([c.stop(), ocaml.stop()]);
@@ -84,6 +84,22 @@ requires(
       actual: ['socket0: GET_PERMS "n0|"'],
     });
   });
+});
+
+requires("c-compiler")("our daemon and our store", () => {
+  const daemon = daemonSubject("--conflicts", "strict");
+  afterAll(() => daemon.stop());
+
+  test("socket and rings change nothing of what the store answers: 100 sequences", async () => {
+    await fc.assert(
+      fc.asyncProperty(sequences, async (sequence) => {
+        const disagreement = await compare(sequence, daemon, { strict, observed: strict });
+        if (disagreement !== undefined) throw new Error(showDisagreement(disagreement, daemon.name));
+      }),
+      { numRuns: 100, seed: 2 },
+    );
+    expect(daemon.deaths).toBe(0);
+  }, 300_000);
 });
 
 describe("what is meant to differ", () => {
