@@ -22,8 +22,10 @@ import "./guest/kexec.ts";
 import type { MachineConfig } from "./hypervisor/machine.ts";
 import { startHypervisor } from "./hypervisor/setup.ts";
 import { spawnInitDom0 } from "./toolstack/init-dom0.ts";
-/* eslint-disable-next-line import/no-unassigned-import -- it declares faults */
+/* eslint-disable import/no-unassigned-import -- they declare faults */
+import "./drivers/device-model.ts";
 import "./toolstack/signals.ts";
+/* eslint-enable import/no-unassigned-import */
 import { setWallClock } from "./toolstack/wall-clock.ts";
 import type { XenwatchPolicy } from "./xenbus/xenbus.ts";
 
