@@ -5,7 +5,7 @@
 // Plain JavaScript: this file must load in any Node.
 
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
@@ -45,6 +45,35 @@ export function nodeMissing() {
 }
 
 /**
+ * What the other Node gets: the three streams, and where a xenstored takes over
+ * from another (`-U`) the sockets this process was started with, by their numbers.
+ *
+ * @param {string[]} args
+ * @returns {("inherit" | "ignore" | number)[]}
+ */
+function streamsFor(args) {
+  /** @type {("inherit" | "ignore" | number)[]} */
+  const streams = ["inherit", "inherit", "inherit"];
+  if (!args.includes("-U") && !args.includes("--take-over")) return streams;
+  for (const name of readdirSync("/proc/self/fd")) {
+    const fd = Number(name);
+    if (fd < 3 || !isSocket(fd)) continue;
+    while (streams.length < fd) streams.push("ignore");
+    streams[fd] = fd;
+  }
+  return streams;
+}
+
+/** @param {number} fd */
+function isSocket(fd) {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
+  } catch {
+    return false;
+  }
+}
+
+/**
  * Runs `node` with `args` in this process's place, as far as that is possible:
  * same terminal, signals passed on, and the same end.
  *
@@ -53,7 +82,7 @@ export function nodeMissing() {
  * @param {Record<string, string>} environment added to this process's
  */
 export function runNode(node, args, environment = {}) {
-  const child = spawn(node, args, { stdio: "inherit", env: { ...process.env, ...environment } });
+  const child = spawn(node, args, { stdio: streamsFor(args), env: { ...process.env, ...environment } });
   for (const signal of /** @type {const} */ (["SIGTERM", "SIGHUP", "SIGINT"])) {
     process.on(signal, () => {
       // A terminal's Ctrl-C has reached the child already; twice would read as "stop at once".

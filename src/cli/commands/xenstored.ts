@@ -4,13 +4,14 @@
 
 import type { ConflictRule, XenstoreVersion } from "../../core/xenstore/store.ts";
 import { XENSTORE_VERSIONS } from "../../core/xenstore/version.ts";
+import type { WatchLayout } from "../../core/xenstore/stream.ts";
 import { Problem, systemWords, usage } from "../../live/problem.ts";
-import { FileRings } from "../../live/xenstored/file-rings.ts";
-import { serveXenstored, SocketError } from "../../live/xenstored/server.ts";
-import type { XenstoredServer } from "../../live/xenstored/server.ts";
-import { standaloneStore } from "../../live/xenstored/standalone.ts";
+import { Daemon, type DaemonOptions } from "../../live/xenstored/daemon.ts";
+import type { FsyncPolicy, JournalError } from "../../live/xenstored/journal.ts";
+import { LOG_LEVELS, type LogLevel } from "../../live/xenstored/log.ts";
+import { SocketError } from "../../live/xenstored/server.ts";
 import type { Command, Invocation } from "../command.ts";
-import { printJson } from "../command.ts";
+import { numberOf, printJson } from "../command.ts";
 import { untilSignal } from "../signals.ts";
 
 const NEXT: { readonly [code in SocketError["code"]]: string } = {
@@ -19,53 +20,103 @@ const NEXT: { readonly [code in SocketError["code"]]: string } = {
   SOCKET_NOT_A_SOCKET: "xenolith xenstored --socket /tmp/xenstored.sock",
 };
 
-async function listen(socketPath: string, values: Invocation["values"]): Promise<XenstoredServer> {
-  const version = values["xen-version"] as XenstoreVersion | undefined;
-  const conflicts = values["conflicts"] as ConflictRule | undefined;
-  const rings = values["domains"] === undefined ? undefined : domainFiles(values["domains"]);
-  try {
-    return await serveXenstored({
-      socketPath,
-      store: (queued) => standaloneStore({ version, conflicts, domains: rings?.domains }, queued),
-      rings,
-    });
-  } catch (error) {
-    if (error instanceof SocketError)
-      throw new Problem(error.message, NEXT[error.code].replace("PATH", socketPath));
-    throw new Problem(`cannot listen at ${socketPath}: ${systemWords(error)}`, NEXT.SOCKET_NOT_A_SOCKET);
-  }
-}
-
-function domainFiles(dir: string): FileRings {
-  try {
-    return new FileRings(dir);
-  } catch (error) {
-    throw new Problem(`cannot use the domains in ${dir}: ${systemWords(error)}`, null);
-  }
-}
-
-async function run({ values, json }: Invocation): Promise<number> {
+function optionsOf(invocation: Invocation, failed: (error: Error) => void): DaemonOptions {
+  const { values, switches } = invocation;
   const { socket } = values;
   if (socket === undefined) throw usage("needs --socket PATH");
-  const server = await listen(socket, values);
-  if (json) printJson({ socket, pid: process.pid });
-  else process.stdout.write(`xenstored listens at ${socket}\nTry: xenolith store ls --socket ${socket}\n`);
-  await untilSignal();
-  await server.close();
-  return 0;
+  if (values["fsync"] !== undefined && values["state"] === undefined)
+    throw usage("--fsync says when the journal is on the disk: it needs --state FILE");
+  const metrics = numberOf(invocation, "metrics", -1, 0);
+  if (metrics > 65_535) throw usage(`--metrics takes a port, at most 65535, not ${metrics}`);
+  return {
+    socketPath: socket,
+    store: {
+      version: values["xen-version"] as XenstoreVersion | undefined,
+      conflicts: values["conflicts"] as ConflictRule | undefined,
+    },
+    pidFile: values["pid-file"] ?? null,
+    state: values["state"] ?? null,
+    fsync: (values["fsync"] ?? "always") as FsyncPolicy,
+    metricsPort: metrics < 0 ? null : metrics,
+    logLevel: (values["log-level"] ?? "warn") as LogLevel,
+    watchLayout: (values["stream-layout"] ?? "document") as WatchLayout,
+    takeOver: switches.has("take-over"),
+    domains: values["domains"] ?? null,
+    failed,
+  };
+}
+
+/** What a failed start means, and what to do about it. */
+function problemOf(error: unknown, options: DaemonOptions): Problem {
+  const { socketPath, state, takeOver } = options;
+  if (error instanceof Problem) return error;
+  if (error instanceof SocketError)
+    return new Problem(error.message, NEXT[error.code].replace("PATH", socketPath));
+  const { code, message, syscall } = error as NodeJS.ErrnoException;
+  if (code === "JOURNAL_DAMAGED") {
+    const { offset } = error as JournalError;
+    return new Problem(message, `cp ${state} ${state}.damaged && truncate --size=${offset} ${state}`);
+  }
+  if (code?.startsWith("JOURNAL_") === true)
+    return new Problem(message, `xenolith xenstored --socket ${socketPath} --state OTHER-FILE`);
+  if (takeOver && syscall === undefined) return new Problem(message, null);
+  return new Problem(`cannot serve ${socketPath}: ${systemWords(error)}`, NEXT.SOCKET_NOT_A_SOCKET);
+}
+
+async function run(invocation: Invocation): Promise<number> {
+  let fail: (error: Error) => void = () => undefined;
+  const failed = new Promise<Error>((resolve) => (fail = resolve));
+  const options = optionsOf(invocation, (error) => fail(error));
+  const { socketPath: socket, takeOver } = options;
+  const daemon = await Daemon.start(options).catch((error: unknown) => {
+    const problem = problemOf(error, options);
+    process.send?.({ failed: problem.message });
+    throw problem;
+  });
+  const { metricsPort: metrics } = daemon;
+  if (takeOver) {
+    // Who started the first of them has read its line long ago.
+  } else if (invocation.json)
+    printJson({ socket, pid: process.pid, ...(metrics === null ? {} : { metrics }) });
+  else {
+    const where = metrics === null ? "" : `Metrics are at http://127.0.0.1:${metrics}/metrics\n`;
+    process.stdout.write(
+      `xenstored listens at ${socket}\n${where}Try: xenolith store ls --socket ${socket}\n`,
+    );
+  }
+  const end = await Promise.race([untilSignal(), failed]);
+  await daemon.close();
+  if (typeof end === "string") return 0;
+  throw new Problem(end.message, `df ${options.state ?? socket}`);
 }
 
 export const command: Command = {
   name: "xenstored",
   summary: "only the store, on a socket of its own",
   operands: "--socket PATH",
-  details: "Runs until it is interrupted (Ctrl-C or SIGTERM).",
+  details:
+    "Runs until it is interrupted (Ctrl-C or SIGTERM). With --state, what was acknowledged outlasts\n" +
+    "any end of the process; without, the store ends with it. See docs/guides/xenstored.md.",
   examples: [
     "xenolith xenstored --socket /tmp/xenstored.sock",
     "XENSTORED_PATH=/tmp/xenstored.sock xenstore-ls -f",
+    "xenolith xenstored --socket /run/xenstored/socket --pid-file /run/xenstored/pid --state /run/xenstored/journal",
+    "xenolith xenstored --socket /tmp/xenstored.sock --metrics 9116 --log-level info",
   ],
   options: [
     { name: "socket", value: "PATH", help: "where to listen; at most 107 bytes" },
+    { name: "pid-file", value: "FILE", help: "writes the number of the process there while it serves" },
+    {
+      name: "state",
+      value: "FILE",
+      help: "keeps a journal there, and begins with what it has: survives kill -9",
+    },
+    {
+      name: "fsync",
+      value: "WHEN",
+      among: ["always", "interval", "never"],
+      help: "when the journal is on the disk: always before an answer, every second, or as the system likes (default: always)",
+    },
     {
       name: "xen-version",
       value: "V",
@@ -76,7 +127,29 @@ export const command: Command = {
       name: "conflicts",
       value: "RULE",
       among: ["observed", "strict"],
-      help: "when a transaction conflicts: as C xenstored, or with everything it read (default: observed)",
+      help: "when a transaction conflicts: with what it observed, or as in C xenstored with all it touched (default: observed)",
+    },
+    {
+      name: "metrics",
+      value: "PORT",
+      help: "serves Prometheus at 127.0.0.1:PORT/metrics; 0 for any free port",
+    },
+    {
+      name: "log-level",
+      value: "LEVEL",
+      among: LOG_LEVELS,
+      help: "what is told on standard error; trace tells every message (default: warn)",
+    },
+    {
+      name: "stream-layout",
+      value: "LAYOUT",
+      among: ["document", "head"],
+      help: "where a live update's watches with a depth have it: as documented, or as Xen's HEAD has it (default: document)",
+    },
+    {
+      name: "take-over",
+      short: "U",
+      help: "takes over from the xenstored that started this one (CONTROL live-update)",
     },
     {
       name: "domains",

@@ -2,20 +2,22 @@
 //
 // CONTROL: what xenstore-control asks for (xenstored_control.c; control.c since 4.20).
 
-import { fail, type Failure } from "../engine/errno.ts";
+import { fail, type Failure, isFailure } from "../engine/errno.ts";
 import { memoryReport } from "./accounting.ts";
 import { checkStore } from "./check.ts";
 import { quota, quotaSoft } from "./control-quota.ts";
 import type { Store } from "./ports.ts";
 import { traitsOf } from "./quota.ts";
-import { OK, type Request, strings } from "./request.ts";
+import { type After, OK, type Request, strings } from "./request.ts";
 
 /** One command of CONTROL. */
 interface Command {
   readonly name: string;
   /** What help says of its parameters. */
   readonly parameters: (store: Store) => string;
-  readonly run: (store: Store, args: readonly string[]) => string | Failure;
+  readonly run: (store: Store, args: readonly string[], request: Request, after: After) => string | Failure;
+  /** Whether this xenstored has it; by default it does. */
+  readonly isThere?: (store: Store) => boolean;
 }
 
 const commands: readonly Command[] = [
@@ -24,6 +26,16 @@ const commands: readonly Command[] = [
     name: "log",
     parameters: (store) => (isOld(store) ? "on|off" : "[on|off|+<switch>|-<switch>]"),
     run: log,
+  },
+  {
+    name: "live-update",
+    parameters: (store) =>
+      isOld(store)
+        ? "[-c <cmdline>] [-F] [-t <timeout>] <file>\n    Default timeout is 60 seconds."
+        : "[-c <cmdline>] [-F] [-t <timeout>] [-v <version>] <file>\n" +
+          "    Default timeout is 60 seconds, default version is 2.",
+    run: liveUpdate,
+    isThere: (store) => store.liveUpdate !== undefined,
   },
   { name: "logfile", parameters: () => "<file>", run: logfile },
   { name: "memreport", parameters: () => "[<file>]", run: memreport },
@@ -43,10 +55,24 @@ function isOld(store: Store): boolean {
 }
 
 /** CONTROL. EINVAL for an unknown command or wrong arguments. */
-export function control(store: Store, request: Request): string | Failure {
+export function control(store: Store, request: Request, after: After): string | Failure {
   const [name, ...args] = strings(request);
   const command = commands.find((known) => known.name === name);
-  return command === undefined ? fail("EINVAL") : command.run(store, args);
+  if (command === undefined || command.isThere?.(store) === false) return fail("EINVAL");
+  return command.run(store, args, request, after);
+}
+
+/** The steps of a live update; see liveUpdateStep. The last is answered by the successor, or when there is none. */
+function liveUpdate(
+  store: Store,
+  args: readonly string[],
+  { caller, reqId, txId }: Request,
+  after: After,
+): string | Failure {
+  const answer = store.liveUpdate?.({ conn: caller.conn, reqId, txId, args }) ?? fail("EINVAL");
+  if (answer !== "later") return isFailure(answer) ? answer : `${answer}\0`;
+  after.later = true;
+  return OK;
 }
 
 /** All of the store is looked at; what is wrong is logged. */
@@ -111,7 +137,8 @@ function print(store: Store, args: readonly string[]): string | Failure {
 function help(store: Store, args: readonly string[]): string | Failure {
   if (args.length > 0) return fail("EINVAL");
   const old = isOld(store);
-  const lines = commands.map(({ name, parameters }) =>
+  const there = commands.filter(({ isThere }) => isThere?.(store) !== false);
+  const lines = there.map(({ name, parameters }) =>
     old ? `${name}\t${parameters(store)}\n` : `${name.padEnd(15)} ${parameters(store)}\n`,
   );
   return `${lines.join("")}\0`;

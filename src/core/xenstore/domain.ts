@@ -45,7 +45,7 @@ interface KnownDomain {
   /** Its shutdown has been announced. */
   shutdown: boolean;
 }
-const knownDomainType = cellType<KnownDomain>("xenstore-domain");
+export const knownDomainType = cellType<KnownDomain>("xenstore-domain");
 
 /** Which domains act for one (SET_TARGET), by its domid; no cell where none does. */
 const targetedType = cellType<{ by: number[] }>("xenstore-targeted");
@@ -54,7 +54,7 @@ const targetedType = cellType<{ by: number[] }>("xenstore-targeted");
 interface KnownDomains {
   latestFirst: number[];
 }
-const knownDomainsType = cellType<KnownDomains>("xenstore-domains");
+export const knownDomainsType = cellType<KnownDomains>("xenstore-domains");
 
 /** Puts the empty list of domains in place. */
 export function addDomains(cells: Cells): void {
@@ -187,8 +187,11 @@ export function knownDomids(cells: Cells): number[] {
 export function restoreDomain(store: Store, state: DomainState, port: number): void {
   const { cells } = store;
   const { domid } = state;
+  const before = cells.get(knownDomainType, domid);
+  // Introduced and then not: that is another domain.
+  if (before !== undefined && (!state.known || (before.introduced && !state.introduced)))
+    dropKnown(store, domid);
   if (state.known && cells.get(knownDomainType, domid) === undefined) addDomain(cells, domid);
-  if (!state.known && cells.get(knownDomainType, domid) !== undefined) dropKnown(store, domid);
   if (cells.get(incarnationType, domid) === undefined)
     cells.add(incarnationType, domid, { number: 0, alive: false });
   const incarnation = cells.edit(incarnationType, domid);

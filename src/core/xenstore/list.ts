@@ -150,6 +150,23 @@ export function listItems(cells: Cells, type: ListType, list: string): string[] 
   return items;
 }
 
+/**
+ * The chunk with that number, or where it is gone the next one; undefined at the
+ * end. Numbers grow along the list, and what is appended never gets one below the last.
+ */
+export function listChunkFrom(
+  cells: Cells,
+  type: ListType,
+  list: string,
+  number: number,
+): { readonly number: number; readonly items: readonly string[] } | undefined {
+  const known = cells.get(type.chunk, chunkId(list, number));
+  if (known !== undefined) return { number, items: known.items };
+  let at = cells.get(type.head, list)?.first ?? -1;
+  while (at >= 0 && at < number) at = must(cells, type.chunk, chunkId(list, at)).next;
+  return at < 0 ? undefined : { number: at, items: must(cells, type.chunk, chunkId(list, at)).items };
+}
+
 /** Shorter texts are made anew each time. */
 const KEPT_TEXT_MIN = 64;
 /** How many texts are kept; one more, and all are forgotten. */

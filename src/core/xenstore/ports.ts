@@ -65,6 +65,15 @@ export interface TraceFile {
   report(path: string | null, text: string): boolean;
 }
 
+/** A request `CONTROL live-update …`, and what a reply to it must name. */
+export interface LiveUpdateRequest {
+  readonly conn: number;
+  readonly reqId: number;
+  readonly txId: number;
+  /** What follows `live-update`. */
+  readonly args: readonly string[];
+}
+
 /** A xenstored during one step. Make it once where cells and ports stay the same. */
 export interface Store {
   readonly cells: Cells;
@@ -79,6 +88,13 @@ export interface Store {
   readonly observe?: ((line: TraceLine) => void) | undefined;
   /** Where there are files to trace to. */
   readonly traceFile?: TraceFile | undefined;
+  /**
+   * Where there is a process to be replaced: does one step of a live update. The
+   * text is the reply, `OK` or what went wrong; `later` where it comes later.
+   */
+  readonly liveUpdate?: ((request: LiveUpdateRequest) => string | Failure) | undefined;
+  /** Whether a transaction that is to start waits for a live update: its request was kept, and gets no reply now. */
+  readonly delaysTransaction?: ((conn: number, reqId: number) => boolean) | undefined;
   /** Called with what real xenstored tells syslog. */
   readonly log?: ((text: string) => void) | undefined;
 }

@@ -37,7 +37,7 @@ export interface Limits {
   "soft-memory": number;
 }
 
-const settingsType = cellType<Settings>("xenstore-settings");
+export const settingsType = cellType<Settings>("xenstore-settings");
 const SETTINGS = 0;
 
 /** The limits real xenstored starts with (xenstored_core.c). */
@@ -86,7 +86,7 @@ export interface DomainSettings {
   features: number;
   limits: Limits;
 }
-const domainSettingsType = cellType<DomainSettings>("xenstore-domain-settings");
+export const domainSettingsType = cellType<DomainSettings>("xenstore-domain-settings");
 
 /** A domain becomes known: it starts with what is in force for all (alloc_domain in domain.c). */
 export function addDomainSettings(cells: Cells, domid: number): void {

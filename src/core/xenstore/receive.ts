@@ -167,6 +167,7 @@ function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): 
   if (limited) store.request = request;
   let result = perform(store, conn, bytes, packet, after);
   if (limited) store.request = undefined;
+  if (after.later === true) return;
   if (!isFailure(result) && result.length > PAYLOAD_MAX) result = fail("E2BIG");
   if (store.cells.get(connectionType, conn) === undefined) return;
   if (limited && !isFailure(result) && isTooMuch(store, conn, result.length)) result = fail("ENOMEM");

@@ -29,6 +29,8 @@ export type Handler = (store: Store, request: Request, after: After) => string |
 /** What to do once the reply is queued. */
 export interface After {
   do: (() => void) | undefined;
+  /** There is no reply now: whoever the request was passed to sends one later, or ends the process. */
+  later?: true;
 }
 
 /** The answer of requests that just succeed. */

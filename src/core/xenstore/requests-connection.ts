@@ -62,11 +62,15 @@ export function resetWatches(store: Store, request: Request): string | Failure {
 }
 
 /** TRANSACTION_START: the identifier. */
-export function transactionStart(store: Store, request: Request): string | Failure {
+export function transactionStart(store: Store, request: Request, after: After): string | Failure {
   const { cells } = store;
   const { conn, domid, privileged, transaction } = request.caller;
   if (transaction !== null) return fail("EBUSY");
   const open = must(cells, connectionType, conn).transactions.length;
+  if (open === 0 && store.delaysTransaction?.(conn, request.reqId) === true) {
+    after.later = true;
+    return OK;
+  }
   if (!privileged && exceeds(cells, domid, "transactions", open + 1)) return fail("ENOSPC");
   if (!privileged) noteMaximum(cells, domid, "transactions", open + 1);
   return `${startTransaction(cells, conn)}\0`;

@@ -6,7 +6,7 @@ import { type Cells, cellType } from "../engine/cells.ts";
 import { withoutDomain } from "./perms.ts";
 
 /** Identified by the special path. */
-const specialType = cellType<{ perms: string }>("special-watch");
+export const specialType = cellType<{ perms: string }>("special-watch");
 
 export const INTRODUCE_DOMAIN = "@introduceDomain";
 export const RELEASE_DOMAIN = "@releaseDomain";

@@ -108,6 +108,7 @@ export class StreamWriter {
   }
 
   #connection({ connId, spec, input, output, partial, uniqueId }: ConnectionRecord): void {
+    if (input.length > 0xffff) throw new Error("more input of a connection than a record has room for");
     const fixed = 24 + input.length + output.length;
     const padded = uniqueId === null ? fixed : align8(fixed);
     const at = this.#record(RECORD.CONNECTION_DATA, padded + (uniqueId === null ? 0 : 8));

@@ -16,7 +16,7 @@ import {
   restoreDomain,
   restoreSettings,
 } from "./domain.ts";
-import { addNode, setPerms, setValue } from "./node.ts";
+import { addNode, dropTree, setPerms, setValue } from "./node.ts";
 import {
   addAccessed,
   noteSeen,
@@ -52,7 +52,7 @@ import {
   type WatchRecord,
 } from "./stream.ts";
 import type { StreamReader } from "./stream-decode.ts";
-import { OWN_CONNECTION, OWN_DOMAIN, OWN_DOMAINS, OWN_TRANSACTION } from "./stream-save.ts";
+import { OWN_CONNECTION, OWN_DOMAIN, OWN_DOMAINS, OWN_REMOVED, OWN_TRANSACTION } from "./stream-save.ts";
 import {
   createInTransaction,
   removeInTransaction,
@@ -339,6 +339,13 @@ function loadOwn(loading: Loading, { kind, body }: OwnRecord): void {
   if (kind === OWN_DOMAINS) {
     loading.domainsTold = true;
     return orderDomains(cells, body as number[]);
+  }
+  if (kind === OWN_REMOVED) {
+    for (const path of body as string[]) {
+      if (cells.get(nodeType, path) === undefined) contradiction(`${path} is removed and was not there`);
+      dropTree(cells, [path]);
+    }
+    return;
   }
   if (kind === OWN_CONNECTION) {
     const { connId, nextTransaction, ignored } = body as {

@@ -37,6 +37,8 @@ export interface SaveOptions {
   readonly socketFd?: number;
   /** Descriptor of a socket connection in the process that takes over. */
   readonly fdOf?: (conn: number) => number;
+  /** Whole requests that were read and are yet to be answered. */
+  readonly delayed?: (conn: number) => Uint8Array;
   /** Bytes read from a connection that the store has not been given. */
   readonly unread?: (conn: number) => Uint8Array;
   /** Bytes to follow what the connection has to take: a reply that is to come from the successor. */
@@ -51,6 +53,8 @@ export interface SaveOptions {
 export const OWN_DOMAIN = "domain";
 /** Domids of known domains, the latest first. */
 export const OWN_DOMAINS = "domains";
+/** Paths of nodes that are gone, children before their parents; only in a journal. */
+export const OWN_REMOVED = "removed";
 export const OWN_CONNECTION = "connection";
 export const OWN_TRANSACTION = "transaction";
 
@@ -99,19 +103,22 @@ function connectionRecord(
       kind === "ring"
         ? { kind, domid: conn, target, evtchn: options.portOf?.(conn) ?? 0 }
         : { kind, fd: options.fdOf?.(conn) ?? NO_FD },
-    input: joined(pendingInput(cells, conn) ?? new Uint8Array(0), options.unread?.(conn)),
+    input: joined(options.delayed?.(conn), pendingInput(cells, conn), options.unread?.(conn)),
     output: joined(bytes, options.reply?.(conn)),
     partial,
     uniqueId: null,
   };
 }
 
-function joined(first: Uint8Array, second: Uint8Array | undefined): Uint8Array {
-  if (second === undefined || second.length === 0) return first;
-  const both = new Uint8Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
+function joined(...parts: readonly (Uint8Array | undefined)[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((sum, part) => sum + (part?.length ?? 0), 0));
+  let at = 0;
+  for (const part of parts) {
+    if (part === undefined) continue;
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 function* watchRecords(cells: Cells, conn: number, connId: number): Generator<WatchRecord> {
@@ -127,10 +134,18 @@ function ownConnection(connection: DeepReadonly<Connection>, connId: number): St
 
 /** What the document's records do not say of domains. */
 export function* domainRecords(cells: Cells): Generator<StreamRecord> {
-  for (const domid of knownDomids(cells)) {
-    yield { type: "own", kind: OWN_DOMAIN, body: domainState(cells, domid) };
-  }
-  yield { type: "own", kind: OWN_DOMAINS, body: [...knownDomains(cells)] };
+  for (const domid of knownDomids(cells)) yield domainRecord(cells, domid);
+  yield domainOrderRecord(cells);
+}
+
+/** What is to be kept of a domid. */
+export function domainRecord(cells: Cells, domid: number): StreamRecord {
+  return { type: "own", kind: OWN_DOMAIN, body: domainState(cells, domid) };
+}
+
+/** Which domains are known, the latest first. */
+export function domainOrderRecord(cells: Cells): StreamRecord {
+  return { type: "own", kind: OWN_DOMAINS, body: [...knownDomains(cells)] };
 }
 
 /** DOMAIN_DATA of every introduced domain: the features it was told of, and its limits where it has its own. */

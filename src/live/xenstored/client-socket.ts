@@ -52,6 +52,8 @@ export class ClientSocket {
   #chunks = 0;
   #waiting = false;
   #held = false;
+  /** Another process may read from it: this one does not, whatever happens. */
+  #given = false;
 
   constructor(accepted: Socket, buffers: SharedBuffers, events: ClientEvents) {
     this.#socket = accepted;
@@ -82,7 +84,7 @@ export class ClientSocket {
     const parts = accepted as unknown as SocketParts;
     const handle = parts._handle;
     if (handle === undefined || handle === null || accepted.destroyed || accepted.readableEnded) return;
-    if (accepted.writableLength > 0 || accepted.isPaused()) return;
+    if (accepted.writableLength > 0 || accepted.isPaused() || this.#given) return;
     accepted.removeAllListeners();
     parts._handle = null;
     accepted.on("error", () => undefined).destroy();
@@ -106,7 +108,7 @@ export class ClientSocket {
     this.#socket.pause();
     setImmediate(() => {
       this.#waiting = false;
-      if (!this.#held) this.#socket.resume();
+      if (!this.#held && !this.#given) this.#socket.resume();
     });
   }
 
@@ -119,7 +121,7 @@ export class ClientSocket {
   release(): void {
     if (!this.#held) return;
     this.#held = false;
-    if (!this.#waiting) this.#socket.resume();
+    if (!this.#waiting && !this.#given) this.#socket.resume();
   }
 
   /**
@@ -131,6 +133,34 @@ export class ClientSocket {
     const takesMore = this.#socket.write(length === buffer.length ? buffer : buffer.subarray(0, length));
     this.#buffers.written(buffer, this.#socket.writableLength > 0);
     return takesMore;
+  }
+
+  /** The socket itself, for a process that takes it over; from here on this one does not read from it. */
+  give(): Socket {
+    this.#given = true;
+    return this.#socket;
+  }
+
+  /** Calls back once all that was written has reached the system, or never will. */
+  whenWritten(done: () => void): void {
+    this.#socket.write("", () => done());
+  }
+
+  /** Whether something of what was written has not reached the system yet. */
+  get isWriting(): boolean {
+    return this.#socket.writableLength > 0;
+  }
+
+  /** Tells what came while it was not read from, and is still in this process. */
+  tellUnread(): void {
+    // Tells `received`: reading a stream by hand emits the event, too.
+    while (this.#socket.read() !== null);
+  }
+
+  /** Reads again after another process was to take the socket over, and did not. */
+  keep(): void {
+    this.#given = false;
+    if (!this.#held && !this.#waiting) this.#socket.resume();
   }
 
   /** Closes it once all is written. */

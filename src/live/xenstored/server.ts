@@ -2,8 +2,8 @@
 //
 // xenstored on a Unix socket.
 
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { chmodSync, linkSync, lstatSync, renameSync, rmSync, unlinkSync } from "node:fs";
+import { connect, createServer, type Server, Socket } from "node:net";
 import { FIRST_SOCKET } from "../../core/xenstore/connection.ts";
 import {
   connectSocket,
@@ -35,6 +35,46 @@ export interface XenstoredServer {
   flush(): void;
   /** Closes the socket and all connections. */
   close(): Promise<void>;
+  /** From when it resolves nothing is processed or sent until `thaw`: what comes meanwhile is kept. */
+  freeze(): Promise<void>;
+  thaw(): void;
+  /**
+   * All clients, while frozen. What they have sent that this process has already
+   * is answered first; the answers stay in the store.
+   */
+  frozenClients(): FrozenClient[];
+  /** The rest of a live update: sends what is left of what was begun to be sent; resolves when that is done. */
+  whenSent(each: (conn: number) => void): Promise<void>;
+  /** The process before this one has sent all it had to send to a client. */
+  sentBefore(conn: number): void;
+  /** What stands for a client as long as it is connected. */
+  clientOf(conn: number): object | undefined;
+  /** Accepts nobody any more; the socket's path stays, and whoever else has the listening socket does. */
+  stopListening(): void;
+  listenAgain(): Promise<void>;
+}
+
+/** Sockets of the process before this one, as descriptors of this one. */
+export interface InheritedSockets {
+  readonly listener: number;
+  readonly clients: readonly InheritedClient[];
+}
+
+export interface InheritedClient {
+  readonly conn: number;
+  readonly fd: number;
+  /** What it had sent, to be processed before anything new. */
+  readonly input: Uint8Array;
+  /** The other process is still sending to it: nothing is until `sentBefore`. */
+  readonly isWriting: boolean;
+}
+
+/** A client of a server that is frozen. */
+export interface FrozenClient {
+  readonly conn: number;
+  readonly socket: Socket;
+  /** What was sent to it is not all with the system yet: the rest is this process's to send. */
+  readonly isWriting: boolean;
 }
 
 /** What `serveXenstored` needs. */
@@ -45,6 +85,10 @@ export interface ServeOptions {
   readonly store: (queued: (conn: number) => void) => Store;
   /** Domains on rings, served beside the socket. */
   readonly rings?: Rings | undefined;
+  /** Makes what has changed last before anybody on a socket is told of it; see Journal.settle. */
+  readonly settle?: ((then: () => void) => boolean) | undefined;
+  /** The sockets of another xenstored, where this one takes over from it. Asked for when the store is made. */
+  readonly inherited?: (() => InheritedSockets) | undefined;
 }
 
 /** What serves the rings of domains. */
@@ -61,18 +105,38 @@ export interface Rings {
  * Throws SocketError, or the system's error where listening fails.
  */
 export async function serveXenstored(options: ServeOptions): Promise<XenstoredServer> {
-  const { socketPath } = options;
-  await makeRoom(socketPath);
+  const { socketPath, inherited } = options;
+  if (inherited === undefined) await makeRoom(socketPath);
   const clients = new Clients(options);
   const server = createServer({ allowHalfOpen: false }, (socket) => clients.accept(socket));
-  await listen(server, socketPath);
+  if (inherited === undefined) await listen(server, socketPath);
+  else {
+    const sockets = inherited();
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject).listen({ fd: sockets.listener }, resolve);
+    });
+    for (const client of sockets.clients) clients.adopt(client);
+  }
   return {
     socketPath,
     flush: () => clients.flush(),
     close: () => {
       options.rings?.close();
       clients.closeAll();
+      // A socket that was inherited has no path for Node to remove.
+      if (inherited !== undefined) rmSync(socketPath, { force: true });
       return new Promise((resolve) => server.close(() => resolve()));
+    },
+    freeze: () => clients.freeze(),
+    frozenClients: () => clients.frozen(),
+    thaw: () => clients.thaw(),
+    whenSent: (each) => clients.whenSent(each),
+    sentBefore: (conn) => clients.sentBefore(conn),
+    clientOf: (conn) => clients.clientOf(conn),
+    stopListening: () => stopListening(server, socketPath),
+    listenAgain: () => {
+      rmSync(socketPath, { force: true });
+      return listen(server, socketPath);
     },
   };
 }
@@ -91,6 +155,15 @@ function listen(server: Server, socketPath: string): Promise<void> {
       resolve();
     });
   });
+}
+
+/** Node removes the path of a server it closes: it is put back at once. */
+function stopListening(server: Server, socketPath: string): void {
+  const aside = `${socketPath}.aside`;
+  rmSync(aside, { force: true });
+  linkSync(socketPath, aside);
+  server.close();
+  renameSync(aside, socketPath);
 }
 
 /** Removes a socket nobody answers on; refuses where somebody does, or where something else is. */
@@ -129,6 +202,7 @@ const UNTAKEN_MAX = 16 * 1024 * 1024;
 /** All clients of one socket. */
 class Clients {
   readonly #store: Store;
+  readonly #settle: ServeOptions["settle"];
   readonly #buffers = new SharedBuffers();
   readonly #clients = new Map<number, Client>();
   /** Connections that have something to take. */
@@ -137,18 +211,53 @@ class Clients {
   #last = -1;
   /** All are flushed when everybody was heard. */
   #flushing = false;
+  /** What was taken and may be sent once what it tells of lasts; null where nothing is waited for. */
+  #sealed: { client: Client; bytes: Buffer }[] | null = null;
+  #frozen = false;
 
-  constructor({ store, rings }: ServeOptions) {
+  constructor({ store, rings, settle }: ServeOptions) {
     this.#store = store((conn) => {
       if (conn >= FIRST_SOCKET) this.#ready.add(conn);
       else rings?.look(conn);
     });
+    this.#settle = settle;
     rings?.start(this.#store, () => this.flush());
   }
 
+  /** Whether nothing may be sent now. */
+  get waits(): boolean {
+    return this.#sealed !== null || this.#frozen;
+  }
+
+  get isFrozen(): boolean {
+    return this.#frozen;
+  }
+
   accept(socket: Socket): void {
-    const conn = connectSocket(this.#store);
-    this.#clients.set(conn, new Client(conn, socket, this.#store, this.#buffers, this));
+    this.#add(connectSocket(this.#store), socket);
+  }
+
+  #add(conn: number, socket: Socket): Client {
+    const client = new Client(conn, socket, this.#store, this.#buffers, this);
+    this.#clients.set(conn, client);
+    return client;
+  }
+
+  /** A client of the xenstored this one takes over from. */
+  adopt({ conn, fd, input, isWriting }: InheritedClient): void {
+    const client = this.#add(conn, new Socket({ fd, readable: true, writable: true }));
+    if (isWriting) client.waitForOther();
+    this.#ready.add(conn);
+    client.received(input, input.length);
+  }
+
+  /** The process before this one has sent all it had to send to a client. */
+  sentBefore(conn: number): void {
+    this.#clients.get(conn)?.drained();
+  }
+
+  clientOf(conn: number): object | undefined {
+    return this.#clients.get(conn);
   }
 
   /**
@@ -172,10 +281,40 @@ class Clients {
   }
 
   flush(): void {
+    if (this.waits) return;
+    if (this.#settle !== undefined && !this.#settle(this.#settled)) {
+      this.#sealed = this.#takeAll();
+      return;
+    }
     for (const conn of this.#ready) {
       this.#ready.delete(conn);
       this.#clients.get(conn)?.send();
     }
+  }
+
+  readonly #settled = (): void => {
+    const sealed = this.#sealed ?? [];
+    this.#sealed = null;
+    for (const { client, bytes } of sealed) client.write(bytes, bytes.length);
+    this.flush();
+    for (const { client } of sealed) client.sent();
+  };
+
+  /** Takes what all have to take, but does not send it yet. */
+  #takeAll(): { client: Client; bytes: Buffer }[] {
+    const taken: { client: Client; bytes: Buffer }[] = [];
+    for (const conn of this.#ready) {
+      this.#ready.delete(conn);
+      const client = this.#clients.get(conn);
+      const bytes = client?.take();
+      if (client !== undefined && bytes !== undefined) taken.push({ client, bytes });
+    }
+    return taken;
+  }
+
+  /** A connection has something to take that could not be sent. */
+  later(conn: number): void {
+    this.#ready.add(conn);
   }
 
   gone(conn: number): void {
@@ -188,11 +327,36 @@ class Clients {
   closeAll(): void {
     for (const client of this.#clients.values()) client.destroy();
   }
+
+  async freeze(): Promise<void> {
+    // What waits for the disk is in nobody's hands: it is to be sent first.
+    while (this.#sealed !== null) await new Promise((resolve) => setImmediate(resolve));
+    this.#frozen = true;
+  }
+
+  frozen(): FrozenClient[] {
+    for (const client of [...this.#clients.values()]) client.answerKept();
+    return [...this.#clients.values()].map((client) => client.frozen());
+  }
+
+  thaw(): void {
+    this.#frozen = false;
+    for (const client of this.#clients.values()) client.thaw();
+    this.flush();
+  }
+
+  async whenSent(each: (conn: number) => void): Promise<void> {
+    await Promise.all(
+      [...this.#clients.values()].map(async (client) => {
+        if (await client.whenSent()) each(client.conn);
+      }),
+    );
+  }
 }
 
 /** A client on a socket: its connection, and what carries its bytes. */
 class Client implements ClientEvents {
-  readonly #conn: number;
+  readonly conn: number;
   readonly #store: Store;
   readonly #buffers: SharedBuffers;
   readonly #clients: Clients;
@@ -200,9 +364,15 @@ class Client implements ClientEvents {
   /** The socket does not take more now. */
   #full = false;
   #over = false;
+  /** It broke the protocol: it is closed when all it has to take is sent. */
+  #failed = false;
+  /** What came while frozen. */
+  #kept: Uint8Array[] = [];
+  /** It was closed while frozen. */
+  #closedMeanwhile = false;
 
   constructor(conn: number, socket: Socket, store: Store, buffers: SharedBuffers, clients: Clients) {
-    this.#conn = conn;
+    this.conn = conn;
     this.#store = store;
     this.#buffers = buffers;
     this.#clients = clients;
@@ -210,36 +380,106 @@ class Client implements ClientEvents {
   }
 
   received(bytes: Uint8Array, length: number): void {
-    if (this.#over) return;
-    const state = receive(this.#store, this.#conn, bytes, length);
-    if (state === "open") this.#clients.flushAfter(this.#conn);
+    if (this.#over || this.#failed) return;
+    if (this.#clients.isFrozen) {
+      this.#kept.push(Buffer.from(bytes.subarray(0, length)));
+      return;
+    }
+    const state = receive(this.#store, this.conn, bytes, length);
+    if (state === "open") this.#clients.flushAfter(this.conn);
     else this.#clients.flush();
     if (state === "failed") {
-      this.#socket.end();
-      this.closed();
-    } else if (this.#full && outputLength(this.#store.cells, this.#conn) > UNTAKEN_MAX) this.#socket.hold();
+      this.#failed = true;
+      this.sent();
+    } else if (this.#full && outputLength(this.#store.cells, this.conn) > UNTAKEN_MAX) this.#socket.hold();
+  }
+
+  /** Nothing is sent to it until `drained`. */
+  waitForOther(): void {
+    this.#full = true;
   }
 
   drained(): void {
     this.#full = false;
     this.send();
+    this.sent();
     if (!this.#full) this.#socket.release();
   }
 
   closed(): void {
+    if (this.#clients.isFrozen) {
+      this.#closedMeanwhile = true;
+      return;
+    }
     if (this.#over) return;
     this.#over = true;
-    this.#clients.gone(this.#conn);
+    this.#clients.gone(this.conn);
+  }
+
+  /** Closes one that broke the protocol, once it was sent what it has to take. */
+  sent(): void {
+    if (!this.#failed || this.#over || this.#clients.waits) return;
+    this.#socket.end();
+    this.closed();
   }
 
   /** Sends what its connection has to take, where the socket takes more. */
   send(): void {
     if (this.#full || this.#over) return;
-    const length = outputLength(this.#store.cells, this.#conn);
+    if (this.#clients.waits) return this.#clients.later(this.conn);
+    const length = outputLength(this.#store.cells, this.conn);
     if (length === 0) return;
     const bytes = this.#buffers.toWrite(length);
-    takeOutput(this.#store, this.#conn, bytes, 0, length);
-    if (!this.#socket.write(bytes, length)) this.#full = true;
+    takeOutput(this.#store, this.conn, bytes, 0, length);
+    this.write(bytes, length);
+  }
+
+  /** Takes what its connection has to take, where the socket takes more. */
+  take(): Buffer | undefined {
+    if (this.#full || this.#over) return undefined;
+    const length = outputLength(this.#store.cells, this.conn);
+    if (length === 0) return undefined;
+    const bytes = Buffer.allocUnsafe(length);
+    takeOutput(this.#store, this.conn, bytes, 0, length);
+    return bytes;
+  }
+
+  write(bytes: Buffer, length: number): void {
+    if (!this.#over && !this.#socket.write(bytes, length)) this.#full = true;
+  }
+
+  frozen(): FrozenClient {
+    return {
+      conn: this.conn,
+      socket: this.#socket.give(),
+      isWriting: this.#socket.isWriting,
+    };
+  }
+
+  /** Answers what came while frozen. Nothing is sent, but to one that broke the protocol, and so is none any more. */
+  answerKept(): void {
+    this.#socket.tellUnread();
+    for (const bytes of this.#kept.splice(0)) {
+      if (this.#over || receive(this.#store, this.conn, bytes) === "open") continue;
+      const last = this.take();
+      if (last !== undefined) this.write(last, last.length);
+      this.#socket.end();
+      this.#over = true;
+      this.#clients.gone(this.conn);
+    }
+  }
+
+  thaw(): void {
+    this.#socket.keep();
+    for (const bytes of this.#kept.splice(0)) this.received(bytes, bytes.length);
+    if (this.#closedMeanwhile) this.closed();
+  }
+
+  /** Resolves once all that was written is with the system: true where something was not. */
+  async whenSent(): Promise<boolean> {
+    if (!this.#socket.isWriting) return false;
+    await new Promise<void>((resolve) => this.#socket.whenWritten(resolve));
+    return true;
   }
 
   destroy(): void {

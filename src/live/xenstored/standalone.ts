@@ -4,7 +4,13 @@
 // and INTRODUCE makes a domain known without a ring.
 
 import { PlainCells } from "../../core/engine/cells.ts";
-import { type Domains, startStore, type Store, type StoreOptions } from "../../core/xenstore/store.ts";
+import {
+  type DomainInfo,
+  type Domains,
+  startStore,
+  type Store,
+  type StoreOptions,
+} from "../../core/xenstore/store.ts";
 
 /** Changes a second that guests share while transactions are open (WRL_RATE in xenstored_domain.c). */
 const WRITE_RATE = 200;
@@ -12,17 +18,34 @@ const WRITE_RATE = 200;
 /** Domids from here on are reserved (DOMID_FIRST_RESERVED). */
 const DOMID_FIRST_RESERVED = 0x7ff0;
 
-/** The hypervisor for a xenstored that has none. */
-export function noHypervisor(): Domains {
-  return {
-    info: (domid) =>
-      domid >= 0 && domid < DOMID_FIRST_RESERVED ? { shutdown: false, dying: false } : undefined,
-    introduce: () => undefined,
-    rebind: () => undefined,
-    resetRing: () => undefined,
-    release: () => undefined,
-    ignored: () => undefined,
-  };
+/** The hypervisor for a xenstored that has none; remembers event channels, for who takes over. */
+export class StandaloneDomains implements Domains {
+  /** Event channels of introduced domains, as INTRODUCE named them. */
+  readonly ports = new Map<number, number>();
+
+  info(domid: number): DomainInfo | undefined {
+    return domid >= 0 && domid < DOMID_FIRST_RESERVED ? { shutdown: false, dying: false } : undefined;
+  }
+
+  introduce(domid: number, _gfn: number, port: number): undefined {
+    this.ports.set(domid, port);
+  }
+
+  rebind(domid: number, port: number): void {
+    this.ports.set(domid, port);
+  }
+
+  resetRing(): void {
+    // There is none.
+  }
+
+  release(domid: number): void {
+    this.ports.delete(domid);
+  }
+
+  ignored(): void {
+    // There is no ring to say so in.
+  }
 }
 
 /** How a xenstored is started, and where it tells what it does. */
@@ -40,7 +63,7 @@ export function standaloneStore(options: StandaloneOptions, queued: (conn: numbe
     get now() {
       return Math.round(performance.now() * 1000);
     },
-    domains: options.domains ?? noHypervisor(),
+    domains: options.domains ?? new StandaloneDomains(),
     queued,
     observe: options.observe,
     log: options.log,
