@@ -28,6 +28,7 @@ export const capabilities = {
     files: ["virsh", "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_libxl.so"],
   },
   "cloud-kernel": { packages: ["linux-image-cloud-amd64"], files: ["/boot/vmlinuz-*-cloud-amd64"] },
+  systemd: { packages: ["systemd"], files: ["systemd-analyze", "systemd-notify"] },
 } as const satisfies Record<string, CapabilityFacts>;
 
 /** The name of a capability. */

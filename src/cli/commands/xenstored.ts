@@ -68,6 +68,8 @@ async function run(invocation: Invocation): Promise<number> {
   const failed = new Promise<Error>((resolve) => (fail = resolve));
   const options = optionsOf(invocation, (error) => fail(error));
   const { socketPath: socket, takeOver } = options;
+  // From now on: one that comes while it starts ends it in order, too.
+  const signalled = untilSignal();
   const daemon = await Daemon.start(options).catch((error: unknown) => {
     const problem = problemOf(error, options);
     process.send?.({ failed: problem.message });
@@ -84,7 +86,7 @@ async function run(invocation: Invocation): Promise<number> {
       `xenstored listens at ${socket}\n${where}Try: xenolith store ls --socket ${socket}\n`,
     );
   }
-  const end = await Promise.race([untilSignal(), failed]);
+  const end = await Promise.race([signalled, failed]);
   await daemon.close();
   if (typeof end === "string") return 0;
   throw new Problem(end.message, `df ${options.state ?? socket}`);

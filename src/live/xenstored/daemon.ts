@@ -248,7 +248,7 @@ export class Daemon {
     const { pidFile } = this.#options;
     if (pidFile !== null || process.env["NOTIFY_SOCKET"] !== undefined) {
       const service = await import("./service.ts");
-      if (this.#server !== undefined) await service.notifyService(["--stopping"]);
+      if (this.#server !== undefined) await service.notifyService(["STOPPING=1"]);
       if (pidFile !== null) service.removePidFile(pidFile);
     }
     this.#metrics?.server.close();
