@@ -4,7 +4,9 @@
 // stay, as a domain may be built from them again when it reboots, until a command
 // finds them gone.
 
-import { cellType } from "../core/engine/cells.ts";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { cellType, must } from "../core/engine/cells.ts";
 import type { Cells } from "../core/engine/cells.ts";
 import { input } from "../core/engine/input.ts";
 import { fileCell, writeFile } from "../core/daemons/files.ts";
@@ -51,3 +53,16 @@ export const filesGiven = input("dom0.files", (host, data: { files: GivenFile[] 
 export const filesTaken = input("dom0.taken", (host, data: { names: string[] }) => {
   for (const name of data.names) if (host.get(fileCell, name) !== undefined) host.drop(fileCell, name);
 });
+
+/** What libxl keeps of dom0 (xen-init-dom0 writes it): `xl list -l` shows it. */
+const DOM0_CONFIG = /^\/var\/lib\/xen\/userdata-d\.0\./;
+
+/** Puts dom0's configuration where a libxl outside finds it. */
+export function leaveDom0Config(cells: Cells, libXen: string): void {
+  for (const name of [...cells.ids(fileCell)].map(String).filter((file) => DOM0_CONFIG.test(file))) {
+    fs.mkdirSync(libXen, { recursive: true, mode: 0o700 });
+    fs.writeFileSync(path.join(libXen, path.basename(name)), must(cells, fileCell, name).bytes, {
+      mode: 0o600,
+    });
+  }
+}

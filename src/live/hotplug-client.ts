@@ -8,7 +8,7 @@
 import { callerFile } from "./caller-files.ts";
 import type { CallerFile } from "./caller-files.ts";
 import { ask } from "./control.ts";
-import { scriptVariables } from "./hotplug-words.ts";
+import { scriptVariables } from "./left-for-programs.ts";
 import { connectXenstore } from "./xenstore-client.ts";
 
 /** The file behind a disk: dom0 must know it. */

@@ -14,7 +14,7 @@ import { shellWord } from "./directory.ts";
 import type { Directory } from "./directory.ts";
 import { filesGiven } from "./dom0-files.ts";
 import type { LiveHost } from "./live-host.ts";
-import { scriptsFolder } from "./hotplug-words.ts";
+import { scriptsFolder } from "./left-for-programs.ts";
 import { givenFile } from "./xl-session.ts";
 
 /** Where Debian has Xen's scripts, and which of them the host has itself. */

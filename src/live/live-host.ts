@@ -20,9 +20,11 @@ import { listen, serveControl } from "./control.ts";
 import type { ControlServer, Handler } from "./control.ts";
 import { releaseDirectory, takeDirectory } from "./directory.ts";
 import type { Directory } from "./directory.ts";
+import { leaveDom0Config } from "./dom0-files.ts";
 import { domainName } from "./domains.ts";
 import { Driver } from "./driver.ts";
 import { writeScripts } from "./hotplug-scripts.ts";
+import { dom0Config } from "./left-for-programs.ts";
 import { FileMemory, memoryFolder } from "./guest-memory.ts";
 import { OutsideNames } from "./outside-names.ts";
 import { Problem } from "./problem.ts";
@@ -104,6 +106,7 @@ export class LiveHost {
       // dom0's kernel waits until a xenstored answers it.
       if (options.xenstored !== undefined) host.#startXenstored(options.xenstored);
       await host.#comeUp();
+      leaveDom0Config(host.world, dom0Config(options.where.bridge));
       if (options.xenstored === undefined) await host.#serveXenstored();
       else host.#names = await OutsideNames.follow(options.where.xenstored);
       return host;

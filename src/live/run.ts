@@ -10,7 +10,7 @@ import type { ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { scriptsFolder } from "./hotplug-words.ts";
+import { dom0Config, scriptsFolder } from "./left-for-programs.ts";
 
 /** What a program is run with. */
 export interface RunOptions {
@@ -100,6 +100,15 @@ function folders(dir: string): { [folder in "stage" | "runXen" | "runLock" | "li
   return made;
 }
 
+/** Lets libxl find what xen-init-dom0 has told it of dom0; what is there stays. */
+function copyDom0Config(bridge: string, libXen: string): void {
+  const from = dom0Config(bridge);
+  for (const name of fs.existsSync(from) ? fs.readdirSync(from) : []) {
+    const to = path.join(libXen, name);
+    if (!fs.existsSync(to)) fs.copyFileSync(path.join(from, name), to);
+  }
+}
+
 /** The words that run the program, and the environment they need. */
 function invocation(options: RunOptions, how: Isolation): { words: string[]; env: NodeJS.ProcessEnv } {
   const { dir, bridge, xenstored, library, command } = options;
@@ -108,6 +117,7 @@ function invocation(options: RunOptions, how: Isolation): { words: string[]; env
     return { words: [...command], env: { ...env, LD_PRELOAD: preload(library), XENSTORED_PATH: xenstored } };
   }
   const { stage, runXen, runLock, libXen, logXen } = folders(dir);
+  copyDom0Config(bridge, libXen);
   const flags = how === "mounts" ? ["--mount"] : ["--user", "--map-root-user", "--mount"];
   const state = [
     stage,

@@ -142,7 +142,8 @@ export class Terminals {
   #taken(domid: number, pty: number): void {
     const found = this.#byPty(pty);
     if (found !== undefined) found[1].domid = domid;
-    this.#order();
+    const ready = [...this.#terminals.values()].filter((terminal) => terminal.domid === null);
+    if (ready.length < STOCK) this.#order();
   }
 
   #given(pty: number): void {
@@ -150,6 +151,8 @@ export class Terminals {
     if (found === undefined) return;
     this.#terminals.delete(found[0]);
     this.#say("c", found[0]);
+    // The system gives its number out again, as it would to xenconsoled.
+    this.#order();
   }
 
   /** Takes to their readers what domains have printed. */

@@ -71,10 +71,19 @@ onRealStores("the real xenstored in C", () => {
     }, 90_000);
   }
 
-  test("the real xl: b-orderly-shutdown is as on real Xen", async () => {
-    const { expected, ours } = await play("b-orderly-shutdown", { xenstored: "c", xl: "real" });
-    expect(compare(expected, ours)).toEqual([]);
-  }, 90_000);
+  for (const name of [
+    "b-orderly-shutdown",
+    "c-guest-poweroff",
+    "e1-crash-destroy",
+    "f-destroy-running",
+    "g-pause-unpause",
+    "h-rename",
+  ]) {
+    test(`the real xl: ${name} is as on real Xen`, async () => {
+      const { expected, ours } = await play(name, { xenstored: "c", xl: "real" });
+      expect(compare(expected, ours)).toEqual([]);
+    }, 90_000);
+  }
 });
 
 requires("xen-utils", "c-compiler")("xenolith up --xenstored c", () => {

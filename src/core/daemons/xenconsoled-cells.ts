@@ -47,9 +47,9 @@ export const ptyStockCell = cellType<{ ptys: number[] }>("pty-stock");
 /** Takes a number for a console's terminal; there must be one (`ptyReady`). */
 export function takePty(host: Host, domid: number): number {
   const stock = host.get(ptyStockCell, 0);
-  const pty = stock === undefined ? findNextZeroBit(host, ptysInUse, 0) : (stock.ptys[0] as number);
+  const pty = stock === undefined ? findNextZeroBit(host, ptysInUse, 0) : Math.min(...stock.ptys);
   if (stock === undefined) setBit(host, ptysInUse, pty);
-  else host.edit(ptyStockCell, 0).ptys.shift();
+  else host.edit(ptyStockCell, 0).ptys = stock.ptys.filter((other) => other !== pty);
   host.emit("terminal", { domid, pty, open: true });
   return pty;
 }

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The stand-ins of dom0's hotplug scripts: where they are, what they pass on.
+// What a host leaves for the programs that run on it, and what the stand-ins of
+// dom0's hotplug scripts pass on.
 
 import * as path from "node:path";
+
+/** The folder of what libxl keeps of dom0, in that of the device bridge. */
+export function dom0Config(bridge: string): string {
+  return path.join(bridge, "lib-xen");
+}
 
 /** The folder of the stand-ins, in that of the device bridge. */
 export function scriptsFolder(bridge: string): string {
