@@ -8,7 +8,16 @@
 import { typeName, XS } from "../../../src/core/xenstore/wire.ts";
 import type { Answers, Subject } from "./driver.ts";
 import { type ScriptLine, scriptOf } from "./script.ts";
-import { ask, type Sequence, showBody, type Step, whoName } from "./steps.ts";
+import {
+  ask,
+  DOMAINS,
+  type RequestStep,
+  type Sequence,
+  showBody,
+  SOCKETS,
+  type Step,
+  whoName,
+} from "./steps.ts";
 
 /** One of oxenstored's ways, and what is done about it. */
 interface Way {
@@ -27,8 +36,9 @@ const ways: readonly Way[] = [
     source: "store.ml Path.specials; xenstored.ml",
   },
   {
-    what: "a node that a domain creates is its parent's owner's, not the domain's: owners are left out",
-    source: "store.ml path_write and path_mkdir (the parent's permissions); seen",
+    what: "a node that a domain creates is its parent's owner's: domains create in what is theirs only (keepsOwners)",
+    source:
+      "store.ml path_write and path_mkdir (the parent's permissions); seen: SET_PERMS by the creator is refused",
   },
   {
     what: "tells watches below a removed node, whether there was a node or not: it may tell more than we",
@@ -96,7 +106,16 @@ const onePath = new RegExp(`^${PATH}\\0$`);
 function isPlain(step: Step): boolean {
   if (step.do !== "request" || !plainTypes.has(step.type)) return false;
   if (step.tx !== undefined && "id" in step.tx) return false;
-  return (bodies[step.type] ?? onePath).test(step.body);
+  return (bodies[step.type] ?? onePath).test(step.body) && keepsOwners(step);
+}
+
+/** Whether creator and parent's owner are the same: a domain in its own directory, which stays its own. */
+function keepsOwners({ who, type, body }: RequestStep): boolean {
+  const [path = "", owner = ""] = body.split("\0");
+  const home = /^\/local\/domain\/(\d)/.exec(path)?.[1];
+  if (type === "SET_PERMS") return home === undefined || owner.slice(1) === home;
+  if (who < SOCKETS || (type !== "WRITE" && type !== "MKDIR")) return true;
+  return !path.startsWith("/") || home === String(DOMAINS[who - SOCKETS]);
 }
 
 /** What is looked at in the end. */
@@ -138,7 +157,6 @@ function essential(type: number, body: string): string {
     const names = body.split("\0").filter((name) => name !== "" && !name.startsWith("@"));
     return `DIRECTORY ${names.toSorted().join(" ")}`;
   }
-  if (type === XS.GET_PERMS) return `GET_PERMS ${showBody(body.replace(/^(.)\d+/, "$1OWNER"))}`;
   return `${typeName(type)} ${showBody(body)}`;
 }
 
