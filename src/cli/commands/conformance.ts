@@ -2,7 +2,8 @@
 //
 // xenolith conformance: does a xenstored answer as it should?
 
-import { PROFILES, type Profile } from "../../live/conformance/case.ts";
+import { XENSTORE_VERSIONS } from "../../core/xenstore/version.ts";
+import type { Profile } from "../../live/conformance/case.ts";
 import { CASES } from "../../live/conformance/cases/index.ts";
 import { playCases, type Result } from "../../live/conformance/run.ts";
 import type { Target } from "../../live/conformance/tester.ts";
@@ -104,7 +105,7 @@ export const command: Command = {
     {
       name: "as",
       value: "V",
-      among: PROFILES,
+      among: XENSTORE_VERSIONS,
       help: "whose answers are right where xenstoreds differ (default: 4.17)",
     },
     { name: "only", value: "TEXT", help: "cases with this in their name, or of this advisory" },

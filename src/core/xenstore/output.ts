@@ -6,7 +6,7 @@
 import { type Cells, cellType, type DeepReadonly, must } from "../engine/cells.ts";
 import { eventQueued, eventTaken, replyTaken, type RequestRef } from "./pending.ts";
 import type { Store } from "./ports.ts";
-import { charge, exceedsMemory, isUnprivilegedDomid, settingsOf } from "./quota.ts";
+import { charge, exceedsMemory, isUnprivilegedDomid, settingsOf, traitsOf } from "./quota.ts";
 import { encodeInto, HEADER_SIZE, parse, readLatin1, XS } from "./wire.ts";
 
 /** The number of the first socket connection: above every domid. */
@@ -85,6 +85,14 @@ export function queueReply(
   }
 }
 
+/** The reply that was queued last comes before what was queued since there were `before` messages. */
+export function moveReply(store: Store, conn: number, before: number): void {
+  if (must(store.cells, outputType, conn).messages.length - 1 <= before) return;
+  const { messages } = store.cells.edit(outputType, conn);
+  const reply = messages.pop() as Message;
+  messages.splice(before, 0, reply);
+}
+
 /**
  * Queues a watch event, `path NUL token NUL`. One exactly like it that still
  * waits makes it superfluous, but for special watches, which count. A domain that
@@ -92,7 +100,8 @@ export function queueReply(
  */
 export function queueEvent(store: Store, conn: number, body: string, special: boolean): void {
   if (conn < FIRST_SOCKET && exceedsMemory(store.cells, conn, HEADER_SIZE + body.length)) return;
-  if (!special && isWaiting(must(store.cells, outputType, conn), body)) return;
+  const drops = !special && traitsOf(store.cells).dropsDuplicates;
+  if (drops && isWaiting(must(store.cells, outputType, conn), body)) return;
   pushEvent(store, conn, body);
 }
 

@@ -40,22 +40,6 @@ export interface Limits {
 export const settingsType = cellType<Settings>("xenstore-settings");
 const SETTINGS = 0;
 
-/** The limits real xenstored starts with (xenstored_core.c). */
-export function defaultLimits(): Limits {
-  return {
-    nodes: 1000,
-    watches: 128,
-    transactions: 10,
-    outstanding: 20,
-    "transaction-nodes": 1024,
-    memory: 2 * 1024 * 1024 + 512 * 1024,
-    "node-size": 2048,
-    "path-max": 2048,
-    permissions: 5,
-    "soft-memory": 2 * 1024 * 1024,
-  };
-}
-
 /** Puts the settings in place; once, before anything else. */
 export function addSettings(cells: Cells, settings: Settings): void {
   cells.add(settingsType, SETTINGS, settings);

@@ -11,11 +11,11 @@ import { control } from "./control.ts";
 import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
 import { transactionType } from "./observation.ts";
 import { tellMemory } from "./memory-log.ts";
-import { FIRST_SOCKET, queueReply } from "./output.ts";
+import { FIRST_SOCKET, moveReply, outputType, queueReply } from "./output.ts";
 import type { CurrentRequest } from "./pending.ts";
 import type { Store } from "./ports.ts";
 import { exceedsMemory, isUnprivilegedDomid, exceeds, traitsOf } from "./quota.ts";
-import { type After, type Handler, type Request } from "./request.ts";
+import { type After, type Handler, OK, type Request } from "./request.ts";
 import { resetWatches, transactionEnd, transactionStart, unwatch, watch } from "./requests-connection.ts";
 import {
   getDomainPath,
@@ -165,6 +165,7 @@ function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): 
   const limited = conn < FIRST_SOCKET && isUnprivilegedDomid(store.cells, conn);
   const request: CurrentRequest | undefined = limited ? { domid: conn, ref: null } : undefined;
   if (limited) store.request = request;
+  const before = must(store.cells, outputType, conn).messages.length;
   let result = perform(store, conn, bytes, packet, after);
   if (limited) store.request = undefined;
   if (after.later === true) return;
@@ -174,10 +175,13 @@ function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): 
   const ref = request?.ref ?? null;
   if (isFailure(result)) {
     const { errno } = result;
-    const name = wireErrors.has(errno) ? errno : "EINVAL";
+    const name = traitsOf(store.cells).wireNames[errno] ?? (wireErrors.has(errno) ? errno : "EINVAL");
     queueReply(store, conn, XS.ERROR, reqId, txId, `${name}\0`, ref);
   } else {
     queueReply(store, conn, type, reqId, txId, result, ref);
+    // The events of a commit come first even so.
+    if (traitsOf(store.cells).first === "reply" && type !== XS.TRANSACTION_END)
+      moveReply(store, conn, before);
     after.do?.();
   }
   if (limited) tellMemory(store, conn);
@@ -200,14 +204,19 @@ function perform(
 ): string | Failure {
   const { type, txId } = packet;
   const known = requestTypes[type];
-  if (known === undefined) return fail("ENOSYS");
+  if (known === undefined || type > traitsOf(store.cells).typeMax) return fail("ENOSYS");
   if (known.since !== undefined && !traitsOf(store.cells)[known.since]) return fail("ENOSYS");
   const connection = must(store.cells, connectionType, conn);
-  if (known.privileged === true && !connection.privileged) return fail("EACCES");
+  if (known.privileged === true && !connection.privileged) {
+    // oxenstored agrees, and does nothing.
+    const agrees = type === XS.CONTROL && traitsOf(store.cells).control === "oxenstored";
+    return agrees ? OK : fail("EACCES");
+  }
   let transaction: string | null = null;
   if (txId !== 0 && known.ignoresTransaction !== true) {
     transaction = transactionKey(conn, txId);
-    if (store.cells.get(transactionType, transaction) === undefined) return fail("ENOENT");
+    if (store.cells.get(transactionType, transaction) === undefined)
+      return fail(traitsOf(store.cells).noTransactionErrno);
   }
   const caller: Caller = {
     conn,

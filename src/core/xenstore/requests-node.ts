@@ -3,7 +3,7 @@
 // Requests about nodes: DIRECTORY, DIRECTORY_PART, READ, WRITE, MKDIR, RM (xenstored_core.c).
 
 import type { Cells } from "../engine/cells.ts";
-import { fail, type Failure, isFailure } from "../engine/errno.ts";
+import { type Errno, fail, type Failure, isFailure } from "../engine/errno.ts";
 import { canonical, nodeFor } from "./access.ts";
 import type { Caller } from "./caller.ts";
 import { createMissing } from "./create.ts";
@@ -12,7 +12,7 @@ import { SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_VALUE, transactionType } from "./ob
 import { domainPath, nameOf, parentOf } from "./path.ts";
 import { PERM_READ, PERM_WRITE } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, exceeds, exceedsMemory, noteMaximum, traitsOf } from "./quota.ts";
+import { accountOf, exceeds, exceedsMemory, noteMaximum, settingsOf, traitsOf } from "./quota.ts";
 import { atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts";
 import {
   createInTransaction,
@@ -61,7 +61,9 @@ export function directory(store: Store, request: Request): string | Failure {
   if (isFailure(found)) return found;
   seen(store.cells, request.caller, found.path, SEEN_EXISTENCE | SEEN_CHILDREN);
   if (childBytes(store.cells, request.caller, found.path) > PAYLOAD_MAX) return fail("E2BIG");
-  return childText(store.cells, request.caller, found.path);
+  const names = childText(store.cells, request.caller, found.path);
+  if (!traitsOf(store.cells).sortsNames || names === "") return names;
+  return `${names.slice(0, -1).split("\0").sort().join("\0")}\0`;
 }
 
 /**
@@ -115,7 +117,7 @@ export function write(store: Store, request: Request): string | Failure {
   if (
     tooLarge(cells, caller, node.perms, value.length, caller.privileged ? 0 : childBytes(cells, caller, path))
   ) {
-    return poisoned(cells, caller, "ENOSPC");
+    return poisoned(cells, caller, traitsOf(cells).sizeErrno);
   }
   if (!caller.privileged && exceedsMemory(cells, caller.domid, value.length - node.value.length)) {
     return poisoned(cells, caller, "ENOMEM");
@@ -150,7 +152,7 @@ function noteForUnprivileged(cells: Cells, caller: Caller, path: string): void {
 }
 
 /** An operation failed half-way in real xenstored's eyes: the transaction cannot be committed (fail_transaction). */
-export function poisoned(cells: Cells, caller: Caller, errno: "ENOSPC" | "ENOMEM"): Failure {
+export function poisoned(cells: Cells, caller: Caller, errno: Errno): Failure {
   if (caller.transaction !== null) cells.edit(transactionType, caller.transaction).failed = true;
   return fail(errno);
 }
@@ -163,6 +165,10 @@ export function tooLarge(
   valueBytes: number,
   childrenBytes: number,
 ): boolean {
+  if (traitsOf(cells).sizeOf === "value") {
+    const limit = settingsOf(cells).limits["node-size"];
+    return limit !== 0 && valueBytes > limit;
+  }
   if (caller.privileged) return false;
   const size = recordSize(cells, perms, valueBytes, childrenBytes);
   if (exceeds(cells, caller.domid, "node-size", size)) return true;
@@ -186,7 +192,7 @@ function create(store: Store, caller: Caller, path: string, value: string | null
     above = parentOf(above);
     parent = lookup(cells, caller, above);
   }
-  if (!caller.privileged) {
+  if (!caller.privileged || traitsOf(cells).sizeOf === "value") {
     const failure = checkCreation(cells, caller, missing, above, parent.perms, value ?? "");
     if (failure !== undefined) return failure;
   }
@@ -217,13 +223,13 @@ function checkCreation(
   for (const [index, path] of missing.entries()) {
     const childrenBytes = index === 0 ? 0 : nameOf(missing[index - 1] as string).length + 1;
     if (tooLarge(cells, caller, parentPerms, index === 0 ? value.length : 0, childrenBytes)) {
-      return poisoned(cells, caller, "ENOSPC");
+      return poisoned(cells, caller, traitsOf(cells).sizeErrno);
     }
     if (index < missing.length - 1) continue;
     const node = lookup(cells, caller, above) as NodeView;
     const bytes = childBytes(cells, caller, above) + nameOf(path).length + 1;
     if (tooLarge(cells, caller, node.perms, node.value.length, bytes))
-      return poisoned(cells, caller, "ENOSPC");
+      return poisoned(cells, caller, traitsOf(cells).sizeErrno);
   }
   const bytes = missing.reduce(
     (sum, path) => sum + path.length + recordSize(cells, parentPerms, 0, 0),
@@ -267,6 +273,8 @@ export function removeTree(store: Store, root: string): number {
   const { cells } = store;
   const tell = (path: string): void => fireWatches(store, path, path !== root, null);
   const paths = storedSubtree(cells, root);
-  dropTree(cells, paths, hasWatches(cells) ? tell : undefined);
+  const { topFirst } = traitsOf(cells);
+  if (topFirst) for (const path of paths.toReversed()) tell(path);
+  dropTree(cells, paths, !topFirst && hasWatches(cells) ? tell : undefined);
   return paths.length;
 }

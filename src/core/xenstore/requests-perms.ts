@@ -59,7 +59,8 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
   if (isFailure(entries)) return entries;
   const features = featuresOf(cells, caller.conn);
   const incarnations = new Map(entries.map(({ domid }) => [domid, knowDomain(store, domid, features)]));
-  if (incarnations.get(entries[0]?.domid as number) === 0) return fail("ENOENT");
+  const { checksOwner, ownerErrno } = traitsOf(cells);
+  if (checksOwner && incarnations.get(entries[0]?.domid as number) === 0) return fail("ENOENT");
   const perms = formatPerms(entries, (domid) => incarnations.get(domid) ?? 0);
   if (isSpecial(name)) return setPermsSpecial(store, caller, name, perms);
   const path = absolute(caller, name);
@@ -69,11 +70,11 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
     return node;
   }
   seen(cells, caller, path, SEEN_EXISTENCE);
-  if (!caller.privileged && ownerOf(perms) !== ownerOf(node.perms)) return fail("EPERM");
+  if (!caller.privileged && ownerOf(perms) !== ownerOf(node.perms)) return fail(ownerErrno);
   if (
     tooLarge(cells, caller, perms, node.value.length, caller.privileged ? 0 : childBytes(cells, caller, path))
   ) {
-    return poisoned(cells, caller, "ENOSPC");
+    return poisoned(cells, caller, traitsOf(cells).sizeErrno);
   }
   if (caller.transaction !== null) setPermsInTransaction(cells, caller, path, perms);
   else {

@@ -30,7 +30,7 @@ import { addDomains, domainsChanged, introduceDomain0 } from "./domain.ts";
 import { addNode, addRoot } from "./node.ts";
 import { expireEvents, nextDeadline, outputLength, takeOutput } from "./output.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, addSettings, defaultLimits, exceeds, type Limits } from "./quota.ts";
+import { accountOf, addSettings, exceeds, type Limits } from "./quota.ts";
 import { receive } from "./receive.ts";
 import { addSpecials } from "./special.ts";
 import { dropAllTransactions } from "./transaction.ts";
@@ -91,7 +91,7 @@ export function prepareStore(store: Store, options: StoreOptions = {}): void {
     privDomid: options.privDomid ?? 0,
     eventTimeout: options.eventTimeout ?? 20_000_000,
     writeRate: options.writeRate ?? 0,
-    limits: { ...defaultLimits(), ...options.limits },
+    limits: { ...versionTraits(version).limits, ...options.limits },
     features: options.features ?? versionTraits(version).features,
   });
   addSpecials(cells, "n0", versionTraits(version).releaseDomainPerms);

@@ -30,7 +30,7 @@ import {
   transactionType,
 } from "./observation.ts";
 import { childPath, nameOf, parentOf } from "./path.ts";
-import { settingsOf } from "./quota.ts";
+import { settingsOf, traitsOf } from "./quota.ts";
 import { nodeType, subtree } from "./tree.ts";
 import { access, childNames, inherited } from "./view.ts";
 
@@ -53,6 +53,7 @@ export function startTransaction(cells: Cells, conn: number): number {
     failed: false,
     created: false,
     removals: 0,
+    operations: [],
     rank: 0,
   });
   return id;
@@ -87,6 +88,12 @@ export function dropAllTransactions(cells: Cells, conn: number): void {
 function editOwn(cells: Cells, caller: Caller, path: string): TransactionNode {
   access(cells, caller, path);
   return cells.edit(transactionNodeType, ownKey(caller.transaction as string, path));
+}
+
+/** Notes an operation that the commit will tell, where it tells each. */
+function noteOperation(cells: Cells, caller: Caller, operation: string): void {
+  if (traitsOf(cells).commitTells === "operations")
+    cells.edit(transactionType, caller.transaction as string).operations.push(operation);
 }
 
 /** An event that reaches further replaces one that does not (queue_watches in xenstored_transaction.c). */
@@ -126,6 +133,7 @@ export function writeInTransaction(cells: Cells, caller: Caller, path: string, v
   own.ensured = true;
   own.modified = true;
   queueAtCommit(own, "subtree");
+  noteOperation(cells, caller, path);
   leanOn(cells, caller, path);
 }
 
@@ -135,6 +143,7 @@ export function setPermsInTransaction(cells: Cells, caller: Caller, path: string
   own.perms = perms;
   own.modified = true;
   queueAtCommit(own, "subtree");
+  noteOperation(cells, caller, path);
 }
 
 /**
@@ -159,7 +168,10 @@ export function createInTransaction(
   own.value = value;
   own.permsIfCreated = above.perms === null ? null : inherited(caller, above.perms);
   own.modified = true;
-  if (event) queueAtCommit(own, "subtree");
+  if (event) {
+    queueAtCommit(own, "subtree");
+    noteOperation(cells, caller, path);
+  }
   takeRank(cells, caller.transaction as string, path);
   cells.edit(transactionType, caller.transaction as string).created = true;
   leanOn(cells, caller, parentOf(path));
@@ -176,6 +188,7 @@ export function removeInTransaction(cells: Cells, caller: Caller, path: string):
     queueAtCommit(own, at === path ? "subtree" : "exact");
   }
   removeFromParent(cells, caller, path);
+  noteOperation(cells, caller, `-${path}`);
   if (madeSure) leanOn(cells, caller, parentOf(path));
 }
 

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What differs between xenstoreds: the C one of Xen 4.17 and that of 4.23. Each
-// difference is a trait with a name; nothing else asks for a version.
+// What differs between xenstoreds: the C one of Xen 4.17, that of 4.23, and
+// oxenstored of 4.17. Each difference is a trait with a name; nothing else asks
+// for a version.
 
 import type { Errno } from "../engine/errno.ts";
 import type { Limits } from "./quota.ts";
 
 /** Which xenstored is to be the model. */
-export type XenstoreVersion = "4.17" | "4.23";
+export type XenstoreVersion = "4.17" | "4.23" | "oxenstored";
 
 /** All of them, the default first. */
-export const XENSTORE_VERSIONS: readonly XenstoreVersion[] = ["4.17", "4.23"];
+export const XENSTORE_VERSIONS: readonly XenstoreVersion[] = ["4.17", "4.23", "oxenstored"];
 
 /** When a transaction is refused: see transaction.ts. */
 export type ConflictRule = "observed" | "strict";
@@ -33,8 +34,38 @@ export interface VersionTraits {
    * all are checked against what the domain had before, as in a transaction always.
    */
   readonly countsEachCreation: boolean;
-  /** The answer to one watch too many. */
+  /** The limits it starts with. */
+  readonly limits: Readonly<Limits>;
+  /** What an error is called on the wire, where that is not its own name. */
+  readonly wireNames: { readonly [errno in Errno]?: string };
+  /** The answer to one watch too many, and to a node too large. */
   readonly watchQuotaErrno: Errno;
+  readonly sizeErrno: "ENOSPC" | "E2BIG";
+  /** What `node-size` limits: a guest's whole record, or anybody's value. */
+  readonly sizeOf: "record" | "value";
+  /** The answer to a transaction that is none, and to a domain that is not introduced (RELEASE, RESUME). */
+  readonly noTransactionErrno: Errno;
+  readonly noDomainErrno: Errno;
+  /** The answer to an unprivileged owner who gives a node away. */
+  readonly ownerErrno: Errno;
+  /** An owner that does not exist is refused. */
+  readonly checksOwner: boolean;
+  /** That a node is missing is told only to who could read it; else READ, DIRECTORY and GET_PERMS tell all. */
+  readonly hidesMissing: boolean;
+  /** Where events and the reply go to one connection: which comes first. */
+  readonly first: "events" | "reply";
+  /** DIRECTORY lists names in the order of their bytes; else in that of creation. */
+  readonly sortsNames: boolean;
+  /** RM tells the top of a tree first; else the deepest node. */
+  readonly topFirst: boolean;
+  /** A commit tells each operation; else each node it changed, once. */
+  readonly commitTells: "operations" | "nodes";
+  /** An event exactly like one that waits is not queued. */
+  readonly dropsDuplicates: boolean;
+  /** A transaction that changed nothing commits whatever it has seen. */
+  readonly readOnlyCommits: boolean;
+  /** The highest request type. */
+  readonly typeMax: number;
   /** Limits are kept a domain, and GET_QUOTA and SET_QUOTA show and change them; SET_FEATURE likewise. */
   readonly domainSettings: boolean;
   /** Sockets and privileged domains may use paths of any length. */
@@ -56,12 +87,47 @@ export interface VersionTraits {
   /** Bytes a node's record has beside permissions, value and children; see recordSize. */
   readonly recordHeaderBytes: number;
   /** What CONTROL help and CONTROL quota print, and which commands there are. */
-  readonly control: "4.17" | "4.23";
+  readonly control: XenstoreVersion;
 }
+
+/** Limits of C xenstored (xenstored_core.c). */
+const C_LIMITS: Limits = {
+  nodes: 1000,
+  watches: 128,
+  transactions: 10,
+  outstanding: 20,
+  "transaction-nodes": 1024,
+  memory: 2 * 1024 * 1024 + 512 * 1024,
+  "node-size": 2048,
+  "path-max": 2048,
+  permissions: 5,
+  "soft-memory": 2 * 1024 * 1024,
+};
+
+/** What the C xenstoreds have in common. */
+const C_TRAITS = {
+  limits: C_LIMITS,
+  wireNames: {},
+  sizeErrno: "ENOSPC",
+  sizeOf: "record",
+  noTransactionErrno: "ENOENT",
+  noDomainErrno: "ENOENT",
+  ownerErrno: "EPERM",
+  checksOwner: true,
+  hidesMissing: true,
+  first: "events",
+  sortsNames: false,
+  topFirst: false,
+  commitTells: "nodes",
+  dropsDuplicates: true,
+  readOnlyCommits: false,
+} as const;
 
 const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
   // tools/xenstore of 4.17.7.
   "4.17": {
+    ...C_TRAITS,
+    typeMax: 22,
     slack: {
       nodes: 1,
       watches: 2,
@@ -86,6 +152,8 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
   },
   // tools/xenstored of August 2026: 70fcc2531c, 258263a4fb, XENSTORE_FEATURES.
   "4.23": {
+    ...C_TRAITS,
+    typeMax: 26,
     slack: {},
     countsEachCreation: false,
     watchQuotaErrno: "ENOSPC",
@@ -100,6 +168,48 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
     tellsError: "where the domain has the feature",
     recordHeaderBytes: 16,
     control: "4.23",
+  },
+  // tools/ocaml/xenstored of 4.17.7, as /etc/xen/oxenstored.conf of Xen's own build has it.
+  oxenstored: {
+    slack: { nodes: 1, watches: 2, transactions: 2, "path-max": 1, "node-size": 1 },
+    limits: {
+      ...C_LIMITS,
+      watches: 100,
+      outstanding: 1024,
+      "transaction-nodes": 0,
+      memory: 0,
+      "path-max": 1024,
+      permissions: 0,
+      "soft-memory": 0,
+    },
+    wireNames: { ENOSPC: "EQUOTA" },
+    watchQuotaErrno: "ENOSPC",
+    countsEachCreation: false,
+    sizeErrno: "E2BIG",
+    sizeOf: "value",
+    noTransactionErrno: "EIO",
+    noDomainErrno: "EINVAL",
+    ownerErrno: "EACCES",
+    checksOwner: false,
+    hidesMissing: false,
+    first: "reply",
+    sortsNames: true,
+    topFirst: true,
+    commitTells: "operations",
+    dropsDuplicates: false,
+    readOnlyCommits: true,
+    typeMax: 21,
+    domainSettings: false,
+    pathLimitExemptsPrivileged: false,
+    strictDomids: false,
+    specialsAreNodes: false,
+    releaseDomainPerms: "n0",
+    features: FEATURE_RECONNECTION,
+    advertises: true,
+    pageNamesPort: false,
+    tellsError: "where the domain has the feature",
+    recordHeaderBytes: 24,
+    control: "oxenstored",
   },
 };
 
