@@ -56,6 +56,14 @@ const checked: { readonly [mutant: string]: { check: string; scenario: string; s
   },
 };
 
+/** Who notices a mutant of xenwatch: one run of the scenario `xenwatch`, and what it says then. */
+const simulated: { readonly [mutant: string]: RegExp } = {
+  "xenwatch-one-list": /violated at .*\n {2}more than the domain hangs/,
+  "xenwatch-kept-thread": /violated at .*: a domain's thread ends with it\n/,
+  "xenwatch-no-mutex": /violated at .*\n {2}a callback under way when the watch was taken back/,
+  "xenwatch-lost-cancel": /failed: edit of missing cell xenbus-watch\/0\/mutants/,
+};
+
 /** What a check of test/determinism finds, in one line. */
 function runCheck(check: string, scenario: string, patch?: string): string {
   const args = [path.join(here, "run-check.ts"), check, scenario, ...(patch === undefined ? [] : [patch])];
@@ -70,7 +78,9 @@ function patchOf(mutant: string): string {
 
 test("every patch in this folder is tried", () => {
   const patches = fs.readdirSync(here).filter((file) => file.endsWith(".patch"));
-  const tried = [...Object.keys(explored), ...Object.keys(checked)].map((mutant) => `${mutant}.patch`);
+  const tried = [...Object.keys(explored), ...Object.keys(checked), ...Object.keys(simulated)].map(
+    (mutant) => `${mutant}.patch`,
+  );
   expect(tried.toSorted()).toEqual(patches.toSorted());
 });
 
@@ -101,6 +111,23 @@ describe("checks of the engine's promises", () => {
 
   test.each(Object.entries(checked))("find out %s", (mutant, { check, scenario, says }) => {
     expect(runCheck(check, scenario, patchOf(mutant))).toMatch(says);
+  });
+});
+
+describe("a thread for each domain", () => {
+  const file = path.join(here, "xenwatch.ts");
+
+  test("is well in the program as it is", () => {
+    expect(xenolith(["sim", file])).toMatchObject({
+      code: 0,
+      out: expect.not.stringMatching(/violated|failed/),
+    });
+  });
+
+  test.each(Object.entries(simulated))("a run finds out %s", (mutant, says) => {
+    const { code, out } = xenolith(["sim", file, "--mutant", patchOf(mutant)]);
+    expect(out).toMatch(says);
+    expect(code).toBe(1);
   });
 });
 
