@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Advisories about the hypervisor itself: docs/internals/advisories.md says what
+// Advisories about the hypervisor itself: docs/reference/hypervisor-advisories.md says what
 // each demands; those the model can show are tests here, by name.
 
 import { readFileSync } from "node:fs";
@@ -43,7 +43,7 @@ interface Row {
 
 /** The page's table. */
 function rows(): Row[] {
-  const text = readFileSync(join(root, "docs/internals/advisories.md"), "utf8");
+  const text = readFileSync(join(root, "docs/reference/hypervisor-advisories.md"), "utf8");
   return text.split("\n").flatMap((line) => {
     const [, names = "", demand = "", here = ""] = line.split("|").map((cell) => cell.trim());
     return names.startsWith("XSA-") ? [{ names: names.split(", "), demand, here }] : [];

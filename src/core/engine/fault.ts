@@ -192,7 +192,9 @@ export function clearFaults(
   words: readonly string[] = [],
 ): DeepReadonly<Fault>[] | FaultRefusal {
   const meant = faultsMeant(host, name, words);
-  return "errno" in meant ? meant : meant.map((id) => clearFault(host, id));
+  if ("errno" in meant) return meant;
+  // With what one kept, all that another is about may go, and that fault with it.
+  return meant.flatMap((id) => (host.get(faultCell, id) === undefined ? [] : clearFault(host, id)));
 }
 
 function clearFault(host: Host, id: string): DeepReadonly<Fault> {
