@@ -35,8 +35,16 @@ export interface Claim {
   readonly timed: boolean;
 }
 
+/** A plot that stands beside the page. */
+export interface Picture {
+  readonly file: string;
+  readonly title: string;
+  readonly svg: string;
+}
+
 export interface Report {
   readonly tables: readonly Table[];
+  readonly pictures?: readonly Picture[];
   readonly claims: readonly Claim[];
 }
 

@@ -18,6 +18,7 @@ import {
   treeWorkloads,
 } from "./xenstored/cases.ts";
 import { type DaemonName, daemonNames, residentMegabytes, startDaemon } from "./xenstored/daemons.ts";
+import { growthPictures } from "./xenstored/growth.ts";
 import { type Effort, type Finding, measure, type Result } from "./xenstored/measure.ts";
 
 /** A tree may make an operation dearer by so much. */
@@ -34,7 +35,7 @@ const fillGoals = [
   { nodes: 1_000_000, text: "1,000,000 nodes", seconds: 15 },
 ] as const;
 
-const FULL: Effort = { rounds: 5, seconds: 0.2, warmup: 0.6 };
+const FULL: Effort = { rounds: 5, seconds: 0.12, warmup: 0.4 };
 const QUICK: Effort = { rounds: 3, seconds: 0.12, warmup: 0.5 };
 
 function selected({ suite, only }: BenchOptions): Case[] {
@@ -243,6 +244,7 @@ async function run(options: BenchOptions): Promise<Report> {
   });
   return {
     tables: [...suiteTables(results), sizeTable(results, empty)],
+    pictures: growthPictures(results),
     claims: [...claimsOf(results), ...sizeClaims(results, empty)],
   };
 }

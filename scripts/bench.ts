@@ -58,6 +58,7 @@ function pageOf(bench: Bench, report: Report, measuredWith: readonly [string, st
     tableText({ columns: ["Measured with", ""], rows: measuredWith }).replace("---:", "---"),
     "## Claims",
     tableText({ columns: ["Claim", "Measured", "Holds"], rows: claims }).replaceAll("---:", "---"),
+    ...(report.pictures ?? []).map(({ title, file }) => `![${title}](${file})`),
     ...report.tables.flatMap((table) => [
       `## ${table.title}`,
       ...(table.note === undefined ? [] : [table.note]),
@@ -102,15 +103,18 @@ async function main(): Promise<void> {
       continue;
     }
     const progress = progressLine(bench.name);
-    const measuredWith = circumstances(`npm run bench -- ${bench.name}${values.quick ? " --quick" : ""}`);
+    const measuredWith = circumstances(["npm run bench --", ...process.argv.slice(2)].join(" "));
     const report = await bench.run({ quick: values.quick, progress, suite, only, rounds });
     if (process.stderr.isTTY) process.stderr.write("\r\u001B[K");
     const page = pageOf(bench, report, measuredWith);
-    console.log(values.json ? JSON.stringify({ bench: bench.name, quick: values.quick, ...report }) : page);
+    const { tables, claims } = report;
+    const line = { bench: bench.name, quick: values.quick, tables, claims };
+    console.log(values.json ? JSON.stringify(line) : page);
     if (report.claims.some(({ holds }) => !holds)) process.exitCode = 1;
     if (out === undefined) continue;
     mkdirSync(resolve(out), { recursive: true });
     writeFileSync(join(resolve(out), `${bench.name}.md`), page);
+    for (const { file, svg } of report.pictures ?? []) writeFileSync(join(resolve(out), file), svg);
   }
 }
 

@@ -107,6 +107,18 @@ const baseCases = workloads.flatMap((workload) =>
 
 const tree100k: More = { prepare: words("--workload read --nodes 100000 --setup-only"), share: "100k" };
 
+export const watchCounts = [0, 100, 1000, 10_000] as const;
+
+export function watchCaseName(watches: number): string {
+  return `write beside ${watches === 0 ? "no" : watches} idle watches, 8 clients, 16 in flight`;
+}
+
+export const connectionCounts = [1, 10, 100, 1000] as const;
+
+export function connectionCaseName(clients: number): string {
+  return `${clients} connection${clients === 1 ? "" : "s"}, 1 active`;
+}
+
 const specialCases: readonly Case[] = [
   special(
     "read of 2000 bytes, 8 clients, 16 in flight",
@@ -142,9 +154,9 @@ const specialCases: readonly Case[] = [
     "--workload createrm --children 10000 --clients 1 --pipeline 16",
     { must: 3 },
   ),
-  ...[0, 100, 1000, 10_000].map((watches) =>
+  ...watchCounts.map((watches) =>
     special(
-      `write beside ${watches === 0 ? "no" : watches} idle watches, 8 clients, 16 in flight`,
+      watchCaseName(watches),
       `--workload write --clients 8 --pipeline 16 --idle-conns ${Math.max(1, Math.min(watches, 100))} --idle-watches ${watches}`,
       watches === 1000 ? { must: 3 } : watches === 10_000 ? { must: 20, gate: true } : {},
     ),
@@ -199,11 +211,13 @@ const specialCases: readonly Case[] = [
     must: 6,
     aim: 12,
   }),
-  special("1000 connections, 1 active", "--workload manyclients --clients 1000 --active 1", {
-    must: 4,
-    aim: 6,
-    gate: true,
-  }),
+  ...connectionCounts.map((clients) =>
+    special(
+      connectionCaseName(clients),
+      `--workload manyclients --clients ${clients} --active 1`,
+      clients === 1000 ? { must: 4, aim: 6, gate: true } : {},
+    ),
+  ),
   special("1000 connections, 16 active", "--workload manyclients --clients 1000 --active 16"),
   special("1000 connections, 256 active", "--workload manyclients --clients 1000 --active 256", {
     must: 0.95,
