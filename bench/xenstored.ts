@@ -35,8 +35,8 @@ const fillGoals = [
   { nodes: 1_000_000, text: "1,000,000 nodes", seconds: 15 },
 ] as const;
 
-const FULL: Effort = { rounds: 5, seconds: 0.12, warmup: 0.4 };
-const QUICK: Effort = { rounds: 3, seconds: 0.12, warmup: 0.5 };
+const FULL: Effort = { rounds: 5, seconds: 0.15, warmup: 1.2 };
+const QUICK: Effort = { rounds: 3, seconds: 0.12, warmup: 1 };
 
 function selected({ suite, only }: BenchOptions): Case[] {
   const wanted = suite === undefined ? suites : suite.split(",");

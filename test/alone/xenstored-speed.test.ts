@@ -30,7 +30,7 @@ requires(
       const least = SHARE_OF_MUST * (of.must as number);
       const ratios: number[] = [];
       while (ratios.length < ATTEMPTS && Math.max(...ratios, 0) < least) {
-        const effort = { rounds: 3, seconds: 0.12, warmup: 0.5 * (ratios.length + 1) };
+        const effort = { rounds: 3, seconds: 0.12, warmup: ratios.length + 1 };
         const [result] = await measure([of], ["c", "ours"], effort, () => undefined);
         expect([...(result?.broken ?? [])]).toEqual([]);
         expect(result?.findings.get("ours")?.firstError).toBe("");

@@ -124,8 +124,23 @@ export function parsePerms(text: string): PermEntry[] | Failure {
   return entries;
 }
 
+/** A number of at most five digits that does not begin with 0, as nearly all are; else undefined. */
+function parsePlain(text: string): number | undefined {
+  if (text.length === 0 || text.length > 5 || text.charCodeAt(0) === 0x30)
+    return text === "0" ? 0 : undefined;
+  let value = 0;
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (digit < 0 || digit > 9) return undefined;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
 /** A whole string as C's strtol with base 0 reads it: decimal, 0x, or octal. */
 function parseC(text: string): number | undefined {
+  const plain = parsePlain(text);
+  if (plain !== undefined) return plain;
   const match = /^[ \t\n\v\f\r]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)$/.exec(text);
   if (match === null) return undefined;
   const digits = match[2] as string;
@@ -134,12 +149,12 @@ function parseC(text: string): number | undefined {
   return (match[1] === "-" ? -magnitude : magnitude) | 0;
 }
 
-/** Entries as stored. `incarnation` says which incarnation of a domid an entry is for, 0 for none. */
-export function formatPerms(entries: readonly PermEntry[], incarnation: (domid: number) => number): string {
+/** Entries as stored. `incarnations` says which incarnation of its domid each entry is for, 0 for none. */
+export function formatPerms(entries: readonly PermEntry[], incarnations: readonly number[]): string {
   let text = "";
-  for (const [index, entry] of entries.entries()) {
-    if (index === 0) text = `${entry.letter}${entry.domid}`;
-    else text += ` ${entry.letter}${entry.domid}:${incarnation(entry.domid)}`;
+  for (let at = 0; at < entries.length; at++) {
+    const { letter, domid } = entries[at] as PermEntry;
+    text += at === 0 ? `${letter}${domid}` : ` ${letter}${domid}:${incarnations[at]}`;
   }
   return text;
 }

@@ -58,10 +58,10 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
   const entries = parsePerms(readLatin1(request.bytes, request.start + name.length + 1, request.end));
   if (isFailure(entries)) return entries;
   const features = featuresOf(cells, caller.conn);
-  const incarnations = new Map(entries.map(({ domid }) => [domid, knowDomain(store, domid, features)]));
+  const incarnations = entries.map(({ domid }) => knowDomain(store, domid, features));
   const { checksOwner, ownerErrno } = traitsOf(cells);
-  if (checksOwner && incarnations.get(entries[0]?.domid as number) === 0) return fail("ENOENT");
-  const perms = formatPerms(entries, (domid) => incarnations.get(domid) ?? 0);
+  if (checksOwner && incarnations[0] === 0) return fail("ENOENT");
+  const perms = formatPerms(entries, incarnations);
   if (isSpecial(name)) return setPermsSpecial(store, caller, name, perms);
   const path = absolute(caller, name);
   const node = nodeFor(cells, caller, path, PERM_WRITE | PERM_OWNER);

@@ -10,11 +10,20 @@ const TURN_BYTES = 16_384;
 /** Chunks after which a client is taken for one that stays. */
 const CHUNKS_TO_STAY = 2;
 const WRITE_BYTES = 65_536;
+const BEGINNING_MAX = 256;
 
 /** What all clients of a server share: buffers that are free between two of them. */
 export class SharedBuffers {
   readonly read = Buffer.allocUnsafeSlow(TURN_BYTES);
   #write = Buffer.allocUnsafeSlow(WRITE_BYTES);
+  /** Beginnings of it, by length: a short answer needs no new object. */
+  #beginnings: (Buffer | undefined)[] = [];
+
+  /** The first `length` bytes of what came from `toWrite`. */
+  beginning(buffer: Buffer, length: number): Buffer {
+    if (buffer !== this.#write || length > BEGINNING_MAX) return buffer.subarray(0, length);
+    return (this.#beginnings[length] ??= buffer.subarray(0, length));
+  }
 
   /** A buffer of at least so many bytes, until `written`. */
   toWrite(length: number): Buffer {
@@ -23,7 +32,9 @@ export class SharedBuffers {
 
   /** What came from `toWrite` was written; `kept` where the system has not taken all of it yet. */
   written(buffer: Buffer, kept: boolean): void {
-    if (kept && buffer === this.#write) this.#write = Buffer.allocUnsafeSlow(WRITE_BYTES);
+    if (!kept || buffer !== this.#write) return;
+    this.#write = Buffer.allocUnsafeSlow(WRITE_BYTES);
+    this.#beginnings = [];
   }
 }
 
@@ -130,7 +141,7 @@ export class ClientSocket {
    * @returns whether it takes more now; where not, `drained` is told
    */
   write(buffer: Buffer, length: number): boolean {
-    const takesMore = this.#socket.write(length === buffer.length ? buffer : buffer.subarray(0, length));
+    const takesMore = this.#socket.write(this.#buffers.beginning(buffer, length));
     this.#buffers.written(buffer, this.#socket.writableLength > 0);
     return takesMore;
   }

@@ -199,6 +199,10 @@ function answers(socketPath: string): Promise<boolean> {
 /** Bytes a client may have waiting for it before it is heard again. */
 const UNTAKEN_MAX = 16 * 1024 * 1024;
 
+/** After so many turns with one client each, so many requests are answered at once. */
+const SINGLE_MAX = 4;
+const AT_ONCE = 64;
+
 /** All clients of one socket. */
 class Clients {
   readonly #store: Store;
@@ -214,6 +218,10 @@ class Clients {
   /** What was taken and may be sent once what it tells of lasts; null where nothing is waited for. */
   #sealed: { client: Client; bytes: Buffer }[] | null = null;
   #frozen = false;
+  /** How many times in a row only one client had something. */
+  #single = 0;
+  /** So many requests are answered without waiting for others. */
+  #atOnce = 0;
 
   constructor({ store, rings, settle }: ServeOptions) {
     this.#store = store((conn) => {
@@ -264,21 +272,34 @@ class Clients {
    * Sends what a client's request has brought. One client by itself has its reply
    * at once. Of several, all that have sent something are heard first: writing to a
    * process that sleeps costs more than answering it, and one that is being
-   * written to does not go to sleep.
+   * written to does not go to sleep. Where it is always one that has sent
+   * something, waiting for others is left alone for a while.
    */
   flushAfter(conn: number): void {
-    if (conn === this.#last && !this.#flushing) {
+    if (this.#flushing) return;
+    if (this.#atOnce > 0) {
+      this.#atOnce--;
+      this.flush();
+      return;
+    }
+    if (conn === this.#last) {
       this.flush();
       return;
     }
     this.#last = conn;
-    if (this.#flushing) return;
     this.#flushing = true;
-    setImmediate(() => {
-      this.#flushing = false;
-      this.flush();
-    });
+    setImmediate(this.#flushAll);
   }
+
+  readonly #flushAll = (): void => {
+    this.#flushing = false;
+    this.#single = this.#ready.size > 1 ? 0 : this.#single + 1;
+    if (this.#single >= SINGLE_MAX) {
+      this.#single = 0;
+      this.#atOnce = AT_ONCE;
+    }
+    this.flush();
+  };
 
   flush(): void {
     if (this.waits) return;
