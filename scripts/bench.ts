@@ -43,6 +43,13 @@ function circumstances(command: string): [string, string][] {
   ];
 }
 
+/** The command as it stands in a table: without where the page went, its patterns quoted. */
+function shownCommand(args: readonly string[]): string {
+  const told = args.filter((arg, at) => arg !== "--out" && args[at - 1] !== "--out");
+  const quoted = told.map((arg) => (/^[\w,-]+$/.test(arg) ? arg : `'${arg}'`));
+  return ["npm run bench --", ...quoted].join(" ").replaceAll("|", String.raw`\|`);
+}
+
 function tableText({ columns, rows }: Pick<Table, "columns" | "rows">): string {
   const line = (values: readonly (string | number)[]): string => `| ${values.join(" | ")} |`;
   return [line(columns), line(columns.map((_, at) => (at === 0 ? "---" : "---:"))), ...rows.map(line)].join(
@@ -103,7 +110,7 @@ async function main(): Promise<void> {
       continue;
     }
     const progress = progressLine(bench.name);
-    const measuredWith = circumstances(["npm run bench --", ...process.argv.slice(2)].join(" "));
+    const measuredWith = circumstances(shownCommand(process.argv.slice(2)));
     const report = await bench.run({ quick: values.quick, progress, suite, only, rounds });
     if (process.stderr.isTTY) process.stderr.write("\r\u001B[K");
     const page = pageOf(bench, report, measuredWith);
