@@ -15,7 +15,8 @@ import { LiveUpdate } from "./live-update.ts";
 import type { FileRings } from "./file-rings.ts";
 import { Log, type LogLevel } from "./log.ts";
 import { serveXenstored, type XenstoredServer } from "./server.ts";
-import { StandaloneDomains } from "./standalone.ts";
+import { StandaloneDomains, WRITE_RATE } from "./standalone.ts";
+import { LiveTraceFile } from "./trace-file.ts";
 import type { TakenOver } from "./take-over.ts";
 
 /** What is only loaded where there is a journal. */
@@ -113,7 +114,7 @@ export class Daemon {
       socketPath: this.#options.socketPath,
       store: (queued) => {
         const store = this.#makeStore(queued, observe);
-        if (this.#journalParts === null) startStore(store, this.#options.store);
+        if (this.#journalParts === null) startStore(store, { writeRate: WRITE_RATE, ...this.#options.store });
         else this.#journal = this.#openJournal(this.#journalParts, store);
         return store;
       },
@@ -164,6 +165,12 @@ export class Daemon {
       },
       log: (text) => this.#log.tell("info", text),
     });
+    const observe = this.#observer(count);
+    const traceFile = new LiveTraceFile();
+    const traced = (line: TraceLine): void => {
+      observe?.(line);
+      traceFile.write(line);
+    };
     this.#store = {
       cells: this.#cells,
       get now() {
@@ -171,7 +178,10 @@ export class Daemon {
       },
       domains: this.#rings?.domains ?? this.#domains,
       queued,
-      observe: this.#observer(count),
+      get observe() {
+        return traceFile.isOpen ? traced : observe;
+      },
+      traceFile,
       liveUpdate: liveUpdate.step,
       delaysTransaction: liveUpdate.delays,
       log: (text) => this.#log.tell("warn", text),

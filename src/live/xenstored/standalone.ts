@@ -13,7 +13,7 @@ import {
 } from "../../core/xenstore/store.ts";
 
 /** Changes a second that guests share while transactions are open (WRL_RATE in xenstored_domain.c). */
-const WRITE_RATE = 200;
+export const WRITE_RATE = 200;
 
 /** Domids from here on are reserved (DOMID_FIRST_RESERVED). */
 const DOMID_FIRST_RESERVED = 0x7ff0;
