@@ -17,6 +17,7 @@ const explored: { readonly [mutant: string]: { scenario: string; says: RegExp } 
     scenario: "kill",
     says: /violated: domain 1 is freed\n {2}somebody holds on to it for ever/,
   },
+  "lost-pin": { scenario: "kill", says: /violated: domain 1 is freed\n {2}somebody holds on to it for ever/ },
   "lost-put": { scenario: "kill", says: /violated: domain 1 is freed\n {2}somebody holds on to it for ever/ },
   "unowned-reference": {
     scenario: "kill",
