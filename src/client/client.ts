@@ -3,6 +3,7 @@
 // A client of any xenstored.
 
 import { XS } from "../core/xenstore/wire.ts";
+import type { Connection } from "./connection.ts";
 import { XenstoreError } from "./errors.ts";
 import { Link, type ReconnectOptions, type Registration, tokenText } from "./link.ts";
 import { type Encoding, names, shown, type Text } from "./payload.ts";
@@ -72,15 +73,32 @@ export class XenstoreClient extends XenstoreView {
   /** Starts a transaction; mostly `transaction` is what is wanted. */
   async begin({ signal }: RequestOptions = {}): Promise<XenstoreTransaction> {
     const connection = await this.#link.current(signal);
+    try {
+      return await this.#begin(connection, signal);
+    } catch (error) {
+      if (signal?.aborted === true || !this.#link.comesBack(connection)) throw error;
+      // A transaction that was lost as it began has done nothing: the next connection has it.
+      return this.begin({ signal });
+    }
+  }
+
+  #begin(connection: Connection, signal: AbortSignal | undefined): Promise<XenstoreTransaction> {
     const payload = Uint8Array.of(0);
-    const reply = await connection.request({
-      type: XS.TRANSACTION_START,
-      txId: 0,
-      payload,
-      argument: "",
-      signal,
+    const reply = connection.request({ type: XS.TRANSACTION_START, txId: 0, payload, argument: "" });
+    const started = reply.then(
+      (id) => new XenstoreTransaction(connection, Number.parseInt(id.toString("latin1"), 10), this.encoding),
+    );
+    if (signal === undefined) return started;
+    return new Promise((resolve, reject) => {
+      const aborted = (): void => {
+        // Nobody would end it: it would stay open, and count against a guest's limit.
+        started.then((transaction) => transaction.abort()).catch(() => undefined);
+        reject(signal.reason as Error);
+      };
+      if (signal.aborted) return aborted();
+      signal.addEventListener("abort", aborted, { once: true });
+      started.then(resolve, reject).finally(() => signal.removeEventListener("abort", aborted));
     });
-    return new XenstoreTransaction(connection, Number.parseInt(reply.toString("latin1"), 10), this.encoding);
   }
 
   /**

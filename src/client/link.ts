@@ -37,6 +37,8 @@ export class Link {
   readonly #encoding: Encoding;
   readonly #reconnect: Required<ReconnectOptions> | undefined;
   readonly #watches = new Map<string, Registration>();
+  /** Tokens of watches that wait for a connection. */
+  readonly #reserved = new Set<string>();
   #connection: Promise<Connection>;
   #open: Connection | undefined;
   #end: XenstoreConnectionError | undefined;
@@ -77,20 +79,37 @@ export class Link {
     connection?.close(closedError());
   }
 
+  /** Whether a connection was lost and there is, or will be, another one in its place. */
+  comesBack(connection: Connection): boolean {
+    return this.#reconnect !== undefined && connection.end?.code === "XENSTORE_LOST";
+  }
+
   /** Whether a watch's token is taken. */
   hasWatch(token: string): boolean {
-    return this.#watches.has(token);
+    return this.#watches.has(token) || this.#reserved.has(token);
   }
 
   /** Registers a watch, now and on every connection to come. */
   async addWatch(watch: Registration, signal: AbortSignal | undefined): Promise<void> {
-    const connection = await this.current(signal);
-    this.#watches.set(watch.token, watch);
+    this.#reserved.add(watch.token);
+    let connection: Connection;
+    try {
+      connection = await this.current(signal);
+      this.#watches.set(watch.token, watch);
+    } finally {
+      this.#reserved.delete(watch.token);
+    }
     try {
       await this.#register(connection, watch, signal);
     } catch (error) {
+      if (signal?.aborted === true) {
+        this.#watches.delete(watch.token);
+        // It was sent, and nobody would take its events.
+        this.#unregister(connection, watch).catch(() => undefined);
+        throw error;
+      }
       // A connection that breaks meanwhile is no reason: the next one has it.
-      if (this.#reconnect !== undefined && connection.end?.code === "XENSTORE_LOST") {
+      if (this.comesBack(connection)) {
         await this.current(signal);
         return;
       }
@@ -106,9 +125,7 @@ export class Link {
     this.#watches.delete(watch.token);
     const connection = this.#open;
     if (connection === undefined) return;
-    const payload = strings([watch.path, watch.token], this.#encoding, "UNWATCH");
-    const argument = shown(watch.path);
-    await connection.request({ type: XS.UNWATCH, txId: 0, payload, argument }).catch((caught: unknown) => {
+    await this.#unregister(connection, watch).catch((caught: unknown) => {
       // With the connection, or by RESET_WATCHES, it went by itself.
       if (caught instanceof XenstoreConnectionError) return;
       if (!(caught instanceof XenstoreError && caught.code === "ENOENT")) throw caught;
@@ -125,6 +142,11 @@ export class Link {
     const depth = watch.depth === undefined ? [] : [String(watch.depth)];
     const payload = strings([watch.path, watch.token, ...depth], this.#encoding, "WATCH");
     return connection.request({ type: XS.WATCH, txId: 0, payload, argument: shown(watch.path), signal });
+  }
+
+  #unregister(connection: Connection, { path, token }: Registration): Promise<Buffer> {
+    const payload = strings([path, token], this.#encoding, "UNWATCH");
+    return connection.request({ type: XS.UNWATCH, txId: 0, payload, argument: shown(path) });
   }
 
   async #connect(): Promise<Connection> {

@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { type Store, storeTotals } from "../../src/core/xenstore/store.ts";
 import { serveXenstored, type XenstoredServer } from "../../src/live/xenstored/server.ts";
 import { standaloneStore, type StandaloneOptions } from "../../src/live/xenstored/standalone.ts";
 import { encode, XS } from "../../src/core/xenstore/wire.ts";
@@ -137,6 +138,39 @@ test("a signal ends a request, a watch, a transaction, and nothing else", async 
   expect([await client.read("/tool"), await client.exists("/x")]).toEqual(["", false]);
 });
 
+test("what is aborted under way leaves nothing with xenstored", async () => {
+  let store: Store | undefined;
+  server = await serveXenstored({
+    socketPath: path,
+    store: (queued) => (store = standaloneStore({}, queued)),
+  });
+  const client = await open();
+  const controller = new AbortController();
+  const { signal } = controller;
+  const begun = client.begin({ signal });
+  const watched = client.watch("/w", { signal, token: "w" });
+  // Some turns later both are sent, and cannot be answered yet.
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  controller.abort(new Error("enough"));
+  await expect(begun).rejects.toThrow("enough");
+  await expect(watched).rejects.toThrow("enough");
+  // The first answer comes behind that to `begin`, the second behind that to its abort.
+  for (const value of ["1", "2"]) await client.write("/x", value);
+  expect(storeTotals((store as Store).cells)).toMatchObject({ transactions: 0, watches: 0, messages: 0 });
+  await (await client.watch("/w", { token: "w" })).close();
+});
+
+test("two watches that are asked for at once do not share a token", async () => {
+  await serve();
+  const client = await open();
+  const [mine, other] = await Promise.allSettled([
+    client.watch("/a", { token: "t" }),
+    client.watch("/b", { token: "t" }),
+  ]);
+  expect([mine.status, other.status]).toEqual(["fulfilled", "rejected"]);
+  expect(other).toMatchObject({ reason: { code: "EEXIST", argument: "/b" } });
+});
+
 test("a transaction is aborted where its work throws, and tried again where others interfere", async () => {
   await serve();
   const [a, b] = [await open(), await open()];
@@ -189,6 +223,16 @@ test("a daemon that comes back: what was under way is rejected, what comes waits
   expect(await client.exists("/w/a")).toBe(false);
   await client.transaction((t) => t.write("/w/c", "3"));
   expect(await client.read("/w/c")).toBe("3");
+});
+
+test("a daemon that goes as a transaction begins: the next one has it", async () => {
+  const leaving = await impostor((socket) => socket.destroy());
+  const client = await open({ reconnect: { delayMs: 5 } });
+  const work = client.transaction((t) => t.write("/x", "1"));
+  await new Promise((resolve) => void leaving.close(resolve));
+  await serve();
+  await work;
+  expect(await client.read("/x")).toBe("1");
 });
 
 test("a daemon that does not come back is given up, and who waits is told", async () => {
