@@ -7,7 +7,7 @@ import * as path from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Diagnosis } from "../../src/doctor/diagnosis.ts";
 import { root } from "../source-files.ts";
-import { folder, liveHost, startXenolith, xenolith } from "./xenolith.ts";
+import { bin, folder, liveHost, startXenolith, xenolith } from "./xenolith.ts";
 
 describe("a live host", () => {
   const dir = (): string[] => ["--dir", liveHost()];
@@ -21,7 +21,9 @@ describe("a live host", () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^Domain 1 \(web\) is alive and paused\.\n/);
     expect(out).toMatch(/^ {2}p {2}paused.*it has never run: xl create -p leaves it so\.$/m);
-    expect(out).toMatch(/^Next\n {2}\S+ xl unpause 1$/m);
+    expect(out).toContain(`Next\n  ${bin} xl ${on.join(" ")} unpause 1\n`);
+    const { next } = JSON.parse(xenolith(["doctor", ...on, "1", "--json"]).out) as Diagnosis;
+    expect(next).toEqual([`xenolith xl ${on.join(" ")} unpause 1`]);
   });
 
   test("a number no domain has had, and a word that is no number", () => {

@@ -9,7 +9,7 @@ import { Problem, systemWords } from "../../live/problem.ts";
 import type { Command, Invocation } from "../command.ts";
 import { DIR_OPTION, numberOf, printJson } from "../command.ts";
 import { domidOf } from "../domid.ts";
-import { askHost } from "../host.ts";
+import { askHost, dirWords } from "../host.ts";
 import { replayTrace } from "../replay-trace.ts";
 import { callable } from "../self.ts";
 
@@ -28,7 +28,20 @@ async function ofTrace(file: string, until: number, domid: number | null): Promi
 
 async function ofHost(invocation: Invocation, domid: number | null): Promise<Diagnosis[]> {
   const { result } = await askHost(invocation, "doctor", domid === null ? [] : [String(domid)]);
-  return result as Diagnosis[];
+  const dir = dirWords(invocation);
+  return (result as Diagnosis[]).map((found) => ({
+    ...found,
+    holders: found.holders.map((holder) => ({
+      ...holder,
+      release: holder.release === null ? null : onHost(holder.release, dir),
+    })),
+    next: found.next.map((command) => onHost(command, dir)),
+  }));
+}
+
+/** A command of ours as it is typed for that host. */
+function onHost(command: string, dir: string): string {
+  return command.replace(/^xenolith [a-z]+/, (ours) => ours + dir);
 }
 
 /** The first word may be a domid; the others are files with captured text, `-` for standard input. */
