@@ -252,6 +252,16 @@ describe("a domain's thread", () => {
     expect(pendingEvents(host.world, 0)).toEqual([]);
   });
 
+  test.each(["per-domain", "per-domain-parent"] as const)(
+    "is for domains, whatever else is written beside them (%s)",
+    (policy) => {
+      const host = watching({ policy });
+      for (const name of ["mine", "1e2", "-3"]) host.write(`/local/domain/${name}`, "");
+      const domid = introduce(host);
+      expect(threads(host)).toEqual([`dom0/xen-mtwatch-${domid}`, "dom0/xenwatch"]);
+    },
+  );
+
   test("is there for a domain's devices only, where the policy says so", () => {
     const host = new TestHost({ policy: "per-domain-device" });
     host.act((h) => void addBridge(h, "xenbr0"));

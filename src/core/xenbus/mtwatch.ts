@@ -14,9 +14,14 @@ import { xenbusExists } from "./xs.ts";
 
 const DOMAINS = "/local/domain";
 
+/** The domain a name below `/local/domain` stands for; 0 for dom0, and for what somebody else has put there. */
+function domidNamed(name: string): number {
+  return /^[1-9]\d*$/.test(name) ? Number(name) : 0;
+}
+
 /** Makes threads for domains that are new, lets those end whose domain has gone. */
 function compare(host: Host, kernel: number, names: readonly string[]): void {
-  const there = new Set(names.map(Number).filter((domid) => domid !== 0));
+  const there = new Set(names.map(domidNamed).filter((domid) => domid !== 0));
   for (const domid of mtwatchDomains(host, kernel)) {
     if (!there.has(domid)) retireDomainThread(host, kernel, domid);
   }
@@ -41,7 +46,7 @@ const domainsChanged = routine(
 /** A domain's directory came or went: the path says whose. */
 const parentChanged = routine(
   "mtwatch_parent_callback",
-  (a: WatchEvent) => ({ ...a, of: Number(a.path.slice(DOMAINS.length + 1)), exists: false }),
+  (a: WatchEvent) => ({ ...a, of: domidNamed(a.path.slice(DOMAINS.length + 1)), exists: false }),
   ({ call, step, when }) => [
     when("of a domain", (l) => l.of > 0, [
       call(
