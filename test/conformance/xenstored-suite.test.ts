@@ -3,10 +3,15 @@
 // The protocol cases of `xenolith conformance`, against ours; the advisories are
 // in test/security, the real daemons in real-xenstoreds.test.ts.
 
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { XENSTORE_VERSIONS } from "../../src/core/xenstore/version.ts";
-import { acceptable, type Case } from "../../src/live/conformance/case.ts";
+import { acceptable, type Case, isAcceptable } from "../../src/live/conformance/case.ts";
 import { CASES } from "../../src/live/conformance/cases/index.ts";
+import { playCases, reach } from "../../src/live/conformance/run.ts";
 import { testOurs, withOurs } from "./suite.ts";
 import { comparable, readTranscript } from "./transcript.ts";
 
@@ -58,4 +63,32 @@ test("what is acceptable under a profile", () => {
   expect(acceptable("4.17,4.23: a; oxenstored: b or c", "oxenstored")).toEqual(["b", "c"]);
   expect(acceptable("4.23: a; else: b", "4.17")).toEqual(["b"]);
   expect(acceptable("4.23: a", "4.17")).toBeUndefined();
+  expect(["x", "EINVAL", "none", "closed"].map((answer) => isAcceptable(answer, ["any"]))).toEqual([
+    true,
+    true,
+    false,
+    false,
+  ]);
+});
+
+test("a xenstored that a request has ended fails the case, and those that follow", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "conformance-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const socketPath = join(folder, "socket");
+  const fragile = createServer((socket) => {
+    socket.on("data", () => {
+      fragile.close();
+      socket.destroy();
+    });
+  });
+  await new Promise<void>((resolve) => void fragile.listen(socketPath, resolve));
+  const target = { socketPath, domains: undefined, profile: "4.17" } as const;
+  await reach(target);
+  const results = await playCases(CASES.slice(0, 2), target, () => undefined);
+  expect(results.map(({ outcome }) => outcome)).toEqual(["failed", "failed"]);
+  expect(results.map(({ answered }) => answered[0]?.answer)).toEqual([
+    "closed",
+    "there is no such file or directory",
+  ]);
+  await expect(reach(target)).rejects.toMatchObject({ code: "ENOENT" });
 });

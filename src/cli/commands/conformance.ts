@@ -2,10 +2,12 @@
 //
 // xenolith conformance: does a xenstored answer as it should?
 
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { XENSTORE_VERSIONS } from "../../core/xenstore/version.ts";
 import type { Profile } from "../../live/conformance/case.ts";
 import { CASES } from "../../live/conformance/cases/index.ts";
-import { playCases, type Result } from "../../live/conformance/run.ts";
+import { playCases, reach, type Result } from "../../live/conformance/run.ts";
 import type { Target } from "../../live/conformance/tester.ts";
 import { Problem, systemWords, usage } from "../../live/problem.ts";
 import type { Command, Invocation } from "../command.ts";
@@ -74,16 +76,28 @@ async function run({ values, switches, json }: Invocation): Promise<number> {
 }
 
 async function play(cases: typeof CASES, target: Target, json: boolean): Promise<Result[]> {
+  await check(target);
+  return playCases(cases, target, (result) => {
+    if (!json) process.stdout.write(`${report(result)}\n`);
+  });
+}
+
+/** Throws Problem where there is no xenstored, or none that has its domains there. */
+async function check(target: Target): Promise<void> {
+  const { socketPath, domains } = target;
   try {
-    return await playCases(cases, target, (result) => {
-      if (!json) process.stdout.write(`${report(result)}\n`);
-    });
+    await reach(target);
   } catch (error) {
     throw new Problem(
-      `nobody answers at ${target.socketPath} (${systemWords(error)})`,
-      `xenolith xenstored --socket ${target.socketPath}`,
+      `nobody answers at ${socketPath} (${systemWords(error)})`,
+      `xenolith xenstored --socket ${socketPath}`,
     );
   }
+  if (domains !== undefined && !existsSync(join(domains, "evtchn")))
+    throw new Problem(
+      `no xenstored has its domains in ${domains}`,
+      `xenolith xenstored --socket PATH --domains ${domains}`,
+    );
 }
 
 export const command: Command = {

@@ -17,8 +17,9 @@
 //   d1 error 2                       the error field of its ring page
 //
 // What may be answered: one answer, several with ` or `, `~regular expression`,
-// `any`, or `none` for silence. Where xenstoreds differ by design, each has its
-// own: `4.17: E2BIG; 4.23: ENOSPC; oxenstored: EQUOTA`, and `else` for the rest.
+// `any` answer, `none` for silence, or `closed` for the connection's end. Where
+// xenstoreds differ by design, each has its own: `4.17: E2BIG; 4.23: ENOSPC;
+// oxenstored: EQUOTA`, and `else` for the rest.
 
 import type { XenstoreVersion } from "../../core/xenstore/version.ts";
 
@@ -60,7 +61,7 @@ export function acceptable(expected: string, profile: Profile): readonly string[
 /** Whether an answer is one of those. */
 export function isAcceptable(answer: string, accepted: readonly string[]): boolean {
   return accepted.some((one) => {
-    if (one === "any") return answer !== "none";
+    if (one === "any") return answer !== "none" && answer !== "closed";
     return one.startsWith("~") ? new RegExp(`^(?:${one.slice(1)})$`, "s").test(answer) : one === answer;
   });
 }

@@ -3,7 +3,9 @@
 // Plays cases to a xenstored, one after the other, each with connections and a
 // node of its own.
 
+import { systemWords } from "../problem.ts";
 import { type Case, needsDomains } from "./case.ts";
+import { SocketConnection } from "./connections.ts";
 import { type Answered, type Target, Tester } from "./tester.ts";
 
 /** How a case went. */
@@ -18,7 +20,7 @@ export interface Result {
 
 let plays = 0;
 
-/** Plays one case. Rejects where nobody answers at the socket. */
+/** Plays one case. It fails also where nobody answers any more: a request may have ended the xenstored. */
 export async function playCase(test: Case, target: Target): Promise<Result> {
   const { name, about, advisory } = test;
   const { only } = test;
@@ -26,11 +28,26 @@ export async function playCase(test: Case, target: Target): Promise<Result> {
     return { name, about, advisory, outcome: "skipped", answered: [] };
   const tester = new Tester(target, `/conformance-${process.pid}-${plays++}`);
   try {
-    const passed = await tester.play(test);
+    const passed = await played(tester, test);
     return { name, about, advisory, outcome: passed ? "passed" : "failed", answered: tester.answered };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+    const gone = { line: "a new connection", answer: systemWords(error), wrong: "a xenstored that is there" };
+    return { name, about, advisory, outcome: "failed", answered: [...tester.answered, gone] };
+  }
+}
+
+async function played(tester: Tester, test: Case): Promise<boolean> {
+  try {
+    return await tester.play(test);
   } finally {
     await tester.close();
   }
+}
+
+/** Rejects with the system's error where nobody answers at a target's socket. */
+export async function reach({ socketPath }: Target): Promise<void> {
+  (await SocketConnection.open(socketPath)).close();
 }
 
 /** Plays cases; `done` is told of each. */

@@ -159,7 +159,8 @@ export class Tester {
 
   /** The events so far: whatever was queued before comes before the answer to a new request. */
   async #hears(who: string): Promise<string> {
-    await this.#ask(who, XS.GET_DOMAIN_PATH, undefined, "0\0", false);
+    const last = await this.#ask(who, XS.GET_DOMAIN_PATH, undefined, "0\0", false);
+    if (last === "closed" || last === "none") return last;
     const heard = this.#heard.get(who) as string[];
     const all = heard.length === 0 ? "nothing" : heard.join(", ");
     heard.length = 0;
@@ -233,17 +234,24 @@ export class Tester {
     return rest;
   }
 
-  /** Takes away what the case has left: its connections, its domains, its node. */
+  /** Takes away what the case has left: connections, domains, its node. Rejects where nobody answers any more. */
   async close(): Promise<void> {
     for (const connection of this.#connections.values()) connection.close();
     this.#connections.clear();
-    for (const domid of this.#domids) this.#become(domid, "absent");
+    try {
+      for (const domid of this.#domids) this.#become(domid, "absent");
+      await this.#cleanUp();
+    } finally {
+      this.#connections.get("Z")?.close();
+      this.#events?.close();
+    }
+  }
+
+  async #cleanUp(): Promise<void> {
     await this.#ask("Z", XS.RM, undefined, `${this.#root}\0`, false);
     for (const domid of this.#domids) await this.#ask("Z", XS.RELEASE, undefined, `${domid}\0`, false);
     for (const domid of this.#domids)
       await this.#ask("Z", XS.RM, undefined, `/local/domain/${domid}\0`, false);
-    this.#connections.get("Z")?.close();
-    this.#events?.close();
   }
 }
 

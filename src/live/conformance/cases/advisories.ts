@@ -280,18 +280,6 @@ const ADVISORIES_RESOURCES: readonly Case[] = [
     ],
   },
   {
-    name: "advisories/number-of-nodes",
-    advisory: "XSA-272",
-    about: "a guest cannot have any number of nodes",
-    lines: [
-      ...ONE,
-      "A CONTROL quota|set|nodes|20| => 4.17: OK|; 4.23: OK|; oxenstored: any",
-      ...Array.from({ length: 15 }, (_, at) => `d1 WRITE n/${at}|v => any`),
-      "d1 WRITE n/15|v => any",
-      "A CONTROL quota|set|nodes|1000| => any",
-    ],
-  },
-  {
     name: "advisories/path-length-accounting",
     advisory: "XSA-323",
     about: "a path is as long spelled absolutely as it is relatively",

@@ -267,6 +267,7 @@ export const DOMAINS: readonly Case[] = [
   },
   {
     name: "domains/limit-nodes",
+    advisory: "XSA-272",
     about: "the last node a guest may have: 4.17 the 1000th, 4.23 the 999th; CONTROL quota counts them",
     lines: [
       ...ONE,
