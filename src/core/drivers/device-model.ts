@@ -85,7 +85,9 @@ function refuse(cells: Cells, [domid = ""]: readonly string[]): string | null {
   const d = /^\d+$/.test(domid) ? domainById(cells, Number(domid)) : undefined;
   if (d === undefined) return `there is no domain ${domid}: xenolith xl list shows those there are`;
   if (d.type === "pv") return `domain ${domid} is a PV domain: it has no device model`;
-  return d.isDying === "alive" ? null : `domain ${domid} is dying: no QEMU can map it any more`;
+  if (d.isDying !== "alive") return `domain ${domid} is dying: no QEMU can map it any more`;
+  const ending = cells.get(mailboxCell, nameOf(Number(domid))) !== undefined;
+  return ending ? `the QEMU of domain ${domid} has not ended yet: try again` : null;
 }
 
 faultKind({

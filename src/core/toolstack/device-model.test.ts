@@ -32,6 +32,20 @@ test("a destroyed HVM domain stays while QEMU maps its IOREQ pages and memory, a
   expect(host.world.get(domainCell, 1)).toBeUndefined();
 });
 
+test("no second QEMU of a domain while the first has not ended", () => {
+  const host = hostWith("hvm");
+  host.act((on) => expect(injectFault(on, "keep-qemu", ["1"])).toBe(0));
+  host.pass(1);
+  host.act((on) => {
+    clearFaults(on, "keep-qemu", ["1"]);
+    expect(injectFault(on, "keep-qemu", ["1"])).toMatchObject({
+      why: "the QEMU of domain 1 has not ended yet: try again",
+    });
+  });
+  host.pass(1);
+  host.act((on) => expect(injectFault(on, "keep-qemu", ["1"])).toBe(0));
+});
+
 test.each([
   ["pv", "1", "domain 1 is a PV domain: it has no device model"],
   ["hvm", "9", "there is no domain 9"],
