@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { requires } from "../capabilities.ts";
 import { root } from "../source-files.ts";
-import { bin, folder, startXenolith } from "./xenolith.ts";
+import { bin, folder, startXenolith, xenolith } from "./xenolith.ts";
 import { clientOf, liveUpdate, servingPid, startXenstored } from "./xenstored-process.ts";
 
 test("metrics: what was asked, what went wrong, what there is", async () => {
@@ -41,6 +41,11 @@ test("metrics: what was asked, what went wrong, what there is", async () => {
   ])
     expect(text).toContain(`${sample}\n`);
   expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(404);
+  const taken = xenolith(["xenstored", "--socket", join(folder(), "socket"), "--metrics", String(port)]);
+  expect(taken).toMatchObject({
+    code: 1,
+    err: expect.stringContaining(`: cannot serve metrics at 127.0.0.1:${port}: the address is in use\n`),
+  });
 });
 
 test("SIGTERM ends it: the socket and the pid file are gone, the exit code is 0", async () => {

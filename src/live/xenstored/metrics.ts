@@ -11,6 +11,7 @@ import { knownDomains } from "../../core/xenstore/domain.ts";
 import { isUnprivilegedDomid, limitsOf, settingsOf } from "../../core/xenstore/quota.ts";
 import { type Store, storeTotals, type TraceLine } from "../../core/xenstore/store.ts";
 import { typeName, XS } from "../../core/xenstore/wire.ts";
+import { Problem, systemWords } from "../problem.ts";
 import type { Journal } from "./journal.ts";
 
 /** Counts what is received and sent. */
@@ -157,7 +158,10 @@ function addProcess(page: Exposition): void {
   ]);
 }
 
-/** Serves the page at /metrics, to this machine only. Resolves once it listens, with its port. */
+/**
+ * Serves the page at /metrics, to this machine only. Resolves once it listens, with
+ * its port; rejects with a Problem where it cannot.
+ */
 export async function serveMetrics(
   port: number,
   sources: () => MetricsSources,
@@ -168,7 +172,11 @@ export async function serveMetrics(
     response.end(isOurs ? metricsText(sources()) : "Try: GET /metrics\n");
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(port, "127.0.0.1", resolve);
+    server.once("error", (error) => {
+      const what = `cannot serve metrics at 127.0.0.1:${port}: ${systemWords(error)}`;
+      reject(new Problem(what, "--metrics 0 takes a port that is free"));
+    });
+    server.listen(port, "127.0.0.1", resolve);
   });
   return { port: (server.address() as AddressInfo).port, server: server.unref() };
 }
