@@ -78,7 +78,7 @@ test("replay --at shows domains and threads as they stood", () => {
   const { out } = xenolith(["replay", trace, "--at", String(first)]);
   expect(out).toContain(`after step ${first}`);
   expect(out).toMatch(/^Domain-0 +0 /m);
-  expect(out).toMatch(/^adder\/2 +runs +adder: read$/m);
+  expect(out).toMatch(/^R {5}adder\/2 +adder: read$/m);
 });
 
 test("export makes a diagram and a Perfetto trace", () => {
