@@ -104,7 +104,10 @@ test("a zombie of a recorded run: who, by what frame, since when", () => {
     holdings: [{ kind: "foreign map", count: 1, since: 500_000 }],
     chain: [{ thread: "holder", routine: "holder", at: "keep it", waitsFor: null }],
   });
+  // Nothing can be done about what is over.
+  expect(found.next).toEqual([`xenolith replay ${trace} --at ${event.step}`]);
   expect(xenolith(["doctor", "1", "--trace", trace])).toMatchObject({ code: 0 });
+  expect(xenolith(["doctor", "1", "--trace", trace, trace])).toMatchObject({ code: 2 });
 });
 
 describe("text from a real host", () => {

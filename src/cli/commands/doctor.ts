@@ -23,7 +23,11 @@ async function ofTrace(file: string, until: number, domid: number | null): Promi
     );
   }
   const { diagnose, dyingDomains } = await import("../../doctor/diagnose.ts");
-  return (domid === null ? dyingDomains(world) : [domid]).map((id) => diagnose(world, id));
+  return (domid === null ? dyingDomains(world) : [domid]).map((id) => ({
+    ...diagnose(world, id),
+    // What is over cannot be mended: commands are for a host that lives.
+    next: [`xenolith replay ${file} --at ${world.counters.step}`],
+  }));
 }
 
 async function ofHost(invocation: Invocation, domid: number | null): Promise<Diagnosis[]> {
@@ -81,6 +85,8 @@ async function examine(
   const trace = invocation.values["trace"];
   if (trace === undefined && invocation.values["at"] !== undefined)
     throw new Problem("--at names a step of a trace", null, 2);
+  if (trace !== undefined && files.length > 0)
+    throw new Problem("--trace is a recorded run, files are captured text: give one of them", null, 2);
   if (files.length > 0) return ofText(files, domid);
   return trace === undefined
     ? ofHost(invocation, domid)

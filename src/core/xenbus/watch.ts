@@ -169,11 +169,13 @@ export const xsResetWatches = routine(
 /** Sets a registered watch with xenstored once more: what `xs_resume` does for each. */
 export const xsRewatch = routine(
   "xs_rewatch",
-  (a: { domid: number; token: string }) => ({ ...a, node: "" }),
+  (a: { domid: number; token: string }) => ({ ...a, node: "", depth: null as number | null }),
   ({ step, call }) => [
     step("next watch", (host, l) => {
-      l.node = host.get(xenbusWatchCell, `${l.domid}/${l.token}`)?.node ?? "";
+      const watch = host.get(xenbusWatchCell, `${l.domid}/${l.token}`);
+      l.node = watch?.node ?? "";
+      l.depth = watch?.depth ?? null;
     }),
-    call("xs_watch", xsWatch, (l) => ({ domid: l.domid, node: l.node, token: l.token, depth: null })),
+    call("xs_watch", xsWatch, ({ domid, node, token, depth }) => ({ domid, node, token, depth })),
   ],
 );
