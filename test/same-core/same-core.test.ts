@@ -110,6 +110,8 @@ async function live(xl: Xl): Promise<Observed> {
     await until("the guest is up", host, (world) => guestIsUp(world, 1));
     expect(await xl(host, DESTROY)).toBe(0);
     await until("domain 1 is freed", host, (world) => domainIsFreed(world, 1));
+    // Whoever let go of it last has a step or two to take.
+    await until("nobody has anything to do", host, () => host.world.runnable.length === 0);
   } finally {
     await host.stop();
   }
