@@ -7,6 +7,7 @@ import { netbackQueueCell } from "../core/drivers/netback-cells.ts";
 import { mailboxCell } from "../core/engine/mailbox.ts";
 import { framesOf, threadCell } from "../core/engine/thread.ts";
 import type { World } from "../core/engine/world.ts";
+import { pathsIn } from "./mailboxes.ts";
 
 /** A backend device of a kernel, as a holder. */
 export interface Backend {
@@ -75,8 +76,5 @@ function names(value: unknown, device: string, depth: number): boolean {
 function hasEventOf(world: World, mailbox: string, node: string): boolean {
   const [, type, frontend, handle] = node.split("/");
   const frontends = `/local/domain/${frontend}/device/${type}/${handle}/`;
-  return (world.get(mailboxCell, mailbox)?.messages ?? []).some((message) => {
-    const { path } = message as { path?: unknown };
-    return typeof path === "string" && (path.includes(`${node}/`) || path.startsWith(frontends));
-  });
+  return pathsIn(world, mailbox).some((path) => path.includes(`${node}/`) || path.startsWith(frontends));
 }

@@ -6,16 +6,18 @@
 import { mailboxCell } from "../core/engine/mailbox.ts";
 import type { World } from "../core/engine/world.ts";
 
+/** Paths of the events in a mailbox, oldest first; none where there is no mailbox of that name. */
+export function pathsIn(world: World, mailbox: string): string[] {
+  return (world.get(mailboxCell, mailbox)?.messages ?? []).flatMap((message) => {
+    const { path } = message as { path?: unknown };
+    return typeof path === "string" ? [path] : [];
+  });
+}
+
 /** Domains whose events wait in the mailbox of that thread, in ascending order; none where it has no mailbox. */
 export function domainsBehind(world: World, thread: string): number[] {
-  const found = new Set<number>();
-  for (const message of world.get(mailboxCell, thread)?.messages ?? []) {
-    const { path } = message as { path?: unknown };
-    if (typeof path !== "string") continue;
-    const domid = domainOf(path);
-    if (domid !== null) found.add(domid);
-  }
-  return [...found].toSorted((a, b) => a - b);
+  const found = new Set(pathsIn(world, thread).flatMap((path) => domainOf(path) ?? []));
+  return [...found].toSorted((x, y) => x - y);
 }
 
 /** The frontend's domain in a backend's path, or the domain whose home a path is in. */
