@@ -5,6 +5,7 @@
 
 import { readFile } from "../src/core/daemons/files.ts";
 import { hasExited, reap } from "../src/core/daemons/process.ts";
+import { must } from "../src/core/engine/cells.ts";
 import { isFailure } from "../src/core/engine/errno.ts";
 import { fifo, run } from "../src/core/engine/scheduler.ts";
 import type { TraceRecord } from "../src/core/engine/trace.ts";
@@ -12,6 +13,9 @@ import { World } from "../src/core/engine/world.ts";
 import { bootHost, hostIsUp } from "../src/core/host.ts";
 import type { HostConfig } from "../src/core/host.ts";
 import { spawnXl } from "../src/core/toolstack/xl.ts";
+import { listItems } from "../src/core/xenstore/list.ts";
+import { childrenList, nodeType } from "../src/core/xenstore/tree.ts";
+import { childPath, readable } from "../src/cli/store-text.ts";
 import { diagnose, dyingDomains } from "../src/doctor/diagnose.ts";
 import { words as doctorWords } from "../src/doctor/words.ts";
 import * as dom0 from "../src/live/dom0.ts";
@@ -102,6 +106,16 @@ export class Dom0Shell {
     return { text: Buffer.from(bytes).toString("utf8"), status: 0 };
   }
 
+  /** The nodes below a path with their values, as `xenolith store ls -f` prints them. */
+  #below(path: string): string[] {
+    if (this.world.get(childrenList.head, path) === undefined) return [];
+    return listItems(this.world, childrenList, path).flatMap((name) => {
+      const child = childPath.of(path, name);
+      const line = `${child} = "${readable(must(this.world, nodeType, child).value)}"`;
+      return [line, ...this.#below(child)];
+    });
+  }
+
   #xenolith([command = "", ...args]: readonly string[]): Printed {
     const [first = "", ...rest] = args;
     switch (command) {
@@ -123,6 +137,11 @@ export class Dom0Shell {
         const done = dom0.ifconfig(this.#dom0, first, rest[0] === "up");
         this.#pass(0);
         return "refused" in done ? refusal(command, done.refused) : lines(dom0.interfacesText(done));
+      }
+      case "store": {
+        if (first !== "ls" || rest[0] !== "-f") throw new Error("dom0's shell has no store but ls -f");
+        const text = this.#below(rest[1] ?? "/").map((line) => `${line}\n`);
+        return { text: text.join(""), status: 0 };
       }
       case "doctor": {
         const domids = args.length === 0 ? dyingDomains(this.world) : args.map(Number);
