@@ -97,6 +97,47 @@ function isReference(node: ts.Identifier): boolean {
   return !ts.isMethodDeclaration(parent) && !ts.isQualifiedName(parent);
 }
 
+/** What a file imports when it is loaded, types included, as paths from the root. */
+function importsOf(path: string): string[] {
+  const file = ts.createSourceFile(path, textOf(path), ts.ScriptTarget.Latest);
+  return file.statements.flatMap((statement) => {
+    if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return [];
+    const from = statement.moduleSpecifier;
+    if (from === undefined || !ts.isStringLiteral(from) || !from.text.startsWith(".")) return [];
+    return [posix.join(posix.dirname(path), from.text)];
+  });
+}
+
+/** Groups of files of which each imports all others, directly or not (Tarjan's algorithm). */
+function circles(paths: readonly string[], importsOf: (path: string) => readonly string[]): string[][] {
+  const found: string[][] = [];
+  const stack: string[] = [];
+  const numbers = new Map<string, number>();
+  const visit = (path: string): number => {
+    const number = numbers.size;
+    numbers.set(path, number);
+    stack.push(path);
+    let lowest = number;
+    for (const next of importsOf(path)) {
+      if (!numbers.has(next)) lowest = Math.min(lowest, visit(next));
+      else if (stack.includes(next)) lowest = Math.min(lowest, numbers.get(next) ?? 0);
+    }
+    if (lowest === number) {
+      const circle = stack.splice(stack.indexOf(path)).toSorted();
+      if (circle.length > 1) found.push(circle);
+    }
+    return lowest;
+  };
+  for (const path of paths) if (!numbers.has(path)) visit(path);
+  return found;
+}
+
+/** Circles there are for a reason. */
+const knownCircles: readonly string[][] = [
+  // A page that is a table of pages holds pages, which may be tables.
+  ["src/core/hypervisor/page-table.ts", "src/core/hypervisor/page.ts"],
+];
+
 const sources = codeFiles().filter((path) => path.startsWith("src/") && !path.endsWith(".d.ts"));
 
 test("every source file is in a folder that has its place in the order", () => {
@@ -106,6 +147,10 @@ test("every source file is in a folder that has its place in the order", () => {
 
 test("folders import only from folders above them", () => {
   expect(sources.flatMap((path) => badImports(path, textOf(path)))).toEqual([]);
+});
+
+test("files do not import each other in a circle", () => {
+  expect(circles(sources, importsOf)).toEqual(knownCircles);
 });
 
 test("pure folders use no clock, chance, promise or locale", () => {
@@ -127,6 +172,13 @@ test("the boundary check notices what it is there for", () => {
   expect(
     badImports("src/cli/main.ts", 'import { a } from "node:fs"; import { b } from "../abi/b.ts";'),
   ).toEqual([]);
+  const pointsTo: { readonly [path: string]: readonly string[] } = {
+    a: ["b"],
+    b: ["c"],
+    c: ["b", "d"],
+    d: [],
+  };
+  expect(circles(Object.keys(pointsTo), (path) => pointsTo[path] ?? [])).toEqual([["b", "c"]]);
   const text =
     "const t = Date.now();\nawait f(Math.random());\nconst ok = { Date: x.Date };\nlet p: Promise<void>;";
   expect(impurities("a.ts", text)).toEqual([

@@ -4,41 +4,19 @@
 // which no program of the machine's could configure. In place of `block` and
 // `vif-bridge`, programs on a host find scripts that have the host run its own.
 
-import * as fs from "node:fs";
-import * as path from "node:path";
 import { input } from "../core/engine/input.ts";
 import { startHotplug } from "../core/drivers/hotplug.ts";
 import type { CallerFile } from "./caller-files.ts";
 import type { Asker, Request } from "./control.ts";
-import { shellWord } from "./directory.ts";
-import type { Directory } from "./directory.ts";
 import { filesGiven } from "./dom0-files.ts";
 import type { LiveHost } from "./live-host.ts";
-import { scriptsFolder } from "./left-for-programs.ts";
 import { givenFile } from "./xl-session.ts";
-
-/** Where Debian has Xen's scripts, and which of them the host has itself. */
-export const SCRIPTS_FOLDER = "/etc/xen/scripts";
-export const scriptNames = ["block", "vif-bridge"] as const;
 
 /** A script that was started outside. */
 export interface ScriptStarted {
   env: { [name: string]: string };
   /** What is behind the device, where that is a file. */
   files: CallerFile[];
-}
-
-/** Writes them. */
-export function writeScripts({ bridge, control, xenstored }: Directory): void {
-  const folder = scriptsFolder(bridge);
-  const client = path.join(import.meta.dirname, "hotplug-client.ts");
-  const words = [process.execPath, client, control, xenstored].map(shellWord).join(" ");
-  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
-  for (const name of scriptNames) {
-    const script = path.join(SCRIPTS_FOLDER, name);
-    const text = `#!/bin/sh\nunset LD_PRELOAD\nexec ${words} ${script} "$@"\n`;
-    fs.writeFileSync(path.join(folder, name), text, { mode: 0o755 });
-  }
 }
 
 let started = 0;

@@ -23,7 +23,7 @@ import type { Directory } from "./directory.ts";
 import { leaveDom0Config } from "./dom0-files.ts";
 import { domainName } from "./domains.ts";
 import { Driver } from "./driver.ts";
-import { writeScripts } from "./hotplug-scripts.ts";
+import { writeScripts } from "./left-for-programs.ts";
 import { dom0Config } from "./left-for-programs.ts";
 import { FileMemory, memoryFolder } from "./guest-memory.ts";
 import { OutsideNames } from "./outside-names.ts";

@@ -6,8 +6,19 @@
 import { isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { decreaseReservation, populatePhysmap } from "../hypervisor/memory-op.ts";
-import type { Balloon } from "./balloon.ts";
 import { pagesForBalloon } from "../drivers/pages.ts";
+
+/** What the balloon counts, in pages of 4 KiB (struct balloon_stats), by domid. */
+export interface Balloon {
+  currentPages: number;
+  targetPages: number;
+  /** What the target counts more than the guest's own pages (`target_diff`): 0 for PV. */
+  targetDiff: number;
+  /** Frames that were given back, to be populated again, the last one first. */
+  ballooned: number[];
+  /** Whether the watch has fired once (`watch_fired`). */
+  watchFired: boolean;
+}
 
 /** Pages moved with one hypercall: what fits into a page of frame numbers. */
 const FRAMES_PER_CALL = 512;

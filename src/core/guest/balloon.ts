@@ -12,21 +12,10 @@ import { registerXenbusWatch } from "../xenbus/watch.ts";
 import type { WatchEvent } from "../xenbus/xenbus.ts";
 import { xenbusReadOptional } from "../xenbus/xs.ts";
 import { balloonIn, balloonOut } from "./balloon-pages.ts";
+import type { Balloon } from "./balloon-pages.ts";
 
 /** How long the balloon rests after Xen refused it pages, in µs. */
 const RETRY_US = 1_000_000;
-
-/** What the balloon counts, in pages of 4 KiB (struct balloon_stats), by domid. */
-export interface Balloon {
-  currentPages: number;
-  targetPages: number;
-  /** What the target counts more than the guest's own pages (`target_diff`): 0 for PV. */
-  targetDiff: number;
-  /** Frames that were given back, to be populated again, the last one first. */
-  ballooned: number[];
-  /** Whether the watch has fired once (`watch_fired`). */
-  watchFired: boolean;
-}
 
 export const balloonCell = cellType<Balloon>("balloon");
 

@@ -10,7 +10,7 @@ import { deviceOf, devicesOn } from "../xenbus/device.ts";
 import { watchTokens, xenbusCell, xenbusWatchCell } from "../xenbus/xenbus.ts";
 import { pendingEvents } from "../xenbus/xenwatch.ts";
 import { balloonCell } from "./balloon.ts";
-import type { Balloon } from "./balloon.ts";
+import type { Balloon } from "./balloon-pages.ts";
 import { guestOf } from "./guest.ts";
 
 /** A watch of the kernel's own: devices' watches are made anew with their devices. */

@@ -2,7 +2,7 @@
 //
 // What limits are called, in requests and in what CONTROL prints.
 
-import type { Limits } from "./quota.ts";
+import type { Limits } from "./limits.ts";
 
 /** A limit as 4.22 and later call it. */
 export interface QuotaName {

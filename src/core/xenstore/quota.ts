@@ -5,6 +5,7 @@
 // counted, so that dom0's writes all over the tree share no cell.
 
 import { type Cells, cellType, type DeepReadonly, must } from "../engine/cells.ts";
+import type { Limits } from "./limits.ts";
 import type { ConflictRule, VersionTraits, XenstoreVersion } from "./version.ts";
 import { versionTraits } from "./version.ts";
 
@@ -21,20 +22,6 @@ export interface Settings {
   limits: Limits;
   /** Bits FEATURE_* that domains are offered. */
   features: number;
-}
-
-/** Hard limits, by the names CONTROL quota uses, and the one soft limit. */
-export interface Limits {
-  nodes: number;
-  watches: number;
-  transactions: number;
-  outstanding: number;
-  "transaction-nodes": number;
-  memory: number;
-  "node-size": number;
-  "path-max": number;
-  permissions: number;
-  "soft-memory": number;
 }
 
 export const settingsType = cellType<Settings>("xenstore-settings");

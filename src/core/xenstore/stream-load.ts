@@ -31,7 +31,8 @@ import { restoreOutput } from "./output.ts";
 import { isSpecial, parentOf } from "./path.ts";
 import { DOMID_ANY, incarnationOf } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { domainSettingsOf, type Limits, setLimit } from "./quota.ts";
+import type { Limits } from "./limits.ts";
+import { domainSettingsOf, setLimit } from "./quota.ts";
 import { quotaOfName } from "./quota-names.ts";
 import { setSpecialPerms, specialPerms } from "./special.ts";
 import {

@@ -12,7 +12,8 @@ import { accessedList, ownKey, transactionNodeType, transactionType } from "./ob
 import { copyOutput, FIRST_SOCKET } from "./output.ts";
 import { childPath } from "./path.ts";
 import { permsInForce } from "./perms.ts";
-import { domainSettingsOf, hasDomainSettings, type Limits, settingsOf } from "./quota.ts";
+import { domainSettingsOf, hasDomainSettings, settingsOf } from "./quota.ts";
+import type { Limits } from "./limits.ts";
 import { type QuotaName, quotaNames, quotaOfName } from "./quota-names.ts";
 import { INTRODUCE_DOMAIN, RELEASE_DOMAIN, specialPerms } from "./special.ts";
 import {

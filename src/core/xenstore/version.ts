@@ -5,7 +5,7 @@
 // for a version.
 
 import type { Errno } from "../engine/errno.ts";
-import type { Limits } from "./quota.ts";
+import type { Limits } from "./limits.ts";
 
 /** Which xenstored is to be the model. */
 export type XenstoreVersion = "4.17" | "4.23" | "oxenstored";

@@ -14,7 +14,7 @@ import { readBytes, writeU32s } from "./caller-memory.ts";
 import type { DomctlCall } from "./domctl-call.ts";
 import { operation, prepare, query } from "./operation.ts";
 import type { Prepared } from "./operation.ts";
-import type { SysctlCall } from "./sysctl.ts";
+import type { SysctlCall } from "./sysctl-call.ts";
 
 const SYSCTL_U = abi.xen_sysctl.u.offset;
 const DOMCTL_U = abi.xen_domctl.u.offset;

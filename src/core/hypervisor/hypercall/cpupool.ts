@@ -10,7 +10,7 @@ import * as op from "../cpupool.ts";
 import { writeBitmap } from "./bitmap-argument.ts";
 import { operation, prepare, query } from "./operation.ts";
 import type { Prepared } from "./operation.ts";
-import type { SysctlCall } from "./sysctl.ts";
+import type { SysctlCall } from "./sysctl-call.ts";
 
 /** Where the union of struct xen_sysctl is. */
 const U = abi.xen_sysctl.u.offset;

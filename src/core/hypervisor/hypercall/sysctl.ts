@@ -18,19 +18,14 @@ import { cpupoolOp, schedulerOp } from "./cpupool.ts";
 import { featuresetCommand, systemPolicyCommand } from "./cpu-policy.ts";
 import { putDomainInfo } from "./dominfo.ts";
 import { operation, prepare, query, unknownCall } from "./operation.ts";
-import type { Arrived, Family, Prepared } from "./operation.ts";
+import type { Family, Prepared } from "./operation.ts";
+import type { SysctlCall } from "./sysctl-call.ts";
 
 /** Where the union is: fields of a command's structure are read and written from there. */
 const U = abi.xen_sysctl.u.offset;
 /** Characters of one readconsole, domains of one list: what a caller could have room for. */
 const CONSOLE_BYTES_MAX = 16 << 20;
 const DOMAINS_MAX = 0x7ff0;
-
-/** The structure from the caller, and how it goes back. */
-export interface SysctlCall extends Arrived {
-  readonly view: DataView;
-  readonly copyBack: () => 0 | Failure;
-}
 
 type Decoder = (call: SysctlCall) => Prepared | number | Failure;
 
