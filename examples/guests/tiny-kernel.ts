@@ -7,7 +7,7 @@
 
 import { writeFileSync } from "node:fs";
 
-/** Where it is loaded, and where a PV guest's page tables show that. */
+/** Where it is loaded where nothing else is said, and where a PV guest's page tables show that. */
 const PHYSICAL = 0x100000;
 const VIRTUAL_BASE = 0xffff_ffff_8000_0000n;
 const EHDR_BYTES = 64;
@@ -48,11 +48,11 @@ function notes(entry: number): Buffer {
   ]);
 }
 
-function programHeader(type: number, offset: number, size: number): Buffer {
+function programHeader(type: number, physicalBase: number, offset: number, size: number): Buffer {
   const data = Buffer.alloc(PHDR_BYTES);
   data.writeUInt32LE(type, 0);
   data.writeUInt32LE(type === PT_LOAD ? 5 : 4, 4);
-  const physical = BigInt(PHYSICAL + offset);
+  const physical = BigInt(physicalBase + offset);
   const values = [BigInt(offset), VIRTUAL_BASE + physical, physical, BigInt(size), BigInt(size)];
   for (const [i, value] of [...values, type === PT_LOAD ? 0x1000n : 4n].entries()) {
     data.writeBigUInt64LE(value, 8 + i * 8);
@@ -74,15 +74,15 @@ function elfHeader(entry: number, programHeaders: number): Buffer {
   return data;
 }
 
-/** The file's bytes. */
-export function tinyKernel(): Uint8Array {
+/** The file's bytes. Linux is loaded at 0x1000000. */
+export function tinyKernel(physicalBase = PHYSICAL): Uint8Array {
   const notesAt = EHDR_BYTES + 2 * PHDR_BYTES;
   const codeAt = notesAt + notes(0).length;
-  const entry = PHYSICAL + codeAt;
+  const entry = physicalBase + codeAt;
   return Buffer.concat([
     elfHeader(entry, 2),
-    programHeader(PT_LOAD, 0, codeAt + CODE.length),
-    programHeader(PT_NOTE, notesAt, notes(0).length),
+    programHeader(PT_LOAD, physicalBase, 0, codeAt + CODE.length),
+    programHeader(PT_NOTE, physicalBase, notesAt, notes(0).length),
     notes(entry),
     CODE,
   ]);

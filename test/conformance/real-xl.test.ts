@@ -244,36 +244,58 @@ requires("xen-utils", "c-compiler")("the real xl", () => {
     expect(await exitCode("/nonexistent")).toBe(127);
   }, 60_000);
 
-  requires("libxen-dev")("with a program that maps its memory", () => {
-    test("destroy leaves a zombie until the program is killed", async () => {
-      const holder = join(folder, "holder");
-      execFileSync("gcc", ["-o", holder, join(import.meta.dirname, "holder.c"), "-lxenforeignmemory"]);
-      expect((await run("xl", "create", config)).code).toBe(0);
-      const domid = findNextBit(host.world, domlist, 1);
-      const mfn = gfnToMfn(host.world, domainById(host.world, domid)!, KERNEL_GFN);
-      const child = start(holder, String(domid), `0x${KERNEL_GFN.toString(16)}`);
-      const first = await new Promise<string>((resolve) =>
-        child.stdout?.once("data", (text: Buffer) => resolve(text.toString())),
-      );
-      expect(first).toBe("7f454c46\n");
-      expect([...host.world.memory.read(mfn, 4095, 1)]).toEqual([0x5a]);
+  requires("libxen-dev", "xenstore-utils")("with a program that maps its memory", () => {
+    const holder = join(folder, "holder");
+    beforeAll(() => {
+      const source = join(import.meta.dirname, "holder.c");
+      execFileSync("gcc", ["-o", holder, source, "-lxenforeignmemory", "-lxengnttab"]);
+    });
 
-      expect((await run("xl", "destroy", "tiny")).code).toBe(0);
-      expect((await rows())[1]).toMatch(new RegExp(`^\\(null\\) ${domid} 0 1 -[b-]p--d$`));
-      expect(must(host.world, domainPagesCell, domid).totPages).toBe(1);
-      const [diagnosis] = doctorSays(host, String(domid));
-      expect(diagnosis).toMatchObject({ stage: "zombie", disagreements: [], missing: [] });
-      expect(diagnosis?.holders).toMatchObject([
-        { who: `process ${child.pid} (holder)`, holdings: [{ kind: "foreign map", frames: [mfn] }] },
-      ]);
-      expect(diagnosis?.next[0]).toBe(`kill ${child.pid}`);
-      expect(forceFree(host, domid, mfn)).toMatchObject({
-        pages: [{ mfn, freed: false, why: expect.stringContaining(`in use by d0/holder.${child.pid}`) }],
-      });
-      child.kill("SIGTERM");
-      await until("the domain is freed", () => domainById(host.world, domid) === undefined);
-      expect(await rows()).toEqual(["Domain-0 0 1280 2 r-----"]);
-    }, 60_000);
+    /** What of the domain's the program maps: a frame its builder filled, the grant of its xenstore ring. */
+    const held = [
+      { kind: "foreign map", words: [`0x${KERNEL_GFN.toString(16)}`], shows: /^7f454c46\n$/ },
+      { kind: "grant map", words: ["grant", "1"], shows: /^[0-9a-f]{8}\n$/ },
+    ] as const;
+    for (const { kind, words, shows } of held) {
+      test(`${kind}: destroy leaves a zombie until the program is killed`, async () => {
+        expect((await run("xl", "create", config)).code).toBe(0);
+        const domid = findNextBit(host.world, domlist, 1);
+        await until("its kernel is up", () => isUp(domid));
+        const d = domainById(host.world, domid)!;
+        const storeGfn = Number(hvmParam(host.world, domid, HVM_PARAM_STORE_PFN));
+        const mfn = gfnToMfn(host.world, d, kind === "foreign map" ? KERNEL_GFN : storeGfn);
+        const child = start(holder, String(domid), ...words);
+        const first = await new Promise<string>((resolve) =>
+          child.stdout?.once("data", (text: Buffer) => resolve(text.toString())),
+        );
+        expect(first).toMatch(shows);
+        expect([...host.world.memory.read(mfn, 4095, 1)]).toEqual([0x5a]);
+        const watch = start("xenstore-watch", "@releaseDomain");
+        let released = 0;
+        watch.stdout?.on("data", (text: Buffer) => (released += text.toString().split("\n").length - 1));
+        await until("its watch's first event", () => released === 1);
+
+        expect((await run("xl", "destroy", "tiny")).code).toBe(0);
+        await until("the domain is said to be dead", () => released === 2);
+        expect((await rows())[1]).toMatch(new RegExp(`^\\(null\\) ${domid} 0 1 -[b-]p--d$`));
+        expect(must(host.world, domainPagesCell, domid).totPages).toBe(1);
+        const [diagnosis] = doctorSays(host, String(domid));
+        expect(diagnosis).toMatchObject({ stage: "zombie", disagreements: [], missing: [] });
+        expect(diagnosis?.holders).toMatchObject([
+          { who: `process ${child.pid} (holder)`, holdings: [{ kind, frames: [mfn] }] },
+        ]);
+        expect(diagnosis?.next[0]).toBe(`kill ${child.pid}`);
+        expect(forceFree(host, domid, mfn)).toMatchObject({
+          pages: [{ mfn, freed: false, why: expect.stringContaining(`in use by d0/holder.${child.pid}`) }],
+        });
+        child.kill("SIGTERM");
+        await until("the domain is freed", () => domainById(host.world, domid) === undefined);
+        expect(await rows()).toEqual(["Domain-0 0 1280 2 r-----"]);
+        // xenstored forgot the domain when it died: that it is gone now is no event.
+        expect(released).toBe(2);
+        watch.kill();
+      }, 60_000);
+    }
   });
 
   test("10,000 random ioctls are an errno each, and touch no other domain", async () => {

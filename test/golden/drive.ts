@@ -73,7 +73,9 @@ const putDisk = input("golden: a loop device", (host, { path, bytes }: { path: s
   losetup(host, image);
 });
 
-const putBridge = input("golden: a bridge", (host, { name }: { name: string }) => addBridge(host, name));
+export const putBridge = input("golden: a bridge", (host, { name }: { name: string }) =>
+  addBridge(host, name),
+);
 
 export const setRover = input("golden: the domid rover", (host, { rover }: { rover: number }) => {
   host.edit(domidRoverCell, 0).rover = rover;

@@ -27,6 +27,18 @@ function machineFrame(cells: Cells, domid: number, pfn: number): number {
   throw new Error(`domain ${domid} has no frame ${pfn}`);
 }
 
+/** The frame to map for a page that is no grant: a guest frame of a PV domain, or its shared_info. */
+export function frameToHold(
+  cells: Cells,
+  domid: number,
+  what: "foreign" | "shared_info",
+  which: number,
+): number {
+  return what === "foreign"
+    ? machineFrame(cells, domid, which)
+    : must(cells, domainPagesCell, domid).sharedInfo;
+}
+
 /** Maps the page. */
 export const hold = input("golden: hold a page", (host, { domid, what, which }: Hold) => {
   if (what === "grant") {
@@ -34,8 +46,7 @@ export const hold = input("golden: hold a page", (host, { domid, what, which }: 
     host.add(heldCell, 0, { mfn: -1, handle });
     return;
   }
-  const { sharedInfo } = must(host, domainPagesCell, domid);
-  const mfn = what === "foreign" ? machineFrame(host, domid, which) : sharedInfo;
+  const mfn = frameToHold(host, domid, what, which);
   mapForeign(host, HOLDER, { domid, gfn: mfn });
   host.add(heldCell, 0, { mfn, handle: -1 });
 });

@@ -7,7 +7,7 @@ import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
 import * as net from "node:net";
 import { connectXenstore } from "../../src/live/xenstore-client.ts";
-import type { Time } from "./recording.ts";
+import type { StoreLine, Time } from "./recording.ts";
 
 /** The recordings' watches, and the tokens their watcher gave them; xenstore-watch's are the paths. */
 export const WATCHES: ReadonlyMap<string, string> = new Map([
@@ -38,6 +38,11 @@ export class Lines {
       for (const line of lines) this.all.push({ time: this.last, line });
     });
   }
+
+  /** All of them, as the recordings' tools stamp lines. */
+  stamped(): string {
+    return this.all.map(({ time, line }) => `${time.toFixed(3)} ${line}\n`).join("");
+  }
 }
 
 /**
@@ -59,20 +64,18 @@ export async function traceXenstored(
   return reader;
 }
 
-/**
- * The trace as the recordings have it: each line stamped, the watcher's tokens
- * those of the recordings' watcher.
- */
-export function storeTrace(lines: readonly Stamped[]): string {
-  let watcher = "";
-  return lines
-    .map(({ time, line }) => {
-      watcher ||= /^IN (\S+) .* WATCH \(\/ \/ \)$/.exec(line)?.[1] ?? "";
-      const token = /^(?:IN|OUT) (\S+) .* (\S+) \)$/.exec(line);
-      const renamed = token?.[1] === watcher ? WATCHES.get(token?.[2] ?? "") : undefined;
-      return `${time.toFixed(3)} ${renamed === undefined ? line : line.replace(/\S+ \)$/, `${renamed} )`)}\n`;
-    })
-    .join("");
+/** The store's traffic, the watcher's tokens those of the recordings' watcher. */
+export function namedWatches(store: readonly StoreLine[]): StoreLine[] {
+  const watcher = store.find(
+    (line) => line.kind === "request" && line.type === "WATCH" && line.body.trimEnd() === "/ /",
+  );
+  return store.map((line) => {
+    if (line.connection !== watcher?.connection || line.kind === "connect" || line.kind === "disconnect")
+      return line;
+    const [path = "", token = ""] = line.body.split(" ");
+    const name = /^WATCH(_EVENT)?$/.test(line.type) ? WATCHES.get(token) : undefined;
+    return name === undefined ? line : { ...line, body: `${path} ${name} ` };
+  });
 }
 
 /** Starts the real xenstore-watch on the recordings' watches. */

@@ -1,82 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Does on a live host, with a real xenstored, what the driver of a recording did
-// on real Xen, and records the same.
+// Does on a live host what the driver of a recording did on real Xen, and records
+// the same.
 
 import type { ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
 import type * as net from "node:net";
 import { join } from "node:path";
 import { tinyKernel } from "../../examples/guests/tiny-kernel.ts";
-import type { TraceRecord } from "../../src/core/engine/trace.ts";
+import { input } from "../../src/core/engine/input.ts";
+import { bootTimesCell, defaultBootTimes, type BootTimes } from "../../src/core/guest/guest.ts";
 import { domainById, forEachDomain } from "../../src/core/hypervisor/domain.ts";
 import { getdomaininfo } from "../../src/core/hypervisor/dominfo.ts";
 import { directory } from "../../src/live/directory.ts";
+import { inject } from "../../src/live/dom0.ts";
 import { LiveHost } from "../../src/live/live-host.ts";
-import { libxendev } from "../../src/live/native.ts";
-import { startOnHost } from "../../src/live/run.ts";
-import type { XenstoredKind } from "../../src/live/xenstored-process.ts";
-import { Collector, textLines, type Output } from "./collect.ts";
-import { FILES, putFile, setRover, startCommand, startPutNodes } from "./drive.ts";
-import { Lines, listStore, storeTrace, traceXenstored, WATCHES, watchStore } from "./live-onlookers.ts";
+import { verbsOf } from "../../src/live/verbs.ts";
+import { textLines, type Output } from "./collect.ts";
+import { FILES, putBridge, putFile, setRover, startCommand, startPutNodes } from "./drive.ts";
+import { frameToHold } from "./hold.ts";
+import { LiveCollector, type Players } from "./live-collector.ts";
+import { Lines, listStore, namedWatches, traceXenstored, WATCHES, watchStore } from "./live-onlookers.ts";
+import { Programs, putBlockDevice } from "./live-programs.ts";
 import { parseSnapshot } from "./parse/snapshot.ts";
 import { parseStoreTrace } from "./parse/store-trace.ts";
 import { prehistoryOf } from "./prehistory.ts";
 import type { NodeData } from "./programs.ts";
-import type { Recording, Time } from "./recording.ts";
+import type { Recording, StoreLine, Time } from "./recording.ts";
 import { configText, type Step } from "./scenarios/steps.ts";
 
+/** Where Linux, the recordings' kernel, is loaded: what is smaller than that cannot hold it. */
+const LINUX_AT = 0x100_0000;
 /** Nothing of a scenario takes longer. */
 const PATIENCE_MS = 60_000;
 /** Nothing happens any more when nothing has happened for that long. */
-const QUIET_MS = 300;
+const QUIET_MS = 200;
 
-/** Who acts on the host. */
-export interface Players {
-  xenstored: XenstoredKind;
-  /** xl: ours, within the host, or the real one, a process outside. */
-  xl: "builtin" | "real";
+/** A guest takes seconds to boot where the scenario does something to it before its first word. */
+function bootTimesOf(scenario: string): BootTimes {
+  const late = /^[ad]-/.test(scenario);
+  return late ? { ...defaultBootTimes, kernelUs: 1_500_000 } : defaultBootTimes;
 }
 
-/** Collects in real time, so that what other programs wrote can be sorted in. */
-class LiveCollector extends Collector {
-  readonly #realXl: boolean;
-  readonly #root: string;
-  readonly #known = new Set<string>();
-  #last: Time = 0;
+const setBootTimes = input(
+  "golden: boot times",
+  (host, { kernelUs, lateInitUs }: { [time: string]: number }) => {
+    host.add(bootTimesCell, 0, { kernelUs: kernelUs!, lateInitUs: lateInitUs! });
+  },
+);
 
-  constructor(scenario: string, players: Players, root: string) {
-    super(scenario);
-    this.#realXl = players.xl === "real";
-    this.#root = root;
-  }
-
-  override tick(): Time {
-    this.#last = Math.max(this.#last + 0.001, performance.now());
-    return this.#last;
-  }
-
-  /** Who calls may be a daemon known by its pid, or a process not heard of before; it waits for the result. */
-  override take(record: TraceRecord): void {
-    if (record.kind !== "hypercall") return super.take(record);
-    const caller = record.data.caller.replace(/^d0\/o?xenstored\.\d+$/, "d0/xenstored");
-    const [, process, pid] = /^d0\/(xl\.(\d+))$/.exec(caller) ?? [];
-    if (this.#realXl && process !== undefined && !this.#known.has(process)) {
-      this.#known.add(process);
-      const data = { process, pid: Number(pid), argv: this.#argv(Number(pid)) };
-      super.take({ ...record, kind: "process.exec", data });
-    }
-    super.take({ ...record, data: { ...record.data, caller } });
-  }
-
-  /** A process's words as they were typed: Debian's xl is a script that finds the right one. */
-  #argv(pid: number): string[] {
-    const words = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll(this.#root, "").split("\0");
-    return ["xl", ...words.slice(1, -1)];
-  }
-}
-
-/** A host with a real xenstored, and everybody who looks on. */
+/** A host, and everybody who looks on. */
 export class LiveRun {
   readonly host: LiveHost;
   /** What the host warned of. */
@@ -85,6 +58,7 @@ export class LiveRun {
   readonly #collector: LiveCollector;
   /** Stands for the recordings' root: their paths are below it. */
   readonly #root: string;
+  readonly #programs: Programs;
   readonly #trace = new Lines();
   readonly #watched = new Lines();
   readonly #consoles = new Map<number, string>();
@@ -94,12 +68,16 @@ export class LiveRun {
   #pipe: net.Socket | null = null;
   #lastEvent: Time = 0;
   #started = 0;
+  /** The process that does not get on. */
+  #stalled = 0;
+  #holder: ChildProcess | null = null;
 
   private constructor(host: LiveHost, scenario: string, players: Players, root: string, warnings: string[]) {
     this.host = host;
     this.warnings = warnings;
     this.#players = players;
     this.#root = root;
+    this.#programs = new Programs(host.where, root);
     this.#collector = new LiveCollector(scenario, players, root);
   }
 
@@ -109,12 +87,13 @@ export class LiveRun {
     const host = await LiveHost.start({
       where: directory(join(root, "host")),
       config: { files: FILES },
-      xenstored: players.xenstored,
+      ...(players.xenstored === "builtin" ? {} : { xenstored: players.xenstored }),
       trace: null,
       code: "test",
       warn: (text) => warnings.push(text),
       crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),
     });
+    await host.serve(verbsOf(host, () => host.stop()));
     const run = new LiveRun(host, recording.scenario, players, root, warnings);
     await run.#prepare(recording);
     return run;
@@ -126,7 +105,10 @@ export class LiveRun {
     await this.#quiet();
     await this.#snapshot("final");
     const recording = this.#collector.finish();
-    recording.store = parseStoreTrace(this.#plain(storeTrace(this.#trace.all)));
+    if (this.#players.xenstored !== "builtin")
+      recording.store = parseStoreTrace(this.#plain(this.#trace.stamped()));
+    else recording.store = recording.store.map((line) => this.#plainLine(line));
+    recording.store = namedWatches(recording.store);
     recording.watch = this.#watched.all.map(({ time, line }) => ({
       ...{ time, kind: "EVENT", path: line },
       token: WATCHES.get(line) ?? "w1",
@@ -137,15 +119,20 @@ export class LiveRun {
 
   async stop(): Promise<void> {
     this.#watcher?.kill();
+    this.#programs.endAll();
     await this.host.stop();
     this.#pipe?.destroy();
   }
 
   async #prepare(recording: Recording): Promise<void> {
-    for (const folder of ["tmp", "guest"]) fs.mkdirSync(join(this.#root, folder));
-    fs.writeFileSync(join(this.#root, "guest/vmlinuz"), tinyKernel());
+    for (const folder of ["tmp", "guest", "mnt", "etc"]) fs.mkdirSync(join(this.#root, folder));
+    fs.writeFileSync(join(this.#root, "etc/passwd"), FILES["/etc/passwd"]);
+    fs.writeFileSync(join(this.#root, "guest/vmlinuz"), tinyKernel(LINUX_AT));
     fs.writeFileSync(join(this.#root, "guest/initrd.gz"), "nothing that is ever unpacked");
     await this.#relive(recording);
+    this.host.driver.give(setBootTimes, { ...bootTimesOf(recording.scenario) });
+    // Of two scripts at once, the recordings' bridge was the slower.
+    inject(this.host, ["slow-script", "/etc/xen/scripts/vif-bridge", "0.2"]);
     this.#listen();
     const socket = this.host.where.xenstored;
     if (this.#players.xenstored === "c") {
@@ -204,8 +191,15 @@ export class LiveRun {
     switch (step.do) {
       case "config":
         return this.#config(step.name, step.text);
+      case "block-device":
+        return this.#blockDevice(step.path, step.bytes);
+      case "bridge":
+        return this.host.driver.give(putBridge, { name: step.name });
       case "command":
-        return this.#command(this.#filled(step.line));
+        return this.#command(this.#filled(step.line), step.waits);
+      case "quiet":
+        // Debug keys, which nobody hears of here.
+        return undefined;
       case "note":
         return this.#note(this.#filled(step.text));
       case "domid":
@@ -213,16 +207,29 @@ export class LiveRun {
       case "up":
         return this.#waitUp(step.name);
       case "gone":
-        return this.#waitGone(this.#domids[step.domain - 1] ?? -1);
+        return this.#waitGone(this.#domid(step.domain));
       case "snapshot":
         this.#note(`snapshot ${step.name}`);
         await this.#quiet();
         return this.#snapshot(step.name);
+      case "stall":
+        return this.#stall(step.after);
+      case "go-on":
+        return process.kill(this.#stalled, "SIGCONT") && undefined;
+      case "hold":
+        return this.#hold(this.#domid(step.domain), step.what, step.which);
+      case "let-go":
+        return void this.#holder?.kill();
       case "sleep":
-        return new Promise((resolve) => setTimeout(resolve, step.seconds * 1000));
+        // What the driver waited for has happened when nothing happens any more.
+        return this.#quiet();
       default:
         throw new Error(`a live run does not know how to ${step.do}`);
     }
+  }
+
+  #domid(nth: number): number {
+    return this.#domids[nth - 1] ?? -1;
   }
 
   #filled(text: string): string {
@@ -232,13 +239,13 @@ export class LiveRun {
   #config(name: string, text: string): void {
     const path = `/tmp/${name}.cfg`;
     if (this.#players.xl === "builtin") return this.host.driver.give(putFile, { path, text });
-    fs.writeFileSync(join(this.#root, path), text.replaceAll('"/guest/', `"${this.#root}/guest/`));
+    fs.writeFileSync(join(this.#root, path), this.#programs.moved(text));
   }
 
   /** Runs a command to its end and notes what it said. */
-  async #command(line: string): Promise<void> {
+  async #command(line: string, waits = false): Promise<void> {
     const start = this.#collector.tick();
-    const { stdout, stderr, status } = await this.#execute(line);
+    const { stdout, stderr, status } = await this.#execute(line, waits);
     const end = this.#collector.tick();
     this.#collector.recording.commands.push({
       ...{ kind: "command", start, end, line, exitCode: status ?? -1 },
@@ -247,8 +254,8 @@ export class LiveRun {
     });
   }
 
-  #execute(line: string): Promise<Output> {
-    return this.#players.xl === "real" ? this.#executeOutside(line) : this.#executeInside(line);
+  #execute(line: string, waits = false): Promise<Output> {
+    return this.#players.xl === "real" ? this.#executeOutside(line, waits) : this.#executeInside(line);
   }
 
   async #executeInside(line: string): Promise<Output> {
@@ -258,11 +265,8 @@ export class LiveRun {
     return this.#collector.outputs.get(name)!;
   }
 
-  async #executeOutside(line: string): Promise<Output> {
-    const { dir, bridge, xenstored } = this.host.where;
-    const [program = "", ...rest] = line.replaceAll(" /tmp/", ` ${this.#root}/tmp/`).split(" ");
-    const library = libxendev();
-    const child = startOnHost({ dir, bridge, xenstored, library, command: [program, ...rest] }, "pipe");
+  async #executeOutside(line: string, waits: boolean): Promise<Output> {
+    const child = this.#programs.start(line, waits);
     const output: Output = { stdout: "", stderr: "", status: null };
     for (const stream of ["stdout", "stderr"] as const)
       child[stream]?.on("data", (bytes: Buffer) => (output[stream] += this.#plain(bytes.toString("latin1"))));
@@ -270,6 +274,32 @@ export class LiveRun {
     child.on("exit", (code) => (output.status = code ?? -1));
     await this.#until(`${line} ends`, () => output.status !== null);
     return output;
+  }
+
+  /** Stops the process that makes this hypercall, once it has been made. */
+  async #stall(after: string): Promise<void> {
+    this.#stalled = 0;
+    const deaf = this.host.recorder.listenTo("hypercall", ({ op, caller }) => {
+      const pid = Number(/^d0\/xl\.(\d+)$/.exec(caller)?.[1] ?? 0);
+      if (op !== after || pid === 0 || this.#stalled !== 0) return;
+      this.#stalled = pid;
+      process.kill(pid, "SIGSTOP");
+    });
+    await this.#until(`somebody calls ${after}`, () => this.#stalled !== 0);
+    deaf();
+  }
+
+  async #hold(domid: number, what: "foreign" | "grant" | "shared_info", which: number): Promise<void> {
+    const held = what === "grant" ? `grant ${which}` : frameToHold(this.host.world, domid, what, which);
+    this.#holder = this.#programs.start(`/oracle/holder ${domid} ${held}`);
+    let said = "";
+    this.#holder.stdout?.on("data", (bytes: Buffer) => (said += bytes.toString("latin1")));
+    await this.#until("the page is mapped", () => /^[0-9a-f]{8}\n/.test(said));
+  }
+
+  #blockDevice(path: string, bytes: number): void {
+    const file = this.#programs.makeBlockDevice(path);
+    this.host.driver.give(putBlockDevice, { path: this.#players.xl === "real" ? file : path, bytes });
   }
 
   #monitorLogs(): Recording["monitorLogs"] {
@@ -281,9 +311,17 @@ export class LiveRun {
     }));
   }
 
-  /** A text in which the recordings' paths are as they were. */
+  /** A text in which the recordings' paths are as they were, and so is the size of a configuration that names two. */
   #plain(text: string): string {
-    return text.replaceAll(this.#root, "");
+    return text
+      .replaceAll(this.#root, "")
+      .replace(/(?<= fmt info | format \(info )0x3\/0x0\/(\d+)/, (_, size: string) => {
+        return `0x3/0x0/${Number(size) - 2 * this.#root.length}`;
+      });
+  }
+
+  #plainLine(line: StoreLine): StoreLine {
+    return "body" in line ? { ...line, body: this.#plain(line.body) } : line;
   }
 
   #name(program: string): string {

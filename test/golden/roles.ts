@@ -33,8 +33,9 @@ export function actorsOf(recording: Recording): Actor[] {
   for (const connection of connections) {
     const command = commandAt(commands, connection.born);
     const device = scriptDevice(connection, script);
-    if (device !== null) {
-      script = scriptActor(actors, counts, device, connection, command);
+    const actor = device === null ? null : scriptActor(actors, counts, device, connection, command);
+    if (actor !== null) {
+      script = actor;
       continue;
     }
     const role = roleOf(connection, command, commands, own);
@@ -170,13 +171,14 @@ function scriptDevice(connection: Connection, underWay: Actor | null): string | 
   return requests.length === 1 && (vm || mtu) ? current : null;
 }
 
+/** Null for one that looks at the device before its first script has begun: the stand-in of a live host's script. */
 function scriptActor(
   actors: Actor[],
   counts: Map<string, number>,
   device: string,
   connection: Connection,
   command: Command | null,
-): Actor {
+): Actor | null {
   const previous = actors.findLast((actor) => actor.role.startsWith(`script ${device} `));
   const opens =
     pathOf(firstRequest(connection)!) === `backend/${device}/${SCRIPT_OPENS[device.split("/")[0]!]}`;
@@ -185,6 +187,7 @@ function scriptActor(
     previous.connection.died = connection.died;
     return previous;
   }
+  if (!opens) return null;
   const actor: Actor = { role: numbered(counts, `script ${device}`), command, connection };
   actors.push(actor);
   return actor;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // npm run golden -- FOLDER...: runs the scenario that each folder records on our
-// host and compares. npm run golden -- --self A B compares two recordings.
+// host and compares. npm run golden -- --self A B compares two recordings, and
+// npm run golden -- --live builtin|c NAME... runs scenarios with the real xl.
 // Exit codes: 0 the same, 1 different, 2 wrongly called.
 
 import { basename, resolve } from "node:path";
 import { COMPARATORS, factsOf, subjectOf } from "./compare/index.ts";
 import { differences, type Facts } from "./compare/facts.ts";
 import { drive } from "./drive.ts";
+import { play, recorded } from "./live-play.ts";
 import { readRecording, readSetting } from "./parse/folder.ts";
 import type { Recording } from "./recording.ts";
 import { SCENARIOS } from "./scenarios/index.ts";
@@ -15,6 +17,9 @@ import type { Setting } from "./scenarios/steps.ts";
 
 const USAGE = `usage: npm run golden -- FOLDER...      our host against recordings
        npm run golden -- --self A B    one recording against another
+       npm run golden -- --live builtin|c NAME...
+                                       the real xl on a live host, with our xenstored or Xen's own,
+                                       against the recordings of these names; all where none is given
 for example: npm run golden -- test/golden/recordings/b-orderly-shutdown`;
 
 /** Prints a comparator's verdicts. Returns whether all agreed. */
@@ -65,7 +70,28 @@ function againstOurHost(folder: string): number {
   return report(expected.recording, drive(expected.recording, scenario(expected.setting))) ? 0 : 1;
 }
 
-function main(args: string[]): number {
+/** The real xl on live hosts, one after another. */
+async function live([xenstored, ...names]: readonly string[]): Promise<number> {
+  const chosen = names.length === 0 ? recorded : names;
+  const unknown = chosen.find((name) => !recorded.includes(name));
+  if (unknown !== undefined || (xenstored !== "builtin" && xenstored !== "c")) {
+    console.error(unknown === undefined ? USAGE : `${unknown}: no recording of that name`);
+    return 2;
+  }
+  let found = 0;
+  for (const name of chosen) {
+    const { differences: different, warnings } = await play(name, { xl: "real", xenstored });
+    found += different.length + warnings.length;
+    console.log(`${different.length === 0 ? "same     " : "DIFFERS  "}${name}`);
+    for (const { comparator, list, detail } of different)
+      console.log([`  ${comparator}: ${list}`, ...detail.map((line) => `  ${line}`)].join("\n"));
+    for (const warning of warnings) console.log(`  the host warned: ${warning}`);
+  }
+  return found === 0 ? 0 : 1;
+}
+
+function main(args: string[]): number | Promise<number> {
+  if (args[0] === "--live") return live(args.slice(1));
   const self = args[0] === "--self";
   const paths = self ? args.slice(1) : args;
   if (paths.length === 0 || (self && paths.length !== 2) || paths.some((path) => path.startsWith("-"))) {
@@ -79,4 +105,4 @@ function main(args: string[]): number {
   return report(first.recording, second.recording) ? 0 : 1;
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));

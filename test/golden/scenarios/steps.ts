@@ -14,9 +14,10 @@ export type Step =
   | { do: "config"; name: string; text: string }
   /**
    * Runs a command whose words and calls are recorded. `$1` is the first domain's
-   * domid as the driver knew it, `$2` the second's.
+   * domid as the driver knew it, `$2` the second's. `waits` is one that waits a
+   * long time for what never comes.
    */
-  | { do: "command"; line: string }
+  | { do: "command"; line: string; waits?: true }
   /** Runs a command that is not recorded. */
   | { do: "quiet"; line: string }
   /** Remembers the domid of the domain of this name: the next `$N`. */
@@ -72,6 +73,11 @@ export function configText(setting: Setting, name: string, extra: string, ...mor
 
 export function command(line: string): Step {
   return { do: "command", line };
+}
+
+/** A command that waits a long time for what never comes. */
+export function vainCommand(line: string): Step {
+  return { do: "command", line, waits: true };
 }
 
 export function create(name: string, ...options: string[]): Step {

@@ -14,6 +14,7 @@ import {
   snapshot,
   start,
   up,
+  vainCommand,
   type Scenario,
   type Step,
 } from "./steps.ts";
@@ -61,16 +62,10 @@ function zombie(name: string, hold: Step, operations: Step[]): Scenario {
 function operationsOn(name: string): Step[] {
   return [
     note("operations on the zombie"),
-    ...[
-      "list $1",
-      `list ${name}`,
-      `domid ${name}`,
-      "domname $1",
-      "pause $1",
-      "unpause $1",
-      "shutdown $1",
-      "reboot $1",
-    ].map((words) => command(`xl ${words}`)),
+    ...["list $1", `list ${name}`, `domid ${name}`, "domname $1", "pause $1", "unpause $1"].map((words) =>
+      command(`xl ${words}`),
+    ),
+    ...["shutdown $1", "reboot $1"].map((words) => vainCommand(`xl ${words}`)),
     ...[
       "rename $1 zz",
       "save $1 /mnt/z.save",
@@ -79,13 +74,9 @@ function operationsOn(name: string): Step[] {
       "vcpu-list $1",
       "sysrq $1 h",
     ].map((words) => command(`xl ${words}`)),
-    ...[
-      "mem-set $1 64",
-      "uptime",
-      "console -t pv $1",
-      "dump-core $1 /mnt/z.core",
-      "create /tmp/nosuch.cfg",
-    ].map((words) => command(`xl ${words}`)),
+    ...["mem-set $1 64", "uptime"].map((words) => command(`xl ${words}`)),
+    vainCommand("xl console -t pv $1"),
+    ...["dump-core $1 /mnt/z.core", "create /tmp/nosuch.cfg"].map((words) => command(`xl ${words}`)),
     command("/oracle/mkdom try $1"),
     snapshot("zombie2"),
   ];
