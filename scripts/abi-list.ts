@@ -105,7 +105,25 @@ export const structs: { readonly [name: string]: string } = {
   gnttab_get_version: "dom version",
   // hvm/hvm_op.h, hvm/dm_op.h
   xen_hvm_param: "domid index value",
-  xen_dm_op: "op u[] u.remote_shutdown.reason u.nr_vcpus.vcpus",
+  xen_dm_op: "op pad u[]",
+  xen_dm_op_create_ioreq_server: "handle_bufioreq id",
+  xen_dm_op_get_ioreq_server_info: "id flags bufioreq_port ioreq_gfn bufioreq_gfn",
+  xen_dm_op_ioreq_server_range: "id type start end",
+  xen_dm_op_set_ioreq_server_state: "id enabled",
+  xen_dm_op_destroy_ioreq_server: "id",
+  xen_dm_op_track_dirty_vram: "nr pad first_pfn",
+  xen_dm_op_set_pci_intx_level: "domain bus device intx level",
+  xen_dm_op_set_isa_irq_level: "isa_irq level",
+  xen_dm_op_set_pci_link_route: "link isa_irq",
+  xen_dm_op_modified_memory: "nr_extents opaque",
+  xen_dm_op_modified_memory_extent: "nr pad first_pfn",
+  xen_dm_op_set_mem_type: "nr mem_type pad first_pfn",
+  xen_dm_op_remote_shutdown: "reason",
+  xen_dm_op_relocate_memory: "size pad src_gfn dst_gfn",
+  xen_dm_op_pin_memory_cacheattr: "start end type pad",
+  xen_dm_op_nr_vcpus: "vcpus",
+  // hvm/ioreq.h
+  ioreq: "addr data count size vp_eport type",
   // sched.h, version.h, platform.h, xen.h
   sched_shutdown: "reason",
   sched_remote_shutdown: "domain_id reason",
@@ -158,6 +176,10 @@ export const structs: { readonly [name: string]: string } = {
   ioctl_gntdev_unmap_grant_ref: "index count",
   ioctl_gntdev_get_offset_for_vaddr: "vaddr offset count",
   ioctl_gntdev_unmap_notify: "index action event_channel_port",
+  ioctl_gntdev_grant_copy: "count *segments",
+  ioctl_gntdev_grant_copy_segment:
+    "*source.virt source.foreign.ref source.foreign.offset source.foreign.domid " +
+    "*dest.virt dest.foreign.ref dest.foreign.offset dest.foreign.domid len flags status",
 };
 
 /** Structures that exist as a typedef only. */
@@ -189,12 +211,16 @@ export const constants: readonly RegExp[] = [
   /^EVTCHNSTAT_\w+$/,
   /^GNTTABOP_(?!error_msgs)\w+$/,
   /^GNTST_\w+$/,
+  /^GNTCOPY_(source_gref|dest_gref)$/,
   /^GNTMAP_(host_map|readonly|device_map|application_map|contains_pte)$/,
   /^GTF_\w+$/,
   /^HVMOP_(set|get)_param$/,
   /^HVM_PARAM_\w+$/,
   /^HVM_FILE_MAGIC$|^HVM_FILE_VERSION$/,
   /^XEN_DMOP_[a-z]\w*$/,
+  /^XEN_DMOP_IO_RANGE_\w+$/,
+  /^STATE_IO\w+$/,
+  /^IOREQ_(READ|WRITE|TYPE_\w+)$/,
   /^SCHEDOP_\w+$/,
   /^XENVER_\w+$/,
   /^XENPF_[a-z]\w*$/,
@@ -248,6 +274,7 @@ export const headers: readonly string[] = [
   "xen/hvm/hvm_op.h",
   "xen/hvm/params.h",
   "xen/hvm/dm_op.h",
+  "xen/hvm/ioreq.h",
   "xen/hvm/save.h",
   "xen/arch-x86/hvm/start_info.h",
   "xen/sys/privcmd.h",

@@ -633,9 +633,127 @@ export const xen_hvm_param = {
 export const xen_dm_op = {
   sizeof: 32,
   op: u32(0),
+  pad: u32(4),
   u: bytes(8, 24),
-  "u.remote_shutdown.reason": u32(8),
-  "u.nr_vcpus.vcpus": u32(8),
+} as const;
+
+export const xen_dm_op_create_ioreq_server = {
+  sizeof: 6,
+  handle_bufioreq: u8(0),
+  id: u16(4),
+} as const;
+
+export const xen_dm_op_get_ioreq_server_info = {
+  sizeof: 24,
+  id: u16(0),
+  flags: u16(2),
+  bufioreq_port: u32(4),
+  ioreq_gfn: u64(8),
+  bufioreq_gfn: u64(16),
+} as const;
+
+export const xen_dm_op_ioreq_server_range = {
+  sizeof: 24,
+  id: u16(0),
+  type: u32(4),
+  start: u64(8),
+  end: u64(16),
+} as const;
+
+export const xen_dm_op_set_ioreq_server_state = {
+  sizeof: 4,
+  id: u16(0),
+  enabled: u8(2),
+} as const;
+
+export const xen_dm_op_destroy_ioreq_server = {
+  sizeof: 4,
+  id: u16(0),
+} as const;
+
+export const xen_dm_op_track_dirty_vram = {
+  sizeof: 16,
+  nr: u32(0),
+  pad: u32(4),
+  first_pfn: u64(8),
+} as const;
+
+export const xen_dm_op_set_pci_intx_level = {
+  sizeof: 6,
+  domain: u16(0),
+  bus: u8(2),
+  device: u8(3),
+  intx: u8(4),
+  level: u8(5),
+} as const;
+
+export const xen_dm_op_set_isa_irq_level = {
+  sizeof: 2,
+  isa_irq: u8(0),
+  level: u8(1),
+} as const;
+
+export const xen_dm_op_set_pci_link_route = {
+  sizeof: 2,
+  link: u8(0),
+  isa_irq: u8(1),
+} as const;
+
+export const xen_dm_op_modified_memory = {
+  sizeof: 8,
+  nr_extents: u32(0),
+  opaque: u32(4),
+} as const;
+
+export const xen_dm_op_modified_memory_extent = {
+  sizeof: 16,
+  nr: u32(0),
+  pad: u32(4),
+  first_pfn: u64(8),
+} as const;
+
+export const xen_dm_op_set_mem_type = {
+  sizeof: 16,
+  nr: u32(0),
+  mem_type: u16(4),
+  pad: u16(6),
+  first_pfn: u64(8),
+} as const;
+
+export const xen_dm_op_remote_shutdown = {
+  sizeof: 4,
+  reason: u32(0),
+} as const;
+
+export const xen_dm_op_relocate_memory = {
+  sizeof: 24,
+  size: u32(0),
+  pad: u32(4),
+  src_gfn: u64(8),
+  dst_gfn: u64(16),
+} as const;
+
+export const xen_dm_op_pin_memory_cacheattr = {
+  sizeof: 24,
+  start: u64(0),
+  end: u64(8),
+  type: u32(16),
+  pad: u32(20),
+} as const;
+
+export const xen_dm_op_nr_vcpus = {
+  sizeof: 4,
+  vcpus: u32(0),
+} as const;
+
+export const ioreq = {
+  sizeof: 32,
+  addr: u64(0),
+  data: u64(8),
+  count: u32(16),
+  size: u32(20),
+  vp_eport: u32(24),
+  type: u8(31),
 } as const;
 
 export const sched_shutdown = {
@@ -967,4 +1085,25 @@ export const ioctl_gntdev_unmap_notify = {
   index: u64(0),
   action: u32(8),
   event_channel_port: u32(12),
+} as const;
+
+export const ioctl_gntdev_grant_copy = {
+  sizeof: 16,
+  count: u32(0),
+  segments: u64(8),
+} as const;
+
+export const ioctl_gntdev_grant_copy_segment = {
+  sizeof: 24,
+  "source.virt": u64(0),
+  "source.foreign.ref": u32(0),
+  "source.foreign.offset": u16(4),
+  "source.foreign.domid": u16(6),
+  "dest.virt": u64(8),
+  "dest.foreign.ref": u32(8),
+  "dest.foreign.offset": u16(12),
+  "dest.foreign.domid": u16(14),
+  len: u16(16),
+  flags: u16(18),
+  status: i16(20),
 } as const;

@@ -28,6 +28,7 @@ import { forgotten } from "./forgotten-puts.ts";
 import { grantTableCell } from "./grant-cells.ts";
 import { freeHeapPages } from "./heap.ts";
 import { dropHvmContext } from "./hvm-context.ts";
+import { dropHvmMemory } from "./hvm-memory-cell.ts";
 import { dropHvmParams } from "./hvm-params.ts";
 import { credit, debit } from "./ledger.ts";
 import type { Holder } from "./ledger.ts";
@@ -113,6 +114,7 @@ export function dropDomain(host: Host, domid: number): void {
       host.drop(vcpuContextCell, vcpuId(domid, vcpu));
   }
   dropHvmParams(host, domid);
+  dropHvmMemory(host, domid);
   dropHvmContext(host, domid);
   dropCpuPolicy(host, domid);
   takeAcpiButton(host, domid);

@@ -37,6 +37,41 @@ export function grantCopy(
   return to.status;
 }
 
+/** One granted page and where in it. */
+export interface GrantedPlace {
+  domid: number;
+  ref: number;
+  offset: number;
+}
+
+/** Bytes of a granted page, for a process whose own memory is no domain's. */
+export function readGranted(
+  host: Host,
+  user: number,
+  source: GrantedPlace,
+  length: number,
+): { status: GrantStatusCode; bytes: Uint8Array } {
+  const { status, mfn } = copyFrame(host, user, source, true);
+  if (status !== GrantStatus.okay) return { status, bytes: new Uint8Array() };
+  const bytes = host.memory.read(mfn, source.offset, length);
+  releaseCopy(host, source, true);
+  return { status, bytes };
+}
+
+/** Puts a process's bytes into a granted page. */
+export function writeGranted(
+  host: Host,
+  user: number,
+  dest: GrantedPlace,
+  bytes: Uint8Array,
+): { status: GrantStatusCode } {
+  const { status, mfn } = copyFrame(host, user, dest, false);
+  if (status !== GrantStatus.okay) return { status };
+  host.memory.write(mfn, dest.offset, bytes);
+  releaseCopy(host, dest, false);
+  return { status };
+}
+
 function copyFrame(
   host: Host,
   user: number,

@@ -247,6 +247,19 @@ export function storeRecord(host: Host, domid: number, { typecode, instance, byt
   else host.edit(hvmRecordCell, id).bytes = bytes;
 }
 
+/** Changes the record of a device, where the domain has that device. */
+export function editRecord(
+  host: Host,
+  d: DeepReadonly<Domain>,
+  { typecode, length }: { readonly typecode: number; readonly length: number },
+  change: (bytes: Uint8Array) => void,
+): void {
+  if (!kinds(d).some((kind) => kind.typecode === typecode)) return;
+  const bytes = loadedRecord(host, d.domid, typecode, 0) ?? initial(typecode, 0, length);
+  change(bytes);
+  storeRecord(host, d.domid, { typecode, instance: 0, bytes });
+}
+
 /** Forgets a domain's records. */
 export function dropHvmContext(cells: Cells, domid: number): void {
   const d = must(cells, domainCell, domid);

@@ -7,6 +7,7 @@ import type { Cells } from "../engine/cells.ts";
 import { domainCell, ShutdownCode } from "./domain.ts";
 
 /** public/hvm/params.h. */
+export const HVM_PARAM_CALLBACK_IRQ = 0;
 export const HVM_PARAM_STORE_PFN = 1;
 export const HVM_PARAM_STORE_EVTCHN = 2;
 export const HVM_PARAM_CONSOLE_PFN = 17;

@@ -16,7 +16,7 @@ import { ioreqServerCell, ioreqServerId } from "./ioreq.ts";
 import type { IoreqServer } from "./ioreq.ts";
 
 /** The HVM domain a device model means: ESRCH, EPERM, EINVAL for PV. */
-function emulated(host: Host, caller: Caller, domid: number): DeepReadonly<Domain> | Failure {
+export function emulated(host: Host, caller: Caller, domid: number): DeepReadonly<Domain> | Failure {
   const d = targeted(host, caller, domid);
   return isFailure(d) || d.type !== "pv" ? d : fail("EINVAL");
 }
@@ -75,6 +75,44 @@ export function setIoreqServerState(
   );
 }
 
+/** Accesses of one kind: ports, guest addresses, or PCI functions as `segment << 16 | bus << 8 | devfn`. */
+export interface IoRange {
+  domid: number;
+  id: number;
+  kind: ioreq.IoRangeKind | null;
+  start: bigint;
+  end: bigint;
+}
+
+/** A change of the ranges of a server: EINVAL for a range that ends before it begins, or a kind there is not. */
+function changeRange(
+  host: Host,
+  caller: Caller,
+  op: string,
+  { domid, id, kind, start, end }: IoRange,
+  change: typeof ioreq.ioreqServerMapRange,
+): 0 | Failure {
+  const shown = { id, type: kind ?? "?", start: `0x${start.toString(16)}`, end: `0x${end.toString(16)}` };
+  const found = start > end ? fail("EINVAL") : owned(host, caller, domid, id);
+  const known = isFailure(found) || kind !== null ? found : fail("EINVAL");
+  const result = isFailure(known)
+    ? known
+    : change(host, known.d.domid, id, kind as ioreq.IoRangeKind, { start, end });
+  return traced(host, caller, op, domid, shown, result);
+}
+
+/** XEN_DMOP_map_io_range_to_ioreq_server: also EEXIST, ENOMEM. */
+export function mapIoRange(host: Host, caller: Caller, range: IoRange): 0 | Failure {
+  const op = "dm_op map_io_range_to_ioreq_server";
+  return changeRange(host, caller, op, range, ioreq.ioreqServerMapRange);
+}
+
+/** XEN_DMOP_unmap_io_range_from_ioreq_server: also ENOENT, ENOMEM. */
+export function unmapIoRange(host: Host, caller: Caller, range: IoRange): 0 | Failure {
+  const op = "dm_op unmap_io_range_from_ioreq_server";
+  return changeRange(host, caller, op, range, ioreq.ioreqServerUnmapRange);
+}
+
 /** What XEN_DMOP_get_ioreq_server_info tells; guest frames are -1 where it has its own pages. */
 export interface IoreqServerInfo {
   ioreqGfn: number;
@@ -103,6 +141,8 @@ export function getIoreqServerInfo(
 /** XENMEM_resource_ioreq_server_frame_*: the page for buffered requests, then that of the vCPUs. */
 const FRAME_BUFIOREQ = 0;
 const FRAME_IOREQ = 1;
+/** Frames of the resource: a page of requests has room for all vCPUs (ioreq_server_max_frames). */
+export const IOREQ_FRAMES = 2;
 
 /**
  * Machine frames of a server's pages, made where there are none yet

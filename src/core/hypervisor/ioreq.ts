@@ -5,6 +5,7 @@
 // the domain's name, or guest frames set apart for it; it keeps its emulator's
 // domain, and stays until it is destroyed, whatever becomes of the emulator.
 
+import { ioreq } from "../../abi/4.17/layout.ts";
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
@@ -19,6 +20,8 @@ import { HVM_PARAM_IOREQ_SERVER_PFN, HVM_PARAM_NR_IOREQ_SERVER_PAGES, hvmParam }
 import { gfnToMfn, physmapAdd, physmapRemove } from "./p2m.ts";
 import { getPageAndType, putPageAllocRef, putPageAndType } from "./page.ts";
 import type { PageHolder } from "./page.ts";
+import { rangesetAdd, rangesetContains, rangesetOverlaps, rangesetRemove } from "./rangeset.ts";
+import type { Range, Rangeset } from "./rangeset.ts";
 import { NO_FRAME } from "./runs.ts";
 import { evtchnPort } from "./port.ts";
 import { vcpusOf } from "./vcpu.ts";
@@ -26,9 +29,8 @@ import { vcpusOf } from "./vcpu.ts";
 /** Servers a domain may have at once (MAX_NR_IOREQ_SERVERS). */
 const SERVERS_MAX = 8;
 
-/** Bytes of ioreq_t, and where in it the port is (`vp_eport`). */
-const IOREQ_BYTES = 32;
-const EPORT_OFFSET = 24;
+/** Ranges of one kind a server may have (MAX_NR_IO_RANGES). */
+const RANGES_MAX = 256;
 
 /** A page of a server's. */
 interface IoreqPage {
@@ -52,7 +54,12 @@ export interface IoreqServer {
   ports: number[];
   /** 0 where buffered requests are not handled. */
   bufioreqPort: number;
+  /** What it emulates: which accesses are sent to it. */
+  ranges: { [kind in IoRangeKind]: Rangeset };
 }
+
+/** Where an access goes: to a port, to memory, to a PCI device's configuration (XEN_DMOP_IO_RANGE_*). */
+export type IoRangeKind = "port" | "memory" | "pci";
 
 export const ioreqServerCell = cellType<IoreqServer>("ioreq-server", { provenance: ["process"] });
 
@@ -91,6 +98,7 @@ export function ioreqServerCreate(
     bufioreq: { mfn: NO_FRAME, gfn: NO_FRAME },
     ports: [],
     bufioreqPort: 0,
+    ranges: { port: [], memory: [], pci: [] },
   });
   for (const [vcpu] of vcpusOf(host, d)) {
     const added = addVcpu(host, d.domid, id, vcpu);
@@ -128,6 +136,41 @@ export function ioreqServerAddVcpuAll(host: Host, domid: number, vcpu: number): 
 }
 
 /**
+ * A server is to be sent the accesses to a range: EEXIST where it has some of it,
+ * ENOMEM (ioreq_server_map_io_range).
+ */
+export function ioreqServerMapRange(
+  cells: Cells,
+  domid: number,
+  id: number,
+  kind: IoRangeKind,
+  range: Range,
+): 0 | Failure {
+  const cell = ioreqServerId(domid, id);
+  const set = must(cells, ioreqServerCell, cell).ranges[kind];
+  const added = rangesetOverlaps(set, range) ? fail("EEXIST") : rangesetAdd(set, range, RANGES_MAX);
+  if (isFailure(added)) return added;
+  cells.edit(ioreqServerCell, cell).ranges[kind] = added;
+  return 0;
+}
+
+/** … no longer: ENOENT where it has not all of it, ENOMEM (ioreq_server_unmap_io_range). */
+export function ioreqServerUnmapRange(
+  cells: Cells,
+  domid: number,
+  id: number,
+  kind: IoRangeKind,
+  range: Range,
+): 0 | Failure {
+  const cell = ioreqServerId(domid, id);
+  const set = must(cells, ioreqServerCell, cell).ranges[kind];
+  const left = rangesetContains(set, range) ? rangesetRemove(set, range, RANGES_MAX) : fail("ENOENT");
+  if (isFailure(left)) return left;
+  cells.edit(ioreqServerCell, cell).ranges[kind] = left;
+  return 0;
+}
+
+/**
  * Lets a server take requests or no more (ioreq_server_enable, ioreq_server_disable). While it does, its guest
  * frames are not the guest's to see.
  */
@@ -144,7 +187,7 @@ export function ioreqServerSetState(host: Host, domid: number, id: number, enabl
   for (const [vcpu, port] of server.ports.entries()) {
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setUint32(0, port, true);
-    host.memory.write(server.ioreq.mfn, vcpu * IOREQ_BYTES + EPORT_OFFSET, bytes);
+    host.memory.write(server.ioreq.mfn, vcpu * ioreq.sizeof + ioreq.vp_eport.offset, bytes);
   }
 }
 

@@ -130,11 +130,13 @@ export function decreaseReservation(
   return { done };
 }
 
-function guestRemovePage(host: Host, d: DeepReadonly<Domain>, gmfn: number): boolean {
+/** Takes a guest frame from its domain; false where it has none of its own there (guest_remove_page). */
+export function guestRemovePage(host: Host, d: DeepReadonly<Domain>, gmfn: number): boolean {
   const mfn = gfnToMfn(host, d, gmfn);
   if (mfn === NO_FRAME || frameOwner(host, mfn) !== d.domid) return false;
   if (pagingModeTranslate(d)) {
-    if (p2mType(host, d.domid, gmfn) !== "ram") return false;
+    const type = p2mType(host, d.domid, gmfn);
+    if (type !== "ram" && type !== "ram_ro") return false;
     physmapRemove(host, d.domid, gmfn, 1);
   }
   setM2p(host, d.domid, mfn, 1, NO_FRAME);

@@ -8,8 +8,11 @@ import type { Domain } from "./domain.ts";
 import { NO_FRAME, runFind, runFrom, runInsert, runMap, runRemove, runValue, runsOf } from "./runs.ts";
 import type { RunMap } from "./runs.ts";
 
-/** What a guest frame is: the domain's memory, a frame of the hypervisor's shared with it, another domain's. */
-export type P2mType = "ram" | "xen" | "foreign";
+/**
+ * What a guest frame is: the domain's memory, maybe read only, a frame of the
+ * hypervisor's shared with it, another domain's.
+ */
+export type P2mType = "ram" | "ram_ro" | "xen" | "foreign";
 
 /** A translated domain's frames. */
 export function p2m(domid: number): RunMap {

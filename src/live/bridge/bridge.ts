@@ -5,6 +5,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { builtDomainRuns } from "../../core/guest/built.ts";
+import type { Unknown } from "../../core/hypervisor/hypercall/operation.ts";
 import { versionOf } from "../../core/hypervisor/machine.ts";
 import type { Driver } from "../driver.ts";
 import type { FileMemory } from "../guest-memory.ts";
@@ -78,12 +79,12 @@ function writeFiles(options: BridgeOptions): void {
 const UNKNOWN_MAX = 200;
 
 /** Says each thing once. */
-function once(log: (line: string) => void): (what: string, process: string) => void {
+function once(log: (line: string) => void): (what: Unknown, process: string) => void {
   const said = new Set<string>();
-  return (what, process) => {
-    if (said.has(what) || said.size === UNKNOWN_MAX) return;
-    said.add(what);
-    log(`${process} asked for ${what}, which this host does not know: ENOSYS`);
+  return ({ unknown, errno }, process) => {
+    if (said.has(unknown) || said.size === UNKNOWN_MAX) return;
+    said.add(unknown);
+    log(`${process} asked for ${unknown}, which this host does not know: ${errno}`);
   };
 }
 

@@ -10,6 +10,7 @@ import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import * as op from "../../core/hypervisor/hypercall/gntdev-device.ts";
 import type { FileMemory } from "../guest-memory.ts";
+import { grantCopy } from "./gntdev-copy.ts";
 import { mapFrames, PROT_WRITE } from "./device.ts";
 import type { Answer, Device, OpenDevice, Session } from "./device.ts";
 import type { Hypercalls } from "./hypercalls.ts";
@@ -50,6 +51,8 @@ class GntdevDevice implements Device {
         return answer(this.#remove(view));
       case X.IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR:
         return answer(this.#find(session, argument, view));
+      case X.IOCTL_GNTDEV_GRANT_COPY:
+        return answer(grantCopy(this.#hypercalls, session, view));
       case X.IOCTL_GNTDEV_SET_UNMAP_NOTIFY:
         return answer(this.#notify(view));
       default:

@@ -13,7 +13,7 @@ import { readU64s } from "../../core/hypervisor/hypercall/caller-memory.ts";
 import { dmOp } from "../../core/hypervisor/hypercall/dm-op.ts";
 import type { DmBuffer } from "../../core/hypervisor/hypercall/dm-op.ts";
 import { isUnknown } from "../../core/hypervisor/hypercall/operation.ts";
-import type { Arrived, Family, Prepared } from "../../core/hypervisor/hypercall/operation.ts";
+import type { Arrived, Family, Prepared, Unknown } from "../../core/hypervisor/hypercall/operation.ts";
 import * as op from "../../core/hypervisor/hypercall/privcmd-device.ts";
 import { takeHypercall } from "../../core/hypervisor/hypercall/table.ts";
 import type { FileMemory } from "../guest-memory.ts";
@@ -56,12 +56,20 @@ function breaksOwnKernel({ operation, args }: Prepared): boolean {
   return domid === 0 || domid === DOMID_SELF;
 }
 
+/** What can be mapped that is no guest frame. */
+const resources: {
+  readonly [type: number]: { size: typeof op.grantTableSize; map: typeof op.mapGrantTable };
+} = {
+  [X.XENMEM_resource_ioreq_server]: { size: op.ioreqServerSize, map: op.mapIoreqServer },
+  [X.XENMEM_resource_grant_table]: { size: op.grantTableSize, map: op.mapGrantTable },
+};
+
 /** What an open device needs of the host. */
 export interface PrivcmdHost {
   readonly hypercalls: Hypercalls;
   readonly memory: FileMemory;
   /** Told of each hypercall nobody knows. */
-  readonly unknown: (what: string, process: string) => void;
+  readonly unknown: (what: Unknown, process: string) => void;
 }
 
 class PrivcmdDevice implements Device {
@@ -136,7 +144,7 @@ class PrivcmdDevice implements Device {
   }
 
   #perform(session: Session, caller: Caller, taken: ReturnType<Family>, done: Done): void {
-    if (isUnknown(taken)) this.#host.unknown(taken.unknown, session.process.name);
+    if (isUnknown(taken)) this.#host.unknown(taken, session.process.name);
     if (typeof taken === "number" || isFailure(taken)) return done(taken);
     if (breaksOwnKernel(taken)) return done(fail("EPERM"));
     this.#host.hypercalls.perform(taken, caller, done);
@@ -204,16 +212,17 @@ class PrivcmdDevice implements Device {
     const [frame, count] = [s.idx.get(view), s.num.get(view)];
     const caller = { domid: 0, process: session.process.name };
     if (!this.#permits(domid)) return answer(fail("EPERM"));
-    if (s.type.get(view) !== X.XENMEM_resource_grant_table || s.id.get(view) !== 0)
-      return answer(fail("EOPNOTSUPP"));
+    const resource = resources[s.type.get(view)];
+    if (resource === undefined) return answer(fail("EOPNOTSUPP"));
     if (address === 0) {
-      const size = hypercalls.now(op.grantTableSize, { domid }, caller);
+      const size = hypercalls.now(resource.size, { domid }, caller);
       if (isFailure(size)) return answer(size);
       s.num.set(view, size);
       return answer(session.process.write(argument, new Uint8Array(view.buffer, view.byteOffset, s.sizeof)));
     }
     if (count === 0 || count > BATCH_MAX) return answer(fail("EINVAL"));
-    const acquired = hypercalls.now(op.mapGrantTable, { domid, frame, count }, caller);
+    const id = s.id.get(view);
+    const acquired = hypercalls.now(resource.map, { domid, id, frame, count }, caller);
     if (isFailure(acquired)) return answer(acquired);
     const { mfns } = acquired;
     const unmap = (gone: number[]): void =>

@@ -4,10 +4,13 @@
 // other domains grant into a process.
 
 import { fail } from "../../engine/errno.ts";
+import { readGranted, writeGranted } from "../grant-copy.ts";
+import type { GrantedPlace } from "../grant-copy.ts";
 import * as evtchn from "../event-channel-op.ts";
 import {
   GNTMAP_host_map,
   GNTMAP_readonly,
+  copy,
   GrantStatus,
   mapGrantRef,
   unmapGrantRef,
@@ -64,3 +67,20 @@ export const unmapGrants = operation(
     return 0;
   },
 );
+
+/** A part of IOCTL_GNTDEV_GRANT_COPY: from a granted page into the process. */
+export const copyOut = operation(
+  "gntdev copy from grant",
+  (host, caller, { source, length }: { source: GrantedPlace; length: number }) =>
+    readGranted(host, caller.domid, source, length),
+);
+
+/** … from the process into a granted page. */
+export const copyIn = operation(
+  "gntdev copy to grant",
+  (host, caller, { dest, bytes }: { dest: GrantedPlace; bytes: Uint8Array }) =>
+    writeGranted(host, caller.domid, dest, bytes),
+);
+
+/** … from one granted page to another. */
+export const copyBetween = operation("gntdev copy between grants", copy);

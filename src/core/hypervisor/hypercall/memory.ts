@@ -15,6 +15,7 @@ import { DOMID_SELF } from "../domid.ts";
 import { machineOf, maxPage } from "../machine.ts";
 import { machphysMfnList } from "../m2p-op.ts";
 import * as op from "../memory-op.ts";
+import { relocateMemory } from "../physmap-op.ts";
 import * as pod from "../pod-target.ts";
 import { readU64s, writeU64s } from "./caller-memory.ts";
 import { operation, prepare, query, unknownCall } from "./operation.ts";
@@ -29,6 +30,7 @@ const populatePhysmap = operation("memory_op populate_physmap", op.populatePhysm
 const decreaseReservation = operation("memory_op decrease_reservation", op.decreaseReservation);
 const claimPages = operation("memory_op claim_pages", op.claimPages);
 const addToPhysmap = operation("memory_op add_to_physmap", op.addToPhysmap);
+const relocate = operation("memory_op add_to_physmap of gmfns", relocateMemory);
 const removeFromPhysmap = operation("memory_op remove_from_physmap", op.removeFromPhysmap);
 const maximumGpfn = query("memory_op maximum_gpfn", (host, caller, { domid }: { domid: number }) =>
   op.maximumGpfnOf(host, caller, domid),
@@ -112,8 +114,13 @@ function add(call: Arrived): Prepared | Failure {
   const s = abi.xen_add_to_physmap;
   const view = argument(call, s.sizeof);
   if (isFailure(view)) return view;
-  const space = spaces[s.space.get(view)];
-  if (space === undefined) return unknownCall(`memory_op add_to_physmap of space ${s.space.get(view)}`);
+  const number = s.space.get(view);
+  if (number === X.XENMAPSPACE_gmfn || number === X.XENMAPSPACE_gmfn_range) {
+    const nr = number === X.XENMAPSPACE_gmfn ? 1 : s.size.get(view);
+    return prepare(relocate, { domid: s.domid.get(view), from: s.idx.get(view), to: s.gpfn.get(view), nr });
+  }
+  const space = spaces[number];
+  if (space === undefined) return unknownCall(`memory_op add_to_physmap of space ${number}`);
   const asked = { domid: s.domid.get(view), space, index: s.idx.get(view), gpfn: s.gpfn.get(view) };
   return prepare(addToPhysmap, asked);
 }

@@ -8,7 +8,7 @@
 
 import type { Plain } from "../../engine/cells.ts";
 import { assert, isFailure } from "../../engine/errno.ts";
-import type { Failure } from "../../engine/errno.ts";
+import type { Errno, Failure } from "../../engine/errno.ts";
 import type { Host } from "../../engine/host.ts";
 import type { Routine } from "../../engine/routine.ts";
 import type { Caller } from "../caller.ts";
@@ -101,14 +101,14 @@ export function prepare<A, R>(
   return { operation: made, args: args as Plain, reply };
 }
 
-/** A hypercall nobody here knows: ENOSYS, and worth a line in the log. */
+/** A hypercall nobody here knows, worth a line in the log. */
 export interface Unknown extends Failure {
   readonly unknown: string;
 }
 
-/** The failure of a hypercall that is not there, by its name or number. */
-export function unknownCall(what: string): Unknown {
-  return { errno: "ENOSYS", unknown: what };
+/** The failure of a hypercall that is not there, by its name or number: ENOSYS, where Xen gives no other. */
+export function unknownCall(what: string, errno: Errno = "ENOSYS"): Unknown {
+  return { errno, unknown: what };
 }
 
 /** Whether a failure is that of a hypercall nobody knows. */

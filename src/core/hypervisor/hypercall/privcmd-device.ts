@@ -11,6 +11,7 @@ import { isPrivileged, targeted } from "../caller.ts";
 import type { Caller } from "../caller.ts";
 import { DOMID_XEN } from "../domid.ts";
 import { grantTableCell } from "../grant-cells.ts";
+import { acquireIoreqFrames, emulated, IOREQ_FRAMES } from "../ioreq-op.ts";
 import { isM2pFrame } from "../m2p.ts";
 import { mapFrame, unmapFrame } from "../mapping.ts";
 import { acquireGrantFrames, mapForeign, unmapForeign } from "../memory-op.ts";
@@ -51,20 +52,58 @@ export const unmapBatch = operation(
   },
 );
 
-/** IOCTL_PRIVCMD_MMAP_RESOURCE: frames of a resource, all or none; the errors of XENMEM_acquire_resource. */
+/** Frames of a domain's that the hypervisor has: `id` says which of several there are of that kind. */
+export interface Resource {
+  domid: number;
+  id: number;
+  frame: number;
+  count: number;
+}
+
+/** Maps all frames of a resource or none. */
+function mapAll(
+  host: Host,
+  caller: Caller,
+  { domid, count }: Resource,
+  acquired: { mfns: number[] } | Failure,
+): { mfns: number[] } | Failure {
+  if (isFailure(acquired)) return acquired;
+  if (acquired.mfns.length !== count) return fail("EINVAL");
+  const done: number[] = [];
+  for (const mfn of acquired.mfns) {
+    const mapped = mapFrame(host, caller.domid, caller.process, "foreign map", domid, mfn, false);
+    if (isFailure(mapped)) return undo(host, caller, done, mapped);
+    done.push(mfn);
+  }
+  return acquired;
+}
+
+/** IOCTL_PRIVCMD_MMAP_RESOURCE of grant frames, all or none; the errors of XENMEM_acquire_resource. */
 export const mapGrantTable = operation(
   "privcmd mmap_resource grant_table",
-  (host, caller, { domid, frame, count }: { domid: number; frame: number; count: number }) => {
-    const acquired = acquireGrantFrames(host, caller, { domid, frame, nrFrames: count });
-    if (isFailure(acquired)) return acquired;
-    if (acquired.mfns.length !== count) return fail("EINVAL");
-    const done: number[] = [];
-    for (const mfn of acquired.mfns) {
-      const mapped = mapFrame(host, caller.domid, caller.process, "foreign map", domid, mfn, false);
-      if (isFailure(mapped)) return undo(host, caller, done, mapped);
-      done.push(mfn);
-    }
-    return acquired;
+  (host, caller, resource: Resource) => {
+    const { domid, id, frame, count } = resource;
+    if (id !== 0) return fail("EOPNOTSUPP");
+    return mapAll(
+      host,
+      caller,
+      resource,
+      acquireGrantFrames(host, caller, { domid, frame, nrFrames: count }),
+    );
+  },
+);
+
+/** … of the pages that an IOREQ server shares with its device model. */
+export const mapIoreqServer = operation(
+  "privcmd mmap_resource ioreq_server",
+  (host, caller, resource: Resource) => {
+    const { domid, id, frame, count } = resource;
+    return mapAll(
+      host,
+      caller,
+      resource,
+      acquireIoreqFrames(host, caller, { domid, id, frame, nrFrames: count }),
+    );
   },
 );
 
@@ -79,5 +118,14 @@ export const grantTableSize = query(
   (host, caller, { domid }: { domid: number }) => {
     const d = targeted(host, caller, domid);
     return isFailure(d) ? d : must(host, grantTableCell, d.domid).maxGrantFrames;
+  },
+);
+
+/** How many an IOREQ server can have; EINVAL for a PV domain. */
+export const ioreqServerSize = query(
+  "privcmd resource_size ioreq_server",
+  (host, caller, { domid }: { domid: number }) => {
+    const d = emulated(host, caller, domid);
+    return isFailure(d) ? d : IOREQ_FRAMES;
   },
 );

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a device model says of its domain's memory: which of it is read only,
+// which is video memory to be watched, how it is cached (xen/arch/x86/hvm/dm.c).
+
+import type { DeepReadonly } from "../engine/cells.ts";
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { traced } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import { logDirtyCell } from "./domain.ts";
+import type { Domain } from "./domain.ts";
+import { editHvmMemory, hvmMemoryCell } from "./hvm-memory-cell.ts";
+import type { Cacheattr } from "./hvm-memory-cell.ts";
+import { emulated } from "./ioreq-op.ts";
+import { gfnToMfn, maximumGpfn, p2m, physmapAdd, physmapRemove } from "./p2m.ts";
+import { pageOf } from "./page.ts";
+import { NO_FRAME, runFind } from "./runs.ts";
+
+/** Ranges with a cache attribute of their own that a domain may have; the limit is Xen's, and arbitrary. */
+const CACHEATTR_MAX = 64;
+/** Frames of a GiB: as much video memory as may be watched. */
+const VRAM_FRAMES_MAX = 1 << 18;
+/** Types of memory a PAT or MTRR knows: UC, WC, WT, WP, WB, UC-. */
+const CACHE_TYPES = [0, 1, 4, 5, 6, 7];
+/** XEN_DMOP_DELETE_MEM_CACHEATTR */
+const CACHE_DELETE = 0xffffffff;
+/** Guest frames above this many bits there are not (paddr_bits). */
+const PADDR_BITS = 46;
+
+/** What memory may become: to be read and written, read only, or not memory but a device's (HVMMEM_*). */
+export type MemType = "ram_rw" | "ram_ro" | "mmio_dm";
+
+/**
+ * XEN_DMOP_set_mem_type. Stops at the first frame that cannot become that:
+ * EINVAL for one that is not memory, beyond the domain's highest, or a type
+ * there is not.
+ */
+export function setMemType(
+  host: Host,
+  caller: Caller,
+  { domid, first, nr, type }: { domid: number; first: number; nr: number; type: MemType | null },
+): 0 | Failure {
+  const d = emulated(host, caller, domid);
+  const result = isFailure(d) ? d : changeTypes(host, d, first, nr, type);
+  const shown = { first_pfn: first, nr, mem_type: type ?? "?" };
+  return traced(host, caller, "dm_op set_mem_type", domid, shown, result);
+}
+
+function changeTypes(
+  host: Host,
+  { domid }: DeepReadonly<Domain>,
+  first: number,
+  nr: number,
+  type: MemType | null,
+): 0 | Failure {
+  const end = first + nr;
+  if (nr === 0 || end - 1 > Math.max(maximumGpfn(host, domid), 0) || type === null) return fail("EINVAL");
+  for (let gfn = first; gfn < end;) {
+    const run = runFind(host, p2m(domid), gfn);
+    // A hole may become a device's, which it is already.
+    if (run === undefined && type !== "mmio_dm") return fail("EINVAL");
+    if (run?.tag === "foreign") return fail("EINVAL");
+    const count = run === undefined ? 1 : Math.min(run.start + run.count, end) - gfn;
+    const mfn = run === undefined ? NO_FRAME : run.value + (gfn - run.start);
+    if (type === "mmio_dm") physmapRemove(host, domid, gfn, count);
+    else if (run?.tag !== "xen")
+      physmapAdd(host, domid, gfn, mfn, count, type === "ram_ro" ? "ram_ro" : "ram");
+    gfn += count;
+  }
+  return 0;
+}
+
+/**
+ * XEN_DMOP_pin_memory_cacheattr: EINVAL for a type there is not or a range that
+ * ends before it begins, EBUSY where a part has another, ENOSPC for too many;
+ * ENOENT for a range to be forgotten that nobody named.
+ */
+export function pinMemoryCacheattr(
+  host: Host,
+  caller: Caller,
+  { domid, start, end, type }: { domid: number; start: number; end: number; type: number },
+): 0 | Failure {
+  const d = emulated(host, caller, domid);
+  const result = isFailure(d) ? d : pin(host, d.domid, { start, end, type });
+  return traced(host, caller, "dm_op pin_memory_cacheattr", domid, { start, end, type }, result);
+}
+
+function pin(host: Host, domid: number, { start, end, type }: Cacheattr): 0 | Failure {
+  if (end < start || end >= 2 ** PADDR_BITS) return fail("EINVAL");
+  if (type !== CACHE_DELETE && !CACHE_TYPES.includes(type)) return fail("EINVAL");
+  const known = host.get(hvmMemoryCell, domid)?.cacheattrs ?? [];
+  const same = known.findIndex((range) => range.start === start && range.end === end);
+  if (type === CACHE_DELETE) {
+    if (same < 0) return fail("ENOENT");
+    editHvmMemory(host, domid).cacheattrs.splice(same, 1);
+    return 0;
+  }
+  if (same >= 0) {
+    (editHvmMemory(host, domid).cacheattrs[same] as Cacheattr).type = type;
+    return 0;
+  }
+  if (known.some((range) => range.start <= end && start <= range.end)) return fail("EBUSY");
+  if (known.length >= CACHEATTR_MAX) return fail("ENOSPC");
+  editHvmMemory(host, domid).cacheattrs.push({ start, end, type });
+  return 0;
+}
+
+/**
+ * XEN_DMOP_track_dirty_vram: which frames of the video memory were written since
+ * they were last asked for, a bit each; all of them the first time. None asked
+ * for ends it. ESRCH for a dying domain, EINVAL for more than there may be, a
+ * domain without vCPUs, or a bitmap of `room` bytes that is too short.
+ */
+export function trackDirtyVram(
+  host: Host,
+  caller: Caller,
+  { domid, first, nr, room }: { domid: number; first: number; nr: number; room: number },
+): { bitmap: Uint8Array } | Failure {
+  const d = emulated(host, caller, domid);
+  const result = isFailure(d) ? d : tracked(host, d, first, nr, room);
+  return traced(host, caller, "dm_op track_dirty_vram", domid, { first_pfn: first, nr }, result);
+}
+
+function tracked(
+  host: Host,
+  d: DeepReadonly<Domain>,
+  first: number,
+  nr: number,
+  room: number,
+): { bitmap: Uint8Array } | Failure {
+  if (nr > VRAM_FRAMES_MAX) return fail("EINVAL");
+  if (d.isDying !== "alive") return fail("ESRCH");
+  const bytes = Math.ceil(nr / 8);
+  if (d.nrVcpus === 0 || bytes > room) return fail("EINVAL");
+  const bitmap = new Uint8Array(bytes);
+  const before = host.get(hvmMemoryCell, d.domid)?.vram ?? null;
+  if (nr === 0) {
+    if (before !== null) editHvmMemory(host, d.domid).vram = null;
+    return { bitmap };
+  }
+  const known = before !== null && before.first === first && before.nr === nr;
+  for (let at = 0; at < nr; at++)
+    if (written(host, d, first + at)) bitmap[at >> 3] = (bitmap[at >> 3] ?? 0) | (1 << (at & 7));
+  if (known) return { bitmap };
+  editHvmMemory(host, d.domid).vram = { first, nr };
+  return { bitmap: bitmap.fill(0xff) };
+}
+
+/** Whether a frame was written since it was last asked for. One that a process maps may be written at any time. */
+function written(host: Host, d: DeepReadonly<Domain>, gfn: number): boolean {
+  const mfn = gfnToMfn(host, d, gfn);
+  if (mfn === NO_FRAME) return false;
+  // A migration that watches all of the memory must not miss it.
+  const clean = host.get(logDirtyCell, d.domid) === undefined;
+  return host.memory.dirtied(mfn, clean) || (pageOf(host, mfn)?.count ?? 1) > 1;
+}
+
+/** Consecutive frames a device model wrote. */
+export interface ModifiedExtent {
+  first: number;
+  nr: number;
+  pad: number;
+}
+
+/**
+ * XEN_DMOP_modified_memory. Only a domain whose writes are watched cares; there
+ * every extent must be of frames the domain may have: EINVAL.
+ */
+export function modifiedMemory(
+  host: Host,
+  caller: Caller,
+  { domid, extents }: { domid: number; extents: readonly ModifiedExtent[] },
+): 0 | Failure {
+  const d = emulated(host, caller, domid);
+  if (isFailure(d)) return traced(host, caller, "dm_op modified_memory", domid, { nr: extents.length }, d);
+  if (host.get(logDirtyCell, d.domid) === undefined) return 0;
+  const highest = Math.max(maximumGpfn(host, d.domid), 0);
+  const valid = extents.every(({ first, nr, pad }) => pad === 0 && nr > 0 && first + nr <= highest);
+  // A model writes through its mappings, and a frame that is mapped counts as written.
+  const result = valid ? 0 : fail("EINVAL");
+  return traced(host, caller, "dm_op modified_memory", domid, { nr: extents.length }, result);
+}
