@@ -17,6 +17,7 @@ interface CapabilityFacts {
 export const capabilities = {
   "xenstore-utils": { packages: ["xenstore-utils"], files: ["xenstore-ls", "xenstore-watch"] },
   "xen-utils": { packages: ["xen-utils-4.17"], files: ["/usr/lib/xen-4.17/bin/xl"] },
+  "qemu-xen": { packages: ["qemu-system-xen"], files: ["/usr/libexec/xen-qemu-system-i386"] },
   pyxs: { packages: ["python3-pyxs"], files: ["python3", "/usr/lib/python3/dist-packages/pyxs"] },
   "libxen-dev": { packages: ["libxen-dev"], files: ["/usr/include/xenctrl.h", "/usr/include/xenstore.h"] },
   "c-compiler": {

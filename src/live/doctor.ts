@@ -6,13 +6,14 @@ import { diagnose, dyingDomains, incarnationOf, stageOf } from "../doctor/diagno
 import type { Diagnosis } from "../doctor/diagnosis.ts";
 import { progressLine } from "../doctor/words.ts";
 import type { Asker } from "./control.ts";
+import { withProcesses } from "./holder-process.ts";
 import type { LiveHost } from "./live-host.ts";
 
 /** Diagnoses of one domain, or of every dead or dying one. */
 export function doctorSays(host: LiveHost, word: string | undefined): Diagnosis[] {
   return host.driver.look(() => {
     const domids = word === undefined ? dyingDomains(host.world) : [Number(word)];
-    return domids.map((domid) => diagnose(host.world, domid, (id) => host.nameOf(id)));
+    return domids.map((domid) => withProcesses(diagnose(host.world, domid, (id) => host.nameOf(id))));
   });
 }
 

@@ -38,7 +38,7 @@ function text(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes.subarray(0, end < 0 ? bytes.length : end));
 }
 
-/** PVH: rbx points at hvm_start_info, the rings and ports are HVM parameters. */
+/** PVH: rbx points at hvm_start_info, which names the command line. */
 function pvhStartInfo(host: Host, d: DeepReadonly<Domain>): StartInfo | null {
   const { domid } = d;
   const registers = loadedRecord(host, domid, hvmSave.CPU.typecode, 0);
@@ -49,6 +49,12 @@ function pvhStartInfo(host: Host, d: DeepReadonly<Domain>): StartInfo | null {
     return null;
   const line = getBig(viewOf(bytes), abi.hvm_start_info.cmdline_paddr);
   const commandLine = line === 0n ? null : readPhysical(host, d, line, COMMAND_LINE_MAX);
+  return translatedStartInfo(host, d, commandLine === null ? "" : text(commandLine));
+}
+
+/** PVH and HVM: the rings and ports are HVM parameters. */
+function translatedStartInfo(host: Host, d: DeepReadonly<Domain>, commandLine: string): StartInfo | null {
+  const { domid } = d;
   const param = (index: number): number => Number(hvmParam(host, domid, index));
   const storeMfn = ownFrame(host, d, param(HVM_PARAM_STORE_PFN));
   const consoleMfn = ownFrame(host, d, param(HVM_PARAM_CONSOLE_PFN));
@@ -56,7 +62,7 @@ function pvhStartInfo(host: Host, d: DeepReadonly<Domain>): StartInfo | null {
   return {
     domid,
     type: "pvh",
-    commandLine: commandLine === null ? "" : text(commandLine),
+    commandLine,
     nrVcpus: d.nrVcpus,
     storeMfn,
     storePort: param(HVM_PARAM_STORE_EVTCHN),
@@ -97,6 +103,16 @@ function pvStartInfo(host: Host, d: DeepReadonly<Domain>): (StartInfo & { startI
 }
 
 /**
+ * What a translated domain's kernel is started with. An HVM domain's firmware
+ * would find its kernel on a disk, with a command line of its own: here that is
+ * the kernel of a Linux that knows Xen, and no command line.
+ */
+function startInfoOf(host: Host, d: DeepReadonly<Domain>): StartInfo | null {
+  if (d.type === "pv") return null;
+  return d.type === "pvh" ? pvhStartInfo(host, d) : translatedStartInfo(host, d, "");
+}
+
+/**
  * A domain built from outside may run: from here on it is our guest, whatever
  * file its kernel came from; one that was suspended in its memory goes on.
  * Nothing happens to one that has a guest already, or whose builder left nothing
@@ -104,10 +120,10 @@ function pvStartInfo(host: Host, d: DeepReadonly<Domain>): (StartInfo & { startI
  */
 export const builtDomainRuns = input("guest.runs", (host, { domid }: { domid: number }) => {
   const d = domainById(host, domid);
-  if (d === undefined || d.isDying !== "alive" || d.type === "hvm") return;
+  if (d === undefined || d.isDying !== "alive") return;
   if (host.get(guestCell, domid) !== undefined) return;
   const pv = d.type === "pv" ? pvStartInfo(host, d) : null;
-  const info = pv ?? (d.type === "pv" ? null : pvhStartInfo(host, d));
+  const info = pv ?? startInfoOf(host, d);
   if (info === null) return;
   const image = keptInMemory(host, d);
   if (image === null) startGuest(host, info);
