@@ -16,18 +16,23 @@ const BIN = "/usr/lib/xen-4.17/bin";
 /** How long a daemon may take until it answers. */
 const START_MS = 20_000;
 
-const ocamlConfiguration = (run: string): string =>
+/** As Xen's own oxenstored.conf has them. */
+const OCAML_QUOTAS = {
+  maxentity: 1000,
+  maxsize: 2048,
+  maxwatch: 100,
+  transaction: 10,
+  maxrequests: 1024,
+  "path-max": 1024,
+};
+
+const ocamlConfiguration = (run: string, quotas: Readonly<Record<string, number>>): string =>
   [
     `pid-file = ${run}/oxenstored.pid`,
     "merge-activate = true",
     "perms-activate = true",
     "quota-activate = true",
-    "quota-maxentity = 1000",
-    "quota-maxsize = 2048",
-    "quota-maxwatch = 100",
-    "quota-transaction = 10",
-    "quota-maxrequests = 1024",
-    "quota-path-max = 1024",
+    ...Object.entries({ ...OCAML_QUOTAS, ...quotas }).map(([name, value]) => `quota-${name} = ${value}`),
     "persistent = false",
     "xenstored-log-level = null",
     "xenstored-kva = /proc/xen/xsd_kva",
@@ -60,6 +65,8 @@ export interface RealXenstored {
 export interface RealOptions {
   /** Domains have rings that others can map, and exist as `domains` says: a byte a domid (xenstub.c). */
   readonly rings?: boolean;
+  /** Quotas of oxenstored, by the names in its configuration. */
+  readonly quotas?: Readonly<Record<string, number>>;
   /** Further arguments of the daemon. */
   readonly args?: readonly string[];
 }
@@ -85,7 +92,7 @@ export async function startReal(
   const args = kind === "c" ? ["--no-fork", "--internal-db"] : ["--no-fork", "--no-access-log"];
   if (kind === "ocaml") {
     const configuration = path.join(run, "oxenstored.conf");
-    fs.writeFileSync(configuration, ocamlConfiguration(run));
+    fs.writeFileSync(configuration, ocamlConfiguration(run, options.quotas ?? {}));
     args.push("--config-file", configuration);
   }
   const program = path.join(BIN, kind === "c" ? "xenstored" : "oxenstored");

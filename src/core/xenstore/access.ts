@@ -9,7 +9,7 @@ import type { Caller } from "./caller.ts";
 import { SEEN_EXISTENCE } from "./observation.ts";
 import { FIRST_SOCKET } from "./output.ts";
 import { isSpecial, limitedLength, parentOf } from "./path.ts";
-import { accessOf, PERM_READ } from "./perms.ts";
+import { accessOf } from "./perms.ts";
 import { limitsOf, noteMaximum, traitsOf } from "./quota.ts";
 import { lookup, type NodeView, seen } from "./view.ts";
 
@@ -61,7 +61,6 @@ export function nodeFor(cells: Cells, caller: Caller, path: string, want: number
     return fail("EACCES");
   }
   if (caller.privileged && caller.transaction === null) return fail("ENOENT");
-  if (want === PERM_READ && !traitsOf(cells).hidesMissing) return fail("ENOENT");
   const allowed = (accessAbove(cells, caller, path) & want) !== 0;
   return fail(allowed ? "ENOENT" : "EACCES");
 }

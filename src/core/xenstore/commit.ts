@@ -20,7 +20,7 @@ import {
 import { childPath, parentOf } from "./path.ts";
 import { ownerOf } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, isUnprivilegedDomid, limitsOf, traitsOf } from "./quota.ts";
+import { accountOf, isUnprivilegedDomid, limitsOf } from "./quota.ts";
 import { dropTransaction } from "./transaction.ts";
 import { nodeType, storedSubtree } from "./tree.ts";
 import { permsIfCreated } from "./view.ts";
@@ -62,8 +62,7 @@ export function commitTransaction(store: Store, caller: Caller, transaction: str
     if (own.value !== null) setValue(cells, path, own.value);
     if (own.perms !== null && cells.get(nodeType, path) !== undefined) setPerms(cells, path, own.perms);
   }
-  if (traitsOf(cells).commitTells === "operations") fireOperations(store, transaction, changes);
-  else fireEvents(store, changes, gone);
+  fireEvents(store, changes, gone);
   chargeCommit(store, caller);
   dropTransaction(cells, transaction);
   return undefined;
@@ -90,8 +89,7 @@ function refusal(cells: Cells, caller: Caller, transaction: string): Failure | u
   const limited = created && !caller.privileged;
   if (limited && exceedsNodes(cells, caller, changesOf(cells, transaction))) return fail("ENOSPC");
   if (!conflict) return undefined;
-  const { readOnlyCommits } = traitsOf(cells);
-  return readOnlyCommits && changesOf(cells, transaction).length === 0 ? undefined : fail("EAGAIN");
+  return fail("EAGAIN");
 }
 
 function changesOf(cells: Cells, transaction: string): Change[] {
@@ -177,19 +175,6 @@ function createNodes(
     for (const name of own.added) ensure(childPath(path, name));
   }
   for (const { path, own } of changes) if (own.ensured) ensure(path);
-}
-
-/** Each operation in its turn; what was removed is told with the permissions it had. */
-function fireOperations(store: Store, transaction: string, changes: readonly Change[]): void {
-  const before = new Map(changes.map(({ path, own }) => [path, own.permsBefore]));
-  for (const operation of must(store.cells, transactionType, transaction).operations) {
-    const removed = operation.startsWith("-");
-    const path = removed ? operation.slice(1) : operation;
-    fireWatches(store, path, false, before.get(path) ?? null);
-    if (!removed) continue;
-    for (const { path: at, own } of changes)
-      if (own.event === "exact" && at.startsWith(`${path}/`)) fireWatches(store, at, true, own.permsBefore);
-  }
 }
 
 function fireEvents(

@@ -7,7 +7,7 @@ import { memoryReport } from "./accounting.ts";
 import { checkStore } from "./check.ts";
 import { quota, quotaSoft } from "./control-quota.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, settingsOf, traitsOf } from "./quota.ts";
+import { traitsOf } from "./quota.ts";
 import { type After, OK, type Request, strings } from "./request.ts";
 
 /** One command of CONTROL. */
@@ -50,23 +50,12 @@ const commands: readonly Command[] = [
   { name: "help", parameters: () => "", run: help },
 ];
 
-/** Of oxenstored's commands those that change nothing but its log; what it does not know it agrees to (do_debug). */
-function controlOcaml(store: Store, [name, arg]: readonly string[]): string | Failure {
-  if (name === "print" && arg !== undefined) store.log?.(arg);
-  if (name === "check") return check(store, []);
-  if (name !== "quota" || arg === undefined || !/^\d+$/.test(arg)) return OK;
-  const { nodes } = accountOf(store.cells, Number(arg));
-  const { limits } = settingsOf(store.cells);
-  return nodes === 0 ? `dom${arg} quota: not set\0` : `dom${arg} quota: ${nodes}/${limits.nodes}\0`;
-}
-
 function isOld(store: Store): boolean {
   return traitsOf(store.cells).control === "4.17";
 }
 
 /** CONTROL. EINVAL for an unknown command or wrong arguments. */
 export function control(store: Store, request: Request, after: After): string | Failure {
-  if (traitsOf(store.cells).control === "oxenstored") return controlOcaml(store, strings(request));
   const [name, ...args] = strings(request);
   const command = commands.find((known) => known.name === name);
   if (command === undefined || command.isThere?.(store) === false) return fail("EINVAL");

@@ -118,24 +118,32 @@ export function introduceDomain(store: Store, domid: number, gfn: number, port: 
   const { cells, domains } = store;
   if (isIntroduced(cells, domid)) domains.rebind(domid, port);
   else {
-    const isNew = cells.get(knownDomainType, domid) === undefined;
-    if (isNew) addDomain(cells, domid);
-    const failure = domains.introduce(domid, gfn, port, ringSetup(cells, domid));
-    if (isFailure(failure)) {
-      if (isNew) forgetDomain(store, domid);
-      return failure;
-    }
-    connectRing(store, domid);
-    addWriteCredit(store, domid);
-    const known = cells.edit(knownDomainType, domid);
-    known.introduced = true;
-    known.shutdown = false;
+    const failure = connectDomain(store, domid, gfn, port);
+    if (failure !== undefined) return failure;
     announce(store, INTRODUCE_DOMAIN, domid);
   }
   removeAllWatches(cells, domid);
   dropAllTransactions(cells, domid);
   resetBuffers(store, domid);
   domains.resetRing(domid);
+  return undefined;
+}
+
+/** A domain that has no connection yet gets one, and nobody is told. Errors are the ring's. */
+export function connectDomain(store: Store, domid: number, gfn: number, port: number): Failure | undefined {
+  const { cells, domains } = store;
+  const isNew = cells.get(knownDomainType, domid) === undefined;
+  if (isNew) addDomain(cells, domid);
+  const failure = domains.introduce(domid, gfn, port, ringSetup(cells, domid));
+  if (isFailure(failure)) {
+    if (isNew) dropKnown(store, domid);
+    return failure;
+  }
+  connectRing(store, domid);
+  addWriteCredit(store, domid);
+  const known = cells.edit(knownDomainType, domid);
+  known.introduced = true;
+  known.shutdown = false;
   return undefined;
 }
 
@@ -235,13 +243,14 @@ export function orderDomains(cells: Cells, latestFirst: readonly number[]): void
     );
 }
 
-/** A domain another xenstored has forgotten. */
-function dropKnown(store: Store, domid: number): void {
+/** A domain is forgotten, but for its nodes. */
+export function dropKnown(store: Store, domid: number): void {
   const { cells } = store;
   if (isIntroduced(cells, domid)) {
     dropIntroduced(store, domid);
     store.domains.release(domid);
   }
+  cells.edit(incarnationType, domid).alive = false;
   cells.drop(knownDomainType, domid);
   const { latestFirst } = cells.edit(knownDomainsType, 0);
   latestFirst.splice(latestFirst.indexOf(domid), 1);
@@ -255,7 +264,8 @@ function dropIntroduced(store: Store, domid: number): void {
   removeAllWatches(cells, domid);
   dropAllTransactions(cells, domid);
   forgetTargetOf(cells, domid);
-  forgetAsTarget(cells, domid);
+  // In oxenstored it goes on acting for whoever has the domid.
+  if (traitsOf(cells).requests === "xenstored") forgetAsTarget(cells, domid);
   dropConnection(store, domid);
   dropPending(cells, domid);
   forgetTold(cells, domid);

@@ -39,8 +39,6 @@ export interface Transaction {
   created: boolean;
   /** How many times it removed a tree. */
   removals: number;
-  /** What it did, in order, `path` or `-path` for a removal, where the commit tells each operation. */
-  operations: string[];
   /** The last rank given; see TransactionNode. */
   rank: number;
 }

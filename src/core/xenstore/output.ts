@@ -85,14 +85,6 @@ export function queueReply(
   }
 }
 
-/** The reply that was queued last comes before what was queued since there were `before` messages. */
-export function moveReply(store: Store, conn: number, before: number): void {
-  if (must(store.cells, outputType, conn).messages.length - 1 <= before) return;
-  const { messages } = store.cells.edit(outputType, conn);
-  const reply = messages.pop() as Message;
-  messages.splice(before, 0, reply);
-}
-
 /**
  * Queues a watch event, `path NUL token NUL`. One exactly like it that still
  * waits makes it superfluous, but for special watches, which count. A domain that
@@ -100,7 +92,7 @@ export function moveReply(store: Store, conn: number, before: number): void {
  */
 export function queueEvent(store: Store, conn: number, body: string, special: boolean): void {
   if (conn < FIRST_SOCKET && exceedsMemory(store.cells, conn, HEADER_SIZE + body.length)) return;
-  const drops = !special && traitsOf(store.cells).dropsDuplicates;
+  const drops = !special && traitsOf(store.cells).requests !== "oxenstored";
   if (drops && isWaiting(must(store.cells, outputType, conn), body)) return;
   pushEvent(store, conn, body);
 }

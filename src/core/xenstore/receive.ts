@@ -10,12 +10,13 @@ import { connectionType, keepPending, pendingInput } from "./connection.ts";
 import { control } from "./control.ts";
 import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
 import { transactionType } from "./observation.ts";
+import { answerAsOcaml, ignoresTransaction } from "./oxenstored/answer.ts";
 import { tellMemory } from "./memory-log.ts";
-import { FIRST_SOCKET, moveReply, outputType, queueReply } from "./output.ts";
+import { FIRST_SOCKET, queueReply } from "./output.ts";
 import type { CurrentRequest } from "./pending.ts";
 import type { Store } from "./ports.ts";
 import { exceedsMemory, isUnprivilegedDomid, exceeds, traitsOf } from "./quota.ts";
-import { type After, type Handler, OK, type Request } from "./request.ts";
+import { type After, type Handler, type Request } from "./request.ts";
 import { resetWatches, transactionEnd, transactionStart, unwatch, watch } from "./requests-connection.ts";
 import {
   getDomainPath,
@@ -159,14 +160,16 @@ function answerAll(
 
 /** process_message in xenstored_core.c. */
 function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): void {
-  const { type, reqId, txId, start, end } = packet;
-  store.observe?.({ kind: "in", conn, type, reqId, txId, body: readLatin1(bytes, start, end) });
+  const { type, reqId, start, end } = packet;
+  store.observe?.({ kind: "in", conn, type, reqId, txId: packet.txId, body: readLatin1(bytes, start, end) });
   const after: After = { do: undefined };
   const limited = conn < FIRST_SOCKET && isUnprivilegedDomid(store.cells, conn);
   const request: CurrentRequest | undefined = limited ? { domid: conn, ref: null } : undefined;
   if (limited) store.request = request;
-  const before = must(store.cells, outputType, conn).messages.length;
-  let result = perform(store, conn, bytes, packet, after);
+  const { requests, wireNames } = traitsOf(store.cells);
+  const ocaml = requests === "oxenstored";
+  const txId = ocaml && ignoresTransaction(type) ? 0 : packet.txId;
+  let result = (ocaml ? performAsOcaml : perform)(store, conn, bytes, packet, after);
   if (limited) store.request = undefined;
   if (after.later === true) return;
   if (!isFailure(result) && result.length > PAYLOAD_MAX) result = fail("E2BIG");
@@ -175,16 +178,25 @@ function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): 
   const ref = request?.ref ?? null;
   if (isFailure(result)) {
     const { errno } = result;
-    const name = traitsOf(store.cells).wireNames[errno] ?? (wireErrors.has(errno) ? errno : "EINVAL");
+    const name = wireNames[errno] ?? (wireErrors.has(errno) ? errno : "EINVAL");
     queueReply(store, conn, XS.ERROR, reqId, txId, `${name}\0`, ref);
   } else {
     queueReply(store, conn, type, reqId, txId, result, ref);
-    // The events of a commit come first even so.
-    if (traitsOf(store.cells).first === "reply" && type !== XS.TRANSACTION_END)
-      moveReply(store, conn, before);
     after.do?.();
   }
   if (limited) tellMemory(store, conn);
+}
+
+function performAsOcaml(
+  store: Store,
+  conn: number,
+  bytes: Uint8Array,
+  { type, reqId, txId, start, end }: Packet,
+  after: After,
+): string | Failure {
+  const { privileged, domid, target } = must(store.cells, connectionType, conn);
+  const caller: Caller = { conn, privileged, domid, target, transaction: null };
+  return answerAsOcaml(store, type, txId, { caller, reqId, body: readLatin1(bytes, start, end), after });
 }
 
 /** Replies of so many bytes are sent whatever a domain holds already (DEFAULT_BUFFER_SIZE). */
@@ -207,16 +219,11 @@ function perform(
   if (known === undefined || type > traitsOf(store.cells).typeMax) return fail("ENOSYS");
   if (known.since !== undefined && !traitsOf(store.cells)[known.since]) return fail("ENOSYS");
   const connection = must(store.cells, connectionType, conn);
-  if (known.privileged === true && !connection.privileged) {
-    // oxenstored agrees, and does nothing.
-    const agrees = type === XS.CONTROL && traitsOf(store.cells).control === "oxenstored";
-    return agrees ? OK : fail("EACCES");
-  }
+  if (known.privileged === true && !connection.privileged) return fail("EACCES");
   let transaction: string | null = null;
   if (txId !== 0 && known.ignoresTransaction !== true) {
     transaction = transactionKey(conn, txId);
-    if (store.cells.get(transactionType, transaction) === undefined)
-      return fail(traitsOf(store.cells).noTransactionErrno);
+    if (store.cells.get(transactionType, transaction) === undefined) return fail("ENOENT");
   }
   const caller: Caller = {
     conn,

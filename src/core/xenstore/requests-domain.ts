@@ -14,7 +14,6 @@ import {
 } from "./domain.ts";
 import { domainPath } from "./path.ts";
 import type { Store } from "./ports.ts";
-import { traitsOf } from "./quota.ts";
 import { atoi, OK, oneArg, parseDomid, type Request, strings } from "./request.ts";
 
 const DOMID_SELF = 0x7ff0;
@@ -38,8 +37,7 @@ function otherDomain(store: Store, request: Request): number | Failure {
   const domid = arg === undefined ? fail("EINVAL") : parseDomid(store.cells, arg);
   if (isFailure(domid)) return domid;
   if (domid === 0) return fail("EINVAL");
-  const failure = connectedDomain(store.cells, domid);
-  return failure === undefined ? domid : fail(traitsOf(store.cells).noDomainErrno);
+  return connectedDomain(store.cells, domid) ?? domid;
 }
 
 /** RELEASE: forgets a domain as if it were gone. */

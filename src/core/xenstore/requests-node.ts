@@ -12,7 +12,7 @@ import { SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_VALUE, transactionType } from "./ob
 import { domainPath, nameOf, parentOf } from "./path.ts";
 import { PERM_READ, PERM_WRITE } from "./perms.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, exceeds, exceedsMemory, noteMaximum, settingsOf, traitsOf } from "./quota.ts";
+import { accountOf, exceeds, exceedsMemory, noteMaximum, traitsOf } from "./quota.ts";
 import { atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts";
 import {
   createInTransaction,
@@ -61,9 +61,7 @@ export function directory(store: Store, request: Request): string | Failure {
   if (isFailure(found)) return found;
   seen(store.cells, request.caller, found.path, SEEN_EXISTENCE | SEEN_CHILDREN);
   if (childBytes(store.cells, request.caller, found.path) > PAYLOAD_MAX) return fail("E2BIG");
-  const names = childText(store.cells, request.caller, found.path);
-  if (!traitsOf(store.cells).sortsNames || names === "") return names;
-  return `${names.slice(0, -1).split("\0").sort().join("\0")}\0`;
+  return childText(store.cells, request.caller, found.path);
 }
 
 /**
@@ -117,7 +115,7 @@ export function write(store: Store, request: Request): string | Failure {
   if (
     tooLarge(cells, caller, node.perms, value.length, caller.privileged ? 0 : childBytes(cells, caller, path))
   ) {
-    return poisoned(cells, caller, traitsOf(cells).sizeErrno);
+    return poisoned(cells, caller, "ENOSPC");
   }
   if (!caller.privileged && exceedsMemory(cells, caller.domid, value.length - node.value.length)) {
     return poisoned(cells, caller, "ENOMEM");
@@ -165,10 +163,6 @@ export function tooLarge(
   valueBytes: number,
   childrenBytes: number,
 ): boolean {
-  if (traitsOf(cells).sizeOf === "value") {
-    const limit = settingsOf(cells).limits["node-size"];
-    return limit !== 0 && valueBytes > limit;
-  }
   if (caller.privileged) return false;
   const size = recordSize(cells, perms, valueBytes, childrenBytes);
   if (exceeds(cells, caller.domid, "node-size", size)) return true;
@@ -192,7 +186,7 @@ function create(store: Store, caller: Caller, path: string, value: string | null
     above = parentOf(above);
     parent = lookup(cells, caller, above);
   }
-  if (!caller.privileged || traitsOf(cells).sizeOf === "value") {
+  if (!caller.privileged) {
     const failure = checkCreation(cells, caller, missing, above, parent.perms, value ?? "");
     if (failure !== undefined) return failure;
   }
@@ -223,13 +217,13 @@ function checkCreation(
   for (const [index, path] of missing.entries()) {
     const childrenBytes = index === 0 ? 0 : nameOf(missing[index - 1] as string).length + 1;
     if (tooLarge(cells, caller, parentPerms, index === 0 ? value.length : 0, childrenBytes)) {
-      return poisoned(cells, caller, traitsOf(cells).sizeErrno);
+      return poisoned(cells, caller, "ENOSPC");
     }
     if (index < missing.length - 1) continue;
     const node = lookup(cells, caller, above) as NodeView;
     const bytes = childBytes(cells, caller, above) + nameOf(path).length + 1;
     if (tooLarge(cells, caller, node.perms, node.value.length, bytes))
-      return poisoned(cells, caller, traitsOf(cells).sizeErrno);
+      return poisoned(cells, caller, "ENOSPC");
   }
   const bytes = missing.reduce(
     (sum, path) => sum + path.length + recordSize(cells, parentPerms, 0, 0),
@@ -273,8 +267,6 @@ export function removeTree(store: Store, root: string): number {
   const { cells } = store;
   const tell = (path: string): void => fireWatches(store, path, path !== root, null);
   const paths = storedSubtree(cells, root);
-  const { topFirst } = traitsOf(cells);
-  if (topFirst) for (const path of paths.toReversed()) tell(path);
-  dropTree(cells, paths, !topFirst && hasWatches(cells) ? tell : undefined);
+  dropTree(cells, paths, hasWatches(cells) ? tell : undefined);
   return paths.length;
 }

@@ -59,8 +59,7 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
   if (isFailure(entries)) return entries;
   const features = featuresOf(cells, caller.conn);
   const incarnations = entries.map(({ domid }) => knowDomain(store, domid, features));
-  const { checksOwner, ownerErrno } = traitsOf(cells);
-  if (checksOwner && incarnations[0] === 0) return fail("ENOENT");
+  if (incarnations[0] === 0) return fail("ENOENT");
   const perms = formatPerms(entries, incarnations);
   if (isSpecial(name)) return setPermsSpecial(store, caller, name, perms);
   const path = absolute(caller, name);
@@ -70,11 +69,11 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
     return node;
   }
   seen(cells, caller, path, SEEN_EXISTENCE);
-  if (!caller.privileged && ownerOf(perms) !== ownerOf(node.perms)) return fail(ownerErrno);
+  if (!caller.privileged && ownerOf(perms) !== ownerOf(node.perms)) return fail("EPERM");
   if (
     tooLarge(cells, caller, perms, node.value.length, caller.privileged ? 0 : childBytes(cells, caller, path))
   ) {
-    return poisoned(cells, caller, traitsOf(cells).sizeErrno);
+    return poisoned(cells, caller, "ENOSPC");
   }
   if (caller.transaction !== null) setPermsInTransaction(cells, caller, path, perms);
   else {

@@ -26,11 +26,12 @@
 
 import type { Cells } from "../engine/cells.ts";
 import { connectionType, connectSocket, dropConnection } from "./connection.ts";
-import { addDomains, domainsChanged, introduceDomain0 } from "./domain.ts";
+import { addDomains, domainsChanged as domainsChangedInC, introduceDomain0 } from "./domain.ts";
 import { addNode, addRoot } from "./node.ts";
 import { expireEvents, nextDeadline, outputLength, takeOutput } from "./output.ts";
 import type { Store } from "./ports.ts";
-import { accountOf, addSettings, exceeds } from "./quota.ts";
+import { domainsChanged as domainsChangedInOcaml } from "./oxenstored/requests-domain.ts";
+import { accountOf, addSettings, exceeds, traitsOf } from "./quota.ts";
 import type { Limits } from "./limits.ts";
 import { receive } from "./receive.ts";
 import { addSpecials } from "./special.ts";
@@ -42,16 +43,7 @@ import { isOverdrawn, writeRateDeadline } from "./write-rate.ts";
 export { domainAccounts, storeTotals } from "./accounting.ts";
 export type { DomainInfo, Domains, Store, TraceLine } from "./ports.ts";
 export type { ConflictRule, Limits, XenstoreVersion };
-export {
-  connectSocket,
-  domainsChanged,
-  expireEvents,
-  nextDeadline,
-  outputLength,
-  receive,
-  takeOutput,
-  writeRateDeadline,
-};
+export { connectSocket, expireEvents, nextDeadline, outputLength, receive, takeOutput, writeRateDeadline };
 
 /** How a xenstored is started; everything has the default of real xenstored. */
 export interface StoreOptions {
@@ -78,8 +70,12 @@ export interface StoreOptions {
  */
 export function startStore(store: Store, options: StoreOptions = {}): void {
   prepareStore(store, options);
-  addNode(store.cells, "/tool", "", "n0");
-  addNode(store.cells, "/tool/xenstored", "", "n0");
+  const { cells } = store;
+  // xenstored.ml
+  if (traitsOf(cells).requests === "oxenstored")
+    for (const path of ["/@introduceDomain", "/@releaseDomain", "/local"]) addNode(cells, path, "", "n0");
+  addNode(cells, "/tool", "", "n0");
+  addNode(cells, "/tool/xenstored", "", "n0");
 }
 
 /** The same without the two nodes below the root: for what another xenstored had (stream-load.ts). */
@@ -99,6 +95,16 @@ export function prepareStore(store: Store, options: StoreOptions = {}): void {
   addDomains(cells);
   introduceDomain0(store);
   addRoot(cells, "n0");
+}
+
+/**
+ * VIRQ_DOM_EXC: some domain may have shut down, died or vanished.
+ *
+ * @param changed the domains to look at, where the hypervisor says which they are
+ */
+export function domainsChanged(store: Store, changed?: readonly number[]): void {
+  if (traitsOf(store.cells).requests === "oxenstored") domainsChangedInOcaml(store);
+  else domainsChangedInC(store, changed);
 }
 
 /** A socket connection ends: its watches and transactions go. */

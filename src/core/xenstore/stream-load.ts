@@ -270,7 +270,6 @@ function loadTransaction(loading: Loading, connId: number, txId: number): void {
     failed: false,
     created: false,
     removals: 0,
-    operations: [],
     rank: 0,
   });
 }

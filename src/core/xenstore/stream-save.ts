@@ -12,7 +12,7 @@ import { accessedList, ownKey, transactionNodeType, transactionType } from "./ob
 import { copyOutput, FIRST_SOCKET } from "./output.ts";
 import { childPath } from "./path.ts";
 import { permsInForce } from "./perms.ts";
-import { domainSettingsOf, hasDomainSettings, settingsOf } from "./quota.ts";
+import { domainSettingsOf, hasDomainSettings, settingsOf, traitsOf } from "./quota.ts";
 import type { Limits } from "./limits.ts";
 import { type QuotaName, quotaNames, quotaOfName } from "./quota-names.ts";
 import { INTRODUCE_DOMAIN, RELEASE_DOMAIN, specialPerms } from "./special.ts";
@@ -202,6 +202,8 @@ function* transactionRecords(
   own: boolean,
 ): Generator<StreamRecord> {
   const { transactions, privileged, domid, target } = must(cells, connectionType, conn);
+  // The document cannot say what oxenstored's consist of, and neither does it (connection.ml prevents_live_update).
+  if (traitsOf(cells).requests === "oxenstored") return;
   for (const txId of transactions) {
     const transaction = transactionKey(conn, txId);
     const paths = listItems(cells, accessedList, transaction);

@@ -29,8 +29,9 @@ import {
   transactionNodeType,
   transactionType,
 } from "./observation.ts";
+import { dropProgress } from "./oxenstored/transaction.ts";
 import { childPath, nameOf, parentOf } from "./path.ts";
-import { settingsOf, traitsOf } from "./quota.ts";
+import { settingsOf } from "./quota.ts";
 import { nodeType, subtree } from "./tree.ts";
 import { access, childNames, inherited } from "./view.ts";
 
@@ -45,7 +46,13 @@ export function startTransaction(cells: Cells, conn: number): number {
   let id = connection.nextTransaction;
   while (id === 0 || connection.transactions.includes(id)) id = (id + 1) >>> 0;
   connection.nextTransaction = (id + 1) >>> 0;
-  connection.transactions.push(id);
+  openTransaction(cells, conn, id);
+  return id;
+}
+
+/** A transaction of that identifier begins. */
+export function openTransaction(cells: Cells, conn: number, id: number): void {
+  cells.edit(connectionType, conn).transactions.push(id);
   cells.add(transactionType, transactionKey(conn, id), {
     conn,
     id,
@@ -53,10 +60,8 @@ export function startTransaction(cells: Cells, conn: number): number {
     failed: false,
     created: false,
     removals: 0,
-    operations: [],
     rank: 0,
   });
-  return id;
 }
 
 /** A transaction and all it did are forgotten: aborted, or already in the store. */
@@ -67,6 +72,7 @@ export function dropTransaction(cells: Cells, transaction: string): void {
     cells.drop(transactionNodeType, ownKey(transaction, path));
   }
   listDrop(cells, accessedList, transaction);
+  dropProgress(cells, transaction);
   cells.drop(transactionType, transaction);
   const { transactions } = cells.edit(connectionType, conn);
   transactions.splice(transactions.indexOf(id), 1);
@@ -88,12 +94,6 @@ export function dropAllTransactions(cells: Cells, conn: number): void {
 function editOwn(cells: Cells, caller: Caller, path: string): TransactionNode {
   access(cells, caller, path);
   return cells.edit(transactionNodeType, ownKey(caller.transaction as string, path));
-}
-
-/** Notes an operation that the commit will tell, where it tells each. */
-function noteOperation(cells: Cells, caller: Caller, operation: string): void {
-  if (traitsOf(cells).commitTells === "operations")
-    cells.edit(transactionType, caller.transaction as string).operations.push(operation);
 }
 
 /** An event that reaches further replaces one that does not (queue_watches in xenstored_transaction.c). */
@@ -133,7 +133,6 @@ export function writeInTransaction(cells: Cells, caller: Caller, path: string, v
   own.ensured = true;
   own.modified = true;
   queueAtCommit(own, "subtree");
-  noteOperation(cells, caller, path);
   leanOn(cells, caller, path);
 }
 
@@ -143,7 +142,6 @@ export function setPermsInTransaction(cells: Cells, caller: Caller, path: string
   own.perms = perms;
   own.modified = true;
   queueAtCommit(own, "subtree");
-  noteOperation(cells, caller, path);
 }
 
 /**
@@ -170,7 +168,6 @@ export function createInTransaction(
   own.modified = true;
   if (event) {
     queueAtCommit(own, "subtree");
-    noteOperation(cells, caller, path);
   }
   takeRank(cells, caller.transaction as string, path);
   cells.edit(transactionType, caller.transaction as string).created = true;
@@ -188,7 +185,6 @@ export function removeInTransaction(cells: Cells, caller: Caller, path: string):
     queueAtCommit(own, at === path ? "subtree" : "exact");
   }
   removeFromParent(cells, caller, path);
-  noteOperation(cells, caller, `-${path}`);
   if (madeSure) leanOn(cells, caller, parentOf(path));
 }
 

@@ -24,6 +24,8 @@ export const FEATURE_DOMID_ANY = 8;
 
 /** What a version does. */
 export interface VersionTraits {
+  /** Whose rules requests follow: those of the C xenstoreds, which all else here is about, or oxenstored's. */
+  readonly requests: "xenstored" | "oxenstored";
   /**
    * A value is refused when it reaches the limit plus this. 4.22 made all checks
    * `val >= quota`; before, each was written in its own way.
@@ -38,32 +40,8 @@ export interface VersionTraits {
   readonly limits: Readonly<Limits>;
   /** What an error is called on the wire, where that is not its own name. */
   readonly wireNames: { readonly [errno in Errno]?: string };
-  /** The answer to one watch too many, and to a node too large. */
+  /** The answer to one watch too many. */
   readonly watchQuotaErrno: Errno;
-  readonly sizeErrno: "ENOSPC" | "E2BIG";
-  /** What `node-size` limits: a guest's whole record, or anybody's value. */
-  readonly sizeOf: "record" | "value";
-  /** The answer to a transaction that is none, and to a domain that is not introduced (RELEASE, RESUME). */
-  readonly noTransactionErrno: Errno;
-  readonly noDomainErrno: Errno;
-  /** The answer to an unprivileged owner who gives a node away. */
-  readonly ownerErrno: Errno;
-  /** An owner that does not exist is refused. */
-  readonly checksOwner: boolean;
-  /** That a node is missing is told only to who could read it; else READ, DIRECTORY and GET_PERMS tell all. */
-  readonly hidesMissing: boolean;
-  /** Where events and the reply go to one connection: which comes first. */
-  readonly first: "events" | "reply";
-  /** DIRECTORY lists names in the order of their bytes; else in that of creation. */
-  readonly sortsNames: boolean;
-  /** RM tells the top of a tree first; else the deepest node. */
-  readonly topFirst: boolean;
-  /** A commit tells each operation; else each node it changed, once. */
-  readonly commitTells: "operations" | "nodes";
-  /** An event exactly like one that waits is not queued. */
-  readonly dropsDuplicates: boolean;
-  /** A transaction that changed nothing commits whatever it has seen. */
-  readonly readOnlyCommits: boolean;
   /** The highest request type. */
   readonly typeMax: number;
   /** Limits are kept a domain, and GET_QUOTA and SET_QUOTA show and change them; SET_FEATURE likewise. */
@@ -87,7 +65,7 @@ export interface VersionTraits {
   /** Bytes a node's record has beside permissions, value and children; see recordSize. */
   readonly recordHeaderBytes: number;
   /** What CONTROL help and CONTROL quota print, and which commands there are. */
-  readonly control: XenstoreVersion;
+  readonly control: "4.17" | "4.23";
 }
 
 /** Limits of C xenstored (xenstored_core.c). */
@@ -106,21 +84,9 @@ const C_LIMITS: Limits = {
 
 /** What the C xenstoreds have in common. */
 const C_TRAITS = {
+  requests: "xenstored",
   limits: C_LIMITS,
   wireNames: {},
-  sizeErrno: "ENOSPC",
-  sizeOf: "record",
-  noTransactionErrno: "ENOENT",
-  noDomainErrno: "ENOENT",
-  ownerErrno: "EPERM",
-  checksOwner: true,
-  hidesMissing: true,
-  first: "events",
-  sortsNames: false,
-  topFirst: false,
-  commitTells: "nodes",
-  dropsDuplicates: true,
-  readOnlyCommits: false,
 } as const;
 
 const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
@@ -171,12 +137,14 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
   },
   // tools/ocaml/xenstored of 4.17.7, as /etc/xen/oxenstored.conf of Xen's own build has it.
   oxenstored: {
-    slack: { nodes: 1, watches: 2, transactions: 2, "path-max": 1, "node-size": 1 },
+    requests: "oxenstored",
+    slack: { watches: 2, transactions: 2 },
     limits: {
       ...C_LIMITS,
       watches: 100,
       outstanding: 1024,
-      "transaction-nodes": 0,
+      // Requests (quota-maxrequests).
+      "transaction-nodes": 1024,
       memory: 0,
       "path-max": 1024,
       permissions: 0,
@@ -185,19 +153,6 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
     wireNames: { ENOSPC: "EQUOTA" },
     watchQuotaErrno: "ENOSPC",
     countsEachCreation: false,
-    sizeErrno: "E2BIG",
-    sizeOf: "value",
-    noTransactionErrno: "EIO",
-    noDomainErrno: "EINVAL",
-    ownerErrno: "EACCES",
-    checksOwner: false,
-    hidesMissing: false,
-    first: "reply",
-    sortsNames: true,
-    topFirst: true,
-    commitTells: "operations",
-    dropsDuplicates: false,
-    readOnlyCommits: true,
     typeMax: 21,
     domainSettings: false,
     pathLimitExemptsPrivileged: false,
@@ -209,7 +164,7 @@ const traits: Readonly<Record<XenstoreVersion, VersionTraits>> = {
     pageNamesPort: false,
     tellsError: "where the domain has the feature",
     recordHeaderBytes: 24,
-    control: "oxenstored",
+    control: "4.17",
   },
 };
 

@@ -16,7 +16,7 @@ import { nodeType } from "./tree.ts";
 import { PAYLOAD_MAX } from "./wire.ts";
 
 /** A watch, kept with the others on the same path. */
-interface Watch {
+export interface Watch {
   conn: number;
   token: string;
   /** It was asked for with a relative path, and its events name relative paths. */
@@ -38,6 +38,22 @@ const connectionWatches = listType("connection-watches", { listed: false });
 
 function find(cells: Cells, conn: number, path: string, token: string): Readonly<Watch> | undefined {
   return cells.get(pathWatchesType, path)?.watches.find((w) => w.conn === conn && w.token === token);
+}
+
+/** All watches on a path, by connection and then in order of registration. */
+export function watchesOn(cells: Cells, path: string): readonly Readonly<Watch>[] {
+  return cells.get(pathWatchesType, path)?.watches ?? [];
+}
+
+/** Paths below this one that are watched, whatever else is there, in the order in which a walk meets their names. */
+export function watchedBelow(cells: Cells, path: string): string[] {
+  const below = path === "/" ? "/" : `${path}/`;
+  const byName = (at: string): string => at.replaceAll("/", "\0");
+  return cells
+    .ids(pathWatchesType)
+    .map(String)
+    .filter((at) => at.length > below.length && at.startsWith(below))
+    .sort((a, b) => (byName(a) < byName(b) ? -1 : 1));
 }
 
 /** Whether there is any watch at all. */
@@ -232,7 +248,7 @@ export function fireSpecialChanged(store: Store, path: string, permsBefore: stri
 }
 
 /** Sends one event for `path`; nothing where it would be longer than a message may be. */
-function sendEvent(store: Store, watch: Readonly<Watch>, path: string): void {
+export function sendEvent(store: Store, watch: Readonly<Watch>, path: string): void {
   const body = `${eventPath(store.cells, watch, path)}\0${watch.token}\0`;
   if (body.length > PAYLOAD_MAX) return;
   queueEvent(store, watch.conn, body, isSpecial(path));

@@ -4,7 +4,7 @@
 
 import { typeName, XS } from "../../../src/core/xenstore/wire.ts";
 import { type Answers, isDead, type Received, type Subject } from "./driver.ts";
-import { differences, type Seen } from "./differences.ts";
+import { comparable, type Difference, differences, type Seen } from "./differences.ts";
 import { type ScriptLine, scriptOf } from "./script.ts";
 import { ADMIN, type Sequence, showBody, whoName } from "./steps.ts";
 
@@ -56,13 +56,14 @@ export function firstDisagreement(
   script: readonly ScriptLine[],
   expected: readonly Answers[],
   actual: readonly Answers[],
+  known: readonly Difference[],
 ): Disagreement | undefined {
   const [theirs, ours] = [byStep(script, expected), byStep(script, actual)];
   const at = theirs.findIndex((lines, step) => lines.join("\n") !== (ours[step] ?? []).join("\n"));
   if (at < 0) return undefined;
   const texts = new Map(script.filter(({ step }) => step <= at).map(({ step, text }) => [step, text]));
   const seen: Seen = { step: texts.get(at) ?? "", expected: theirs[at] ?? [], actual: ours[at] ?? [] };
-  if (differences.some(({ explains }) => explains?.(seen) === true)) return undefined;
+  if (known.some(({ explains }) => explains?.(seen) === true)) return undefined;
   return { ...seen, steps: [...texts.values()].filter((text, i, all) => text !== all[i - 1]) };
 }
 
@@ -78,13 +79,25 @@ export async function compare(
   real: Subject,
   { strict, observed }: { readonly strict: Subject; readonly observed: Subject },
 ): Promise<Disagreement | undefined> {
-  const script = scriptOf(sequence);
+  const script = scriptOf({ ...sequence, steps: comparable(sequence.steps, "c") });
   const expected = await real.play(script);
   if (isDead(expected)) return undefined;
-  const found = firstDisagreement(script, expected, await strict.play(script));
+  const found = firstDisagreement(script, expected, await strict.play(script), differences.c);
   if (found !== undefined) return found;
-  const other = firstDisagreement(script, expected, await observed.play(script));
+  const other = firstDisagreement(script, expected, await observed.play(script), differences.c);
   return other === undefined || isFreer(other) ? undefined : other;
+}
+
+/** Plays a sequence to oxenstored, and to ours that is to be as it: everything must be the same. */
+export async function compareOcaml(
+  sequence: Sequence,
+  real: Subject,
+  ours: Subject,
+): Promise<Disagreement | undefined> {
+  const script = scriptOf({ ...sequence, steps: comparable(sequence.steps, "ocaml") });
+  const expected = await real.play(script);
+  if (isDead(expected)) return undefined;
+  return firstDisagreement(script, expected, await ours.play(script), differences.ocaml);
 }
 
 /** Whether they part in a transaction, and not because we refuse one that C commits. */

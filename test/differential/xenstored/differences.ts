@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where we mean to differ from the C xenstored of Debian's xen-utils-4.17, and
-// what is not compared. Each says why and how it is known; what `avoids` matches
-// is left out of sequences, and has a case in xenstored.test.ts that shows ours.
+// Where we mean to differ from the xenstoreds of Debian's xen-utils-4.17, that in
+// C and oxenstored, and what is not compared. Each says why and how it is known;
+// what `avoids` matches is left out of sequences, and has a case in
+// xenstored.test.ts that shows ours.
 
 import { parentOf } from "../../../src/core/xenstore/path.ts";
 import { ask, type RequestStep, SOCKETS, type Step } from "./steps.ts";
@@ -36,8 +37,8 @@ function nameIn(step: RequestStep): string {
   return step.body.split("\0")[0] as string;
 }
 
-/** Every difference. */
-export const differences: readonly Difference[] = [
+/** From the C xenstored. */
+const fromC: readonly Difference[] = [
   {
     what: "READ, DIRECTORY, GET_PERMS, MKDIR or RM whose payload is not one string with its NUL: EINVAL",
     why: "C answers with whatever errno was last, and where that was 0 it sends no reply and aborts",
@@ -47,7 +48,7 @@ export const differences: readonly Difference[] = [
     avoids: (step) =>
       step.do === "request" &&
       onePathTypes.has(step.type) &&
-      step.body.indexOf("\0") !== step.body.length - 1,
+      (step.body === "" || step.body.indexOf("\0") !== step.body.length - 1),
     ours: { steps: [ask(0, "RM", "a||")], answer: "ERROR EINVAL|" },
   },
   {
@@ -94,3 +95,59 @@ export const differences: readonly Difference[] = [
     source: "src/core/xenstore/transaction.ts; `--conflicts strict` is compared without exception",
   },
 ];
+
+/** The reply to what is asked last, or the only one, is in it. */
+const isLong = (lines: readonly string[]): boolean =>
+  lines.some((line) => Number(/…\((\d+)\)…/.exec(line)?.[1]) > 4096);
+
+/** From oxenstored, with `--xen-version oxenstored`. */
+const fromOcaml: readonly Difference[] = [
+  {
+    what: "a request without a payload: answered at once",
+    why: "oxenstored looks at it when the next one comes",
+    source: "libs/xb/xb.ml input (a message is complete when bytes of it arrive)",
+    avoids: (step) => step.do === "request" && step.body === "",
+    ours: { steps: [ask(0, "READ", "")], answer: "ERROR EINVAL|" },
+  },
+  {
+    what: "a node whose name begins with `@` and has what no other name may have, or a slash: EINVAL",
+    why: "oxenstored makes it; no path leads to it, and no xenstored that takes over could have it",
+    source: "store.ml Path.of_string (`@…` is a name, whatever follows)",
+    avoids: (step) =>
+      step.do === "request" &&
+      ["WRITE", "MKDIR"].includes(String(step.type)) &&
+      /^@[-_@A-Za-z0-9]*[^-_@A-Za-z0-9\0]/.test(step.body),
+    ours: { steps: [ask(0, "WRITE", "@a/b|1")], answer: "ERROR EINVAL|" },
+  },
+  {
+    what: "a reply or an event longer than a message may be: E2BIG, and the event is dropped",
+    why: "oxenstored sends it to sockets, where libxenstore ends the conversation, and to rings an error that answers nothing",
+    source: "connection.ml packet_of",
+    explains: ({ expected }) => isLong(expected) || expected.some((line) => line.includes("E2BIG")),
+  },
+  {
+    what: "RELEASE of domain 0: EINVAL",
+    why: "oxenstored removes everything domain 0 owns, and its own connection to it",
+    source: "process.ml do_release, store.ml reset_permissions",
+    avoids: (step) => step.do === "request" && step.type === "RELEASE" && /^[-+]?0*\0/.test(step.body),
+    ours: { steps: [ask(0, "RELEASE", "0|")], answer: "ERROR EINVAL|" },
+  },
+  {
+    what: "a domain that owns `/` dies: the root stays, and is domain 0's",
+    why: "oxenstored keeps the root with the owner -1, whose nodes go with the next domain that dies",
+    source: "store.ml Node.recurse_filter_map",
+    avoids: (step) =>
+      step.do === "request" &&
+      step.type === "SET_PERMS" &&
+      nameIn(step) === parentOf("/") &&
+      !/^\/\0[nrwb]0*\0/.test(step.body),
+  },
+];
+
+/** Every difference, by the daemon that it is from. */
+export const differences = { c: fromC, ocaml: fromOcaml } as const;
+
+/** The steps that can be compared with a daemon. */
+export function comparable(steps: readonly Step[], kind: keyof typeof differences): Step[] {
+  return steps.filter((step) => !differences[kind].some(({ avoids }) => avoids?.(step) === true));
+}

@@ -160,6 +160,8 @@ const limitDefaults: Readonly<Record<string, number>> = {
   permissions: 5,
 };
 
+const SPECIALS = ["@introduceDomain", "@releaseDomain"];
+
 interface CleanUp {
   readonly steps: readonly Step[];
   readonly limits: Readonly<Record<string, number>>;
@@ -176,14 +178,16 @@ function cleanUp({ steps, limits, add, admin }: CleanUp): void {
   const requests = [
     ...Object.keys(limits).map((name) => admin(XS.CONTROL, `quota\0set\0${name}\0${limitDefaults[name]}\0`)),
     ...[...rootsOf(steps)].map((root) => admin(XS.RM, `${root}\0`)),
+    // Nodes of oxenstored; others know none of such names.
+    ...["@", "@other", ...SPECIALS].map((name) => admin(XS.RM, `${name}\0`)),
+    ...SPECIALS.map((name) => admin(XS.MKDIR, `${name}\0`)),
     admin(XS.SET_PERMS, "/\0n0\0"),
     admin(XS.WRITE, "/\0"),
     admin(XS.RM, "/tool\0"),
     admin(XS.MKDIR, "/tool/xenstored\0"),
     admin(XS.SET_PERMS, "/tool\0n0\0"),
     admin(XS.SET_PERMS, "/tool/xenstored\0n0\0"),
-    admin(XS.SET_PERMS, "@introduceDomain\0n0\0"),
-    admin(XS.SET_PERMS, "@releaseDomain\0n0\0"),
+    ...SPECIALS.map((name) => admin(XS.SET_PERMS, `${name}\0n0\0`)),
   ];
   add("clean up", ...requests.map((request) => ({ ...request, isQueued: true as const })));
   add("what is left", admin(XS.DIRECTORY, "/\0"), { op: "close", slot: ADMIN });

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Our xenstored and Xen's own, side by side: whatever several connections ask
-// for, replies, errors and events are the same, in the same order on each. With
-// oxenstored it is what all of them must agree on (plain.ts).
+// for, replies, errors and events are the same, in the same order on each.
 
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { requires } from "../../capabilities.ts";
 import { cases } from "./cases.ts";
-import { compare, showDisagreement } from "./compare.ts";
+import { compare, compareOcaml, showDisagreement } from "./compare.ts";
 import { differences } from "./differences.ts";
-import { daemonSubject, realSubject, type Subject } from "./driver.ts";
+import { daemonSubject, NARROW_LIMITS, narrowOcaml, realSubject, type Subject } from "./driver.ts";
 import { sequences } from "./generate.ts";
 import { ourSubject } from "./ours.ts";
-import { comparePlain } from "./plain.ts";
 import { scriptOf } from "./script.ts";
 import { ask, type Sequence } from "./steps.ts";
 import { typeName } from "../../../src/core/xenstore/wire.ts";
@@ -23,15 +21,17 @@ const SEQUENCES = 2000;
 
 const strict = ourSubject("ours, strict", { version: "4.17", conflicts: "strict" });
 const observed = ourSubject("ours", { version: "4.17", conflicts: "observed" });
+const asOcaml = ourSubject("ours, as oxenstored", { version: "oxenstored" });
+const asNarrowOcaml = ourSubject("ours, with small limits", { version: "oxenstored", limits: NARROW_LIMITS });
 
 async function expectSame(sequence: Sequence, real: Subject): Promise<void> {
   const disagreement = await compare(sequence, real, { strict, observed });
   if (disagreement !== undefined) throw new Error(showDisagreement(disagreement, real.name));
 }
 
-async function expectSamePlain(sequence: Sequence, real: Subject): Promise<void> {
-  const disagreement = await comparePlain(sequence, real, observed);
-  if (disagreement !== undefined) throw new Error(disagreement);
+async function expectSameOcaml(sequence: Sequence, real: Subject, ours: Subject): Promise<void> {
+  const disagreement = await compareOcaml(sequence, real, ours);
+  if (disagreement !== undefined) throw new Error(showDisagreement(disagreement, real.name));
 }
 
 requires(
@@ -41,28 +41,34 @@ requires(
 )("the C xenstored of Xen 4.17, and oxenstored", () => {
   let c: Subject;
   let ocaml: Subject;
+  let narrow: Subject;
 
   beforeAll(() => {
-    [c, ocaml] = [realSubject("c"), realSubject("ocaml")];
+    [c, ocaml, narrow] = [realSubject("c"), realSubject("ocaml"), narrowOcaml()];
   });
   afterAll(async () => {
-    await Promise.all([c.stop(), ocaml.stop()]);
+    await Promise.all([c.stop(), ocaml.stop(), narrow.stop()]);
   });
 
   for (const { name, ...sequence } of cases) {
     test(name, async () => {
-      await Promise.all([expectSame(sequence, c), expectSamePlain(sequence, ocaml)]);
+      await Promise.all([expectSame(sequence, c), expectSameOcaml(sequence, ocaml, asOcaml)]);
     });
   }
 
   test(`${SEQUENCES} sequences at random`, async () => {
     await fc.assert(
       fc.asyncProperty(sequences, async (sequence) => {
-        await Promise.all([expectSame(sequence, c), expectSamePlain(sequence, ocaml)]);
+        // What limits do with oxenstored one that has small ones is to tell.
+        const inOcaml =
+          sequence.limits === undefined
+            ? expectSameOcaml(sequence, ocaml, asOcaml)
+            : expectSameOcaml(sequence, narrow, asNarrowOcaml);
+        await Promise.all([expectSame(sequence, c), inOcaml]);
       }),
       { numRuns: SEQUENCES, seed: 1 },
     );
-    expect(c.deaths + ocaml.deaths).toBeLessThan(SEQUENCES / 100);
+    expect(c.deaths + ocaml.deaths + narrow.deaths).toBeLessThan(SEQUENCES / 100);
   }, 300_000);
 
   test("a store that is wrong in one thing is caught", async () => {
@@ -103,15 +109,17 @@ requires("c-compiler")("our daemon and our store", () => {
 });
 
 describe("what is meant to differ", () => {
-  const ours = ourSubject("ours", {});
-  for (const { what, ours: own } of differences) {
-    if (own === undefined) continue;
-    test(what, async () => {
-      const messages = (await ours.play(scriptOf({ steps: own.steps }))).flatMap(
-        (answers) => answers.messages,
-      );
-      const last = messages.findLast(({ slot }) => slot === own.steps.at(-1)?.who);
-      expect(`${typeName(last?.type ?? -1)} ${last?.body.replaceAll("\0", "|")}`).toBe(own.answer);
-    });
+  const ours = { c: observed, ocaml: asOcaml };
+  for (const kind of ["c", "ocaml"] as const) {
+    for (const { what, ours: own } of differences[kind]) {
+      if (own === undefined) continue;
+      test(`${kind}: ${what}`, async () => {
+        const messages = (await ours[kind].play(scriptOf({ steps: own.steps }))).flatMap(
+          (answers) => answers.messages,
+        );
+        const last = messages.findLast(({ slot }) => slot === own.steps.at(-1)?.who);
+        expect(`${typeName(last?.type ?? -1)} ${last?.body.replaceAll("\0", "|")}`).toBe(own.answer);
+      });
+    }
   }
 });
