@@ -8,7 +8,7 @@ import { domainCell, domainPagesCell, domainRefsCell } from "../core/hypervisor/
 import { ownedFrames } from "../core/hypervisor/frames.ts";
 import { activeGrants } from "../core/hypervisor/grant-table.ts";
 import type { LedgerEntry } from "../core/hypervisor/ledger.ts";
-import { nextPage, pageCell, pageOf } from "../core/hypervisor/page.ts";
+import { nextPage, pageOf } from "../core/hypervisor/page.ts";
 import { runsOf } from "../core/hypervisor/runs.ts";
 import type { Holding } from "./diagnosis.ts";
 
@@ -29,8 +29,8 @@ export function holdingsOf(cells: Cells, domid: number): ReadonlyMap<string, rea
   const own = dead ? null : `d${domid}`;
   const grants = grantsByFrame(cells, domid);
   for (let mfn = nextPage(cells, 0); mfn >= 0; mfn = nextPage(cells, mfn + 1)) {
-    const page = must(cells, pageCell, mfn);
-    if (page.owner !== domid) continue;
+    const page = pageOf(cells, mfn);
+    if (page?.owner !== domid) continue;
     for (const entry of page.refs) {
       if (entry.count === 0 || isOwn(entry.holder, own)) continue;
       addHolding(found, entry, mfn, entry.kind === "grant map" ? (grants.get(mfn) ?? null) : null);

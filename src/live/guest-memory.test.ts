@@ -63,7 +63,7 @@ test("gives back the space of what is discarded", () => {
 test("what a process writes through a mapping is read, and survives a neighbour's discard", () => {
   const files = memory();
   const [kept, gone] = [5, 6];
-  expect(files.prepareToMap([kept, gone], true)).toBe(true);
+  expect(files.prepareToMap([{ mfn: kept, pages: 2 }], true)).toBe(true);
   const fd = fs.openSync(join(files.folder, fileName(placeOf(kept).file)), "r+");
   fs.writeSync(fd, "kept", placeOf(kept).page * 4096);
   fs.writeSync(fd, "gone", placeOf(gone).page * 4096);

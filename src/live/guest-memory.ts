@@ -41,6 +41,12 @@ export interface FramePlace {
   readonly page: number;
 }
 
+/** Consecutive frames. */
+export interface FrameRun {
+  readonly mfn: number;
+  readonly pages: number;
+}
+
 /** The place of a frame. Consecutive frames of one file are consecutive pages. */
 export function placeOf(mfn: number): FramePlace {
   return { file: Math.floor(mfn / FILE_FRAMES), page: mfn % FILE_FRAMES };
@@ -155,18 +161,36 @@ export class FileMemory implements Memory {
    * anything. False where the file system could run out of space under them,
    * which the process would learn by SIGBUS.
    */
-  prepareToMap(frames: readonly number[], writable: boolean): boolean {
-    const fresh = frames.filter((mfn) => {
-      const { file, page } = placeOf(mfn);
-      return this.#files.get(file)?.touched[page] !== 1;
-    });
-    if (fresh.length > 0 && !this.hasRoomFor(fresh.length)) return false;
-    for (const mfn of writable ? frames : fresh) {
-      const { file, page } = placeOf(mfn);
-      const target = this.#touch(file, page);
-      if (writable) target.dirty[page] = 1;
+  prepareToMap(runs: readonly FrameRun[], writable: boolean): boolean {
+    let fresh = 0;
+    for (const { file, page, frames } of this.#partsOf(runs)) {
+      const touched = this.#files.get(file)?.touched;
+      if (touched === undefined) fresh += frames;
+      else for (let at = page; at < page + frames; at++) if (touched[at] === 0) fresh++;
+    }
+    if (fresh > 0 && !this.hasRoomFor(fresh)) return false;
+    if (fresh === 0 && !writable) return true;
+    for (const { file, page, frames } of this.#partsOf(runs)) {
+      const target = this.#file(file);
+      for (let at = page; at < page + frames; at++) {
+        if (target.touched[at] === 0) target.touchedCount++;
+        target.touched[at] = 1;
+      }
+      if (writable) target.dirty.fill(1, page, page + frames);
     }
     return true;
+  }
+
+  /** Runs of frames, cut where files end. */
+  *#partsOf(runs: readonly FrameRun[]): Generator<FramePlace & { frames: number }> {
+    for (const { mfn, pages } of runs) {
+      for (let done = 0; done < pages;) {
+        const { file, page } = placeOf(mfn + done);
+        const frames = Math.min(pages - done, FILE_FRAMES - page);
+        yield { file, page, frames };
+        done += frames;
+      }
+    }
   }
 
   /** Whether the file system can hold that many frames more, and some for our own writes. */
@@ -190,6 +214,15 @@ export class FileMemory implements Memory {
   }
 
   #touch(file: number, page: number): MemoryFile {
+    const target = this.#file(file);
+    if (target.touched[page] === 0) {
+      target.touched[page] = 1;
+      target.touchedCount++;
+    }
+    return target;
+  }
+
+  #file(file: number): MemoryFile {
     let target = this.#files.get(file);
     if (target === undefined) {
       const name = path.join(this.folder, fileName(file));
@@ -202,10 +235,6 @@ export class FileMemory implements Memory {
       };
       this.#files.set(file, target);
       fs.ftruncateSync(this.#fd(file, target), FILE_FRAMES * PAGE_BYTES);
-    }
-    if (target.touched[page] === 0) {
-      target.touched[page] = 1;
-      target.touchedCount++;
     }
     return target;
   }

@@ -12,8 +12,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { fail } from "../../src/core/engine/errno.ts";
 import { mapFrames } from "../../src/live/bridge/device.ts";
 import type { Device, OpenDevice, Send } from "../../src/live/bridge/device.ts";
+import type { Release } from "../../src/live/bridge/mappings.ts";
 import { BridgeServer } from "../../src/live/bridge/server.ts";
 import { FileMemory } from "../../src/live/guest-memory.ts";
+import type { FrameRun } from "../../src/live/guest-memory.ts";
 import { libxendev } from "../../src/live/native.ts";
 import { requires } from "../capabilities.ts";
 
@@ -30,6 +32,10 @@ function hold(mfn: number, by: number): void {
   if (held.get(mfn) === 0) held.delete(mfn);
 }
 
+function holdRun({ mfn, pages }: FrameRun, by: number): void {
+  for (let i = 0; i < pages; i++) hold(mfn + i, by);
+}
+
 function privcmd(): Device {
   return {
     ioctl(session, number, argument, inline, answer) {
@@ -43,12 +49,10 @@ function privcmd(): Device {
         case 202:
           return void setTimeout(() => answer(word(0)), word(1));
         case 203: {
-          const frames = Array.from({ length: word(1) }, (_, page) => word(2) + page);
-          for (const mfn of frames) hold(mfn, 1);
-          const release = (pages: readonly number[]): void => {
-            for (const page of pages) hold(frames[page] as number, -1);
-          };
-          return answer(0, mapFrames(memory, session, word(0), frames, true, release) ?? undefined);
+          const pages = word(1);
+          holdRun({ mfn: word(2), pages }, 1);
+          const release: Release = (gone) => gone.forEach((piece) => holdRun(piece, -1));
+          return answer(0, mapFrames(memory, session, word(0), [word(2), pages], true, release) ?? undefined);
         }
         default:
           return answer(fail("ENOTTY"));

@@ -29,6 +29,12 @@ export function frameOwner(cells: Cells, mfn: number): number | null {
   return run === undefined ? null : (run.tag as number);
 }
 
+/** How many frames from one on are plain memory of that domain. */
+export function ownedFrom(cells: Cells, domid: number, mfn: number): number {
+  const run = runFind(cells, owners, mfn);
+  return run === undefined || run.tag !== domid ? 0 : run.start + run.count - mfn;
+}
+
 /** Adjusts `tot_pages` and takes what is allocated off the domain's claim (domain_adjust_tot_pages). */
 function adjustTotPages(cells: Cells, domid: number, pages: number): number {
   const counts = cells.edit(domainPagesCell, domid);

@@ -12,6 +12,7 @@ import type { Host } from "../engine/host.ts";
 import { bitmap, clearBit, findNextBit, setBit } from "./bitmap.ts";
 import type { Bitmap } from "./bitmap.ts";
 import { domainCell } from "./domain.ts";
+import { isolate, isolateAll, mappedRunAt } from "./mapped-run.ts";
 import { getPage, getPageAndType, pageOf, putPage, putPageAndType } from "./page.ts";
 
 /** Why a frame is in a domain's page tables. */
@@ -100,6 +101,7 @@ export function unmapFrame(
   mfn: number,
   readonly: boolean,
 ): 0 | Failure {
+  if (kind === "foreign map" && mappedRunAt(host, mfn)?.run.mapper === mapper) isolate(host, mfn);
   const id = `${mapper}/${mfn}`;
   const key = entryKey({ process, kind, readonly });
   const at = host.get(mappingCell, id)?.entries.findIndex((e) => entryKey(e) === key) ?? -1;
@@ -131,6 +133,7 @@ function putMapped(host: Host, mapper: number, { process, kind, readonly }: Entr
  * to take.
  */
 export function dropMappings(host: Host, mapper: number, limit: number): "done" | "more" {
+  isolateAll(host, mapper);
   for (let done = 0; ; done++) {
     const mfn = findNextBit(host, mapped(mapper), 0);
     if (mfn < 0) return "done";

@@ -2,7 +2,8 @@
 //
 // struct page_info of frames that are more than allocated: somebody maps them,
 // they are page tables, or the hypervisor shares them with a domain. Other pages
-// of a domain have count 1, no type and no cell.
+// of a domain have count 1, no type and no cell; of many that a process maps in
+// one call, mapped-run.ts keeps what they have in common.
 
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells, DeepReadonly } from "../engine/cells.ts";
@@ -16,6 +17,7 @@ import { getDomain, putDomain } from "./free.ts";
 import { credit, debit } from "./ledger.ts";
 import type { Holder, LedgerEntry } from "./ledger.ts";
 import { versionOf } from "./machine.ts";
+import { isolate, mappedRunAt, mappedRunFrom, pageOfRun } from "./mapped-run.ts";
 import { dropEntries, entriesOf, forgetEntries, isTable, takeEntries } from "./page-table.ts";
 import type { Budget, Progress } from "./page-table.ts";
 import type { PageReferenceKind } from "./reference-kinds.ts";
@@ -48,20 +50,27 @@ export const pageCell = cellType<Page>("page", { provenance: ["refs"] });
 /** Frames that have a page cell. */
 const pages = bitmap("pages", 6);
 
-/** The first frame at `from` or after it that has a page cell, or -1. */
+/** The first frame at `from` or after it that is more than allocated, or -1. */
 export function nextPage(cells: Cells, from: number): number {
-  return findNextBit(cells, pages, from);
+  const page = findNextBit(cells, pages, from);
+  const mapped = mappedRunFrom(cells, from);
+  if (mapped === undefined) return page;
+  const first = Math.max(from, mapped.run.first);
+  return page < 0 ? first : Math.min(page, first);
 }
 
 /** A frame's page, as it is or as a plain one would be; undefined for a frame that is no domain's. */
 export function pageOf(cells: Cells, mfn: number): DeepReadonly<Page> | undefined {
   const page = cells.get(pageCell, mfn);
   if (page !== undefined) return page;
+  const mapped = mappedRunAt(cells, mfn);
+  if (mapped !== undefined) return pageOfRun(mapped.run);
   const owner = frameOwner(cells, mfn);
   return owner === null ? undefined : plainPage(owner);
 }
 
-function plainPage(owner: number): Page {
+/** A page that is allocated and nothing else. */
+export function plainPage(owner: number): Page {
   return {
     owner,
     allocated: true,
@@ -78,11 +87,17 @@ function plainPage(owner: number): Page {
 }
 
 function editPage(host: Host, mfn: number): Page {
+  isolate(host, mfn);
   if (host.get(pageCell, mfn) !== undefined) return host.edit(pageCell, mfn);
   const owner = frameOwner(host, mfn);
   assert(owner !== null, `frame ${mfn} is no domain's`);
+  return addPage(host, mfn, plainPage(owner));
+}
+
+/** Gives a frame without a cell one. */
+export function addPage(host: Host, mfn: number, page: Page): Page {
   setBit(host, pages, mfn);
-  return host.add(pageCell, mfn, plainPage(owner));
+  return host.add(pageCell, mfn, page);
 }
 
 function ownerOf(host: Host, mfn: number): number {
@@ -254,8 +269,7 @@ function freeDomheapPage(host: Host, mfn: number, { owner, xenheap, extra, typeC
 
 /** Makes a frame that was just allocated a page of the domain's that is none of its memory. */
 export function addExtraPage(host: Host, domid: number, mfn: number): void {
-  setBit(host, pages, mfn);
-  host.add(pageCell, mfn, { ...plainPage(domid), extra: true });
+  addPage(host, mfn, { ...plainPage(domid), extra: true });
 }
 
 /**
@@ -266,10 +280,9 @@ export function addExtraPage(host: Host, domid: number, mfn: number): void {
 export function shareXenPage(host: Host, domid: number, mfn: number, op: string): void {
   const dying = must(host, domainCell, domid).isDying !== "alive";
   assert(!dying, `a frame is shared with the dying d${domid}`);
-  setBit(host, pages, mfn);
   const page: Page = { ...plainPage(domid), xenheap: true, type: "writable", typeCount: 1, validated: true };
   credit(host, page.refs, { holder: "xen", kind: "shared", op }, 0, 1);
-  host.add(pageCell, mfn, page);
+  addPage(host, mfn, page);
   const counts = host.edit(domainPagesCell, domid);
   counts.xenpages.push(mfn);
   if (counts.xenheapPages++ === 0) getDomain(host, domid, { holder: "xen", kind: "xenheap pages", op });

@@ -5,12 +5,15 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { cellTypes, must } from "../engine/cells.ts";
+import { isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { canonicalHost, checkHash } from "../engine/save.ts";
 import { checkLedger } from "./check-ledger.ts";
 import { domainById, domainPagesCell, forEachDomain } from "./domain.ts";
 import * as domctl from "./domctl.ts";
 import * as evtchn from "./event-channel-op.ts";
+import { mapForeignBatch, unmapForeignBatch } from "./foreign-map.ts";
+import { eachRun, frameRuns } from "./frame-runs.ts";
 import { frameOwner, ownedFrames } from "./frames.ts";
 import * as gnttab from "./grant-table-op.ts";
 import { heapCell } from "./heap.ts";
@@ -72,6 +75,33 @@ const actions: ((t: TestHost, held: Held, host: Host, domid: number, by: number,
   (_t, held, host, _domid, _by, n) => {
     const [one] = held.foreign.splice(n % Math.max(held.foreign.length, 1), 1);
     if (one !== undefined) expect(unmapForeign(host, { domid: 0, process: `p${one.domid}` }, one)).toBe(0);
+  },
+  // Many at once, as a process outside maps; they go one by one or in parts.
+  (_t, held, host, domid, _by, n) => {
+    const d = domainById(host, domid);
+    if (d === undefined) return;
+    const gfns =
+      d.type === "pv" ? framesOf(host, domid) : Array.from({ length: 12 }, (_, i) => n * 8 - 4 + i);
+    const readonly = n % 2 === 0;
+    const caller = { domid: 0, process: `p${n % 3}` };
+    const mapped = mapForeignBatch(host, caller, { domid, gfns: frameRuns(gfns), readonly });
+    if (isFailure(mapped)) return;
+    for (const [mfn, count] of eachRun(mapped.mfns)) {
+      if (mfn < 0) continue;
+      for (let i = 0; i < count; i++) held.foreign.push({ domid: n % 3, mfn: mfn + i, readonly });
+    }
+  },
+  (_t, held, host, _domid, _by, n) => {
+    const some = held.foreign.splice(n % Math.max(held.foreign.length, 1), 1 + (n % 7));
+    for (const by of [0, 1, 2]) {
+      for (const readonly of [true, false]) {
+        const mfns = some
+          .filter((one) => one.domid === by && one.readonly === readonly)
+          .map(({ mfn }) => mfn);
+        const caller = { domid: 0, process: `p${by}` };
+        expect(unmapForeignBatch(host, caller, { mfns: frameRuns(mfns), readonly })).toBe(0);
+      }
+    }
   },
   (_t, held, host, domid, by, n) => {
     const d = domainById(host, domid);

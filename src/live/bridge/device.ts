@@ -3,10 +3,13 @@
 // What the host's device files have in common.
 
 import type { Errno, Failure } from "../../core/engine/errno.ts";
+import { eachRun } from "../../core/hypervisor/frame-runs.ts";
+import type { FrameRuns } from "../../core/hypervisor/frame-runs.ts";
+import { NO_FRAME } from "../../core/hypervisor/runs.ts";
 import type { FileMemory } from "../guest-memory.ts";
-import { placeOf } from "../guest-memory.ts";
+import { FILE_FRAMES, placeOf } from "../guest-memory.ts";
 import type { CallerProcess } from "./caller-process.ts";
-import type { Mappings } from "./mappings.ts";
+import type { Mappings, Piece, Release } from "./mappings.ts";
 import type { MappingReply, Run } from "./protocol.ts";
 
 /** A process as devices see it. */
@@ -124,45 +127,48 @@ export function negative({ errno }: Failure): number {
   return -errnos[errno];
 }
 
+/** The mapped pages of a list of frames; runs of NO_FRAME stay empty. */
+export function piecesOf(frames: FrameRuns): Piece[] {
+  const pieces: Piece[] = [];
+  let page = 0;
+  for (const [mfn, pages] of eachRun(frames)) {
+    if (mfn !== NO_FRAME) pieces.push({ page, mfn, pages });
+    page += pages;
+  }
+  return pieces;
+}
+
 /**
  * Notes what a process maps and makes the reply that lets it; ENOMEM (null)
  * where the frames' files could run out of space.
  *
- * @param frames machine frames by page, -1 for pages that stay empty
- * @param release gives back what pages, by index, hold
+ * @param frames machine frames by page; pages of NO_FRAME stay empty
+ * @param release gives back what pages hold
  */
 export function mapFrames(
   memory: FileMemory,
   session: Session,
   base: number,
-  frames: readonly number[],
+  frames: FrameRuns,
   writable: boolean,
-  release: (pages: readonly number[]) => void,
+  release: Release,
 ): MappingReply | null {
-  if (
-    !memory.prepareToMap(
-      frames.filter((mfn) => mfn >= 0),
-      writable,
-    )
-  )
-    return null;
-  const id = session.mappings.add(frames, release);
-  return { id, base, runs: runsOf(base, frames, writable) };
+  const pieces = piecesOf(frames);
+  if (!memory.prepareToMap(pieces, writable)) return null;
+  const id = session.mappings.add(pieces, release);
+  return { id, base, runs: runsOf(base, pieces, writable) };
 }
 
-function runsOf(base: number, frames: readonly number[], writable: boolean): Run[] {
+/** What is to be mapped where: no run leaves its file. */
+function runsOf(base: number, pieces: readonly Piece[], writable: boolean): Run[] {
   const runs: Run[] = [];
-  let last: Run | undefined;
-  let next = -1;
-  for (const [page, mfn] of frames.entries()) {
-    if (mfn < 0) {
-      next = -1;
-      continue;
+  for (const { page, mfn, pages } of pieces) {
+    for (let done = 0; done < pages;) {
+      const place = placeOf(mfn + done);
+      const together = Math.min(pages - done, FILE_FRAMES - place.page);
+      runs.push({ address: base + (page + done) * 4096, ...place, pages: together, writable });
+      done += together;
     }
-    const place = placeOf(mfn);
-    if (last !== undefined && mfn === next && place.page !== 0) last.pages++;
-    else runs.push((last = { address: base + page * 4096, ...place, pages: 1, writable }));
-    next = mfn + 1;
   }
   return runs;
 }

@@ -8,12 +8,14 @@ import * as abi from "../../abi/4.17/layout.ts";
 import { viewOf } from "../../abi/struct.ts";
 import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
+import { frameRuns } from "../../core/hypervisor/frame-runs.ts";
 import * as op from "../../core/hypervisor/hypercall/gntdev-device.ts";
 import type { FileMemory } from "../guest-memory.ts";
 import { grantCopy } from "./gntdev-copy.ts";
 import { mapFrames, PROT_WRITE } from "./device.ts";
 import type { Answer, Device, OpenDevice, Session } from "./device.ts";
 import type { Hypercalls } from "./hypercalls.ts";
+import type { Release } from "./mappings.ts";
 
 const PAGE_BYTES = 4096;
 /** Grants of one call (Linux, the limit module parameter is far above what tools use). */
@@ -79,7 +81,10 @@ class GntdevDevice implements Device {
     const unmap = (gone: readonly number[], notice: op.UnmapNotice | null): void => {
       this.#hypercalls.now(op.unmapGrants, { handles: gone, notice }, caller);
     };
-    const release = (pages: readonly number[]): void => {
+    const release: Release = (gone) => {
+      const pages = gone.flatMap(({ page, pages: count }) =>
+        Array.from({ length: count }, (_, i) => page + i),
+      );
       const notice = this.#notice(area, pages);
       area.address = 0;
       unmap(
@@ -87,7 +92,7 @@ class GntdevDevice implements Device {
         notice,
       );
     };
-    const mapping = mapFrames(this.#memory, session, address, mfns, !readonly, release);
+    const mapping = mapFrames(this.#memory, session, address, frameRuns(mfns), !readonly, release);
     if (mapping === null) {
       unmap(handles, null);
       return answer(fail("ENOMEM"));

@@ -5,30 +5,67 @@
 
 import type { Unmapped } from "./protocol.ts";
 
+/** Consecutive pages of a mapping that show consecutive frames. */
+export interface Piece {
+  readonly page: number;
+  readonly mfn: number;
+  readonly pages: number;
+}
+
+/** Gives back what pages of a mapping hold. */
+export type Release = (gone: readonly Piece[]) => void;
+
 interface Mapping {
-  /** Machine frames by page; -1 for a page that is not, or no longer, mapped. */
-  readonly frames: number[];
-  /** Pages still mapped. */
-  left: number;
-  readonly release: (pages: readonly number[]) => void;
+  /** What is mapped still, in order of pages. */
+  pieces: readonly Piece[];
+  readonly release: Release;
 }
 
 let lastId = 0;
+
+function pagesOf(pieces: readonly Piece[]): number {
+  return pieces.reduce((sum, { pages }) => sum + pages, 0);
+}
+
+/** The part of a piece from one page to before another. */
+function part({ page, mfn }: Piece, from: number, end: number): Piece {
+  return { page: from, mfn: mfn + from - page, pages: end - from };
+}
+
+/** Divides pieces into those in a range of pages and the others. */
+function divide(
+  pieces: readonly Piece[],
+  first: number,
+  end: number,
+): { inside: readonly Piece[]; outside: readonly Piece[] } {
+  const last = pieces.at(-1);
+  if (first <= (pieces[0]?.page ?? 0) && last !== undefined && last.page + last.pages <= end)
+    return { inside: pieces, outside: [] };
+  const inside: Piece[] = [];
+  const outside: Piece[] = [];
+  for (const piece of pieces) {
+    const pieceEnd = piece.page + piece.pages;
+    const from = Math.max(piece.page, first);
+    const to = Math.min(pieceEnd, end);
+    if (from >= to) {
+      outside.push(piece);
+      continue;
+    }
+    if (piece.page < from) outside.push(part(piece, piece.page, from));
+    inside.push(part(piece, from, to));
+    if (to < pieceEnd) outside.push(part(piece, to, pieceEnd));
+  }
+  return { inside, outside };
+}
 
 /** The mappings of one process. */
 export class Mappings {
   readonly #mappings = new Map<number, Mapping>();
 
-  /**
-   * Notes a mapping and returns its name.
-   *
-   * @param frames machine frames by page, -1 for pages that are not mapped
-   * @param release gives back what these pages, by index, hold
-   */
-  add(frames: readonly number[], release: (pages: readonly number[]) => void): number {
+  /** Notes a mapping, its pieces in order of pages, and returns its name. */
+  add(pieces: readonly Piece[], release: Release): number {
     const id = ++lastId;
-    const left = frames.reduce((count, mfn) => (mfn < 0 ? count : count + 1), 0);
-    if (left > 0) this.#mappings.set(id, { frames: [...frames], left, release });
+    if (pieces.length > 0) this.#mappings.set(id, { pieces, release });
     return id;
   }
 
@@ -36,25 +73,19 @@ export class Mappings {
   unmap({ mapping, first, pages }: Unmapped): void {
     const found = this.#mappings.get(mapping);
     if (found === undefined) return;
-    const gone: number[] = [];
-    for (let page = first; page < Math.min(first + pages, found.frames.length); page++) {
-      if ((found.frames[page] ?? -1) < 0) continue;
-      found.frames[page] = -1;
-      gone.push(page);
-    }
-    found.left -= gone.length;
-    if (found.left === 0) this.#mappings.delete(mapping);
-    if (gone.length > 0) found.release(gone);
+    const { inside, outside } = divide(found.pieces, first, first + pages);
+    found.pieces = outside;
+    if (outside.length === 0) this.#mappings.delete(mapping);
+    if (inside.length > 0) found.release(inside);
   }
 
   /** The process is gone, and all it mapped with it. */
   unmapAll(): void {
-    for (const [mapping, { frames }] of [...this.#mappings])
-      this.unmap({ mapping, first: 0, pages: frames.length });
+    for (const mapping of [...this.#mappings.keys()]) this.unmap({ mapping, first: 0, pages: Infinity });
   }
 
   /** Pages mapped now. */
   get pages(): number {
-    return [...this.#mappings.values()].reduce((sum, { left }) => sum + left, 0);
+    return [...this.#mappings.values()].reduce((sum, { pieces }) => sum + pagesOf(pieces), 0);
   }
 }

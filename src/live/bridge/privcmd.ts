@@ -9,6 +9,8 @@ import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import type { Caller } from "../../core/hypervisor/caller.ts";
 import { DOMID_INVALID, DOMID_SELF } from "../../core/hypervisor/domid.ts";
+import type { MappedFrames } from "../../core/hypervisor/foreign-map.ts";
+import { frameRuns } from "../../core/hypervisor/frame-runs.ts";
 import { readU64s } from "../../core/hypervisor/hypercall/caller-memory.ts";
 import { dmOp } from "../../core/hypervisor/hypercall/dm-op.ts";
 import type { DmBuffer } from "../../core/hypervisor/hypercall/dm-op.ts";
@@ -17,9 +19,10 @@ import type { Arrived, Family, Prepared, Unknown } from "../../core/hypervisor/h
 import * as op from "../../core/hypervisor/hypercall/privcmd-device.ts";
 import { takeHypercall } from "../../core/hypervisor/hypercall/table.ts";
 import type { FileMemory } from "../guest-memory.ts";
-import { mapFrames, negative } from "./device.ts";
+import { mapFrames, negative, piecesOf } from "./device.ts";
 import type { Answer, Device, OpenDevice, Session } from "./device.ts";
 import type { Done, Hypercalls } from "./hypercalls.ts";
+import type { Release } from "./mappings.ts";
 
 /** Pages of one batch; Linux takes as many as fit an int. */
 const BATCH_MAX = 1 << 20;
@@ -63,6 +66,13 @@ const resources: {
   [X.XENMEM_resource_ioreq_server]: { size: op.ioreqServerSize, map: op.mapIoreqServer },
   [X.XENMEM_resource_grant_table]: { size: op.grantTableSize, map: op.mapGrantTable },
 };
+
+/** A batch's results as its caller wants them: an int a page, 0 or a negative errno. */
+function errorsOf({ errors }: MappedFrames, count: number): Uint8Array {
+  const told = new Int32Array(count);
+  for (const { page, count: pages, errno } of errors) told.fill(negative({ errno }), page, page + pages);
+  return new Uint8Array(told.buffer);
+}
 
 /** What an open device needs of the host. */
 export interface PrivcmdHost {
@@ -185,24 +195,26 @@ class PrivcmdDevice implements Device {
     const { hypercalls, memory } = this.#host;
     const caller = { domid: 0, process: session.process.name };
     const readonly = !session.places.writable(address);
-    const pages = hypercalls.now(op.mapBatch, { domid, gfns, readonly }, caller);
-    if (isFailure(pages)) return answer(pages);
-    const frames = pages.map((page) => (typeof page === "number" ? page : -1));
-    const unmap = (mfns: number[]): void => void hypercalls.now(op.unmapBatch, { mfns, readonly }, caller);
-    const release = (gone: readonly number[]): void => unmap(gone.map((page) => frames[page] as number));
-    const mapping = mapFrames(memory, session, address, frames, !readonly, release);
+    const mapped = hypercalls.now(op.mapBatch, { domid, gfns: frameRuns(gfns), readonly }, caller);
+    if (isFailure(mapped)) return answer(mapped);
+    const release = this.#unmapper(caller, readonly);
+    const mapping = mapFrames(memory, session, address, mapped.mfns, !readonly, release);
     if (mapping === null) {
-      unmap(frames.filter((mfn) => mfn >= 0));
+      release(piecesOf(mapped.mfns));
       return answer(fail("ENOMEM"));
     }
-    const errors = new DataView(new ArrayBuffer(count * 4));
-    for (const [i, page] of pages.entries()) {
-      errors.setInt32(i * 4, typeof page === "number" ? 0 : negative(page), true);
-    }
-    const told = session.process.write(s.err.get(view), new Uint8Array(errors.buffer));
+    const told = session.process.write(s.err.get(view), errorsOf(mapped, count));
     if (!isFailure(told)) return answer(0, mapping);
     session.mappings.unmap({ mapping: mapping.id, first: 0, pages: count });
     answer(told);
+  }
+
+  /** Gives back what pages hold that were mapped by frame. */
+  #unmapper(caller: Caller, readonly: boolean): Release {
+    return (gone) => {
+      const mfns = gone.flatMap(({ mfn, pages }) => [mfn, pages]);
+      this.#host.hypercalls.now(op.unmapBatch, { mfns, readonly }, caller);
+    };
   }
 
   #mapResource(session: Session, argument: number, view: DataView, answer: Answer): void {
@@ -224,13 +236,11 @@ class PrivcmdDevice implements Device {
     const id = s.id.get(view);
     const acquired = hypercalls.now(resource.map, { domid, id, frame, count }, caller);
     if (isFailure(acquired)) return answer(acquired);
-    const { mfns } = acquired;
-    const unmap = (gone: number[]): void =>
-      void hypercalls.now(op.unmapBatch, { mfns: gone, readonly: false }, caller);
-    const release = (gone: readonly number[]): void => unmap(gone.map((page) => mfns[page] as number));
+    const mfns = frameRuns(acquired.mfns);
+    const release = this.#unmapper(caller, false);
     const mapping = mapFrames(memory, session, address, mfns, true, release);
     if (mapping !== null) return answer(0, mapping);
-    unmap([...mfns]);
+    release(piecesOf(mfns));
     answer(fail("ENOMEM"));
   }
 

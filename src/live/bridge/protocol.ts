@@ -3,6 +3,8 @@
 // The messages between libxendev and the host; native/xendev/xendev.h is the
 // other side. Numbers are in the machine's order, which is little-endian.
 
+const TWO_32 = 0x1_0000_0000;
+
 /** Version of the messages; both sides refuse another. */
 export const PROTOCOL = 1;
 
@@ -40,7 +42,7 @@ export interface Run {
   readonly address: number;
   readonly file: number;
   readonly page: number;
-  pages: number;
+  readonly pages: number;
   readonly writable: boolean;
 }
 
@@ -102,7 +104,8 @@ export function encodeReply(seq: number, result: number, mapping: MappingReply |
   data.writeBigUInt64LE(BigInt(mapping?.base ?? 0), 24);
   let at = REPLY_BYTES;
   for (const run of runs) {
-    data.writeBigUInt64LE(BigInt(run.address), at);
+    data.writeUInt32LE(run.address % TWO_32, at);
+    data.writeUInt32LE(Math.floor(run.address / TWO_32), at + 4);
     data.writeUInt32LE(run.file, at + 8);
     data.writeUInt32LE(run.page, at + 12);
     data.writeUInt32LE(run.pages, at + 16);

@@ -17,7 +17,7 @@ export function xsdKvaDevices(memory: FileMemory, mfn: number): OpenDevice {
     mmap: (session, address, length, offset, prot, answer) => {
       if (length > PAGE_BYTES || offset !== 0) return answer(fail("EINVAL"));
       const writable = (prot & PROT_WRITE) !== 0;
-      const mapping = mapFrames(memory, session, address, [mfn], writable, () => {});
+      const mapping = mapFrames(memory, session, address, [mfn, 1], writable, () => {});
       if (mapping === null) answer(fail("ENOMEM"));
       else answer(0, mapping);
     },

@@ -10,19 +10,30 @@ import type { Host } from "../../engine/host.ts";
 import { isPrivileged, targeted } from "../caller.ts";
 import type { Caller } from "../caller.ts";
 import { DOMID_XEN } from "../domid.ts";
+import { mapForeignBatch, unmapForeignBatch } from "../foreign-map.ts";
+import type { MappedFrames } from "../foreign-map.ts";
+import { eachRun } from "../frame-runs.ts";
+import type { FrameRuns } from "../frame-runs.ts";
 import { grantTableCell } from "../grant-cells.ts";
 import { acquireIoreqFrames, emulated, IOREQ_FRAMES } from "../ioreq-op.ts";
 import { isM2pFrame } from "../m2p.ts";
 import { mapFrame, unmapFrame } from "../mapping.ts";
-import { acquireGrantFrames, mapForeign, unmapForeign } from "../memory-op.ts";
+import { acquireGrantFrames } from "../memory-op.ts";
+import { NO_FRAME } from "../runs.ts";
 import { operation, query } from "./operation.ts";
 
-/** What became of each page: its machine frame, or why there is none. */
-export type MappedPage = number | { errno: Errno };
-
 /** Xen's own frames that may be mapped: the machine-to-physical table. They are never freed: nobody holds them. */
-function m2pPage(host: Host): (mfn: number) => MappedPage {
-  return (mfn) => (isM2pFrame(host, mfn) ? mfn : { errno: "EINVAL" });
+function m2pFrames(host: Host, gfns: FrameRuns): MappedFrames {
+  const mfns: number[] = [];
+  const errors: { page: number; count: number; errno: Errno }[] = [];
+  let page = 0;
+  for (const [first, count] of eachRun(gfns)) {
+    const there = isM2pFrame(host, first) && isM2pFrame(host, first + count - 1);
+    mfns.push(there ? first : NO_FRAME, count);
+    if (!there) errors.push({ page, count, errno: "EINVAL" });
+    page += count;
+  }
+  return { mfns, errors };
 }
 
 /** IOCTL_PRIVCMD_MMAPBATCH_V2: every page has a result of its own; ESRCH, EPERM for all of them. */
@@ -31,25 +42,18 @@ export const mapBatch = operation(
   (
     host,
     caller,
-    { domid, gfns, readonly }: { domid: number; gfns: readonly number[]; readonly: boolean },
-  ) => {
-    if (domid === DOMID_XEN) return isPrivileged(host, caller) ? gfns.map(m2pPage(host)) : fail("EPERM");
-    const d = targeted(host, caller, domid);
-    if (isFailure(d)) return d;
-    return gfns.map((gfn): MappedPage => {
-      const mapped = mapForeign(host, caller, { domid, gfn, readonly });
-      return isFailure(mapped) ? { errno: mapped.errno } : mapped.mfn;
-    });
+    { domid, gfns, readonly }: { domid: number; gfns: FrameRuns; readonly: boolean },
+  ): MappedFrames | Failure => {
+    if (domid === DOMID_XEN) return isPrivileged(host, caller) ? m2pFrames(host, gfns) : fail("EPERM");
+    return mapForeignBatch(host, caller, { domid, gfns, readonly });
   },
 );
 
 /** Pages of a batch are no longer mapped. */
 export const unmapBatch = operation(
   "privcmd unmap",
-  (host, caller, { mfns, readonly }: { mfns: readonly number[]; readonly: boolean }) => {
-    for (const mfn of mfns) if (!isM2pFrame(host, mfn)) unmapForeign(host, caller, { mfn, readonly });
-    return 0;
-  },
+  (host, caller, { mfns, readonly }: { mfns: FrameRuns; readonly: boolean }) =>
+    unmapForeignBatch(host, caller, { mfns, readonly }),
 );
 
 /** Frames of a domain's that the hypervisor has: `id` says which of several there are of that kind. */

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Another domain's frames, mapped and unmapped many at a time: what the kernel
+// makes of IOCTL_PRIVCMD_MMAPBATCH and of munmap(), an mmu_update of as many
+// entries. What becomes of each page is what mapForeign would make of it.
+
+import type { Cells, DeepReadonly } from "../engine/cells.ts";
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Errno, Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { targeted, traced } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import { pagingModeTranslate } from "./domain.ts";
+import type { Domain } from "./domain.ts";
+import { willForget } from "./forgotten-puts.ts";
+import { eachRun, frameCount } from "./frame-runs.ts";
+import type { FrameRuns } from "./frame-runs.ts";
+import { ownedFrom } from "./frames.ts";
+import { isM2pFrame } from "./m2p.ts";
+import { addMappedRun, mappedRunAt, takeOutOfRun } from "./mapped-run.ts";
+import { mapFrame, takesType, unmapFrame } from "./mapping.ts";
+import { p2m } from "./p2m.ts";
+import { nextPage, pageOf } from "./page.ts";
+import { NO_FRAME, runFrom } from "./runs.ts";
+
+/** What became of a batch's pages, in their order. */
+export interface MappedFrames {
+  /** Machine frames; runs of NO_FRAME where pages could not be mapped. */
+  readonly mfns: FrameRuns;
+  /** Why not: as many pages from a page of the batch on. */
+  readonly errors: readonly { readonly page: number; readonly count: number; readonly errno: Errno }[];
+}
+
+/** Collects what becomes of one page after another. */
+class Outcome implements MappedFrames {
+  readonly mfns: number[] = [];
+  readonly errors: { page: number; count: number; errno: Errno }[] = [];
+  #pages = 0;
+
+  mapped(mfn: number, count: number): void {
+    this.#add(mfn, count);
+  }
+
+  refused(count: number, errno: Errno): void {
+    const last = this.errors.at(-1);
+    if (last !== undefined && last.page + last.count === this.#pages && last.errno === errno)
+      last.count += count;
+    else this.errors.push({ page: this.#pages, count, errno });
+    this.#add(NO_FRAME, count);
+  }
+
+  #add(mfn: number, count: number): void {
+    const at = this.mfns.length - 2;
+    const first = this.mfns[at];
+    const before = this.mfns[at + 1] ?? 0;
+    const next = first === NO_FRAME ? NO_FRAME : (first ?? Number.NaN) + before;
+    if (mfn === next) this.mfns[at + 1] = before + count;
+    else this.mfns.push(mfn, count);
+    this.#pages += count;
+  }
+}
+
+/** Maps frames of a domain for a process: every page has a result of its own; ESRCH, EPERM for all of them. */
+export function mapForeignBatch(
+  host: Host,
+  caller: Caller,
+  { domid, gfns, readonly }: { domid: number; gfns: FrameRuns; readonly: boolean },
+): MappedFrames | Failure {
+  const op = "mmu_update map_foreign";
+  const args = { gfn: gfns[0] ?? 0, nr: frameCount(gfns), readonly: Number(readonly) };
+  const d = targeted(host, caller, domid);
+  if (isFailure(d)) return traced(host, caller, op, domid, args, d);
+  const outcome = new Outcome();
+  for (const [gfn, count] of eachRun(gfns)) mapRun(host, caller, d, gfn, count, readonly, outcome);
+  const [refused] = outcome.errors;
+  const none = refused !== undefined && refused.count === args.nr;
+  traced(host, caller, op, d.domid, args, none ? fail(refused.errno) : 0, () => ({
+    mapped: args.nr - outcome.errors.reduce((sum, { count }) => sum + count, 0),
+  }));
+  return outcome;
+}
+
+function mapRun(
+  host: Host,
+  caller: Caller,
+  d: DeepReadonly<Domain>,
+  gfn: number,
+  frames: number,
+  readonly: boolean,
+  outcome: Outcome,
+): void {
+  const { domid: mapper, process } = caller;
+  const typed = takesType(host, mapper, d.domid, readonly);
+  for (let done = 0; done < frames;) {
+    const { mfn, count } = translated(host, d, gfn + done, frames - done);
+    const plain = mfn === NO_FRAME ? 0 : Math.min(count, plainFrom(host, d.domid, mfn));
+    if (mfn === NO_FRAME) outcome.refused(count, "EINVAL");
+    else if (plain > 0) {
+      addMappedRun(host, { first: mfn, owner: d.domid, mapper, process, readonly, typed }, plain);
+      outcome.mapped(mfn, plain);
+    } else mapOne(host, caller, d, mfn, readonly, outcome);
+    done += mfn === NO_FRAME ? count : Math.max(plain, 1);
+  }
+}
+
+/** The machine frames behind guest frames, as far as they are consecutive; or how many have none. */
+function translated(
+  cells: Cells,
+  d: DeepReadonly<Domain>,
+  gfn: number,
+  count: number,
+): { mfn: number; count: number } {
+  if (!pagingModeTranslate(d)) return { mfn: gfn, count };
+  const run = runFrom(cells, p2m(d.domid), gfn);
+  if (run === undefined || run.start > gfn)
+    return { mfn: NO_FRAME, count: Math.min(count, (run?.start ?? Infinity) - gfn) };
+  const left = Math.min(count, run.start + run.count - gfn);
+  return run.value === NO_FRAME
+    ? { mfn: NO_FRAME, count: left }
+    : { mfn: run.value + gfn - run.start, count: left };
+}
+
+/** How many frames from one on are that domain's and no more than allocated. */
+function plainFrom(cells: Cells, owner: number, mfn: number): number {
+  const owned = ownedFrom(cells, owner, mfn);
+  if (owned === 0) return 0;
+  const page = nextPage(cells, mfn);
+  return page < 0 ? owned : Math.min(owned, page - mfn);
+}
+
+/** A page somebody holds already, or that is not the domain's. */
+function mapOne(
+  host: Host,
+  caller: Caller,
+  d: DeepReadonly<Domain>,
+  mfn: number,
+  readonly: boolean,
+  outcome: Outcome,
+): void {
+  const mapped =
+    pageOf(host, mfn) === undefined
+      ? fail(pagingModeTranslate(d) ? "EINVAL" : "EBUSY")
+      : mapFrame(host, caller.domid, caller.process, "foreign map", d.domid, mfn, readonly);
+  if (isFailure(mapped)) outcome.refused(1, mapped.errno);
+  else outcome.mapped(mfn, 1);
+}
+
+/** Takes frames out again; EINVAL where that process does not map one of them so, and the others are. */
+export function unmapForeignBatch(
+  host: Host,
+  caller: Caller,
+  { mfns, readonly }: { mfns: FrameRuns; readonly: boolean },
+): 0 | Failure {
+  const [first = 0] = mfns;
+  const dom = pageOf(host, first)?.owner ?? -1;
+  let result: 0 | Failure = 0;
+  for (const [mfn, count] of eachRun(mfns)) {
+    // The machine-to-physical table is nobody's: nothing was taken.
+    if (isM2pFrame(host, mfn)) continue;
+    for (let done = 0; done < count;) {
+      const together = unmapPart(host, caller, mfn + done, count - done, readonly);
+      const unmapped =
+        together > 0
+          ? 0
+          : unmapFrame(host, caller.domid, caller.process, "foreign map", mfn + done, readonly);
+      if (isFailure(unmapped)) result = unmapped;
+      done += Math.max(together, 1);
+    }
+  }
+  const args = { mfn: first, nr: frameCount(mfns), readonly: Number(readonly) };
+  return traced(host, caller, "mmu_update unmap_foreign", dom, args, result);
+}
+
+/** Unmaps frames of one run; how many, 0 where the first is in none of that process, or has to be looked at by itself. */
+function unmapPart(host: Host, caller: Caller, mfn: number, count: number, readonly: boolean): number {
+  const found = mappedRunAt(host, mfn);
+  if (found === undefined) return 0;
+  const { owner, mapper, process, readonly: mapped } = found.run;
+  if (mapper !== caller.domid || process !== caller.process || mapped !== readonly) return 0;
+  if (willForget(host, owner, "foreign map")) return 0;
+  const part = Math.min(count, found.last + 1 - mfn);
+  takeOutOfRun(host, found, mfn, part);
+  return part;
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Consecutive pages of a domain that one process maps and nobody else holds: one
+// cell stands for all of them, for their page and for their entries in the
+// mapper's page tables. A process that maps a domain's memory by the thousand
+// pages costs what its runs cost. As soon as anything else happens to a page of
+// a run, it becomes a page like others (`isolate`).
+//
+// Only batches make runs, and batches come from processes outside: what is
+// explored maps page by page, so that equal hosts have equal cells.
+
+import { cellType, must } from "../engine/cells.ts";
+import type { Cells, DeepReadonly } from "../engine/cells.ts";
+import { assert } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
+import { bitmap, bitmapEmpty, clearBit, findNextBit, setBit } from "./bitmap.ts";
+import { noteMapping } from "./mapping.ts";
+import { addPage, plainPage } from "./page.ts";
+import type { Page } from "./page.ts";
+
+/** Why a process has its references; the kind is always "foreign map". */
+interface Provenance {
+  op: string;
+  step: number;
+  at: number;
+}
+
+/** A run; its cell's identifier is its last frame. */
+export interface MappedRun extends Provenance {
+  first: number;
+  /** Whose pages they are. */
+  owner: number;
+  /** Which domain's process maps them. */
+  mapper: number;
+  process: string;
+  readonly: boolean;
+  /** Whether the references are type references too, as writable. */
+  typed: boolean;
+}
+
+export const mappedRunCell = cellType<MappedRun>("mapped-run", { provenance: ["op", "step", "at"] });
+
+/** The last frames of all runs. */
+const lasts = bitmap("mapped-runs", 6);
+
+/** A run and its last frame. */
+export interface FoundRun {
+  readonly last: number;
+  readonly run: DeepReadonly<MappedRun>;
+}
+
+/** The first run that has frames at `from` or after it. */
+export function mappedRunFrom(cells: Cells, from: number): FoundRun | undefined {
+  if (bitmapEmpty(cells, lasts)) return undefined;
+  const last = findNextBit(cells, lasts, from);
+  return last < 0 ? undefined : { last, run: must(cells, mappedRunCell, last) };
+}
+
+/** The run a frame is in. */
+export function mappedRunAt(cells: Cells, mfn: number): FoundRun | undefined {
+  const found = mappedRunFrom(cells, mfn);
+  return found === undefined || mfn < found.run.first ? undefined : found;
+}
+
+/** A process maps plain pages: none of them has a cell, nor is in a run. */
+export function addMappedRun(host: Host, run: Omit<MappedRun, keyof Provenance>, count: number): void {
+  const last = run.first + count - 1;
+  host.add(mappedRunCell, last, { ...run, op: "mmu_update", step: host.step, at: host.now });
+  setBit(host, lasts, last);
+}
+
+/** Frames of a run are no longer in it; what is left of it stays. */
+export function takeOutOfRun(host: Host, { last, run }: FoundRun, mfn: number, count: number): void {
+  const before = { ...run };
+  assert(mfn >= before.first && mfn + count - 1 <= last, `${count} frames at ${mfn} leave their run`);
+  if (mfn + count - 1 < last) host.edit(mappedRunCell, last).first = mfn + count;
+  else {
+    host.drop(mappedRunCell, last);
+    clearBit(host, lasts, last);
+  }
+  if (mfn === before.first) return;
+  host.add(mappedRunCell, mfn - 1, before);
+  setBit(host, lasts, mfn - 1);
+}
+
+/** What a frame of a run is: its domain's, and held once. */
+export function pageOfRun({ owner, mapper, process, typed, op, step, at }: DeepReadonly<MappedRun>): Page {
+  return {
+    ...plainPage(owner),
+    count: 2,
+    type: typed ? "writable" : "none",
+    typeCount: typed ? 1 : 0,
+    validated: typed,
+    refs: [
+      {
+        holder: `d${mapper}/${process}`,
+        kind: "foreign map",
+        count: 1,
+        typed: typed ? 1 : 0,
+        op,
+        step,
+        at,
+      },
+    ],
+  };
+}
+
+/** Gives a frame cells of its own, where it is in a run. */
+export function isolate(host: Host, mfn: number): void {
+  const found = mappedRunAt(host, mfn);
+  if (found === undefined) return;
+  const page = pageOfRun(found.run);
+  const { mapper, process, readonly } = found.run;
+  takeOutOfRun(host, found, mfn, 1);
+  addPage(host, mfn, page);
+  noteMapping(host, mapper, { process, kind: "foreign map", readonly }, mfn);
+}
+
+/** The same for all frames that a domain's processes map. */
+export function isolateAll(host: Host, mapper: number): void {
+  for (let found = mappedRunFrom(host, 0); found !== undefined;) {
+    const { last } = found;
+    if (found.run.mapper === mapper) for (let mfn = found.run.first; mfn <= last; mfn++) isolate(host, mfn);
+    found = mappedRunFrom(host, last + 1);
+  }
+}
