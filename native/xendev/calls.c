@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -151,6 +152,10 @@ static int exchange(int fd, struct call *call)
 
     if (stream_send(fd, parts, call->request.payload ? 2 : 1))
         return -1;
+    if (call->request.type == XENDEV_UNMAP) {
+        memset(&call->reply, 0, sizeof(call->reply));
+        return 0;
+    }
     if (stream_receive(fd, &call->reply, sizeof(call->reply)))
         return -1;
     if (call->reply.seq != call->request.seq) {

@@ -29,6 +29,25 @@ static unsigned char nonce[16];
 static struct sockaddr_un host_address;
 static atomic_int host_address_known;
 
+/* Devices whose mmap() only holds places: inodes, which are not used twice. The oldest is forgotten. */
+#define HOLDERS 16
+static _Atomic uint64_t holders[HOLDERS];
+
+static void note_holder(uint64_t inode)
+{
+    static atomic_uint next;
+
+    atomic_store(&holders[atomic_fetch_add(&next, 1) % HOLDERS], inode);
+}
+
+int connection_holds_places(uint64_t inode)
+{
+    for (int i = 0; inode && i < HOLDERS; i++)
+        if (atomic_load(&holders[i]) == inode)
+            return 1;
+    return 0;
+}
+
 uint64_t connection_inode(int fd)
 {
     struct stat status;
@@ -151,6 +170,8 @@ int connection_open(const char *device, int flags, uint64_t session, uint64_t *g
     }
     if (granted)
         *granted = (uint64_t)reply.result;
+    if (*device && reply.mapping)
+        note_holder(connection_inode(fd));
     if (flags & O_NONBLOCK)
         fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;

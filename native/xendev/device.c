@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Larger arguments the host reads from the program's memory itself. */
@@ -164,6 +165,34 @@ static int finish(struct call *call)
     return (int)result;
 }
 
+/*
+ * A place held free that an argument names in one of its words: whether it may be written to
+ * is known here alone. An argument that cannot be read is the host's to refuse.
+ */
+static void name_place(struct xendev_request *request, const void *argument, size_t size)
+{
+    uint64_t words[INLINE_ARGUMENT / sizeof(uint64_t)];
+    struct iovec here = { words, size }, there = { (void *)argument, size };
+
+    if (!regions_exist || syscall(SYS_process_vm_readv, getpid(), &here, 1, &there, 1, 0) != (long)size)
+        return;
+    regions_lock();
+    for (size_t i = 0; i < size / sizeof(*words) && !request->args[2]; i++) {
+        int prot = words[i] ? regions_protection(words[i], 1) : -1;
+        if (prot < 0)
+            continue;
+        request->args[2] = words[i];
+        request->args[3] = (uint64_t)prot;
+    }
+    regions_unlock();
+}
+
+/* Hypercalls, by far the most frequent, map nothing. */
+static int may_map(unsigned long number)
+{
+    return _IOC_TYPE(number) == 'P' && _IOC_NR(number) != 0;
+}
+
 int device_ioctl(int fd, unsigned long number, void *argument)
 {
     size_t size = _IOC_SIZE(number);
@@ -177,6 +206,8 @@ int device_ioctl(int fd, unsigned long number, void *argument)
         .payload = argument,
     };
 
+    if (may_map(number))
+        name_place(&call.request, argument, call.request.payload);
     if (call_perform(&call))
         return -1;
     return finish(&call);
@@ -224,7 +255,7 @@ void *device_map(void *address, size_t length, int prot, int flags, int fd, off_
     }
     length = whole_pages(length);
     place = hold_place(address, length, prot, flags);
-    if (place == MAP_FAILED)
+    if (place == MAP_FAILED || connection_holds_places(call.request.descriptor))
         return place;
     call.request.args[0] = (uint64_t)(uintptr_t)place;
     call.request.args[1] = length;

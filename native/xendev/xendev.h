@@ -15,12 +15,14 @@
 
 /* ---- The protocol; src/live/bridge/protocol.ts is the other side. ---- */
 
-#define XENDEV_PROTOCOL 1
+#define XENDEV_PROTOCOL 2
 
 enum xendev_request_type {
     XENDEV_HELLO = 1, /* first on every connection */
+    /* args: number, argument; a place held free that the argument names and its PROT_*, or 0 */
     XENDEV_IOCTL = 2,
     XENDEV_MMAP = 3,
+    /* Not answered: what a process says next is heard after it. */
     XENDEV_UNMAP = 4,
 };
 
@@ -39,7 +41,8 @@ struct xendev_reply {
     uint32_t seq;
     uint32_t runs;
     int64_t result;   /* negative: an errno */
-    uint64_t mapping; /* names what the runs map, for XENDEV_UNMAP; 0 for nothing */
+    /* Names what the runs map, for XENDEV_UNMAP; 0 for nothing. To a hello: whether mmap() only holds a place. */
+    uint64_t mapping;
     uint64_t base;    /* address of page 0 of the mapping */
 };
 
@@ -82,6 +85,11 @@ const char *path_redirect(const char *path, char *buffer, size_t size);
  * is the one the process has, 0 for a new one, which `granted` then receives.
  */
 int connection_open(const char *device, int flags, uint64_t session, uint64_t *granted);
+/*
+ * Whether mmap() of that device holds a place free, which nobody needs to be told. 0 also
+ * where that is not known: for descriptors that came from another program.
+ */
+int connection_holds_places(uint64_t inode);
 /* Whether a descriptor is a connection to our host's bridge. Keeps errno. */
 int connection_is_ours(int fd);
 /* Inode of the socket behind a descriptor, 0 where there is none. Keeps errno. */
@@ -97,7 +105,7 @@ struct call {
     size_t room;
 };
 
-/* Performs a call; 0, or -1 with errno when it could not be carried. */
+/* Performs a call, or sends one that is not answered; 0, or -1 with errno when it could not be carried. */
 int call_perform(struct call *call);
 void call_release(struct call *call);
 /* Whether the descriptor is one of ours that the program must not close. */

@@ -4,7 +4,7 @@
 // makes of IOCTL_PRIVCMD_MMAPBATCH and of munmap(), an mmu_update of as many
 // entries. What becomes of each page is what mapForeign would make of it.
 
-import type { Cells, DeepReadonly } from "../engine/cells.ts";
+import type { DeepReadonly } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
@@ -22,6 +22,7 @@ import { mapFrame, takesType, unmapFrame } from "./mapping.ts";
 import { p2m } from "./p2m.ts";
 import { nextPage, pageOf } from "./page.ts";
 import { NO_FRAME, runFrom } from "./runs.ts";
+import type { Run } from "./runs.ts";
 
 /** What became of a batch's pages, in their order. */
 export interface MappedFrames {
@@ -71,7 +72,22 @@ export function mapForeignBatch(
   const d = targeted(host, caller, domid);
   if (isFailure(d)) return traced(host, caller, op, domid, args, d);
   const outcome = new Outcome();
-  for (const [gfn, count] of eachRun(gfns)) mapRun(host, caller, d, gfn, count, readonly, outcome);
+  const frames = new Frames(host, d);
+  const { domid: mapper, process } = caller;
+  const typed = takesType(host, mapper, d.domid, readonly);
+  for (const [gfn, count] of eachRun(gfns)) {
+    for (let done = 0; done < count;) {
+      const { mfn, count: together } = frames.translated(gfn + done, count - done);
+      const plain = mfn === NO_FRAME ? 0 : frames.plainFrom(mfn, together);
+      if (mfn === NO_FRAME) outcome.refused(together, "EINVAL");
+      else if (plain > 0) {
+        addMappedRun(host, { first: mfn, owner: d.domid, mapper, process, readonly, typed }, plain);
+        outcome.mapped(mfn, plain);
+        frames.noLongerPlain(mfn + plain);
+      } else mapOne(host, caller, d, mfn, readonly, outcome);
+      done += mfn === NO_FRAME ? together : Math.max(plain, 1);
+    }
+  }
   const [refused] = outcome.errors;
   const none = refused !== undefined && refused.count === args.nr;
   traced(host, caller, op, d.domid, args, none ? fail(refused.errno) : 0, () => ({
@@ -80,52 +96,62 @@ export function mapForeignBatch(
   return outcome;
 }
 
-function mapRun(
-  host: Host,
-  caller: Caller,
-  d: DeepReadonly<Domain>,
-  gfn: number,
-  frames: number,
-  readonly: boolean,
-  outcome: Outcome,
-): void {
-  const { domid: mapper, process } = caller;
-  const typed = takesType(host, mapper, d.domid, readonly);
-  for (let done = 0; done < frames;) {
-    const { mfn, count } = translated(host, d, gfn + done, frames - done);
-    const plain = mfn === NO_FRAME ? 0 : Math.min(count, plainFrom(host, d.domid, mfn));
-    if (mfn === NO_FRAME) outcome.refused(count, "EINVAL");
-    else if (plain > 0) {
-      addMappedRun(host, { first: mfn, owner: d.domid, mapper, process, readonly, typed }, plain);
-      outcome.mapped(mfn, plain);
-    } else mapOne(host, caller, d, mfn, readonly, outcome);
-    done += mfn === NO_FRAME ? count : Math.max(plain, 1);
+/** A range of numbers. */
+interface Range {
+  readonly start: number;
+  readonly count: number;
+}
+
+function isIn(range: Range | undefined, value: number): range is Range {
+  return range !== undefined && value >= range.start && value < range.start + range.count;
+}
+
+/** What a batch asks of a domain's frames: neighbours are in the same runs, which are looked up once. */
+class Frames {
+  readonly #host: Host;
+  readonly #d: DeepReadonly<Domain>;
+  readonly #translates: boolean;
+  #guest: Run | undefined;
+  #owned: Range | undefined;
+  /** Frames known to be no more than allocated, if they are the domain's. */
+  #plain: Range = { start: 0, count: 0 };
+
+  constructor(host: Host, d: DeepReadonly<Domain>) {
+    this.#host = host;
+    this.#d = d;
+    this.#translates = pagingModeTranslate(d);
   }
-}
 
-/** The machine frames behind guest frames, as far as they are consecutive; or how many have none. */
-function translated(
-  cells: Cells,
-  d: DeepReadonly<Domain>,
-  gfn: number,
-  count: number,
-): { mfn: number; count: number } {
-  if (!pagingModeTranslate(d)) return { mfn: gfn, count };
-  const run = runFrom(cells, p2m(d.domid), gfn);
-  if (run === undefined || run.start > gfn)
-    return { mfn: NO_FRAME, count: Math.min(count, (run?.start ?? Infinity) - gfn) };
-  const left = Math.min(count, run.start + run.count - gfn);
-  return run.value === NO_FRAME
-    ? { mfn: NO_FRAME, count: left }
-    : { mfn: run.value + gfn - run.start, count: left };
-}
+  /** The machine frames behind guest frames, as far as they are consecutive; or how many have none. */
+  translated(gfn: number, count: number): { mfn: number; count: number } {
+    if (!this.#translates) return { mfn: gfn, count };
+    if (!isIn(this.#guest, gfn)) this.#guest = runFrom(this.#host, p2m(this.#d.domid), gfn);
+    const run = this.#guest;
+    if (run === undefined || run.start > gfn)
+      return { mfn: NO_FRAME, count: Math.min(count, (run?.start ?? Infinity) - gfn) };
+    const left = Math.min(count, run.start + run.count - gfn);
+    const mfn = run.value === NO_FRAME ? NO_FRAME : run.value + gfn - run.start;
+    return { mfn, count: left };
+  }
 
-/** How many frames from one on are that domain's and no more than allocated. */
-function plainFrom(cells: Cells, owner: number, mfn: number): number {
-  const owned = ownedFrom(cells, owner, mfn);
-  if (owned === 0) return 0;
-  const page = nextPage(cells, mfn);
-  return page < 0 ? owned : Math.min(owned, page - mfn);
+  /** How many frames from one on, up to a number, are the domain's and no more than allocated. */
+  plainFrom(mfn: number, count: number): number {
+    if (!isIn(this.#owned, mfn))
+      this.#owned = { start: mfn, count: ownedFrom(this.#host, this.#d.domid, mfn) };
+    if (!isIn(this.#owned, mfn)) return 0;
+    if (!isIn(this.#plain, mfn)) {
+      const page = nextPage(this.#host, mfn);
+      this.#plain = { start: mfn, count: page < 0 ? Infinity : page - mfn };
+    }
+    const left = ({ start, count: all }: Range): number => start + all - mfn;
+    return Math.min(count, left(this.#owned), left(this.#plain));
+  }
+
+  /** Frames below one have become more than allocated. */
+  noLongerPlain(below: number): void {
+    const { start, count } = this.#plain;
+    this.#plain = { start: below, count: start + count - below };
+  }
 }
 
 /** A page somebody holds already, or that is not the domain's. */

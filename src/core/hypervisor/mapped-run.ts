@@ -58,6 +58,8 @@ export function mappedRunFrom(cells: Cells, from: number): FoundRun | undefined 
 
 /** The run a frame is in. */
 export function mappedRunAt(cells: Cells, mfn: number): FoundRun | undefined {
+  const ending = cells.get(mappedRunCell, mfn);
+  if (ending !== undefined) return { last: mfn, run: ending };
   const found = mappedRunFrom(cells, mfn);
   return found === undefined || mfn < found.run.first ? undefined : found;
 }

@@ -10,55 +10,37 @@ import type { FileMemory } from "../guest-memory.ts";
 import { FILE_FRAMES, placeOf } from "../guest-memory.ts";
 import type { CallerProcess } from "./caller-process.ts";
 import type { Mappings, Piece, Release } from "./mappings.ts";
-import type { MappingReply, Run } from "./protocol.ts";
+import type { MappingReply, Place, Run } from "./protocol.ts";
 
 /** A process as devices see it. */
 export interface Session {
   readonly id: number;
   readonly process: CallerProcess;
   readonly mappings: Mappings;
-  /** Places held free for mappings, by address. */
-  readonly places: Places;
 }
 
 /** PROT_WRITE */
 export const PROT_WRITE = 2;
-
-/** Places kept in mind; more is a program that never maps what it reserves. */
-const PLACES_MAX = 4096;
-
-/**
- * Whether a process may write to what is mapped in a place: it said so when it
- * made the place, the later ioctl does not say it again.
- */
-export class Places {
-  readonly #places = new Map<number, { length: number; writable: boolean }>();
-
-  add(address: number, length: number, prot: number): void {
-    this.#places.delete(address);
-    this.#places.set(address, { length, writable: (prot & PROT_WRITE) !== 0 });
-    const [oldest] = this.#places.keys();
-    if (this.#places.size > PLACES_MAX && oldest !== undefined) this.#places.delete(oldest);
-  }
-
-  /** Of the place around an address, the one made last; a place nobody knows is writable. */
-  writable(address: number): boolean {
-    const exact = this.#places.get(address);
-    if (exact !== undefined) return exact.writable;
-    const around = [...this.#places].findLast(
-      ([start, { length }]) => start <= address && address < start + length,
-    );
-    return around?.[1].writable ?? true;
-  }
-}
 
 /** Answers a call: its result or its error, and what the caller is to map. May be called later. */
 export type Answer = (result: number | Failure, mapping?: MappingReply) => void;
 
 /** An open device. */
 export interface Device {
-  /** @param inline the argument's bytes where the library sent them along, as the ioctl's number says */
-  ioctl(session: Session, number: number, argument: number, inline: Buffer, answer: Answer): void;
+  /** mmap(2) of it only holds a place free: the library need not ask. */
+  readonly holdsPlaces?: boolean;
+  /**
+   * @param inline the argument's bytes where the library sent them along, as the ioctl's number says
+   * @param place one that the argument names, null where it names none
+   */
+  ioctl(
+    session: Session,
+    number: number,
+    argument: number,
+    inline: Buffer,
+    answer: Answer,
+    place: Place | null,
+  ): void;
   /** mmap(2): a place for later mappings, or pages at once. Lengths are whole pages. */
   mmap(session: Session, address: number, length: number, offset: number, prot: number, answer: Answer): void;
   /** What was written to the descriptor. */

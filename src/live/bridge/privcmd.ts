@@ -19,10 +19,11 @@ import type { Arrived, Family, Prepared, Unknown } from "../../core/hypervisor/h
 import * as op from "../../core/hypervisor/hypercall/privcmd-device.ts";
 import { takeHypercall } from "../../core/hypervisor/hypercall/table.ts";
 import type { FileMemory } from "../guest-memory.ts";
-import { mapFrames, negative, piecesOf } from "./device.ts";
+import { PROT_WRITE, mapFrames, negative, piecesOf } from "./device.ts";
 import type { Answer, Device, OpenDevice, Session } from "./device.ts";
 import type { Done, Hypercalls } from "./hypercalls.ts";
 import type { Release } from "./mappings.ts";
+import type { Place } from "./protocol.ts";
 
 /** Pages of one batch; Linux takes as many as fit an int. */
 const BATCH_MAX = 1 << 20;
@@ -83,6 +84,7 @@ export interface PrivcmdHost {
 }
 
 class PrivcmdDevice implements Device {
+  readonly holdsPlaces = true;
   readonly #host: PrivcmdHost;
   /** The only domain it may act on, once restricted. */
   #restrictedTo: number | null = null;
@@ -91,12 +93,19 @@ class PrivcmdDevice implements Device {
     this.#host = host;
   }
 
-  ioctl(session: Session, number: number, argument: number, inline: Buffer, answer: Answer): void {
+  ioctl(
+    session: Session,
+    number: number,
+    argument: number,
+    inline: Buffer,
+    answer: Answer,
+    place: Place | null,
+  ): void {
     switch (number) {
       case X.IOCTL_PRIVCMD_HYPERCALL:
         return this.#hypercall(session, inline, answer);
       case X.IOCTL_PRIVCMD_MMAPBATCH_V2:
-        return this.#mapBatch(session, viewOf(inline), answer);
+        return this.#mapBatch(session, viewOf(inline), place, answer);
       case X.IOCTL_PRIVCMD_MMAP_RESOURCE:
         return this.#mapResource(session, argument, viewOf(inline), answer);
       case X.IOCTL_PRIVCMD_DM_OP:
@@ -110,14 +119,13 @@ class PrivcmdDevice implements Device {
 
   /** A place for later mappings. */
   mmap(
-    session: Session,
-    address: number,
-    length: number,
+    _session: Session,
+    _address: number,
+    _length: number,
     _offset: number,
-    prot: number,
+    _prot: number,
     answer: Answer,
   ): void {
-    session.places.add(address, length, prot);
     answer(0);
   }
 
@@ -185,7 +193,7 @@ class PrivcmdDevice implements Device {
     next(0);
   }
 
-  #mapBatch(session: Session, view: DataView, answer: Answer): void {
+  #mapBatch(session: Session, view: DataView, place: Place | null, answer: Answer): void {
     const s = abi.privcmd_mmapbatch_v2;
     const [count, domid, address] = [s.num.get(view), s.dom.get(view), s.addr.get(view)];
     if (!this.#permits(domid)) return answer(fail("EPERM"));
@@ -194,7 +202,8 @@ class PrivcmdDevice implements Device {
     if (isFailure(gfns)) return answer(gfns);
     const { hypercalls, memory } = this.#host;
     const caller = { domid: 0, process: session.process.name };
-    const readonly = !session.places.writable(address);
+    // A place nobody knows is writable.
+    const readonly = place !== null && place.address === address && (place.prot & PROT_WRITE) === 0;
     const mapped = hypercalls.now(op.mapBatch, { domid, gfns: frameRuns(gfns), readonly }, caller);
     if (isFailure(mapped)) return answer(mapped);
     const release = this.#unmapper(caller, readonly);

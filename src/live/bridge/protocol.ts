@@ -6,7 +6,7 @@
 const TWO_32 = 0x1_0000_0000;
 
 /** Version of the messages; both sides refuse another. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** The socket in a bridge's folder: libxendev makes the same path. */
 export function bridgeSocket(folder: string): string {
@@ -44,6 +44,12 @@ export interface Run {
   readonly page: number;
   readonly pages: number;
   readonly writable: boolean;
+}
+
+/** A place a process holds free for mappings, and how it may be used (PROT_*). */
+export interface Place {
+  readonly address: number;
+  readonly prot: number;
 }
 
 /** What the caller is to map: runs in ascending order of address. */

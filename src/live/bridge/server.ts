@@ -9,7 +9,7 @@ import * as net from "node:net";
 import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import { CallerProcess } from "./caller-process.ts";
-import { Places, negative } from "./device.ts";
+import { negative } from "./device.ts";
 import type { Answer, Device, OpenDevice } from "./device.ts";
 import { Mappings } from "./mappings.ts";
 import { PROTOCOL, RequestParser, encodeReply, readUnmapped, requestTypes } from "./protocol.ts";
@@ -34,7 +34,6 @@ interface ServedSession {
   readonly id: number;
   readonly process: CallerProcess;
   readonly mappings: Mappings;
-  readonly places: Places;
   readonly connections: Set<net.Socket>;
 }
 
@@ -142,14 +141,15 @@ export class BridgeServer {
     };
     if (request.type === requestTypes.unmap) {
       for (const unmapped of readUnmapped(request.payload)) session.mappings.unmap(unmapped);
-      return answer(0);
+      return;
     }
     const device = this.#devices.get(request.descriptor);
     const [first, second, third, fourth] = request.args;
     if (request.type === requestTypes.ioctl) {
       if (device === undefined) return answer(fail("ENOTTY"));
       if (request.payload.length !== argumentSize(first)) return answer(fail("EINVAL"));
-      return device.ioctl(session, first, second, request.payload, answer);
+      const place = third === 0 ? null : { address: third, prot: fourth };
+      return device.ioctl(session, first, second, request.payload, answer, place);
     }
     if (request.type === requestTypes.mmap && device !== undefined) {
       return device.mmap(session, first, second, third, fourth, answer);
@@ -159,7 +159,8 @@ export class BridgeServer {
 
   #hello(connection: Connection, request: Request): void {
     const result = this.#greet(connection, request);
-    connection.socket.write(encodeReply(request.seq, isFailure(result) ? negative(result) : result, null));
+    const holds = connection.device?.holdsPlaces === true ? { id: 1, base: 0, runs: [] } : null;
+    connection.socket.write(encodeReply(request.seq, isFailure(result) ? negative(result) : result, holds));
   }
 
   #greet(connection: Connection, { args, payload, protocol, descriptor }: Request): number | Failure {
@@ -194,7 +195,6 @@ export class BridgeServer {
       id,
       process,
       mappings: new Mappings(),
-      places: new Places(),
       connections: new Set([connection.socket]),
     };
     this.#sessions.set(id, session);
