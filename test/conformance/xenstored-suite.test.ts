@@ -29,6 +29,7 @@ describe("ours as 4.23 under the strict rule, and a transcript of C xenstored", 
     "domains/quota-control: A CONTROL help|",
     // C counts nodes that are created and removed in one transaction while it is open.
     "advisories/created-and-deleted: A CONTROL quota|1|",
+    "advisories/failed-creation-in-transaction: A CONTROL quota|1|",
   ]);
 
   test("they answer alike", async () => {

@@ -9,8 +9,9 @@ import { domainAccounts, storeTotals } from "../../src/core/xenstore/store.ts";
 import { TestClient, testStore } from "../../src/core/xenstore/test-client.ts";
 import { XENSTORE_VERSIONS } from "../../src/core/xenstore/version.ts";
 import { HEADER_SIZE } from "../../src/core/xenstore/wire.ts";
+import type { Case } from "../../src/live/conformance/case.ts";
 import { CASES } from "../../src/live/conformance/cases/index.ts";
-import { testOurs } from "../conformance/suite.ts";
+import { complaints, testOurs, withOurs } from "../conformance/suite.ts";
 
 const advisories = CASES.filter(({ advisory }) => advisory !== undefined);
 
@@ -18,6 +19,17 @@ for (const version of XENSTORE_VERSIONS) {
   describe(`ours as ${version}`, () =>
     testOurs(version, advisories, ({ advisory, about }) => `${advisory}: ${about}`));
 }
+
+describe("a xenstored without a limit on writes", () => {
+  const unlimited = withOurs("4.17", { writeRate: 0 });
+
+  test("XSA-206: a flood keeps the transaction from committing, so that the case is one", async () => {
+    const flood = CASES.find(({ name }) => name === "advisories/writer-flood-where-one-reads") as Case;
+    expect(complaints(await unlimited.play(flood))).toMatchObject([
+      { line: "A transacts /local/domain/1/x", answer: "refused 100 times" },
+    ]);
+  });
+});
 
 describe("what only the store itself shows", () => {
   test("XSA-330: cycles of watches and RESET_WATCHES leave nothing behind", () => {

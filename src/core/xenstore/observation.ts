@@ -195,8 +195,18 @@ export function nodeChanging(
   }
 }
 
-/** A node at or below which the transaction wrote goes: now the write implies the node, and what is above bears it. */
+/**
+ * A node at or below which the transaction wrote goes: now the write implies the
+ * node, and what is above bears it. Where the transaction has set permissions
+ * above, those that the node would inherit depend on which came first: then it
+ * counts as a change of something observed.
+ */
 function supportGoes(cells: Cells, transaction: string, path: string): void {
+  for (let at = path; at !== "/";) {
+    at = parentOf(at);
+    if ((cells.get(transactionNodeType, ownKey(transaction, at))?.perms ?? null) === null) continue;
+    cells.edit(transactionType, transaction).conflict = true;
+  }
   const own = cells.edit(transactionNodeType, ownKey(transaction, path));
   own.ensured = true;
   own.modified = true;

@@ -221,6 +221,31 @@ describe("identifiers", () => {
   });
 });
 
+test("a node that it made sure of goes, and comes again with the permissions that it has set above, or not at all", () => {
+  const store = testStore();
+  const [a, b] = [new TestClient(store), new TestClient(store)];
+  b.ask("MKDIR", "/x/y|");
+  const txId = a.begin();
+  a.ask("SET_PERMS", "/x|r4|", txId);
+  a.ask("MKDIR", "/x/y|", txId);
+  b.ask("RM", "/x/y|");
+  expect(a.commit(txId)).toBe("EAGAIN");
+  expect(b.ask("GET_PERMS", "/x|")).toBe("n0|");
+});
+
+test("what is below a node that was removed while it was missing stays missing, also where it was looked for before", () => {
+  const store = testStore();
+  const [a, b] = [new TestClient(store), new TestClient(store)];
+  const txId = a.begin();
+  expect(a.ask("READ", "/x/y/z|", txId)).toBe("ENOENT");
+  expect(a.ask("RM", "/x|", txId)).toBe("OK|");
+  b.ask("MKDIR", "/x/y|");
+  expect(a.ask("RM", "/x/y/other|", txId)).toBe("ENOENT");
+  expect(a.ask("DIRECTORY", "/x/y|", txId)).toBe("ENOENT");
+  expect(a.commit(txId)).toBe("OK|");
+  expect(b.ask("READ", "/x|")).toBe("ENOENT");
+});
+
 test("a transaction's listing is refused where it has more than 4,096 bytes, by what it has changed", () => {
   const store = testStore();
   const [a, b] = [new TestClient(store), new TestClient(store)];

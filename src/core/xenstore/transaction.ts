@@ -5,11 +5,12 @@
 // - `observed`: when something the transaction observed has changed: a value it
 //   read, a list it got, permissions it was told, a node it found or missed.
 //   What it only wrote, it did not observe; two that write the same do not mind
-//   each other, nor do two that create children of one node. Thrice it is
+//   each other, nor do two that create children of one node. Four times it is
 //   more careful than it would have to be: permissions it was told and that are
 //   inherited count as changed when another node they could be inherited from
-//   comes, a list when a child comes that it will remove, and the parent of what
-//   it removed when that goes, though it wrote elsewhere below it.
+//   comes, a list when a child comes that it will remove, the parent of what it
+//   removed when that goes, though it wrote elsewhere below it, and a node that it
+//   wrote when that goes, though it has set permissions above.
 // - `strict`, that of the C xenstored: when any node it touched in any way was
 //   written by anybody, also one above or one it only wrote itself.
 // Either way a commit has the effect of doing all of the transaction's requests
@@ -188,9 +189,14 @@ export function removeInTransaction(cells: Cells, caller: Caller, path: string):
   if (madeSure) leanOn(cells, caller, parentOf(path));
 }
 
-/** A removal of what is not there: it becomes one if the store has it at the commit. */
+/**
+ * A removal of what is not there: it becomes one if the store has it at the
+ * commit. So nothing below is there from now on, also where the transaction has
+ * looked for it already.
+ */
 export function removeMissingInTransaction(cells: Cells, caller: Caller, path: string): void {
-  hide(editOwn(cells, caller, path));
+  for (const at of listItems(cells, accessedList, caller.transaction as string))
+    if (at === path || at.startsWith(`${path}/`)) hide(editOwn(cells, caller, at));
   removeFromParent(cells, caller, path);
 }
 

@@ -15,6 +15,8 @@
 //   d1 is running                    absent, running, shutdown, dead: Xen's view, and VIRQ_DOM_EXC
 //   d1 producer 5000                 the index of its request ring, as no client would set it
 //   d1 error 2                       the error field of its ring page
+//   d1 floods %/x                    WRITE again and again, until `d1 floods off`
+//   A transacts %/x                  a transaction that reads it is committed, if need be after some EAGAINs
 //
 // What may be answered: one answer, several with ` or `, `~regular expression`,
 // `any` answer, `none` for silence, or `closed` for the connection's end. Where

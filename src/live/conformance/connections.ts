@@ -6,7 +6,7 @@
 import { connect, type Socket } from "node:net";
 import { isFailure } from "../../core/engine/errno.ts";
 import { clientRead, clientWrite, ringError, type RingPage } from "../../core/xenstore/ring.ts";
-import { encode, HEADER_SIZE, readLatin1, readU32, writeU32 } from "../../core/xenstore/wire.ts";
+import { encode, HEADER_SIZE, readLatin1, readU32, writeU32, XS } from "../../core/xenstore/wire.ts";
 import { type EventFile, FIRST_DOMAIN_PORT, RingFile } from "../xenstored/domain-files.ts";
 
 /** A message from xenstored. */
@@ -117,6 +117,7 @@ export class RingConnection extends Connection {
   readonly #domid: number;
   readonly #timer: NodeJS.Timeout;
   #unsent: Uint8Array = new Uint8Array(0);
+  #flooding = false;
   /** Whether it takes what is in its ring. */
   reads = true;
 
@@ -160,11 +161,39 @@ export class RingConnection extends Connection {
       this.#push();
       this.kick();
     }
-    if (!this.reads) return;
+    if (!this.reads || this.#flooding) return;
     const bytes = clientRead(this.#page);
     if (isFailure(bytes) || bytes.length === 0) return;
     this.kick();
     this.received(bytes);
+  }
+
+  /** Writes a node, another number each time, as fast as it is taken, until `calm`; nobody looks at the replies. */
+  flood(path: string): void {
+    let count = 0;
+    this.#flooding = true;
+    const more = (): void => {
+      if (!this.#flooding) return;
+      clientRead(this.#page);
+      this.#push();
+      while (this.#unsent.length === 0) {
+        this.#unsent = encode(XS.WRITE, 0, 0, `${path}\0${count++}`);
+        this.#push();
+      }
+      this.kick();
+      setImmediate(more);
+    };
+    more();
+  }
+
+  /** The flood is over, and all of its replies are there, or the time is up. */
+  async calm(timeoutMs: number): Promise<void> {
+    this.#flooding = false;
+    const last = this.request(XS.GET_DOMAIN_PATH, 0, "0\0");
+    for (;;) {
+      const message = await this.next(timeoutMs);
+      if (message === undefined || message.reqId === last) return;
+    }
   }
 
   /** Sets the producer's index of the requests ahead of what was written. */
@@ -176,6 +205,7 @@ export class RingConnection extends Connection {
   }
 
   close(): void {
+    this.#flooding = false;
     clearInterval(this.#timer);
     this.#page.close();
     this.ended();

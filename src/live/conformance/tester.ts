@@ -17,6 +17,8 @@ import { type Connection, type Message, RingConnection, SocketConnection } from 
 /** How long an answer may take, and how long silence is listened to. */
 const ANSWER_MS = 3_000;
 const SILENCE_MS = 150;
+/** How often a transaction may be refused. */
+const TRIES_MAX = 100;
 
 /** What a case is played to. */
 export interface Target {
@@ -91,9 +93,12 @@ export class Tester {
         return this.#sends(who, rest);
       case "is":
         return this.#is(who, rest);
+      case "transacts":
+        return this.#transacts(who, payloadOf(rest, this.#root));
       case "producer":
       case "error":
       case "reads":
+      case "floods":
         return this.#ring(who, verb, rest);
       default:
         return this.#ask(who, typeOf(verb), tx, payloadOf(rest, this.#root), silent);
@@ -185,6 +190,19 @@ export class Tester {
     }
   }
 
+  /** Reads a node in a transaction, writes another beside it, and commits: until that is done, so often and no more. */
+  async #transacts(who: string, path: string): Promise<string> {
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      const begun = await this.#begin(who, "T");
+      const read = await this.#ask(who, XS.READ, "T", `${path}\0`, false);
+      const wrote = await this.#ask(who, XS.WRITE, "T", `${path}-seen\0${read}`, false);
+      const done = await this.#ask(who, XS.TRANSACTION_END, "T", "T\0", false);
+      if (done === "OK|") return "committed";
+      if (done !== "EAGAIN") return [begun, read, wrote, done].join(", ");
+    }
+    return `refused ${TRIES_MAX} times`;
+  }
+
   async #sends(who: string, rest: string): Promise<string> {
     const connection = await this.#connection(who);
     connection.write(Buffer.from(payloadOf(rest, this.#root), "latin1"));
@@ -225,6 +243,8 @@ export class Tester {
   async #ring(who: string, verb: string, rest: string): Promise<string> {
     const ring = (await this.#connection(who)) as RingConnection;
     if (verb === "producer") ring.setProducer(Number(rest));
+    else if (verb === "floods" && rest === "off") await ring.calm(ANSWER_MS);
+    else if (verb === "floods") ring.flood(payloadOf(rest, this.#root));
     else if (verb === "reads") ring.reads = rest === "on";
     else {
       for (const until = performance.now() + ANSWER_MS; ring.error === 0 && performance.now() < until;)
@@ -259,7 +279,8 @@ export class Tester {
 function impliedBy(verb: string, rest: string): readonly string[] {
   if (verb === "begin") return ["~\\d+\\|"];
   if (verb === "sends") return ["sent"];
-  return ["hears", "is", "producer", "error", "reads"].includes(verb) ? [rest] : ["any"];
+  if (verb === "transacts") return ["committed"];
+  return ["hears", "is", "producer", "error", "reads", "floods"].includes(verb) ? [rest] : ["any"];
 }
 
 function typeOf(verb: string): number {
