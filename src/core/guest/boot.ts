@@ -13,6 +13,8 @@ import { runqueueCell, taskRun } from "../xenbus/kthread.ts";
 import { balloonCell, startBalloon } from "./balloon.ts";
 import { guestCell } from "./guest.ts";
 import type { StartInfo } from "./guest.ts";
+import { hvmInit } from "./hvm-init.ts";
+import { hasDeviceModel } from "./hvmloader.ts";
 import { kernelInit } from "./init.ts";
 import { kernelMemoryCell } from "./kernel-memory.ts";
 import { parseOptions } from "./options.ts";
@@ -85,5 +87,5 @@ export function startGuest(host: Host, info: StartInfo): void {
   const { domid } = info;
   addGuest(host, info, host.now);
   startBalloon(host, domid, domainTotPages(must(host, domainPagesCell, domid)));
-  taskRun(host, domid, "init", kernelInit, { domid });
+  taskRun(host, domid, "init", hasDeviceModel(host, domid) ? hvmInit : kernelInit, { domid });
 }

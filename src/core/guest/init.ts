@@ -12,6 +12,7 @@ import { taskRun } from "../xenbus/kthread.ts";
 import { xsInit } from "../xenbus/comms.ts";
 import { xenbusRegisterDriver, xenbusRegisterFrontend } from "../xenbus/probe.ts";
 import { xsResetWatches } from "../xenbus/watch.ts";
+import { hasAcpi, startAcpid } from "./acpi.ts";
 import { guestPrint } from "./console.ts";
 import { setupCpuWatcher } from "./cpu-hotplug.ts";
 import { bootTimesCell, defaultBootTimes, guestCell, guestOf, guestSeconds } from "./guest.ts";
@@ -109,6 +110,7 @@ export const userSpace = routine(
       l.ticks = guest.ticks;
       const sinceUp = host.now - guest.bootedAt - (guest.upAt ?? 0);
       l.delay = Math.max(0, guest.options.delay * 1_000_000 - sinceUp);
+      if (hasAcpi(host, l.domid)) startAcpid(host, l.domid, kernelDown.name);
       if (guest.options.ping) taskRun(host, l.domid, "ping", ping, { domid: l.domid });
     }),
     when("ends", (l) => isEnd(l.mode), [

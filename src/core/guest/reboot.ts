@@ -12,6 +12,7 @@ import { printk } from "../xenbus/printk.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusSwitchState } from "../xenbus/switch-state.ts";
 import { xenbusCell } from "../xenbus/xenbus.ts";
+import { acpiPowerOff, hasAcpi, keyboardReset } from "./acpi.ts";
 import { guestPrintk } from "./console.ts";
 
 /** How long the closing of one device may take, in µs (xenbus_dev_shutdown). */
@@ -90,7 +91,7 @@ const codes = {
  */
 export const kernelDown = routine(
   "kernel_shutdown_prepare",
-  (a: { domid: number; how: keyof typeof codes }) => ({ ...a, again: false }),
+  (a: { domid: number; how: keyof typeof codes }) => ({ ...a, again: false, acpi: false }),
   ({ step, call, callNamed, when }) => [
     step("system_state", (host, l) => {
       const xenbus = host.edit(xenbusCell, l.domid);
@@ -103,8 +104,16 @@ export const kernelDown = routine(
         call("pr_emerg", guestPrintk, (l) => ({ domid: l.domid, line: lastWords[l.how] })),
       ]),
       step("machine_halt", (host, l) => {
-        schedopShutdown(host, { domid: l.domid, process: "kernel" }, { reason: codes[l.how] });
+        // An HVM guest's machine is its device model's to switch off; for another kernel it stays on.
+        l.acpi = l.how !== "kexec" && hasAcpi(host, l.domid);
+        if (!l.acpi) schedopShutdown(host, { domid: l.domid, process: "kernel" }, { reason: codes[l.how] });
       }),
+      when("pm_power_off", (l) => l.acpi && l.how === "halt", [
+        call("acpi_power_off", acpiPowerOff, (l) => ({ domid: l.domid })),
+      ]),
+      when("machine_restart", (l) => l.acpi && l.how === "restart", [
+        call("emergency_restart", keyboardReset, (l) => ({ domid: l.domid })),
+      ]),
       when("for another kernel", (l) => l.how === "kexec", [
         callNamed(
           "relocate_kernel",

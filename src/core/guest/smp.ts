@@ -74,3 +74,12 @@ export function bringUpVcpus(host: Host, domid: number): void {
     }
   }
 }
+
+/** A kernel that knows nothing of Xen starts its processors, and none has anything to do. */
+export function startProcessors(host: Host, domid: number): void {
+  for (let cpu = 1; cpu < guestOf(host, domid).nrVcpus; cpu++) {
+    changeVcpu(host, domid, cpu, (v) => void (v.isInitialised = true));
+    vcpuUp(host, domid, cpu);
+    vcpuBlock(host, domid, cpu);
+  }
+}

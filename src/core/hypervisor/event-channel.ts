@@ -23,6 +23,7 @@ import {
   virqPortCell,
 } from "./port.ts";
 import type { EvtchnTable, Port } from "./port.ts";
+import { changeVcpu, domainVcpu, VPF_blocked_in_xen } from "./vcpu.ts";
 import {
   globalVirqHandler,
   globalVirqHandlerCell,
@@ -201,7 +202,7 @@ export function evtchnSend(host: Host, domid: number, port: number): 0 | Failure
   if (chn === undefined || chn.xenConsumer !== 0) return fail("EINVAL");
   switch (chn.state) {
     case "interdomain":
-      setPending(host, chn.remoteDomid, chn.remotePort);
+      notifyRemote(host, chn.remoteDomid, chn.remotePort);
       return 0;
     case "ipi":
       setPending(host, domid, port);
@@ -295,4 +296,13 @@ export function evtchnReset(
   table.nextEvtchn = 0;
   table.abi = "2l";
   return "done";
+}
+
+/** An event reaches the other end: for Xen itself it wakes the vCPU that waits, nothing is pending there. */
+function notifyRemote(host: Host, domid: number, port: number): void {
+  const { xenConsumer, notifyVcpu } = must(host, portCell, portId(domid, port));
+  if (xenConsumer === 0) return setPending(host, domid, port);
+  const v = domainVcpu(host, domid, notifyVcpu);
+  if (v === undefined || (v.pauseFlags & VPF_blocked_in_xen) === 0) return;
+  changeVcpu(host, domid, notifyVcpu, (w) => void (w.pauseFlags &= ~VPF_blocked_in_xen));
 }

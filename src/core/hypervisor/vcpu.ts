@@ -13,6 +13,8 @@ import { machineOf } from "./machine.ts";
 /** Bits of `pauseFlags` (xen/sched.h). */
 export const VPF_blocked = 1;
 export const VPF_down = 2;
+/** It waits in the hypervisor for a device model's answer. */
+export const VPF_blocked_in_xen = 4;
 
 /** A vCPU; its cell's identifier is `vcpuId(domid, vcpu)`. */
 export interface Vcpu {
