@@ -12,12 +12,17 @@ import { must } from "../../src/core/engine/cells.ts";
 import { findNextBit } from "../../src/core/hypervisor/bitmap.ts";
 import { domainById, domainPagesCell } from "../../src/core/hypervisor/domain.ts";
 import { heapCell } from "../../src/core/hypervisor/heap.ts";
+import { guestCell } from "../../src/core/guest/guest.ts";
+import { ownFrame } from "../../src/core/guest/kernel-pages.ts";
 import { ioreqServersOf } from "../../src/core/hypervisor/ioreq.ts";
 import { mappingCell } from "../../src/core/hypervisor/mapping.ts";
 import { evtchnPort, portsInUse } from "../../src/core/hypervisor/port.ts";
 import { doctorSays } from "../../src/live/doctor.ts";
 import { requires } from "../capabilities.ts";
 import { RealHost, until } from "./real-host.ts";
+
+/** A frame that neither the builder nor the kernel touches. */
+const KEPT_GFN = 0x800;
 
 let host: RealHost;
 
@@ -34,8 +39,24 @@ function hvmConfig(name: string, more: readonly string[] = []): string {
 async function create(name: string, more: readonly string[] = []): Promise<{ domid: number; pid: number }> {
   await host.ok("xl", "create", hvmConfig(name, more));
   const domid = Number(await host.ok("xl", "domid", name));
-  const pid = Number(await host.ok("xenstore-read", `/local/domain/${domid}/image/device-model-pid`));
-  return { domid, pid };
+  return { domid, pid: await modelOf(domid) };
+}
+
+/** The process of a domain's QEMU. */
+async function modelOf(domid: number): Promise<number> {
+  return Number(await host.ok("xenstore-read", `/local/domain/${domid}/image/device-model-pid`));
+}
+
+/** A domain's row of `xl list`. */
+async function row(name: string): Promise<string | undefined> {
+  return (await host.rows()).find((line) => line.startsWith(`${name} `));
+}
+
+/** Shutdowns that a QEMU asked for, since the list of hypercalls was emptied. */
+function shutdownsBy(pid: number): { dom: number; reason: unknown }[] {
+  return host.hypercalls
+    .filter(({ op, caller }) => op === "dm_op remote_shutdown" && caller === `d0/${nameOf(pid)}`)
+    .map(({ dom, args }) => ({ dom, reason: args["reason"] }));
 }
 
 const XENOLITH = join(import.meta.dirname, "../../bin/xenolith.js");
@@ -215,13 +236,76 @@ requires(
     expect(host.warnings).toEqual([]);
   }, 60_000);
 
-  test("xl shutdown -w: the guest's drivers hear of it, and xl ends QEMU", async () => {
+  test("a guest with Xen's drivers: its firmware finds QEMU's devices, and QEMU switches it off and resets it", async () => {
     const { domid, pid } = await create("polite");
     await host.up(domid);
-    expect((await host.rows())[1]).toMatch(new RegExp(`^polite ${domid} 15 2 -b----$`));
+    expect(await row("polite")).toBe(`polite ${domid} 15 2 -b----`);
+    // The firmware gave the power management function its ports: QEMU serves them since.
+    const [, server] = [...ioreqServersOf(host.live.world, domid)][0]!;
+    expect(server.ranges.port).toContainEqual({ start: 0xb000n, end: 0xb005n });
+
+    host.hypercalls = [];
+    await host.ok("xl", "reboot", "polite");
+    await host.gone(domid);
+    expect(shutdownsBy(pid)).toEqual([{ dom: domid, reason: 1 }]);
+    await until("QEMU has ended", () => !isAlive(pid));
+    await until("it is built anew", () => host.isUp(domid + 1));
+    const next = await modelOf(domid + 1);
+    expect(await row("polite")).toBe(`polite ${domid + 1} 15 2 -b----`);
+
+    host.hypercalls = [];
     expect(await host.ok("xl", "shutdown", "-w", "polite")).toContain("reason code 0");
+    await host.gone(domid + 1);
+    expect(shutdownsBy(next)).toEqual([{ dom: domid + 1, reason: 0 }]);
+    await until("QEMU has ended", () => !isAlive(next));
+    expect(host.ledgerProblems()).toEqual([]);
+    expect(host.warnings).toEqual([]);
+  }, 60_000);
+
+  test("a guest without them: only the power button ends it, by ACPI and QEMU", async () => {
+    const { domid, pid } = await create("plain", ["xen_platform_pci = 0"]);
+    await host.up(domid);
+    expect(await row("plain")).toBe(`plain ${domid} 15 2 -b----`);
+    const refused = await host.run("xl", "shutdown", "-w", "plain");
+    expect(refused.code).not.toBe(0);
+    expect(refused.out).toContain("PV control interface not available");
+    host.hypercalls = [];
+    expect(await host.ok("xl", "shutdown", "-F", "-w", "plain")).toContain("reason code 0");
+    expect(host.hypercalls).toContainEqual(
+      expect.objectContaining({ op: "domctl sendtrigger", dom: domid, result: 0 }),
+    );
+    expect(shutdownsBy(pid)).toEqual([{ dom: domid, reason: 0 }]);
+    await host.gone(domid);
+    expect(host.warnings).toEqual([]);
+  }, 60_000);
+
+  test("save and restore: memory, guest and QEMU's devices are as they were", async () => {
+    const { domid, pid } = await create("moved");
+    await host.up(domid);
+    const { world } = host.live;
+    const frame = (id: number): number => ownFrame(world, domainById(world, id)!, KEPT_GFN)!;
+    world.memory.write(frame(domid), 100, Buffer.from("what it remembers"));
+    const upAt = world.get(guestCell, domid)?.upAt;
+    const file = join(host.folder, "moved.save");
+    expect(await host.ok("xl", "save", "moved", file)).toContain(`Saving domain ${domid}, type x86 HVM`);
     await host.gone(domid);
     await until("QEMU has ended", () => !isAlive(pid));
+
+    expect(await host.ok("xl", "restore", file)).toContain("Restore successful");
+    const restored = Number(await host.ok("xl", "domid", "moved"));
+    const model = await modelOf(restored);
+    expect(fs.readFileSync(`/proc/${model}/cmdline`, "utf8")).toContain("\0-incoming\0");
+    expect(Buffer.from(world.memory.read(frame(restored), 100, 17)).toString()).toBe("what it remembers");
+    expect(world.get(guestCell, restored)?.upAt).toBe(upAt);
+    expect(await qmp(restored, "query-status")).toMatchObject({ running: true });
+    // What the firmware of the domain before had set up is in QEMU's state.
+    const [, server] = [...ioreqServersOf(world, restored)][0]!;
+    expect(server.ranges.port).toContainEqual({ start: 0xb000n, end: 0xb005n });
+    host.hypercalls = [];
+    expect(await host.ok("xl", "shutdown", "-w", "moved")).toContain("reason code 0");
+    expect(shutdownsBy(model)).toEqual([{ dom: restored, reason: 0 }]);
+    await host.gone(restored);
     expect(host.ledgerProblems()).toEqual([]);
+    expect(host.warnings).toEqual([]);
   }, 60_000);
 });

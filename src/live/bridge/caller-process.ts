@@ -83,7 +83,10 @@ export class CallerProcess {
       const stat = fs.readFileSync(`/proc/${this.pid}/stat`, "latin1");
       // After the command, which may have spaces in it: state, parent, group, session, terminal.
       const [, , , session, terminal] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      if (Number(session) === this.pid && terminal === "0") process.kill(this.pid, "SIGTERM");
+      if (Number(session) !== this.pid || terminal !== "0") return;
+      process.kill(this.pid, "SIGTERM");
+      // One that somebody stopped could not end.
+      process.kill(this.pid, "SIGCONT");
     } catch {
       // It has ended.
     }
