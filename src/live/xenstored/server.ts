@@ -14,6 +14,7 @@ import {
   takeOutput,
 } from "../../core/xenstore/store.ts";
 import { type ClientEvents, ClientSocket, SharedBuffers } from "./client-socket.ts";
+import { Turns } from "./turns.ts";
 
 /** Longest path of a Unix socket, in bytes (sun_path without its NUL). */
 export const SOCKET_PATH_MAX = 107;
@@ -199,9 +200,36 @@ function answers(socketPath: string): Promise<boolean> {
 /** Bytes a client may have waiting for it before it is heard again. */
 const UNTAKEN_MAX = 16 * 1024 * 1024;
 
-/** After so many turns with one client each, so many requests are answered at once. */
-const SINGLE_MAX = 4;
-const AT_ONCE = 64;
+/** Clients that have something to take, in the order in which they came to have it. */
+class Ready {
+  /** Those from `#first` up to `#end`; it stays as long as it once was. */
+  readonly #clients: (Client | undefined)[] = [];
+  #first = 0;
+  #end = 0;
+
+  get size(): number {
+    return this.#end - this.#first;
+  }
+
+  add(client: Client): void {
+    if (client.isReady) return;
+    client.isReady = true;
+    this.#clients[this.#end++] = client;
+  }
+
+  /** Takes the first out. */
+  next(): Client | undefined {
+    if (this.#first === this.#end) {
+      this.#first = 0;
+      this.#end = 0;
+      return undefined;
+    }
+    const client = this.#clients[this.#first] as Client;
+    this.#clients[this.#first++] = undefined;
+    client.isReady = false;
+    return client;
+  }
+}
 
 /** All clients of one socket. */
 class Clients {
@@ -209,24 +237,20 @@ class Clients {
   readonly #settle: ServeOptions["settle"];
   readonly #buffers = new SharedBuffers();
   readonly #clients = new Map<number, Client>();
-  /** Connections that have something to take. */
-  readonly #ready = new Set<number>();
-  /** The client that was heard last. */
-  #last = -1;
-  /** All are flushed when everybody was heard. */
-  #flushing = false;
+  readonly #ready = new Ready();
+  readonly #turns = new Turns(
+    () => this.flush(),
+    () => this.#ready.size,
+  );
   /** What was taken and may be sent once what it tells of lasts; null where nothing is waited for. */
   #sealed: { client: Client; bytes: Buffer }[] | null = null;
   #frozen = false;
-  /** How many times in a row only one client had something. */
-  #single = 0;
-  /** So many requests are answered without waiting for others. */
-  #atOnce = 0;
 
   constructor({ store, rings, settle }: ServeOptions) {
     this.#store = store((conn) => {
-      if (conn >= FIRST_SOCKET) this.#ready.add(conn);
-      else rings?.look(conn);
+      if (conn < FIRST_SOCKET) return rings?.look(conn);
+      const client = this.#clients.get(conn);
+      if (client !== undefined) this.#ready.add(client);
     });
     this.#settle = settle;
     rings?.start(this.#store, () => this.flush());
@@ -255,7 +279,7 @@ class Clients {
   adopt({ conn, fd, input, isWriting }: InheritedClient): void {
     const client = this.#add(conn, new Socket({ fd, readable: true, writable: true }));
     if (isWriting) client.waitForOther();
-    this.#ready.add(conn);
+    this.#ready.add(client);
     client.received(input, input.length);
   }
 
@@ -268,38 +292,10 @@ class Clients {
     return this.#clients.get(conn);
   }
 
-  /**
-   * Sends what a client's request has brought. One client by itself has its reply
-   * at once. Of several, all that have sent something are heard first: writing to a
-   * process that sleeps costs more than answering it, and one that is being
-   * written to does not go to sleep. Where it is always one that has sent
-   * something, waiting for others is left alone for a while.
-   */
+  /** Sends what a client's requests have brought, and when those of others that are about to come. */
   flushAfter(conn: number): void {
-    if (this.#flushing) return;
-    if (this.#atOnce > 0) {
-      this.#atOnce--;
-      this.flush();
-      return;
-    }
-    if (conn === this.#last) {
-      this.flush();
-      return;
-    }
-    this.#last = conn;
-    this.#flushing = true;
-    setImmediate(this.#flushAll);
+    this.#turns.heard(conn);
   }
-
-  readonly #flushAll = (): void => {
-    this.#flushing = false;
-    this.#single = this.#ready.size > 1 ? 0 : this.#single + 1;
-    if (this.#single >= SINGLE_MAX) {
-      this.#single = 0;
-      this.#atOnce = AT_ONCE;
-    }
-    this.flush();
-  };
 
   flush(): void {
     if (this.waits) return;
@@ -307,10 +303,7 @@ class Clients {
       this.#sealed = this.#takeAll();
       return;
     }
-    for (const conn of this.#ready) {
-      this.#ready.delete(conn);
-      this.#clients.get(conn)?.send();
-    }
+    for (let client = this.#ready.next(); client !== undefined; client = this.#ready.next()) client.send();
   }
 
   readonly #settled = (): void => {
@@ -324,23 +317,20 @@ class Clients {
   /** Takes what all have to take, but does not send it yet. */
   #takeAll(): { client: Client; bytes: Buffer }[] {
     const taken: { client: Client; bytes: Buffer }[] = [];
-    for (const conn of this.#ready) {
-      this.#ready.delete(conn);
-      const client = this.#clients.get(conn);
-      const bytes = client?.take();
-      if (client !== undefined && bytes !== undefined) taken.push({ client, bytes });
+    for (let client = this.#ready.next(); client !== undefined; client = this.#ready.next()) {
+      const bytes = client.take();
+      if (bytes !== undefined) taken.push({ client, bytes });
     }
     return taken;
   }
 
-  /** A connection has something to take that could not be sent. */
-  later(conn: number): void {
-    this.#ready.add(conn);
+  /** A client has something to take that could not be sent. */
+  later(client: Client): void {
+    this.#ready.add(client);
   }
 
   gone(conn: number): void {
     this.#clients.delete(conn);
-    this.#ready.delete(conn);
     disconnect(this.#store, conn);
     this.flush();
   }
@@ -378,6 +368,8 @@ class Clients {
 /** A client on a socket: its connection, and what carries its bytes. */
 class Client implements ClientEvents {
   readonly conn: number;
+  /** It is among those that have something to take. */
+  isReady = false;
   readonly #store: Store;
   readonly #buffers: SharedBuffers;
   readonly #clients: Clients;
@@ -447,7 +439,7 @@ class Client implements ClientEvents {
   /** Sends what its connection has to take, where the socket takes more. */
   send(): void {
     if (this.#full || this.#over) return;
-    if (this.#clients.waits) return this.#clients.later(this.conn);
+    if (this.#clients.waits) return this.#clients.later(this);
     const length = outputLength(this.#store.cells, this.conn);
     if (length === 0) return;
     const bytes = this.#buffers.toWrite(length);
