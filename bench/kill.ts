@@ -3,7 +3,7 @@
 // A domain of one TiB is created and killed, and somebody reads from xenstore
 // all the while: how long do the reads take?
 
-import { clientConnected, outsideSeen, outsideSent, outsideTook } from "../src/core/daemons/outside.ts";
+import { clientConnected, outsideSent, outsideTook } from "../src/core/daemons/outside.ts";
 import { writeFileText } from "../src/core/daemons/files.ts";
 import { hasExited, reap } from "../src/core/daemons/process.ts";
 import { OUTSIDE_MAILBOX, clientReceives } from "../src/core/daemons/unix-socket.ts";
@@ -55,13 +55,14 @@ class Reader {
     this.#steps++;
     const told = world.get(mailboxCell, OUTSIDE_MAILBOX)?.messages.length ?? 0;
     if (told === 0) return;
-    world.give(outsideSeen, { count: told });
+    world.give(outsideTook, { seen: told, taken: [] });
     const { bytes } = clientReceives(world, SOCKET);
     const reply = parse(bytes, 0);
     if (reply.state !== "packet") return;
     if (reply.type !== XS.READ) throw new Error("the read was refused");
     this.reads.push({ ms: performance.now() - this.#since, steps: this.#steps });
-    world.give(outsideTook, { socket: SOCKET, from: "server", count: reply.end });
+    const taken = [{ socket: SOCKET, from: "server" as const, count: reply.end }];
+    world.give(outsideTook, { seen: 0, taken });
     this.#ask();
   }
 }

@@ -7,13 +7,8 @@
 import * as net from "node:net";
 import { must } from "../core/engine/cells.ts";
 import { mailboxCell } from "../core/engine/mailbox.ts";
-import {
-  clientConnected,
-  outsideClosed,
-  outsideSeen,
-  outsideSent,
-  outsideTook,
-} from "../core/daemons/outside.ts";
+import { clientConnected, outsideClosed, outsideSent, outsideTook } from "../core/daemons/outside.ts";
+import type { OutsideTaken } from "../core/daemons/outside.ts";
 import {
   OUTSIDE_MAILBOX,
   clientReceives,
@@ -64,9 +59,9 @@ export class Sockets {
   #attach(socket: string, real: net.Socket, from: RealEnd): void {
     this.#open.set(socket, real);
     real.on("data", (bytes) =>
-      this.#driver.give(outsideSent, { socket, from, bytes: Uint8Array.from(bytes) }),
+      this.#driver.give(outsideSent, { socket, from, bytes: new Uint8Array(bytes) }),
     );
-    real.on("drain", () => this.#driver.guard(() => this.#flushOne(socket)));
+    real.on("drain", () => this.#driver.guard(() => this.#flushAll([socket], 0)));
     real.on("error", () => real.destroy());
     real.on("close", () => {
       this.#open.delete(socket);
@@ -75,12 +70,14 @@ export class Sockets {
   }
 
   #flush(): void {
-    const { world } = this.#driver;
-    const { messages } = must(world, mailboxCell, OUTSIDE_MAILBOX);
-    if (messages.length === 0) return;
-    const names = [...messages] as string[];
-    world.give(outsideSeen, { count: names.length });
-    for (const name of names) this.#flushOne(name);
+    const { messages } = must(this.#driver.world, mailboxCell, OUTSIDE_MAILBOX);
+    if (messages.length > 0) this.#flushAll(messages as readonly string[], messages.length);
+  }
+
+  /** Hands out what there is on these sockets, which are the first `seen` names in the mailbox. */
+  #flushAll(sockets: readonly string[], seen: number): void {
+    const taken = sockets.flatMap((socket) => this.#flushOne(socket) ?? []);
+    if (seen > 0 || taken.length > 0) this.#driver.world.give(outsideTook, { seen, taken });
   }
 
   /** The real end of a socket; a process's first words to a real server connect it. */
@@ -95,18 +92,21 @@ export class Sockets {
     return real;
   }
 
-  #flushOne(socket: string): void {
+  /** What the real end of a socket was sent. */
+  #flushOne(socket: string): OutsideTaken | null {
     const { world } = this.#driver;
     const real = this.#realEnd(socket);
-    if (real === undefined) return;
-    if (!isOpen(world, socket)) return void real.end();
+    if (real === undefined) return null;
+    if (!isOpen(world, socket)) {
+      real.end();
+      return null;
+    }
     const toServer = must(world, socketCell, socket).outside === "server";
     const { bytes, closed } = toServer ? serverReceives(world, socket) : clientReceives(world, socket);
-    if (bytes.length > 0) {
-      if (real.writableLength >= UNREAD_BYTES_MAX) return;
-      real.write(bytes);
-      world.give(outsideTook, { socket, from: toServer ? "client" : "server", count: bytes.length });
-    }
+    const full = bytes.length > 0 && real.writableLength >= UNREAD_BYTES_MAX;
+    if (full) return null;
+    if (bytes.length > 0) real.write(bytes);
     if (closed) real.end();
+    return bytes.length === 0 ? null : { socket, from: toServer ? "client" : "server", count: bytes.length };
   }
 }

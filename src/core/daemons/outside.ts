@@ -55,17 +55,18 @@ export const serverEnded = input("server.ended", (host, data: { server: string }
   endOutside(host, data.server);
 });
 
-/** The rim took bytes that were meant for the outside. */
+/** Bytes that left the host: how many of what a socket's real end is to get. */
+export type OutsideTaken = { socket: string; from: "client" | "server"; count: number };
+
+/** The rim has seen so many names in its mailbox, and took bytes that were meant for the outside. */
 export const outsideTook = input(
   "socket.took",
-  (host, data: { socket: string; from: "client" | "server"; count: number }) => {
-    if (!isOpen(host, data.socket)) return;
-    if (data.from === "client") serverTakes(host, data.socket, data.count);
-    else clientTakes(host, data.socket, data.count);
+  (host, { seen, taken }: { seen: number; taken: OutsideTaken[] }) => {
+    for (let at = 0; at < seen; at++) outsideLooks(host, takeMessage(host, OUTSIDE_MAILBOX) as string);
+    for (const { socket, from, count } of taken) {
+      if (!isOpen(host, socket)) continue;
+      if (from === "client") serverTakes(host, socket, count);
+      else clientTakes(host, socket, count);
+    }
   },
 );
-
-/** The rim has seen every name in its mailbox. */
-export const outsideSeen = input("socket.seen", (host, data: { count: number }) => {
-  for (let at = 0; at < data.count; at++) outsideLooks(host, takeMessage(host, OUTSIDE_MAILBOX) as string);
-});
