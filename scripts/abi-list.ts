@@ -106,6 +106,7 @@ export const structs: { readonly [name: string]: string } = {
   // hvm/hvm_op.h, hvm/dm_op.h
   xen_hvm_param: "domid index value",
   xen_dm_op: "op pad u[]",
+  xen_dm_op_buf: "*h size",
   xen_dm_op_create_ioreq_server: "handle_bufioreq id",
   xen_dm_op_get_ioreq_server_info: "id flags bufioreq_port ioreq_gfn bufioreq_gfn",
   xen_dm_op_ioreq_server_range: "id type start end",

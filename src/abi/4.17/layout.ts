@@ -637,6 +637,12 @@ export const xen_dm_op = {
   u: bytes(8, 24),
 } as const;
 
+export const xen_dm_op_buf = {
+  sizeof: 16,
+  h: u64(0),
+  size: u64(8),
+} as const;
+
 export const xen_dm_op_create_ioreq_server = {
   sizeof: 6,
   handle_bufioreq: u8(0),

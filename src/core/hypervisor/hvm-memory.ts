@@ -16,7 +16,7 @@ import type { Cacheattr } from "./hvm-memory-cell.ts";
 import { emulated } from "./ioreq-op.ts";
 import { gfnToMfn, maximumGpfn, p2m, physmapAdd, physmapRemove } from "./p2m.ts";
 import { pageOf } from "./page.ts";
-import { NO_FRAME, runFind } from "./runs.ts";
+import { NO_FRAME, runFind, runFrom } from "./runs.ts";
 
 /** Ranges with a cache attribute of their own that a domain may have; the limit is Xen's, and arbitrary. */
 const CACHEATTR_MAX = 64;
@@ -62,7 +62,8 @@ function changeTypes(
     // A hole may become a device's, which it is already.
     if (run === undefined && type !== "mmio_dm") return fail("EINVAL");
     if (run?.tag === "foreign") return fail("EINVAL");
-    const count = run === undefined ? 1 : Math.min(run.start + run.count, end) - gfn;
+    const next = run === undefined ? runFrom(host, p2m(domid), gfn)?.start : run.start + run.count;
+    const count = Math.min(next ?? end, end) - gfn;
     const mfn = run === undefined ? NO_FRAME : run.value + (gfn - run.start);
     if (type === "mmio_dm") physmapRemove(host, domid, gfn, count);
     else if (run?.tag !== "xen")

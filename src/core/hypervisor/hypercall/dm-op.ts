@@ -17,7 +17,7 @@ import { relocateMemory } from "../physmap-op.ts";
 import { dmopRemoteShutdown } from "../sched-op.ts";
 import { readBytes } from "./caller-memory.ts";
 import { operation, prepare, query, unknownCall } from "./operation.ts";
-import type { Arrived, Prepared } from "./operation.ts";
+import type { Arrived, Family, Prepared } from "./operation.ts";
 
 /** A buffer of the caller's. */
 export interface DmBuffer {
@@ -35,6 +35,9 @@ interface Asked {
   /** Puts the structure back into the caller's buffer. */
   readonly answer: () => 0 | Failure;
 }
+
+/** Extents of one call; a model that wrote says so of one. */
+const EXTENTS_MAX = 1 << 16;
 
 /** How an operation is taken out of its structure, and how long that is. */
 interface DmOp {
@@ -124,6 +127,7 @@ function modified({ call, domid, buffers, view }: Asked): Prepared | Failure {
   const s = abi.xen_dm_op_modified_memory_extent;
   const list = buffers[1];
   const count = abi.xen_dm_op_modified_memory.nr_extents.get(view);
+  if (count > EXTENTS_MAX) return fail("E2BIG");
   if (list === undefined || buffers.length !== 2 || count > list.size / s.sizeof) return fail("EINVAL");
   const bytes = readBytes(call.memory, list.address, count * s.sizeof);
   if (isFailure(bytes)) return bytes;
@@ -238,10 +242,29 @@ function mayModel({ host, caller }: Arrived, domid: number): 0 | Failure {
   return isFailure(d) ? d : 0;
 }
 
-/** `dm_op(domid, nr_bufs, bufs)`, its buffers already taken from the caller. */
+/** Buffers of one operation. */
+const BUFFERS_MAX = 2;
+
+/** `dm_op(domid, nr_bufs, bufs)` */
+export const dmOpCall: Family = (call) => {
+  const [domid = 0, count = 0, address = 0] = call.args;
+  if (count > BUFFERS_MAX) return fail("E2BIG");
+  const { sizeof, h, size } = abi.xen_dm_op_buf;
+  const bytes = call.memory.read(address, count * sizeof);
+  if (isFailure(bytes)) return bytes;
+  const list = viewOf(bytes);
+  const buffers = Array.from({ length: count }, (_, i): DmBuffer => ({
+    address: h.get(list, i * sizeof),
+    size: size.get(list, i * sizeof),
+  }));
+  return dmOp(call, domid, buffers);
+};
+
+/** A device model's operation, its list of buffers already taken from the caller: also ENODATA, E2BIG. */
 export function dmOp(call: Arrived, domid: number, buffers: readonly DmBuffer[]): Prepared | Failure {
   const [first] = buffers;
   if (first === undefined) return fail("ENODATA");
+  if (buffers.length > BUFFERS_MAX) return fail("E2BIG");
   const may = mayModel(call, domid);
   if (isFailure(may)) return may;
   if (first.size < BEHIND_COMMAND) return fail("EFAULT");

@@ -11,101 +11,10 @@ import * as abi from "../../../abi/4.17/layout.ts";
 import { bytesOf, setBig, viewOf, zeroed } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
-import type { Plain } from "../../engine/cells.ts";
 import type { Caller } from "../caller.ts";
 import { checkLedger } from "../check-ledger.ts";
 import { domainById, domainCell, domainPagesCell, forEachDomain } from "../domain.ts";
-import { CDF_hap, CDF_hvm } from "../create.ts";
-import { TestHost } from "../testing.ts";
-import type { CallerMemory } from "./caller-memory.ts";
-import type { Prepared } from "./operation.ts";
-import { endedCalls, endedSeen, hypercallMade, hypercallsOpened, lastResult } from "./perform.ts";
-import { takeHypercall } from "./table.ts";
-
-const BASE = 0x10000;
-const xl: Caller = { domid: 0, process: "xl.1" };
-
-/** A caller with a little memory, and everything else unmapped. */
-class SmallMemory implements CallerMemory {
-  readonly bytes = new Uint8Array(8192);
-
-  read(address: number, length: number): Uint8Array | Failure {
-    const at = address - BASE;
-    return at < 0 || at + length > this.bytes.length ? fail("EFAULT") : this.bytes.slice(at, at + length);
-  }
-
-  write(address: number, bytes: Uint8Array): 0 | Failure {
-    const at = address - BASE;
-    if (at < 0 || at + bytes.length > this.bytes.length) return fail("EFAULT");
-    this.bytes.set(bytes, at);
-    return 0;
-  }
-}
-
-/** A hypervisor that takes hypercalls as the bridge gives them. */
-class Called extends TestHost {
-  readonly memory = new SmallMemory();
-
-  constructor() {
-    super({ preemptPages: 64 });
-    this.world.give(hypercallsOpened, null);
-  }
-
-  call(caller: Caller, number: number, ...args: number[]): number | Failure {
-    const taken = takeHypercall(number, { host: this.world, caller, memory: this.memory, args });
-    return typeof taken === "number" || isFailure(taken) ? taken : this.perform(caller, taken);
-  }
-
-  perform(caller: Caller, { operation, args, reply, failed }: Prepared): number | Failure {
-    const result = ((): Plain | Failure => {
-      if (operation.kind === "query") return operation.run?.(this.world, caller, args as never);
-      this.world.give(hypercallMade, { call: 1, operation: operation.name, caller: { ...caller }, args });
-      if (operation.kind === "atomic") return lastResult(this.world);
-      this.settle();
-      const { result: ended } = endedCalls(this.world)[0] as { result: Plain | Failure };
-      this.world.give(endedSeen, { count: 1 });
-      return ended;
-    })();
-    if (!isFailure(result)) return reply(result as never);
-    failed?.(result);
-    return result;
-  }
-
-  /** Puts a domctl or sysctl at the start of the caller's memory. */
-  control(struct: typeof abi.xen_domctl | typeof abi.xen_sysctl, command: number, domid = 0): DataView {
-    const view = zeroed(struct);
-    struct.cmd.set(view, command);
-    struct.interface_version.set(view, X.XEN_DOMCTL_INTERFACE_VERSION);
-    if ("domain" in struct) struct.domain.set(view, domid);
-    this.memory.bytes.fill(0);
-    this.memory.bytes.set(bytesOf(view));
-    return viewOf(this.memory.bytes);
-  }
-
-  must(result: number | Failure): void {
-    if (result !== 0) throw new Error(`a hypercall gave ${JSON.stringify(result)}`);
-  }
-
-  makePvh(): number {
-    const U = abi.xen_domctl.u.offset;
-    const s = abi.xen_domctl_createdomain;
-    const view = this.control(abi.xen_domctl, X.XEN_DOMCTL_createdomain, 0xffff);
-    s.flags.set(view, CDF_hvm | CDF_hap, U);
-    s.max_vcpus.set(view, 2, U);
-    s.max_evtchn_port.set(view, 1023, U);
-    s.max_grant_frames.set(view, -1, U);
-    s.max_maptrack_frames.set(view, -1, U);
-    s.grant_opts.set(view, 2, U);
-    s["arch.emulation_flags"].set(view, X.XEN_X86_EMU_LAPIC, U);
-    this.must(this.call(xl, X.__HYPERVISOR_domctl, BASE));
-    const domid = abi.xen_domctl.domain.get(view);
-    abi.xen_domctl_max_vcpus.max.set(this.control(abi.xen_domctl, X.XEN_DOMCTL_max_vcpus, domid), 2, U);
-    this.must(this.call(xl, X.__HYPERVISOR_domctl, BASE));
-    abi.xen_domctl_max_mem.max_memkb.set(this.control(abi.xen_domctl, X.XEN_DOMCTL_max_mem, domid), 4096, U);
-    this.must(this.call(xl, X.__HYPERVISOR_domctl, BASE));
-    return domid;
-  }
-}
+import { BASE, Called, xl } from "./testing.ts";
 
 test("a domain is created, told of, given memory and destroyed by binary hypercalls", () => {
   const host = new Called();
@@ -206,6 +115,7 @@ const numbers = [
     X.__HYPERVISOR_mmuext_op,
   ],
   ...[X.__HYPERVISOR_sched_op, X.__HYPERVISOR_xen_version, X.__HYPERVISOR_xsm_op, 63],
+  ...[X.__HYPERVISOR_dm_op, X.__HYPERVISOR_dm_op],
 ];
 const garbage = fc.record({
   number: fc.constantFrom(...numbers),
@@ -226,6 +136,7 @@ const commandNames: { readonly [number: number]: RegExp } = {
   [X.__HYPERVISOR_mmuext_op]: /^MMUEXT_/,
   [X.__HYPERVISOR_sched_op]: /^SCHEDOP_/,
   [X.__HYPERVISOR_xen_version]: /^XENVER_/,
+  [X.__HYPERVISOR_dm_op]: /^XEN_DMOP_[a-z]/,
 };
 
 function commandOf({ number, command }: Garbage): number {
@@ -246,6 +157,10 @@ function give(host: Called, caller: Caller, garbled: Garbage): number | Failure 
   for (const [i, value] of words.entries())
     view.setBigUint64(from + i * 8, BigInt.asUintN(64, BigInt(value)), true);
   if (isControl) return host.call(caller, number, BASE);
+  if (number === X.__HYPERVISOR_dm_op) {
+    host.dmArgument(command, viewOf(host.memory.bytes.slice(0, 64)));
+    return host.call(caller, number, domid, 2, BASE);
+  }
   if (number === X.__HYPERVISOR_mmuext_op) return host.call(caller, number, BASE, 1, 0, domid);
   return host.call(caller, number, command, BASE, ...words);
 }

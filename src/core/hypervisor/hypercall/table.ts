@@ -4,6 +4,7 @@
 
 import * as X from "../../../abi/4.17/constants.ts";
 import { hypfsOp, xsmOp } from "../absent.ts";
+import { dmOpCall } from "./dm-op.ts";
 import { domctlOp } from "./domctl.ts";
 import { eventChannelOp } from "./event-channel.ts";
 import { grantTableOp } from "./grant-table.ts";
@@ -30,6 +31,7 @@ const families: { readonly [number: number]: Family } = {
   [X.__HYPERVISOR_hvm_op]: hvmOp,
   [X.__HYPERVISOR_sysctl]: sysctlOp,
   [X.__HYPERVISOR_domctl]: domctlOp,
+  [X.__HYPERVISOR_dm_op]: dmOpCall,
 };
 
 /** Takes a hypercall's arguments, whichever it is. Multicalls are the rim's: each part is a hypercall of its own. */
