@@ -8,6 +8,8 @@ const common = {
   testTimeout: 60_000,
   hookTimeout: 60_000,
   restoreMocks: true,
+  // Tests that may run beside each other are live hosts, which mostly wait.
+  maxConcurrency: 3,
 };
 
 export default defineConfig({

@@ -34,9 +34,18 @@ function note(type: number, value: number | bigint | string): Buffer {
   return Buffer.concat([header, content, Buffer.alloc(-content.length & 3)]);
 }
 
+/** Where Linux wants its list of frames, and that its initrd need not be mapped. */
+function linuxNotes(): Buffer[] {
+  return [
+    note(15, 0x80_0000_0000n), // INIT_P2M
+    note(16, 1), // MOD_START_PFN
+  ];
+}
+
 /** What the file says of itself; `entry` is a physical address. */
-function notes(entry: number): Buffer {
+function notes(entry: number, likeLinux: boolean): Buffer {
   return Buffer.concat([
+    ...(likeLinux ? linuxNotes() : []),
     note(6, "tiny"), // GUEST_OS
     note(5, "xen-3.0"), // XEN_VERSION
     note(8, "generic"), // LOADER
@@ -48,12 +57,18 @@ function notes(entry: number): Buffer {
   ]);
 }
 
-function programHeader(type: number, physicalBase: number, offset: number, size: number): Buffer {
+function programHeader(
+  type: number,
+  physicalBase: number,
+  offset: number,
+  size: number,
+  memory: number,
+): Buffer {
   const data = Buffer.alloc(PHDR_BYTES);
   data.writeUInt32LE(type, 0);
   data.writeUInt32LE(type === PT_LOAD ? 5 : 4, 4);
   const physical = BigInt(physicalBase + offset);
-  const values = [BigInt(offset), VIRTUAL_BASE + physical, physical, BigInt(size), BigInt(size)];
+  const values = [BigInt(offset), VIRTUAL_BASE + physical, physical, BigInt(size), BigInt(memory)];
   for (const [i, value] of [...values, type === PT_LOAD ? 0x1000n : 4n].entries()) {
     data.writeBigUInt64LE(value, 8 + i * 8);
   }
@@ -74,16 +89,29 @@ function elfHeader(entry: number, programHeaders: number): Buffer {
   return data;
 }
 
-/** The file's bytes. Linux is loaded at 0x1000000. */
-export function tinyKernel(physicalBase = PHYSICAL): Uint8Array {
+/** What a kernel asks of its builder. */
+export interface KernelDemands {
+  physicalBase: number;
+  /** Pages it takes in memory. */
+  pages: number;
+  /** Whether a PV guest's list of frames and its initrd are where Linux wants them. */
+  likeLinux: boolean;
+}
+
+const TINY: KernelDemands = { physicalBase: PHYSICAL, pages: 1, likeLinux: false };
+
+/** The file's bytes. */
+export function tinyKernel({ physicalBase, pages, likeLinux }: KernelDemands = TINY): Uint8Array {
   const notesAt = EHDR_BYTES + 2 * PHDR_BYTES;
-  const codeAt = notesAt + notes(0).length;
+  const notesSize = notes(0, likeLinux).length;
+  const codeAt = notesAt + notesSize;
+  const size = codeAt + CODE.length;
   const entry = physicalBase + codeAt;
   return Buffer.concat([
     elfHeader(entry, 2),
-    programHeader(PT_LOAD, physicalBase, 0, codeAt + CODE.length),
-    programHeader(PT_NOTE, physicalBase, notesAt, notes(0).length),
-    notes(entry),
+    programHeader(PT_LOAD, physicalBase, 0, size, pages === 1 ? size : pages * 4096),
+    programHeader(PT_NOTE, physicalBase, notesAt, notesSize, notesSize),
+    notes(entry, likeLinux),
     CODE,
   ]);
 }

@@ -3,6 +3,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { calls } from "./compare/calls.ts";
 import { COMPARATORS, compare, factsOf, subjectOf } from "./compare/index.ts";
 import { differences, type Comparator } from "./compare/facts.ts";
 import { mutationsFor, type Mutation } from "./mutate/index.ts";
@@ -21,7 +22,10 @@ describe("two recordings of one scenario agree", () => {
   for (const name of repeated) {
     test(name, () => {
       expect(
-        compare(readRecording(join(folder, name)), readRecording(join(folder, "_repeat", name))),
+        compare(readRecording(join(folder, name)), readRecording(join(folder, "_repeat", name)), [
+          ...COMPARATORS,
+          calls,
+        ]),
       ).toEqual([]);
     });
   }
@@ -41,7 +45,7 @@ describe("every listed order holds in every recording", () => {
   }
 });
 
-for (const comparator of COMPARATORS) {
+for (const comparator of [...COMPARATORS, calls]) {
   describe(`${comparator.name} rejects damaged copies`, () => {
     for (const name of all) {
       test(name, () => {

@@ -3,6 +3,7 @@
 // Compares a live run with a recording: as any other, but for races that
 // emulation always decided in one way.
 
+import { calls } from "./compare/calls.ts";
 import { COMPARATORS, factsOf, subjectOf } from "./compare/index.ts";
 import { add, differences, type Difference, type Fact, type Facts } from "./compare/facts.ts";
 import type { Recording } from "./recording.ts";
@@ -17,8 +18,13 @@ interface Race {
 
 const RACES: readonly Race[] = [
   // xl save, and xl's monitor, end as soon as destroydomain returns: xenstored may
-  // tell them of the death they caused before that.
-  { list: /^(?:monitor|xl save) \[\d+\]: events$/, line: /^@releaseDomain 3\/\d$/, only: "last" },
+  // tell them of the death they caused before that. xl shutdown -w ends when it
+  // sees the domain shut down, or when it sees it destroyed.
+  {
+    list: /^(?:monitor|xl (?:save|shutdown|reboot)) \[\d+\]: events$/,
+    line: /^@releaseDomain 3\/\d$/,
+    only: "last",
+  },
   // xl writes a domain's console while xenconsoled, which @introduceDomain has told
   // of the domain, sets its watch on it: it is told of what is written later only.
   { list: /^xenconsoled: events$/, line: /^\/local\/domain\/D\d+\/console/ },
@@ -79,9 +85,21 @@ function facts(comparator: (typeof COMPARATORS)[number], recording: Recording): 
   return found;
 }
 
-/** Every list in which a live run differs from a recording. */
-export function compareLive(expected: Recording, ours: Recording, names?: readonly string[]): Difference[] {
-  return COMPARATORS.filter(({ name }) => names === undefined || names.includes(name)).flatMap((comparator) =>
-    differences(comparator.name, facts(comparator, expected), facts(comparator, ours)),
-  );
+/**
+ * Every list in which a live run differs from a recording.
+ *
+ * @param names comparators; all that fit the player where none are said
+ */
+export function compareLive(
+  expected: Recording,
+  ours: Recording,
+  xl: "builtin" | "real",
+  names?: readonly string[],
+): Difference[] {
+  const all = xl === "real" ? [...COMPARATORS, calls] : COMPARATORS;
+  return all
+    .filter(({ name }) => names?.includes(name) ?? true)
+    .flatMap((comparator) =>
+      differences(comparator.name, facts(comparator, expected), facts(comparator, ours)),
+    );
 }

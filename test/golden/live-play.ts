@@ -35,7 +35,11 @@ export async function play(name: string, players: Players, comparators?: readonl
     const run = await LiveRun.start(expected, players, root);
     try {
       const ours = await run.run(SCENARIOS.get(name)!(readSetting(folder)));
-      return { ours, differences: compareLive(expected, ours, comparators), warnings: run.warnings };
+      return {
+        ours,
+        differences: compareLive(expected, ours, players.xl, comparators),
+        warnings: run.warnings,
+      };
     } finally {
       await run.stop();
     }

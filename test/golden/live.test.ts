@@ -33,7 +33,7 @@ requires(
         const { differences, warnings } = await play(name, players);
         expected(differences).toEqual([]);
         expected(warnings).toEqual([]);
-      }, 90_000);
+      }, 180_000);
     }
   });
 });

@@ -29,12 +29,17 @@ import type { NodeData } from "./programs.ts";
 import type { Recording, StoreLine, Time } from "./recording.ts";
 import { configText, type Step } from "./scenarios/steps.ts";
 
-/** Where Linux, the recordings' kernel, is loaded: what is smaller than that cannot hold it. */
-const LINUX_AT = 0x100_0000;
+/** The recordings' kernel by what it asks of its builder, and their initrd. */
+const LINUX = { physicalBase: 0x100_0000, pages: 11_776, likeLinux: true };
+const INITRD_PAGES = 531;
 /** Nothing of a scenario takes longer. */
 const PATIENCE_MS = 60_000;
 /** Nothing happens any more when nothing has happened for that long. */
 const QUIET_MS = 200;
+/** How often is looked whether what is waited for has happened. */
+const LOOK_MS = 5;
+/** Between two commands, at least: no process of the recordings started faster. */
+const BETWEEN_MS = 20;
 
 /** A guest takes seconds to boot where the scenario does something to it before its first word. */
 function bootTimesOf(scenario: string): BootTimes {
@@ -78,7 +83,7 @@ export class LiveRun {
     this.#players = players;
     this.#root = root;
     this.#programs = new Programs(host.where, root);
-    this.#collector = new LiveCollector(scenario, players, root);
+    this.#collector = new LiveCollector(scenario);
   }
 
   /** Brings a host up in an empty folder, with the recording's past, and lets the onlookers in. */
@@ -113,7 +118,10 @@ export class LiveRun {
       ...{ time, kind: "EVENT", path: line },
       token: WATCHES.get(line) ?? "w1",
     }));
-    if (this.#players.xl === "real") recording.monitorLogs = this.#monitorLogs();
+    if (this.#players.xl === "real") {
+      recording.monitorLogs = this.#monitorLogs();
+      recording.processes.unshift(...this.#programs.traced());
+    }
     return recording;
   }
 
@@ -125,14 +133,14 @@ export class LiveRun {
   }
 
   async #prepare(recording: Recording): Promise<void> {
-    for (const folder of ["tmp", "guest", "mnt", "etc"]) fs.mkdirSync(join(this.#root, folder));
+    for (const folder of ["tmp", "guest", "mnt", "etc", "hc"]) fs.mkdirSync(join(this.#root, folder));
     fs.writeFileSync(join(this.#root, "etc/passwd"), FILES["/etc/passwd"]);
-    fs.writeFileSync(join(this.#root, "guest/vmlinuz"), tinyKernel(LINUX_AT));
-    fs.writeFileSync(join(this.#root, "guest/initrd.gz"), "nothing that is ever unpacked");
+    fs.writeFileSync(join(this.#root, "guest/vmlinuz"), tinyKernel(LINUX));
+    fs.writeFileSync(join(this.#root, "guest/initrd.gz"), Buffer.alloc(INITRD_PAGES * 4096));
     await this.#relive(recording);
     this.host.driver.give(setBootTimes, { ...bootTimesOf(recording.scenario) });
     // Of two scripts at once, the recordings' bridge was the slower.
-    inject(this.host, ["slow-script", "/etc/xen/scripts/vif-bridge", "0.2"]);
+    inject(this.host, ["slow-script", "/etc/xen/scripts/vif-bridge", "0.6"]);
     this.#listen();
     const socket = this.host.where.xenstored;
     if (this.#players.xenstored === "c") {
@@ -147,7 +155,7 @@ export class LiveRun {
   /** Makes the host one that has had the recording's earlier domains. */
   async #relive(recording: Recording): Promise<void> {
     const { driver, recorder, world } = this.host;
-    const before = new LiveCollector("before", { ...this.#players, xl: "builtin" }, this.#root);
+    const before = new LiveCollector("before");
     const deaf = recorder.listen((record) => before.take(record));
     const past = prehistoryOf(recording);
     const ended = (): Promise<void> => {
@@ -245,8 +253,10 @@ export class LiveRun {
   /** Runs a command to its end and notes what it said. */
   async #command(line: string, waits = false): Promise<void> {
     const start = this.#collector.tick();
-    const { stdout, stderr, status } = await this.#execute(line, waits);
+    const { stdout, stderr, status } = await this.#execute(line, waits ? "hurried" : "traced");
     const end = this.#collector.tick();
+    await this.#until("what died is gone", () => this.#holder !== null || this.#everybodyLives());
+    await this.#quiet(BETWEEN_MS);
     this.#collector.recording.commands.push({
       ...{ kind: "command", start, end, line, exitCode: status ?? -1 },
       stdout: textLines(stdout),
@@ -254,8 +264,8 @@ export class LiveRun {
     });
   }
 
-  #execute(line: string, waits = false): Promise<Output> {
-    return this.#players.xl === "real" ? this.#executeOutside(line, waits) : this.#executeInside(line);
+  #execute(line: string, how: "traced" | "hurried" | "plain"): Promise<Output> {
+    return this.#players.xl === "real" ? this.#executeOutside(line, how) : this.#executeInside(line);
   }
 
   async #executeInside(line: string): Promise<Output> {
@@ -265,8 +275,8 @@ export class LiveRun {
     return this.#collector.outputs.get(name)!;
   }
 
-  async #executeOutside(line: string, waits: boolean): Promise<Output> {
-    const child = this.#programs.start(line, waits);
+  async #executeOutside(line: string, how: "traced" | "hurried" | "plain"): Promise<Output> {
+    const child = this.#programs.start(line, how);
     const output: Output = { stdout: "", stderr: "", status: null };
     for (const stream of ["stdout", "stderr"] as const)
       child[stream]?.on("data", (bytes: Buffer) => (output[stream] += this.#plain(bytes.toString("latin1"))));
@@ -333,7 +343,7 @@ export class LiveRun {
   }
 
   async #domidOf(name: string): Promise<number> {
-    return Number((await this.#execute(`xl domid ${name}`)).stdout.trim() || -1);
+    return Number((await this.#execute(`xl domid ${name}`, "plain")).stdout.trim() || -1);
   }
 
   async #waitUp(name: string): Promise<void> {
@@ -352,18 +362,31 @@ export class LiveRun {
     this.#collector.recording.snapshots.push(parseSnapshot(name, this.#plain(text)));
   }
 
-  /** Waits until nothing happens any more. */
-  async #quiet(): Promise<void> {
-    const since = performance.now();
-    const last = (): Time => Math.max(since, this.#lastEvent, this.#trace.last, this.#watched.last);
-    await this.#until("quiet", () => performance.now() > last() + QUIET_MS);
+  /** xenstored and xenconsoled need a moment to let go of a domain. */
+  #everybodyLives(): boolean {
+    return [...forEachDomain(this.host.world)].every(({ isDying }) => isDying === "alive");
+  }
+
+  /**
+   * Waits until nothing has happened for so long, and nobody is about to do
+   * anything. Looks count, not time: hosts live in this process, which may be late.
+   */
+  async #quiet(forMs = QUIET_MS): Promise<void> {
+    let heard = 0;
+    let looks = 0;
+    await this.#until("quiet", () => {
+      const last = Math.max(this.#lastEvent, this.#trace.last, this.#watched.last);
+      looks = last === heard && this.#programs.resting() ? looks + 1 : 0;
+      heard = last;
+      return looks > forMs / LOOK_MS;
+    });
   }
 
   async #until(what: string, condition: () => boolean): Promise<void> {
     const deadline = performance.now() + PATIENCE_MS;
     while (!condition()) {
       if (performance.now() > deadline) throw new Error(`it did not happen: ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
   }
 }

@@ -141,7 +141,7 @@ function described(names: Names, ports: Map<string, string>, call: Call): string
 }
 
 /** `xl create [1]` for a process of that command or one that it left behind; a daemon's name. */
-function ownerOf(recording: Recording, process: Process): string {
+export function ownerOf(recording: Recording, process: Process): string {
   if (!process.commandLine) return process.program;
   const commands = recording.commands.filter((entry): entry is Command => entry.kind === "command");
   const began = process.calls[0]?.time ?? 0;

@@ -28,6 +28,26 @@ export function ofCalls(recording: Recording): Mutation[] {
   );
 }
 
+/** Any call: failed, another one, or about other pages. One that is only dropped may be asked again later. */
+export function ofAllCalls(recording: Recording): Mutation[] {
+  const found: Mutation[] = [];
+  for (const process of recording.processes.filter(({ commandLine }) => commandLine !== "")) {
+    for (const call of process.calls) {
+      const what = `${process.program} ${process.pid}: ${call.name} ${JSON.stringify(call.args)}`;
+      const errno = call.errno === null ? 5 : null;
+      found.push({ what: `${what}: ended otherwise`, apply: () => set(call, "errno", errno) });
+      found.push({ what: `${what}: another`, apply: () => set(call, "name", `${call.name}s`) });
+      for (const pages of ["num", "nr"])
+        if (call.args[pages] !== undefined && call.name !== "memory_op claim_pages")
+          found.push({
+            what: `${what}: ${pages} changed`,
+            apply: () => set(call.args, pages, `${call.args[pages]}1`),
+          });
+    }
+  }
+  return found;
+}
+
 function swapCalls(list: Call[], first: Call, second: Call): () => void {
   const [i, j] = [list.indexOf(first), list.indexOf(second)];
   [list[i], list[j]] = [second, first];

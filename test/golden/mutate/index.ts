@@ -8,7 +8,7 @@ import type { Comparator } from "../compare/facts.ts";
 import { happenings, pairs } from "../compare/orders.ts";
 import type { Recording } from "../recording.ts";
 import { readOrders } from "../tables.ts";
-import { ofCalls } from "./calls.ts";
+import { ofAllCalls, ofCalls } from "./calls.ts";
 import { set, type Mutation } from "./damage.ts";
 import { ofDomains } from "./domains.ts";
 import { ofSnapshots } from "./snapshots.ts";
@@ -28,6 +28,8 @@ export function mutationsFor(comparator: Comparator, recording: Recording): Muta
       return ofOrders(recording);
     case "hypercalls":
       return ofCalls(recording);
+    case "calls":
+      return ofAllCalls(recording);
     case "snapshots":
       return ofSnapshots(recording);
     default:
