@@ -5,6 +5,7 @@
 import type { HostConfig } from "../core/host.ts";
 import type { Directory } from "../live/directory.ts";
 import { shellWord } from "../live/directory.ts";
+import { serveHostMetrics } from "../live/host-metrics.ts";
 import { LiveHost } from "../live/live-host.ts";
 import { watchHost } from "../live/onlooker.ts";
 import type { Onlooker } from "../live/onlooker.ts";
@@ -20,6 +21,8 @@ export interface ForegroundOptions {
   config: Partial<HostConfig>;
   /** Which of Xen's own xenstoreds serves it; ours where none is said. */
   xenstored?: XenstoredKind;
+  /** Port to serve metrics at; none where none is said. */
+  metrics?: number;
   trace: string | null;
   /** Done when the host is up, before commands are let in; what is thrown ends the host. */
   prepare?: (host: LiveHost) => Promise<void>;
@@ -39,17 +42,19 @@ export function firstHints(where: Directory, dir: string): string[] {
   ];
 }
 
-function announce({ where, hints, json }: ForegroundOptions): void {
+function announce({ where, hints, json }: ForegroundOptions, metrics: number | undefined): void {
   if (json) {
+    const more = metrics === undefined ? {} : { metrics };
     process.stdout.write(
-      `${JSON.stringify({ dir: where.dir, pid: process.pid, xenstored: where.xenstored })}\n`,
+      `${JSON.stringify({ dir: where.dir, pid: process.pid, xenstored: where.xenstored, ...more })}\n`,
     );
     return;
   }
   if (process.stdout.isTTY) return;
+  const told = metrics === undefined ? "" : `Metrics are at http://127.0.0.1:${metrics}/metrics\n`;
   const tips = hints.map((hint) => `  ${callable(hint)}\n`).join("");
   process.stdout.write(
-    `The host is up (pid ${process.pid}).\nxenstored listens at ${where.xenstored}\nTry:\n${tips}`,
+    `The host is up (pid ${process.pid}).\nxenstored listens at ${where.xenstored}\n${told}Try:\n${tips}`,
   );
 }
 
@@ -72,6 +77,7 @@ export async function runInForeground(options: ForegroundOptions): Promise<numbe
   const host = await LiveHost.start({ where, config, ...store, trace, code: version(), warn, crashed: end });
   const watch = (): Onlooker =>
     watchHost({ host, version: version(), hints: options.hints.map(callable), quit: () => end(null) });
+  let metrics: { readonly port: number; readonly close: () => void } | null = null;
   try {
     // A screen shows what is prepared; lines begin with where the host is.
     if (isScreen && !json) onlooker = watch();
@@ -81,13 +87,15 @@ export async function runInForeground(options: ForegroundOptions): Promise<numbe
       await host.stop();
     };
     await host.serve(verbsOf(host, down));
-    announce(options);
+    if (options.metrics !== undefined) metrics = await serveHostMetrics(host, options.metrics);
+    announce(options, metrics?.port);
     host.recorder.listenTo("machine", () => setImmediate(() => end(null)));
     if (!json) onlooker ??= watch();
     const problem = await ended;
     if (problem !== null) throw problem;
     return 0;
   } finally {
+    metrics?.close();
     onlooker?.close();
     await host.stop();
     if (isScreen && !json) process.stdout.write(`The host in ${where.dir} has stopped.\n`);

@@ -9,11 +9,12 @@ import { xenVersions } from "../core/hypervisor/version.ts";
 import type { XenVersionName } from "../core/hypervisor/version.ts";
 import { xenwatchPolicies } from "../core/xenbus/xenbus.ts";
 import type { XenwatchPolicy } from "../core/xenbus/xenbus.ts";
+import { WRITE_RATE } from "../live/xenstored/standalone.ts";
 import { usage } from "../live/problem.ts";
 import { xenstoredKinds } from "../live/xenstored-process.ts";
 import type { XenstoredKind } from "../live/xenstored-process.ts";
 import type { Invocation, Option } from "./command.ts";
-import { DIR_OPTION } from "./command.ts";
+import { DIR_OPTION, numberOf } from "./command.ts";
 
 export const HOST_OPTIONS: readonly Option[] = [
   DIR_OPTION,
@@ -37,6 +38,11 @@ export const HOST_OPTIONS: readonly Option[] = [
     help: "our xenstored, or Xen's own as installed here: the one in C or in OCaml (default: builtin)",
   },
   { name: "trace", value: "FILE", help: "record the run in FILE" },
+  {
+    name: "metrics",
+    value: "PORT",
+    help: "serves Prometheus about our xenstored at 127.0.0.1:PORT/metrics; 0 for any free port",
+  },
 ];
 
 /** What every live host's dom0 has for its guests, in sectors of 512 bytes. */
@@ -72,12 +78,23 @@ export function hostConfig({ values }: Invocation): HostConfig {
     ...defaultHost,
     blockDevices: VOLUMES,
     files: PROGRAMS,
+    writeRate: WRITE_RATE,
     xenwatch: (values["xenwatch"] as XenwatchPolicy | undefined) ?? defaultHost.xenwatch,
     machine: {
       ...(memory === undefined ? {} : { totalPages: pagesOf(memory) }),
       ...(version === undefined ? {} : { version }),
     },
   };
+}
+
+/** The port of --metrics; undefined for none. */
+export function hostMetrics(invocation: Invocation): { metrics?: number } {
+  const port = numberOf(invocation, "metrics", -1, 0);
+  if (port < 0) return {};
+  if (port > 65_535) throw usage(`--metrics takes a port, at most 65535, not ${port}`);
+  if (hostXenstored(invocation).xenstored !== undefined)
+    throw usage("--metrics tells of our own xenstored, and --xenstored asks for another one");
+  return { metrics: port };
 }
 
 /** Which of Xen's own xenstoreds is to serve the host; undefined for ours. */

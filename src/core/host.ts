@@ -37,6 +37,11 @@ export interface HostConfig {
   xenwatch: XenwatchPolicy;
   /** Who serves xenstore: our own xenstored, or a process outside. */
   xenstored: "builtin" | "outside";
+  /**
+   * Changes a second that guests share in xenstore while somebody has a transaction
+   * open; 0 for no limit. Real xenstored has 200; only ours here knows one.
+   */
+  writeRate: number;
   /** Files of dom0 beside those every dom0 has, by absolute path: text, or bytes. */
   files: { readonly [path: string]: string | Uint8Array };
   /** Bridges of dom0, the first of which vifs join by default. */
@@ -51,6 +56,7 @@ export const defaultHost: HostConfig = {
   machine: {},
   xenwatch: "single",
   xenstored: "builtin",
+  writeRate: 0,
   files: {},
   bridges: ["xenbr0"],
   blockDevices: {},
@@ -86,14 +92,14 @@ const dom0Init = routine(
  * are started and do the rest. `hostIsUp` tells when they have.
  */
 export function bootHost(host: Host, config: Partial<HostConfig> = {}): void {
-  const { machine, xenwatch, xenstored, bootSeconds, ...things } = { ...defaultHost, ...config };
+  const { machine, xenwatch, xenstored, writeRate, bootSeconds, ...things } = { ...defaultHost, ...config };
   startHypervisor(host, machine);
   addOutside(host);
   addThings(host, things);
   setWallClock(host, bootSeconds);
   const { mfn, port } = startDom0Kernel(host, { policy: xenwatch });
   host.add(hostCell, 0, { up: false, storeMfn: mfn, storePort: port });
-  if (xenstored === "builtin") startXenstored(host, mfn, port);
+  if (xenstored === "builtin") startXenstored(host, mfn, port, { writeRate });
   else placeOutside(host, XENSTORED);
   spawnThread(host, "dom0/init", dom0Init, {});
 }

@@ -36,9 +36,9 @@ function domains(dir: string): { domid: number; name: string | null }[] {
   return (JSON.parse(out) as { domains: { domid: number; name: string | null }[] }).domains;
 }
 
-test("up --detach, status, store, down", () => {
+test("up --detach, status, store, metrics, down", async () => {
   const dir = path.join(folder(), "host");
-  const up = xenolith(["up", "--detach", "--json", "--dir", dir, "--memory", "4G"]);
+  const up = xenolith(["up", "--detach", "--json", "--dir", dir, "--memory", "4G", "--metrics", "0"]);
   expect(up).toMatchObject({ code: 0, err: "" });
   const { pid, xenstored } = JSON.parse(up.out) as { pid: number; xenstored: string };
   expect(fs.statSync(dir).mode & 0o777).toBe(0o700);
@@ -52,6 +52,13 @@ test("up --detach, status, store, down", () => {
     domains: [{ domid: 0, name: "Domain-0" }],
   });
   expect(xenolith(["store", "read", "--dir", dir, "/local/domain/0/name"]).out).toBe("Domain-0\n");
+  const log = fs.readFileSync(path.join(dir, "host.log"), "utf8");
+  const metrics = /^Metrics are at (\S+)$/m.exec(log)?.[1] ?? "";
+  expect(await (await fetch(metrics)).text()).toMatch(/^xenstored_requests_total\{type="READ"\} [1-9]/m);
+  expect(xenolith(["up", "--metrics", "0", "--xenstored", "c"])).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("--metrics tells of our own xenstored") as string,
+  });
   expect(xenolith(["down", "--dir", dir])).toMatchObject({
     code: 0,
     out: `the host in ${dir} has stopped\n`,

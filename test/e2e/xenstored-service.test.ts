@@ -35,7 +35,7 @@ test("metrics: what was asked, what went wrong, what there is", async () => {
     );
   for (const sample of [
     'xenstored_requests_total{type="WRITE"} 1',
-    'xenstored_errors_total{error="ENOENT"} 1',
+    'xenstored_errors_total{type="READ",error="ENOENT"} 1',
     "xenstored_nodes 4",
     "xenstored_journal_frames_total 2",
   ])

@@ -6,7 +6,7 @@ import { detach } from "../detach.ts";
 import type { Command } from "../command.ts";
 import { firstHints, runInForeground } from "../foreground.ts";
 import { dirWords, hostDirectory } from "../host.ts";
-import { DOM0_DETAILS, HOST_OPTIONS, hostConfig, hostXenstored } from "../host-options.ts";
+import { DOM0_DETAILS, HOST_OPTIONS, hostConfig, hostMetrics, hostXenstored } from "../host-options.ts";
 
 export const command: Command = {
   name: "up",
@@ -28,7 +28,7 @@ export const command: Command = {
   run: async (invocation) => {
     const where = hostDirectory(invocation);
     const config = hostConfig(invocation);
-    const xenstored = hostXenstored(invocation);
+    const xenstored = { ...hostXenstored(invocation), ...hostMetrics(invocation) };
     const trace = invocation.values["trace"] ?? null;
     const hints = firstHints(where, dirWords(invocation));
     if (invocation.switches.has("detach")) return detach(invocation, where, hints);

@@ -15,17 +15,21 @@ import * as evtchn from "../hypervisor/event-channel-op.ts";
 import { versionOf } from "../hypervisor/machine.ts";
 import { setUpcall } from "../hypervisor/port.ts";
 import { VIRQ_DOM_EXC } from "../hypervisor/virq.ts";
+import { FIRST_SOCKET, outputType } from "../xenstore/output.ts";
 import { flushRing, hasRequest, type Ring, serveRing } from "../xenstore/ring-service.ts";
 import {
   connectSocket,
   disconnect,
   domainsChanged,
+  expireEvents,
   outputLength,
   receive,
   startStore,
   takeOutput,
+  writeRateDeadline,
 } from "../xenstore/store.ts";
 import type { StoreOptions } from "../xenstore/store.ts";
+import { isOverdrawn } from "../xenstore/write-rate.ts";
 import { HEADER_SIZE, PAYLOAD_MAX, readU32 } from "../xenstore/wire.ts";
 import {
   closeByServer,
@@ -52,6 +56,12 @@ export { XENSTORED } from "./xenstored-ports.ts";
 
 /** What the process holds beside its store: the port of VIRQ_DOM_EXC. */
 const processCell = cellType<{ virqPort: number }>("xenstored-process");
+
+/**
+ * Domains that time will do something to: they do not take what they have to
+ * take, or have written more than they may. Nearly always there are none.
+ */
+const slowCell = cellType<{ domids: number[] }>("xenstored-slow");
 
 const MAILBOX = readyMailbox(XENSTORED);
 
@@ -89,6 +99,40 @@ function lookAtRing(host: Host, domid: number): void {
   const store = storeOf(host);
   flushRing(store, domid, ring);
   if (hasRequest(store, domid, ring)) serveAgain(host, domid);
+}
+
+/** Notes which of the domains that were dealt with time will do something to. */
+function noteSlow(host: Host, conns: Iterable<number>): void {
+  for (const domid of conns) {
+    if (domid >= FIRST_SOCKET) continue;
+    const { domids } = must(host, slowCell, 0);
+    const isSlow =
+      ringOf(host, domid) !== undefined && (outputLength(host, domid) > 0 || isOverdrawn(host, domid));
+    if (isSlow && !domids.includes(domid)) host.edit(slowCell, 0).domids.push(domid);
+    if (!isSlow && domids.includes(domid))
+      host.edit(slowCell, 0).domids = domids.filter((other) => other !== domid);
+  }
+}
+
+/** Does what is due: events that were not taken in time are dropped, and who has credit again is read from. */
+function serveSlow(host: Host): void {
+  const { domids } = must(host, slowCell, 0);
+  for (const domid of [...domids]) {
+    if (ringOf(host, domid) === undefined) continue;
+    expireEvents(storeOf(host), domid);
+    if (writeRateDeadline(storeOf(host), domid) === host.now) serveAgain(host, domid);
+  }
+  noteSlow(host, [...domids]);
+}
+
+/** Microseconds until something is due, or null (initialize_fds). */
+function untilDue(host: Host): number | null {
+  let next: number | null = null;
+  for (const domid of must(host, slowCell, 0).domids) {
+    const dues = [host.get(outputType, domid)?.eventDeadline, writeRateDeadline(storeOf(host), domid)];
+    for (const due of dues) if (typeof due === "number") next = Math.min(next ?? due, due);
+  }
+  return next === null ? null : Math.max(0, next - host.now);
 }
 
 /** One request of a client on a socket, or its end (handle_input). */
@@ -153,6 +197,8 @@ function changedDomains(host: Host): number[] | undefined {
 }
 
 function serve(host: Host): void {
+  serveSlow(host);
+  if (!hasMessage(host, MAILBOX)) return;
   const queued = new Set<number>();
   const what = takeMessage(host, MAILBOX);
   if (typeof what === "string") {
@@ -162,19 +208,24 @@ function serve(host: Host): void {
     domainsChanged(storeOf(host, queued), changedDomains(host));
   else {
     const domid = host.get(ringPortCell, what as number)?.domid;
-    if (domid !== undefined) serveDomain(host, domid, queued);
+    if (domid !== undefined) {
+      serveDomain(host, domid, queued);
+      queued.add(domid);
+    }
   }
   flush(host, queued);
+  noteSlow(host, queued);
 }
 
 const xenstored = routine(
   "xenstored",
-  (a: { dom0Port: number; dom0Mfn: number }) => ({ ...a }),
+  (a: { dom0Port: number; dom0Mfn: number }) => ({ ...a, untilDue: null as number | null }),
   ({ step, forever, waitFor }) => [
     step("domain_init", (host, l) => {
       const virq = evtchn.bindVirq(host, XENSTORED_CALLER, { virq: VIRQ_DOM_EXC, vcpu: 0 });
       if (isFailure(virq)) return virq;
       host.add(processCell, 0, { virqPort: virq.port });
+      host.add(slowCell, 0, { domids: [] });
       setUpcall(host, 0, virq.port, MAILBOX);
       const failure = bindRing(host, 0, l.dom0Port, { mfn: l.dom0Mfn, handle: null });
       if (failure !== undefined) return failure;
@@ -183,8 +234,14 @@ const xenstored = routine(
       return undefined;
     }),
     forever("main", [
-      waitFor("poll", (host) => hasMessage(host, MAILBOX)),
-      step("handle_event, handle_input, handle_output", (host) => serve(host)),
+      waitFor("poll", (host) => hasMessage(host, MAILBOX), {
+        timeout: (l) => l.untilDue,
+        timedOut: () => {},
+      }),
+      step("handle_event, handle_input, handle_output", (host, l) => {
+        serve(host);
+        l.untilDue = untilDue(host);
+      }),
     ]),
   ],
 );

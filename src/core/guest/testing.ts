@@ -24,6 +24,7 @@ import { populatePhysmap } from "../hypervisor/memory-op.ts";
 import { startHypervisor } from "../hypervisor/setup.ts";
 import type { XenVersionName } from "../hypervisor/version.ts";
 import { changeVcpu, VPF_down } from "../hypervisor/vcpu.ts";
+import type { StoreOptions } from "../xenstore/store.ts";
 import type { XenwatchPolicy } from "../xenbus/xenbus.ts";
 import { startGuest } from "./boot.ts";
 import { startDom0Kernel } from "./dom0.ts";
@@ -96,6 +97,8 @@ export class TestHost {
       modules?: readonly string[];
       policy?: XenwatchPolicy;
       version?: XenVersionName;
+      /** How its xenstored is started. */
+      store?: StoreOptions;
       tracking?: { undo: boolean; hash: boolean };
     } = {},
   ) {
@@ -112,7 +115,7 @@ export class TestHost {
         policy,
         ...(modules === undefined ? {} : { modules }),
       });
-      startXenstored(host, mfn, port);
+      startXenstored(host, mfn, port, options.store);
       startXenconsoled(host);
     });
     this.settle();

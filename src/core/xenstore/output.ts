@@ -160,9 +160,10 @@ export function takeOutput(
     if (length > room) break;
     count += takeMessage(message, output.taken, target, at + count);
     room -= length;
+    const wasBegun = output.taken > 0;
     output.taken = 0;
     done++;
-    messageTaken(store, conn, output, message);
+    messageTaken(store, conn, output, message, wasBegun);
   }
   if (done === output.messages.length) {
     clear(output);
@@ -194,14 +195,19 @@ function takePart(output: Output, message: Message, target: Uint8Array, at: numb
   const whole = new Uint8Array(HEADER_SIZE + message.body.length);
   encodeInto(whole, 0, message.type, message.reqId, message.txId, message.body);
   target.set(whole.subarray(output.taken, output.taken + room), at);
+  // The rest of an event has no deadline (check_event_timeout): the next one's counts.
+  if (output.taken === 0 && message.type === XS.WATCH_EVENT) nextDeadlineCounts(output);
   output.taken += room;
   return room;
 }
 
-function messageTaken(store: Store, conn: number, output: Output, message: Message): void {
+function messageTaken(store: Store, conn: number, output: Output, message: Message, wasBegun: boolean): void {
   const length = HEADER_SIZE + message.body.length;
   output.bytes -= length;
-  if (message.type === XS.WATCH_EVENT) eventGone(store, output, message);
+  if (message.type === XS.WATCH_EVENT) {
+    eventGone(store, output, message);
+    if (!wasBegun) nextDeadlineCounts(output);
+  }
   store.observe?.({
     kind: "out",
     conn,
@@ -215,7 +221,7 @@ function messageTaken(store: Store, conn: number, output: Output, message: Messa
   if (message.type !== XS.WATCH_EVENT) replyTaken(store.cells, conn, message.request);
 }
 
-/** The oldest event went: its like may be queued again, and the next one's deadline counts. */
+/** The oldest event went: its like may be queued again. */
 function eventGone(store: Store, output: Output, { body, request }: Message): void {
   causeGone(store, request);
   if (output.events !== null) {
@@ -223,6 +229,10 @@ function eventGone(store: Store, output: Output, { body, request }: Message): vo
     if (waiting > 0) output.events.set(body, waiting);
     else output.events.delete(body);
   }
+}
+
+/** The oldest event that had a deadline has none any more. */
+function nextDeadlineCounts(output: Output): void {
   if (output.eventDeadline === null) return;
   const interval = output.eventIntervals.shift();
   output.eventDeadline = interval === undefined ? null : output.eventDeadline + interval;
@@ -245,7 +255,7 @@ export function nextDeadline(cells: Cells): number | null {
 
 /**
  * Drops the events a domain has not taken in time (check_event_timeout in
- * xenstored_core.c). An event partly taken stays.
+ * xenstored_core.c). One that is partly taken stays, for as long as it takes.
  */
 export function expireEvents(store: Store, conn: number): void {
   const { cells } = store;
@@ -263,6 +273,7 @@ export function expireEvents(store: Store, conn: number): void {
     output.bytes -= HEADER_SIZE + message.body.length;
     charge(cells, conn, "memory", -(HEADER_SIZE + message.body.length));
     eventGone(store, output, message);
+    nextDeadlineCounts(output);
     store.log?.(`watch event path ${message.body.split("\0", 1)[0]} for domain ${conn} timed out`);
   }
   if (output.messages.length === 0) clear(output);

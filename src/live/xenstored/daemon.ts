@@ -97,7 +97,7 @@ export class Daemon {
       }
       if (metrics !== null && counts !== undefined) {
         this.#metrics = await metrics.serveMetrics(metricsPort as number, () => ({
-          store: this.#store,
+          cells: this.#store.cells,
           counts,
           journal: this.#journal,
         }));

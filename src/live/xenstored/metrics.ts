@@ -6,30 +6,58 @@
 
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Cells } from "../../core/engine/cells.ts";
 import { holdings, stallOf } from "../../core/xenstore/accounting.ts";
 import { knownDomains } from "../../core/xenstore/domain.ts";
 import { isUnprivilegedDomid, limitsOf, settingsOf } from "../../core/xenstore/quota.ts";
-import { type Store, storeTotals, type TraceLine } from "../../core/xenstore/store.ts";
+import { storeTotals, type TraceLine } from "../../core/xenstore/store.ts";
 import { typeName, XS } from "../../core/xenstore/wire.ts";
 import { Problem, systemWords } from "../problem.ts";
 import type { Journal } from "./journal.ts";
 
+/** A connection that takes no replies is forgotten this many requests of. */
+const UNANSWERED_MAX = 4096;
+
 /** Counts what is received and sent. */
 export class MessageCounts {
   readonly requests = new Map<number, number>();
-  readonly errors = new Map<string, number>();
+  /** Error replies by the request's type, then by the error's name. */
+  readonly errors = new Map<number, Map<string, number>>();
   events = 0;
+  /** Requests without a reply yet, by connection: identifier and type, in turn. */
+  readonly #unanswered = new Map<number, number[]>();
 
   /** For Store.observe. */
-  readonly observe = ({ kind, type, body }: TraceLine): void => {
-    if (kind === "in") this.requests.set(type, (this.requests.get(type) ?? 0) + 1);
-    else if (kind !== "out") return;
-    else if (type === XS.WATCH_EVENT) this.events++;
-    else if (type === XS.ERROR) {
-      const name = body.slice(0, -1);
-      this.errors.set(name, (this.errors.get(name) ?? 0) + 1);
-    }
+  readonly observe = ({ kind, conn, type, reqId, body }: TraceLine): void => {
+    if (kind === "in") {
+      this.requests.set(type, (this.requests.get(type) ?? 0) + 1);
+      const waiting = this.#unanswered.get(conn) ?? [];
+      if (waiting.length >= 2 * UNANSWERED_MAX) waiting.splice(0, 2);
+      waiting.push(reqId, type);
+      this.#unanswered.set(conn, waiting);
+    } else if (kind === "out") this.#sent(conn, type, reqId, body);
+    else this.#unanswered.delete(conn);
   };
+
+  #sent(conn: number, type: number, reqId: number, body: string): void {
+    if (type === XS.WATCH_EVENT) {
+      this.events++;
+      return;
+    }
+    const requested = this.#answered(conn, reqId);
+    if (type !== XS.ERROR || requested === undefined) return;
+    const ofType = this.errors.get(requested) ?? new Map<string, number>();
+    const name = body.slice(0, -1);
+    ofType.set(name, (ofType.get(name) ?? 0) + 1);
+    this.errors.set(requested, ofType);
+  }
+
+  /** The type of the request that a reply is to. Nearly always that is the oldest. */
+  #answered(conn: number, reqId: number): number | undefined {
+    const waiting = this.#unanswered.get(conn) ?? [];
+    for (let at = 0; at < waiting.length; at += 2) if (waiting[at] === reqId) return waiting.splice(at, 2)[1];
+    return undefined;
+  }
 }
 
 type Labels = Readonly<Record<string, string | number>>;
@@ -58,22 +86,27 @@ class Exposition {
 
 /** What is to be told of. */
 export interface MetricsSources {
-  readonly store: Store;
+  /** The store's state, to be looked at. */
+  readonly cells: Cells;
   readonly counts: MessageCounts;
   readonly journal: Journal | undefined;
 }
 
 /** The whole page. The cost is that of the connections and the unprivileged domains. */
-export function metricsText({ store, counts, journal }: MetricsSources): string {
+export function metricsText({ cells, counts, journal }: MetricsSources): string {
   const page = new Exposition();
-  const { version, conflicts } = settingsOf(store.cells);
+  const { version, conflicts } = settingsOf(cells);
   page.add("xenstored_info", "gauge", "What this xenstored is.", [[{ version, conflicts }, 1]]);
   addMessages(page, counts);
-  addStore(page, store);
-  addDomains(page, store);
+  addStore(page, cells);
+  addDomains(page, cells);
   if (journal !== undefined) addJournal(page, journal);
   addProcess(page);
   return page.text;
+}
+
+function labelOf(type: number): string {
+  return typeName(type).replaceAll("*", "");
 }
 
 function addMessages(page: Exposition, { requests, errors, events }: MessageCounts): void {
@@ -81,18 +114,20 @@ function addMessages(page: Exposition, { requests, errors, events }: MessageCoun
     "xenstored_requests_total",
     "counter",
     "Requests received, by type.",
-    [...requests].map(([type, count]) => [{ type: typeName(type).replaceAll("*", "") }, count]),
+    [...requests].map(([type, count]) => [{ type: labelOf(type) }, count]),
   );
   page.add(
     "xenstored_errors_total",
     "counter",
-    "Error replies sent, by error.",
-    [...errors].map(([error, count]) => [{ error }, count]),
+    "Error replies sent, by the request's type and the error.",
+    [...errors].flatMap(([type, names]) =>
+      [...names].map(([error, count]) => [{ type: labelOf(type), error }, count] as const),
+    ),
   );
   page.add("xenstored_watch_events_total", "counter", "Watch events sent.", [[{}, events]]);
 }
 
-function addStore(page: Exposition, { cells }: Store): void {
+function addStore(page: Exposition, cells: Cells): void {
   const { nodes, connections, watches, transactions, messages, messageBytes } = storeTotals(cells);
   const gauges: readonly (readonly [name: string, help: string, value: number])[] = [
     ["nodes", "Nodes in the store.", nodes],
@@ -105,7 +140,7 @@ function addStore(page: Exposition, { cells }: Store): void {
   for (const [name, help, value] of gauges) page.add(`xenstored_${name}`, "gauge", help, [[{}, value]]);
 }
 
-function addDomains(page: Exposition, { cells }: Store): void {
+function addDomains(page: Exposition, cells: Cells): void {
   const domids = knownDomains(cells)
     .filter((domid) => isUnprivilegedDomid(cells, domid))
     .toSorted((a, b) => a - b);
