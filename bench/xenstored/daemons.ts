@@ -31,7 +31,8 @@ export const DAEMON_PROCESSOR = availableParallelism() > 1 ? 0 : null;
 async function startOurs(run: string): Promise<Daemon> {
   mkdirSync(run, { recursive: true, mode: 0o700 });
   const socketPath = join(run, "socket");
-  const child: ChildProcess = spawn(process.execPath, [cli, "xenstored", "--socket", socketPath], {
+  const more = process.env["XENSTORED_OPTIONS"]?.split(" ") ?? [];
+  const child: ChildProcess = spawn(process.execPath, [cli, "xenstored", "--socket", socketPath, ...more], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exit = new Promise<void>((resolve) => void child.on("exit", () => resolve()));

@@ -38,6 +38,8 @@ export interface DaemonOptions {
   readonly takeOver: boolean;
   /** A folder whose files are the domains, for tests; see domain-files.ts. */
   readonly domains: string | null;
+  /** See ServeOptions. */
+  readonly nodeInternals: boolean;
   /** Told when it cannot go on. */
   readonly failed: (error: Error) => void;
 }
@@ -120,6 +122,7 @@ export class Daemon {
       },
       rings: this.#rings,
       settle: this.#journalParts === null ? undefined : (then) => this.#settle(then),
+      nodeInternals: this.#options.nodeInternals,
     });
     this.#log.tell("info", `listens at ${this.#options.socketPath}`);
   }
@@ -226,6 +229,7 @@ export class Daemon {
       },
       settle: parts === null ? undefined : (then) => this.#settle(then),
       inherited: () => taken.sockets(),
+      nodeInternals: this.#options.nodeInternals,
     });
     this.#predecessorLeft = taken.predecessorLeft;
     this.#tellTakenOver(taken);

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync, statSync, write
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { checkStore } from "../../core/xenstore/check.ts";
 import type { Store, StoreOptions } from "../../core/xenstore/store.ts";
 import { encode, XS } from "../../core/xenstore/wire.ts";
@@ -19,9 +19,10 @@ let server: XenstoredServer | undefined;
 let store: Store;
 const clients: XenstoreClient[] = [];
 
-async function serve(options: StoreOptions = {}): Promise<void> {
+async function serve(options: StoreOptions = {}, nodeInternals = false): Promise<void> {
   server = await serveXenstored({
     socketPath,
+    nodeInternals,
     store: (queued) => (store = standaloneStore(options, queued)),
   });
 }
@@ -94,40 +95,56 @@ test("a transaction is tried again until nobody is in its way", async () => {
   await expect(a.transaction(() => Promise.reject(new Error("no")))).rejects.toThrow("no");
 });
 
-test("long lists, many requests at once, and clients that come and go", async () => {
-  await serve();
-  const a = await client();
-  await Promise.all(Array.from({ length: 5000 }, (_, i) => a.write(`/d/child-${i}`, "")));
-  expect(await a.directory("/d")).toHaveLength(5000);
-  for (let i = 0; i < 20; i++) {
-    const other = await connectXenstore(socketPath);
-    await other.watch("/d");
-    other.close();
-  }
-  await a.write("/d/child-0", "1");
-  expect(await a.read("/d/child-0")).toBe("1");
-  expect(checkStore(store.cells)).toEqual([]);
-});
+describe.each([false, true])("with Node's internals: %s", (nodeInternals) => {
+  test("long lists, many requests at once, and clients that come and go", async () => {
+    await serve({}, nodeInternals);
+    const a = await client();
+    await Promise.all(Array.from({ length: 5000 }, (_, i) => a.write(`/d/child-${i}`, "")));
+    expect(await a.directory("/d")).toHaveLength(5000);
+    for (let i = 0; i < 20; i++) {
+      const other = await connectXenstore(socketPath);
+      await other.watch("/d");
+      other.close();
+    }
+    await a.write("/d/child-0", "1");
+    expect(await a.read("/d/child-0")).toBe("1");
+    expect(checkStore(store.cells)).toEqual([]);
+  });
 
-test("a client that vanishes within a message, or sends nonsense, is only its own problem", async () => {
-  await serve();
-  const a = await client();
-  const vanishing = await rawClient();
-  const message = encode(XS.WRITE, 1, 0, "/never\0value");
-  vanishing.write(message.subarray(0, message.length - 1));
-  await a.write("/x", "1");
-  vanishing.destroy();
-  const lying = await rawClient();
-  const end = closed(lying);
-  const nonsense = encode(XS.READ, 1, 0, "");
-  nonsense.set([0xff, 0xff, 0xff, 0x7f], 12);
-  lying.write(nonsense);
-  await end;
-  const halfHeader = await rawClient();
-  halfHeader.end(Uint8Array.of(1, 2, 3));
-  await closed(halfHeader);
-  expect(await a.read("/x")).toBe("1");
-  expect(await a.exists("/never")).toBe(false);
+  test("a client that vanishes within a message, or sends nonsense, is only its own problem", async () => {
+    await serve({}, nodeInternals);
+    const a = await client();
+    const vanishing = await rawClient();
+    const message = encode(XS.WRITE, 1, 0, "/never\0value");
+    vanishing.write(message.subarray(0, message.length - 1));
+    await a.write("/x", "1");
+    vanishing.destroy();
+    const lying = await rawClient();
+    const end = closed(lying);
+    const nonsense = encode(XS.READ, 1, 0, "");
+    nonsense.set([0xff, 0xff, 0xff, 0x7f], 12);
+    lying.write(nonsense);
+    await end;
+    const halfHeader = await rawClient();
+    halfHeader.end(Uint8Array.of(1, 2, 3));
+    await closed(halfHeader);
+    expect(await a.read("/x")).toBe("1");
+    expect(await a.exists("/never")).toBe(false);
+  });
+
+  test("a client that does not take its events does not stop the others", async () => {
+    await serve({}, nodeInternals);
+    const a = await client();
+    const slow = await rawClient();
+    slow.pause();
+    slow.write(encode(XS.WATCH, 1, 0, "/\0t\0"));
+    const value = "x".repeat(1000);
+    for (let round = 0; round < 20; round++) {
+      await Promise.all(Array.from({ length: 500 }, (_, i) => a.write(`/flood/${round}-${i}`, value)));
+    }
+    expect(await a.directory("/flood")).toHaveLength(10_000);
+    slow.destroy();
+  });
 });
 
 test("what was answered before the nonsense is still sent", async () => {
@@ -140,20 +157,6 @@ test("what was answered before the nonsense is still sent", async () => {
   raw.write(Buffer.concat([encode(XS.READ, 1, 0, "/tool\0"), nonsense]));
   await closed(raw);
   expect(Buffer.concat(chunks)).toEqual(Buffer.from(encode(XS.READ, 1, 0, "")));
-});
-
-test("a client that does not take its events does not stop the others", async () => {
-  await serve();
-  const a = await client();
-  const slow = await rawClient();
-  slow.pause();
-  slow.write(encode(XS.WATCH, 1, 0, "/\0t\0"));
-  const value = "x".repeat(1000);
-  for (let round = 0; round < 20; round++) {
-    await Promise.all(Array.from({ length: 500 }, (_, i) => a.write(`/flood/${round}-${i}`, value)));
-  }
-  expect(await a.directory("/flood")).toHaveLength(10_000);
-  slow.destroy();
 });
 
 test("the socket is its owner's only, and goes when the server ends", async () => {

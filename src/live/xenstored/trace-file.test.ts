@@ -26,6 +26,7 @@ beforeEach(async () => {
     watchLayout: "document",
     takeOver: false,
     domains: null,
+    nodeInternals: false,
     failed: (error) => {
       throw error;
     },
