@@ -112,6 +112,7 @@ function exceedsNodes(cells: Cells, caller: Caller, changes: readonly Change[]):
   for (const { path, own } of changes) {
     const before = cells.get(nodeType, path)?.perms;
     const stays = own.hidden ? undefined : before;
+    if (stays !== undefined && (own.perms === null || ownerOf(own.perms) === ownerOf(stays))) continue;
     add(before, -1);
     add(
       own.ensured

@@ -187,6 +187,8 @@ function create(store: Store, caller: Caller, path: string, value: string | null
     parent = lookup(cells, caller, above);
   }
   if (!caller.privileged) {
+    // A creation that is refused makes its commit look at the number of nodes, too (ta_node_created).
+    if (caller.transaction !== null) cells.edit(transactionType, caller.transaction).created = true;
     const failure = checkCreation(cells, caller, missing, above, parent.perms, value ?? "");
     if (failure !== undefined) return failure;
   }
@@ -213,7 +215,8 @@ function checkCreation(
 ): Failure | undefined {
   const counts = caller.transaction === null && traitsOf(cells).countsEachCreation;
   const nodes = accountOf(cells, caller.domid).nodes + (counts ? missing.length : 1);
-  if (exceeds(cells, caller.domid, "nodes", nodes)) return poisoned(cells, caller, "ENOSPC");
+  // Nothing has been begun yet: the transaction can go on (create_node).
+  if (exceeds(cells, caller.domid, "nodes", nodes)) return fail("ENOSPC");
   for (const [index, path] of missing.entries()) {
     const childrenBytes = index === 0 ? 0 : nameOf(missing[index - 1] as string).length + 1;
     if (tooLarge(cells, caller, parentPerms, index === 0 ? value.length : 0, childrenBytes)) {

@@ -195,6 +195,8 @@ export function removeInTransaction(cells: Cells, caller: Caller, path: string):
  * looked for it already.
  */
 export function removeMissingInTransaction(cells: Cells, caller: Caller, path: string): void {
+  // Under the strict rule it will not: C goes on looking at what the store has there.
+  if (settingsOf(cells).conflicts === "strict") return;
   for (const at of listItems(cells, accessedList, caller.transaction as string))
     if (at === path || at.startsWith(`${path}/`)) hide(editOwn(cells, caller, at));
   removeFromParent(cells, caller, path);

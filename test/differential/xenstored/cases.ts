@@ -151,5 +151,35 @@ const found: readonly Case[] = [
   },
 ];
 
+/** What only a transaction at the limit, or one that removed nothing, can show. */
+const edges: readonly Case[] = [
+  {
+    name: "a node too many in a transaction is refused, and the rest of it is committed",
+    limits: { nodes: 4 },
+    steps: [
+      ask(0, "MKDIR", "/r|"),
+      ask(0, "SET_PERMS", "/r|b0|"),
+      ask(0, "MKDIR", "/local/domain/1|"),
+      ask(0, "SET_PERMS", "/local/domain/1|n1|"),
+      ask(3, "TRANSACTION_START", "|", 0),
+      ask(3, "WRITE", "/r/a/b/c|"),
+      ask(3, "WRITE", "/r/a|in the transaction", 0),
+      ask(3, "WRITE", "/r/d|", 0),
+      ask(3, "TRANSACTION_END", "T|", 0),
+      ask(3, "READ", "/r/a|"),
+    ],
+  },
+  {
+    name: "below a node that was removed while it was missing, a transaction sees what has come",
+    steps: [
+      ask(1, "TRANSACTION_START", "|", 0),
+      ask(1, "RM", "/r|", 0),
+      ask(0, "WRITE", "/r/b|1"),
+      ask(1, "READ", "/r/b|", 0),
+      ask(1, "TRANSACTION_END", "T|", 0),
+    ],
+  },
+];
+
 /** All of them. */
-export const cases: readonly Case[] = [...orders, ...conflicts, ...found];
+export const cases: readonly Case[] = [...orders, ...conflicts, ...found, ...edges];
