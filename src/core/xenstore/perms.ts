@@ -8,7 +8,7 @@
 // so that a new domain does not inherit what the old one with its domid had.
 
 import { type Cells, cellType } from "../engine/cells.ts";
-import { fail, type Failure } from "../engine/errno.ts";
+import { fail, type Failure, isFailure } from "../engine/errno.ts";
 
 export const PERM_READ = 1;
 export const PERM_WRITE = 2;
@@ -58,8 +58,14 @@ function bitsOf(letter: number): number {
 export function ownerOf(perms: string): number {
   // Nearly all nodes are domain 0's, and nothing is asked more often.
   if (perms.length === 2) return perms.charCodeAt(1) - 0x30;
-  const end = perms.indexOf(" ");
-  return Number.parseInt(end < 0 ? perms.slice(1) : perms.slice(1, end), 10);
+  const isNegative = perms.charCodeAt(1) === 0x2d;
+  let owner = 0;
+  for (let at = isNegative ? 2 : 1; at < perms.length; at++) {
+    const digit = perms.charCodeAt(at) - 0x30;
+    if (digit < 0) break;
+    owner = owner * 10 + digit;
+  }
+  return isNegative ? -owner : owner;
 }
 
 /**
@@ -105,12 +111,28 @@ export interface PermEntry {
   readonly domid: number;
 }
 
+/** Texts parsed before, and their entries: nearly all requests ask for one of a few. */
+const parsed = new Map<string, readonly PermEntry[]>();
+/** So many, and no longer ones, are kept; one more, and all are forgotten. */
+const PARSED_MAX = 64;
+const PARSED_LENGTH_MAX = 64;
+
 /**
  * Entries of a SET_PERMS request, the NUL-terminated strings after its path.
  * EINVAL where one is not a letter of `nrwb` and a number as strtol takes it
  * (xs_strings_to_perms in xs_lib.c).
  */
-export function parsePerms(text: string): PermEntry[] | Failure {
+export function parsePerms(text: string): readonly PermEntry[] | Failure {
+  const known = parsed.get(text);
+  if (known !== undefined) return known;
+  const entries = parseEntries(text);
+  if (isFailure(entries) || text.length > PARSED_LENGTH_MAX) return entries;
+  if (parsed.size >= PARSED_MAX) parsed.clear();
+  parsed.set(text, entries);
+  return entries;
+}
+
+function parseEntries(text: string): readonly PermEntry[] | Failure {
   const entries: PermEntry[] = [];
   for (let at = 0; at < text.length;) {
     const end = text.indexOf("\0", at);
