@@ -10,7 +10,7 @@ import { type Encoding, names, shown, type Text } from "./payload.ts";
 import { attempt, type TransactionOptions, XenstoreTransaction } from "./transaction.ts";
 import { defaultPath } from "./transport.ts";
 import { type RequestOptions, XenstoreView } from "./view.ts";
-import { EventQueue, type Watch, type WatchEvent } from "./watch.ts";
+import { EVENTS_MAX, EventQueue, type Watch, type WatchEvent } from "./watch.ts";
 
 /** How to connect. */
 export interface ConnectOptions extends RequestOptions {
@@ -34,6 +34,8 @@ export interface WatchOptions extends RequestOptions {
   readonly token?: Text | undefined;
   /** How many levels below the path it reaches; for a xenstored that has the feature (4). Default: all. */
   readonly depth?: number | undefined;
+  /** How many events wait for a slow reader at most, at least 1; default 4096. See `Watch`. */
+  readonly eventsMax?: number | undefined;
 }
 
 /** A connection to a xenstored. */
@@ -116,10 +118,11 @@ export class XenstoreClient extends XenstoreView {
 
   /** Watches a path and all below it, or a special path (`@introduceDomain`, `@releaseDomain`). */
   async watch(path: Text, options: WatchOptions = {}): Promise<Watch> {
-    const { depth, signal } = options;
+    const { depth, signal, eventsMax = EVENTS_MAX } = options;
+    if (!(eventsMax >= 1)) throw new RangeError(`eventsMax is at least 1, not ${eventsMax}`);
     const token = options.token === undefined ? this.#newToken() : tokenText(options.token, this.encoding);
     if (this.#link.hasWatch(token)) throw new XenstoreError("EEXIST", "WATCH", shown(path));
-    const registration = { path, token, depth, queue: new EventQueue() };
+    const registration = { path, token, depth, queue: new EventQueue(shown(path), eventsMax) };
     await this.#link.addWatch(registration, signal);
     return watchOf(this.#link, registration, signal);
   }

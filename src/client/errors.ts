@@ -2,25 +2,10 @@
 //
 // What can go wrong: xenstored refuses, or there is no xenstored to ask any more.
 
+import { WIRE_ERRORS } from "../core/xenstore/wire.ts";
+
 /** Names of errors on the wire (io/xs_wire.h); xenstored says EINVAL for all others. */
-export const ERROR_CODES = [
-  "EINVAL",
-  "EACCES",
-  "EEXIST",
-  "EISDIR",
-  "ENOENT",
-  "ENOMEM",
-  "ENOSPC",
-  "EIO",
-  "ENOTEMPTY",
-  "ENOSYS",
-  "EROFS",
-  "EBUSY",
-  "EAGAIN",
-  "EISCONN",
-  "E2BIG",
-  "EPERM",
-] as const;
+export const ERROR_CODES = WIRE_ERRORS;
 
 /** An error's name on the wire. Other xenstoreds may have others. */
 export type XenstoreErrorCode = (typeof ERROR_CODES)[number] | (string & {});

@@ -109,6 +109,29 @@ test("a watch with a depth and a token of its own", async () => {
   expect(await first(9, again)).toEqual(["/d"]);
 });
 
+test("a slow reader has each path once, and one event in place of too many", async () => {
+  await serve();
+  const [reader, writer] = [await open(), await open()];
+  const watch = await reader.watch("/r", { token: "t", eventsMax: 3 });
+  const events = watch[Symbol.asyncIterator]();
+  const take = async (): Promise<WatchEvent | undefined> => (await events.next()).value ?? undefined;
+  /** What was written before has come when the reader has an answer. */
+  const write = async (...names: string[]): Promise<void> => {
+    for (const name of names) await writer.write(`/r/${name}`, name);
+    await reader.exists("/r");
+  };
+  expect(await take()).toEqual({ path: "/r", token: "t" });
+  await write("a", "b", "a", "a");
+  expect([await take(), await take()].map((event) => event?.path)).toEqual(["/r/a", "/r/b"]);
+  await write("a", "b", "c", "d", "e");
+  expect(await take()).toEqual({ path: "/r", token: "t", rescan: true });
+  await write("f");
+  expect(await take()).toEqual({ path: "/r/f", token: "t" });
+  await watch.close();
+  expect(await take()).toBeUndefined();
+  await expect(reader.watch("/r", { eventsMax: 0 })).rejects.toThrow(RangeError);
+});
+
 test("waiting for a value", async () => {
   await serve();
   const [a, b] = [await open(), await open()];

@@ -4,7 +4,7 @@
 // answered at once, and replies and events are queued.
 
 import { must } from "../engine/cells.ts";
-import { type Errno, fail, type Failure, isFailure } from "../engine/errno.ts";
+import { fail, type Failure, isFailure } from "../engine/errno.ts";
 import type { Caller } from "./caller.ts";
 import { connectionType, keepPending, pendingInput } from "./connection.ts";
 import { control } from "./control.ts";
@@ -31,7 +31,7 @@ import { getPerms, setPermsRequest } from "./requests-perms.ts";
 import { getFeature, getQuota, setFeature, setQuota } from "./requests-settings.ts";
 import { forgetLastAccess, transactionKey } from "./transaction.ts";
 import { accessedCount } from "./view.ts";
-import { HEADER_SIZE, PAYLOAD_MAX, type Packet, parse, readLatin1, XS } from "./wire.ts";
+import { HEADER_SIZE, PAYLOAD_MAX, type Packet, parse, readLatin1, WIRE_ERRORS, XS } from "./wire.ts";
 
 interface RequestType {
   readonly handler: Handler;
@@ -70,25 +70,7 @@ const requestTypes: readonly (RequestType | undefined)[] = Object.assign([], {
   [XS.SET_QUOTA]: { handler: setQuota, since: "domainSettings", privileged: true },
 } satisfies Record<number, RequestType>);
 
-/** Errors the wire has a name for (io/xs_wire.h); all others are told as EINVAL. */
-const wireErrors: ReadonlySet<Errno> = new Set<Errno>([
-  "EINVAL",
-  "EACCES",
-  "EEXIST",
-  "EISDIR",
-  "ENOENT",
-  "ENOMEM",
-  "ENOSPC",
-  "EIO",
-  "ENOTEMPTY",
-  "ENOSYS",
-  "EROFS",
-  "EBUSY",
-  "EAGAIN",
-  "EISCONN",
-  "E2BIG",
-  "EPERM",
-]);
+const wireErrors: ReadonlySet<string> = new Set(WIRE_ERRORS);
 
 /**
  * Takes bytes a connection has sent, in pieces of any size, and answers every

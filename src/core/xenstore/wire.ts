@@ -40,6 +40,26 @@ export function typeName(type: number): string {
   return typeNames.get(type) ?? "**UNKNOWN**";
 }
 
+/** Names of errors on the wire (xsd_errors in io/xs_wire.h); all others are told as EINVAL. */
+export const WIRE_ERRORS = [
+  "EINVAL",
+  "EACCES",
+  "EEXIST",
+  "EISDIR",
+  "ENOENT",
+  "ENOMEM",
+  "ENOSPC",
+  "EIO",
+  "ENOTEMPTY",
+  "ENOSYS",
+  "EROFS",
+  "EBUSY",
+  "EAGAIN",
+  "EISCONN",
+  "E2BIG",
+  "EPERM",
+] as const;
+
 /** Bytes of a header: type, request id, transaction id, payload length. */
 export const HEADER_SIZE = 16;
 /** Longest payload in either direction (XENSTORE_PAYLOAD_MAX). */
