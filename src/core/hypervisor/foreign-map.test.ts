@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isFailure } from "../engine/errno.ts";
 import { checkLedger } from "./check-ledger.ts";
-import { mapForeignBatch, unmapForeignBatch } from "./foreign-map.ts";
+import { mapForeignBatch, mapsNothing, unmapForeignBatch } from "./foreign-map.ts";
 import { eachRun, frameCount, frameRuns } from "./frame-runs.ts";
 import type { FrameRuns } from "./frame-runs.ts";
 import { mappedRunCell } from "./mapped-run.ts";
@@ -124,4 +124,26 @@ test("a hundred thousand pages are a cell, and a page somebody else maps leaves 
   t.act((host) => unmapForeignBatch(host, xl, { mfns: mapped.mfns, readonly: true }));
   expect(t.world.count(mappedRunCell)).toBe(0);
   expect(checkLedger(t.world, domid)).toEqual([]);
+});
+
+test.each([
+  [
+    "PVH",
+    HVM,
+    [
+      [20, 3],
+      [100, 900, 20, 1],
+    ],
+    [
+      [20, 4],
+      [19, 2],
+      [100, 5, 0, 1],
+    ],
+  ],
+  ["PV", {}, [], [[500_000, 1]]],
+] as const)("a batch of holes changes nothing, one with a page may (%s)", (_type, config, holes, others) => {
+  const { t, domid } = hostWith(config);
+  for (const gfns of holes) expect(mapsNothing(t.world, xl, domid, gfns)).toBe(true);
+  for (const gfns of others) expect(mapsNothing(t.world, xl, domid, gfns)).toBe(false);
+  expect(mapsNothing(t.world, xl, 77, [0, 1])).toBe(false);
 });

@@ -154,6 +154,21 @@ class Frames {
   }
 }
 
+/**
+ * Whether none of the frames is there, so that a batch of them changes nothing: xl dump-core asks for every
+ * guest frame below the highest, a million of which a small guest has none of.
+ */
+export function mapsNothing(host: Host, caller: Caller, domid: number, gfns: FrameRuns): boolean {
+  const d = targeted(host, caller, domid);
+  if (isFailure(d) || !pagingModeTranslate(d)) return false;
+  const frames = new Frames(host, d);
+  for (const [gfn, asked] of eachRun(gfns)) {
+    const { mfn, count } = frames.translated(gfn, asked);
+    if (mfn !== NO_FRAME || count < asked) return false;
+  }
+  return true;
+}
+
 /** A page somebody holds already, or that is not the domain's. */
 function mapOne(
   host: Host,

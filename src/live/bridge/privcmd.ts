@@ -198,13 +198,18 @@ class PrivcmdDevice implements Device {
     const [count, domid, address] = [s.num.get(view), s.dom.get(view), s.addr.get(view)];
     if (!this.#permits(domid)) return answer(fail("EPERM"));
     if (count === 0 || count > BATCH_MAX) return answer(fail("EINVAL"));
-    const gfns = readU64s(session.process, s.arr.get(view), count);
-    if (isFailure(gfns)) return answer(gfns);
+    const list = readU64s(session.process, s.arr.get(view), count);
+    if (isFailure(list)) return answer(list);
+    const gfns = frameRuns(list);
     const { hypercalls, memory } = this.#host;
     const caller = { domid: 0, process: session.process.name };
+    if (hypercalls.now(op.batchMapsNothing, { domid, gfns }, caller) === true) {
+      const none: MappedFrames = { mfns: [], errors: [{ page: 0, count, errno: "EINVAL" }] };
+      return answer(session.process.write(s.err.get(view), errorsOf(none, count)));
+    }
     // A place nobody knows is writable.
     const readonly = place !== null && place.address === address && (place.prot & PROT_WRITE) === 0;
-    const mapped = hypercalls.now(op.mapBatch, { domid, gfns: frameRuns(gfns), readonly }, caller);
+    const mapped = hypercalls.now(op.mapBatch, { domid, gfns, readonly }, caller);
     if (isFailure(mapped)) return answer(mapped);
     const release = this.#unmapper(caller, readonly);
     const mapping = mapFrames(memory, session, address, mapped.mfns, !readonly, release);

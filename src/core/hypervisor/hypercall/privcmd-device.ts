@@ -10,7 +10,7 @@ import type { Host } from "../../engine/host.ts";
 import { isPrivileged, targeted } from "../caller.ts";
 import type { Caller } from "../caller.ts";
 import { DOMID_XEN } from "../domid.ts";
-import { mapForeignBatch, unmapForeignBatch } from "../foreign-map.ts";
+import { mapForeignBatch, mapsNothing, unmapForeignBatch } from "../foreign-map.ts";
 import type { MappedFrames } from "../foreign-map.ts";
 import { eachRun } from "../frame-runs.ts";
 import type { FrameRuns } from "../frame-runs.ts";
@@ -47,6 +47,13 @@ export const mapBatch = operation(
     if (domid === DOMID_XEN) return isPrivileged(host, caller) ? m2pFrames(host, gfns) : fail("EPERM");
     return mapForeignBatch(host, caller, { domid, gfns, readonly });
   },
+);
+
+/** Whether a batch has no frame to map: each page's result is EINVAL then. */
+export const batchMapsNothing = query(
+  "privcmd mmapbatch nothing",
+  (host, caller, { domid, gfns }: { domid: number; gfns: FrameRuns }) =>
+    mapsNothing(host, caller, domid, gfns),
 );
 
 /** Pages of a batch are no longer mapped. */

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What domains cost on a live host whose toolstack is Debian's xl: creating them,
+// listing them, shutting them down, and their being there.
+
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { isFailure } from "../../src/core/engine/errno.ts";
+import { createdomain } from "../../src/core/hypervisor/domctl.ts";
+import type { LiveHost } from "../../src/live/live-host.ts";
+import { connectXenstore } from "../../src/live/xenstore-client.ts";
+import { digits, median } from "../bench.ts";
+import type { Claim, Table } from "../bench.ts";
+import { hostTime } from "./host-shell.ts";
+import type { Cost, HostShell } from "./host-shell.ts";
+
+/** How much dearer a list of ten times as many domains may be. */
+const LIST_LIMIT = 3;
+/** Milliseconds of the host's processor time that a domain may take to create, and to shut down. */
+const CREATE_LIMIT_MS = 40;
+const SHUTDOWN_LIMIT_MS = 40;
+/** Share of one processor that a host may take with nothing to do, in percent. */
+const IDLE_LIMIT_PERCENT = 0.5;
+
+/** A configuration for domain number `$i` in a folder. */
+export function writeConfig(folder: string, kernel: string): void {
+  const lines = [`name = "pvh-@"`, `type = "pvh"`, `kernel = "${kernel}"`, "memory = 32", ""];
+  writeFileSync(join(folder, "pvh.cfg"), lines.join("\n"));
+}
+
+/** Creates domains one after another. */
+export function creating(shell: HostShell, folder: string, count: number): Promise<Cost> {
+  return shell.run(
+    `for i in $(seq ${count}); do sed s/@/$i/ ${folder}/pvh.cfg > ${folder}/$i.cfg; xl create -q ${folder}/$i.cfg; done`,
+  );
+}
+
+/** Shuts them down, four at a time, and waits until each is. */
+export function shuttingDown(shell: HostShell, count: number): Promise<Cost> {
+  return shell.run(`seq ${count} | xargs -P4 -I@ xl shutdown -w pvh-@`);
+}
+
+/** Medians over some lists. */
+export async function listing(shell: HostShell, rounds: number): Promise<Cost> {
+  const costs: Cost[] = [];
+  for (let round = 0; round < rounds; round++) costs.push(await shell.run("xl list"));
+  const middle = (of: (cost: Cost) => number): number => median(costs.map(of));
+  return { host: middle((c) => c.host), programs: middle((c) => c.programs), wall: middle((c) => c.wall) };
+}
+
+/** Domains that are only there, with names. */
+export async function populate(host: LiveHost, xenstored: string, count: number): Promise<void> {
+  const domids: number[] = [];
+  host.world.boot((machine) => {
+    for (let made = 0; made < count; made++) {
+      const found = createdomain(machine, { domid: 0, process: "bench" }, { maxVcpus: 1 });
+      if (isFailure(found)) throw new Error(`no domain: ${found.errno}`);
+      domids.push(found.domid);
+    }
+  });
+  const client = await connectXenstore(xenstored);
+  for (const domid of domids) await client.write(`/local/domain/${domid}/name`, `only-there-${domid}`);
+  client.close();
+}
+
+/** A host with nothing to do for some time. */
+export interface Idle {
+  readonly domains: string;
+  /** Share of one processor, in percent. */
+  readonly percent: number;
+  /** How often a second the process began to wait. */
+  readonly waits: number;
+}
+
+export async function idling(domains: string, seconds: number): Promise<Idle> {
+  // What was begun before comes to its end: guests boot, the collector collects.
+  await new Promise((resolve) => setTimeout(resolve, Math.min(seconds, 5) * 1000));
+  const [before, waited] = [hostTime(), process.resourceUsage().voluntaryContextSwitches];
+  const since = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  const ms = performance.now() - since;
+  return {
+    domains,
+    percent: ((hostTime() - before) / ms) * 100,
+    waits: ((process.resourceUsage().voluntaryContextSwitches - waited) / ms) * 1000,
+  };
+}
+
+/** What was measured of domains. */
+export interface Measured {
+  readonly domains: number;
+  readonly created: Cost;
+  readonly shutDown: Cost;
+  /** Lists by the number of domains listed. */
+  readonly lists: readonly (readonly [number, Cost])[];
+  readonly idle: readonly Idle[];
+}
+
+function each(cost: Cost, count: number): string[] {
+  return [cost.host, cost.programs, cost.wall].map((ms) => digits(ms / count, 1));
+}
+
+export function tablesOf({ domains, created, shutDown, lists, idle }: Measured): Table[] {
+  const columns = ["", "host", "programs", "elapsed"];
+  return [
+    {
+      title: `${domains} PVH domains`,
+      note: "Milliseconds a domain: processor time of the host, that of xl, and how long it took. Created by `xl create` one after another, then `xl shutdown -w`, four at a time; a guest's user space takes 100 ms to end.",
+      columns,
+      rows: [
+        ["create", ...each(created, domains)],
+        ["shut down", ...each(shutDown, domains)],
+      ],
+    },
+    {
+      title: "xl list",
+      note: "Milliseconds of one list, medians. xl reads each domain's name from xenstore: a request and a reply a domain.",
+      columns: ["domains", "host", "programs", "elapsed"],
+      rows: lists.map(([count, cost]) => [count, ...each(cost, 1)]),
+    },
+    {
+      title: "Nothing to do",
+      note: "Of one processor, and how often the process waits for something to happen. Those with guests run `xl create`'s monitor each.",
+      columns: ["domains", "percent", "waits a second"],
+      rows: idle.map(({ domains: what, percent, waits }) => [what, digits(percent, 2), digits(waits, 1)]),
+    },
+  ];
+}
+
+export function claimsOf({ domains, created, shutDown, lists, idle }: Measured): Claim[] {
+  const [[few, short], [many, long]] = lists as [readonly [number, Cost], readonly [number, Cost]];
+  const whole = ({ host, programs }: Cost): number => host + programs;
+  const ratio = whole(long) / whole(short);
+  const most = Math.max(...idle.map(({ percent }) => percent));
+  const [create, shutdown] = [created.host / domains, shutDown.host / domains];
+  return [
+    {
+      text: `listing ${many} domains takes less than ${LIST_LIMIT} times what ${few} take, the host and xl together`,
+      measured: `${digits(ratio, 2)} times`,
+      holds: ratio < LIST_LIMIT,
+      timed: true,
+    },
+    {
+      text: `a PVH domain costs the host at most ${CREATE_LIMIT_MS} ms to create`,
+      measured: `${digits(create, 1)} ms`,
+      holds: create <= CREATE_LIMIT_MS,
+      timed: true,
+    },
+    {
+      text: `and at most ${SHUTDOWN_LIMIT_MS} ms to shut down`,
+      measured: `${digits(shutdown, 1)} ms`,
+      holds: shutdown <= SHUTDOWN_LIMIT_MS,
+      timed: true,
+    },
+    {
+      text: `with nothing to do the host takes at most ${IDLE_LIMIT_PERCENT} % of a processor, however many domains there are`,
+      measured: `${digits(most, 2)} %`,
+      holds: most <= IDLE_LIMIT_PERCENT,
+      timed: true,
+    },
+  ];
+}
