@@ -279,6 +279,29 @@ requires(
     expect(host.warnings).toEqual([]);
   }, 60_000);
 
+  test("a disk whose backend is QEMU: the guest reads it by grants that QEMU copies to", async () => {
+    const image = join(host.folder, "disk.img");
+    fs.writeFileSync(image, Buffer.alloc(1 << 20, "contents of a disk "));
+    const disk = `disk = ["format=raw, vdev=xvda, access=rw, backendtype=qdisk, target=${image}"]`;
+    const { domid } = await create("disk", [disk]);
+    await host.up(domid);
+    const backend = `/local/domain/0/backend/qdisk/${domid}/51712`;
+    expect(await host.ok("xenstore-read", `${backend}/state`, `${backend}/sectors`)).toBe("4\n2048\n");
+    expect(await host.ok("xenstore-read", `/local/domain/${domid}/device/vbd/51712/state`)).toBe("4\n");
+    const bytesRead = async (): Promise<number> => {
+      const all = (await qmp(domid, "query-blockstats")) as { stats: { rd_bytes: number } }[];
+      return Math.max(...all.map(({ stats }) => stats.rd_bytes));
+    };
+    // The guest's user space reads 16 pages, its kernel as many ahead.
+    for (let tries = 0; tries < 50 && (await bytesRead()) < 32 * 4096; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await bytesRead()).toBeGreaterThanOrEqual(32 * 4096);
+    expect(await host.ok("xl", "shutdown", "-w", "disk")).toContain("reason code 0");
+    await host.gone(domid);
+    expect(host.ledgerProblems()).toEqual([]);
+    expect(host.warnings).toEqual([]);
+  }, 60_000);
+
   test("save and restore: memory, guest and QEMU's devices are as they were", async () => {
     const { domid, pid } = await create("moved");
     await host.up(domid);

@@ -25,7 +25,7 @@ import type { BlkfrontRing } from "./blkfront-cells.ts";
 import { allocGrantReferences, endForeignAccess, grantForeignAccess } from "./gnttab.ts";
 import type { GrantedPage } from "./gnttab.ts";
 import { allocPage } from "./pages.ts";
-import { produceRequest, readSlot, responsesProduced } from "./ring.ts";
+import { produceRequest, readSlot, responsesConsumed, responsesProduced } from "./ring.ts";
 
 /** Pages for a request: those that stayed granted first, then new ones. */
 function getGrants(host: Host, domid: number, ring: BlkfrontRing, to: number, count: number): GrantedPage[] {
@@ -83,6 +83,7 @@ function blkifInterrupt(host: Host, domid: number, ringId: string): void {
     request.done = true;
     request.status = status;
   }
+  responsesConsumed(host.memory, ring.ring.mfn, ring.rspCons);
 }
 
 function isAnswered(cells: Cells, ringId: string, id: number): boolean {

@@ -9,7 +9,9 @@ import type { Memory } from "../engine/host.ts";
 import { readU32, writeU32 } from "../xenstore/wire.ts";
 
 const REQ_PROD = 0;
+const REQ_EVENT = 4;
 const RSP_PROD = 8;
+const RSP_EVENT = 12;
 const SLOTS = 64;
 
 /** A kind of ring: how big its slots are, and how many there are. */
@@ -29,9 +31,19 @@ function setIndex(memory: Memory, mfn: number, offset: number, value: number): v
   memory.write(mfn, offset, bytes);
 }
 
-/** A frontend makes its ring empty: SHARED_RING_INIT. */
+/** A frontend makes its ring empty, each side to be told of the other's first: SHARED_RING_INIT. */
 export function initRing(memory: Memory, mfn: number): void {
   memory.write(mfn, 0, new Uint8Array(SLOTS));
+  setIndex(memory, mfn, REQ_EVENT, 1);
+  setIndex(memory, mfn, RSP_EVENT, 1);
+}
+
+/**
+ * A frontend has taken the responses before that index, and wants to be told of
+ * that one (RING_FINAL_CHECK_FOR_RESPONSES). Our backends tell of each; QEMU's do not.
+ */
+export function responsesConsumed(memory: Memory, mfn: number, index: number): void {
+  setIndex(memory, mfn, RSP_EVENT, (index + 1) >>> 0);
 }
 
 /** How many requests were ever produced. */

@@ -41,7 +41,7 @@ const plainSystem = routine(
 export const hvmInit = routine(
   "hvm_init",
   (a: { domid: number }) => ({ ...a, functions: [] as PciFunction[], line: "", xen: true }),
-  ({ call, when, each }) => [
+  ({ call, when, each, step }) => [
     call(
       "hvmloader",
       hvmloader,
@@ -60,6 +60,10 @@ export const hvmInit = routine(
       (l, line) => void (l.line = line),
       [call("pci_info", guestPrintk, (l) => ({ domid: l.domid, line: l.line }))],
     ),
+    step("its drivers are modules", (host, l) => {
+      // Nobody says otherwise: there is no command line.
+      host.edit(guestCell, l.domid).options.dev = true;
+    }),
     call("kernel", kernelInit, (l) => ({ domid: l.domid })),
   ],
 );
