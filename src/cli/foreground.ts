@@ -10,8 +10,8 @@ import { LiveHost } from "../live/live-host.ts";
 import { watchHost } from "../live/onlooker.ts";
 import type { Onlooker } from "../live/onlooker.ts";
 import type { Problem } from "../live/problem.ts";
-import type { XenstoredKind } from "../live/xenstored-process.ts";
 import { verbsOf } from "../live/verbs.ts";
+import type { HostDaemons } from "./host-options.ts";
 import { callable, version } from "./self.ts";
 import { untilSignal } from "./signals.ts";
 
@@ -19,8 +19,8 @@ import { untilSignal } from "./signals.ts";
 export interface ForegroundOptions {
   where: Directory;
   config: Partial<HostConfig>;
-  /** Which of Xen's own xenstoreds serves it; ours where none is said. */
-  xenstored?: XenstoredKind;
+  /** Which of Xen's own daemons serve it; ours where none are said. */
+  daemons?: HostDaemons;
   /** Port to serve metrics at; none where none is said. */
   metrics?: number;
   trace: string | null;
@@ -73,8 +73,10 @@ export async function runInForeground(options: ForegroundOptions): Promise<numbe
     else onlooker.warn(text);
   };
   void untilSignal().then(() => end(null));
-  const store = options.xenstored === undefined ? {} : { xenstored: options.xenstored };
-  const host = await LiveHost.start({ where, config, ...store, trace, code: version(), warn, crashed: end });
+  const host = await LiveHost.start({
+    ...{ where, config, trace, warn, code: version(), crashed: end },
+    ...options.daemons,
+  });
   const watch = (): Onlooker =>
     watchHost({ host, version: version(), hints: options.hints.map(callable), quit: () => end(null) });
   let metrics: { readonly port: number; readonly close: () => void } | null = null;

@@ -12,7 +12,8 @@ import type { XenwatchPolicy } from "../core/xenbus/xenbus.ts";
 import { WRITE_RATE } from "../live/xenstored/standalone.ts";
 import { usage } from "../live/problem.ts";
 import { xenstoredKinds } from "../live/xenstored-process.ts";
-import type { XenstoredKind } from "../live/xenstored-process.ts";
+import type { LiveOptions } from "../live/live-host.ts";
+import { xenconsoledKinds } from "../live/xen-daemon.ts";
 import type { Invocation, Option } from "./command.ts";
 import { DIR_OPTION, numberOf } from "./command.ts";
 
@@ -36,6 +37,12 @@ export const HOST_OPTIONS: readonly Option[] = [
     value: "KIND",
     among: ["builtin", ...xenstoredKinds],
     help: "our xenstored, or Xen's own as installed here: the one in C or in OCaml (default: builtin)",
+  },
+  {
+    name: "xenconsoled",
+    value: "KIND",
+    among: ["builtin", ...xenconsoledKinds],
+    help: "our xenconsoled, or Xen's own as installed here, which keeps logs of what domains print (default: builtin)",
   },
   { name: "trace", value: "FILE", help: "record the run in FILE" },
   {
@@ -92,13 +99,19 @@ export function hostMetrics(invocation: Invocation): { metrics?: number } {
   const port = numberOf(invocation, "metrics", -1, 0);
   if (port < 0) return {};
   if (port > 65_535) throw usage(`--metrics takes a port, at most 65535, not ${port}`);
-  if (hostXenstored(invocation).xenstored !== undefined)
+  if (hostDaemons(invocation).xenstored !== undefined)
     throw usage("--metrics tells of our own xenstored, and --xenstored asks for another one");
   return { metrics: port };
 }
 
-/** Which of Xen's own xenstoreds is to serve the host; undefined for ours. */
-export function hostXenstored({ values }: Invocation): { xenstored?: XenstoredKind } {
+/** Which of Xen's own daemons are to serve the host; undefined for ours. */
+export type HostDaemons = Pick<LiveOptions, "xenstored" | "xenconsoled">;
+
+export function hostDaemons({ values }: Invocation): HostDaemons {
   const xenstored = xenstoredKinds.find((kind) => kind === values["xenstored"]);
-  return xenstored === undefined ? {} : { xenstored };
+  const xenconsoled = xenconsoledKinds.find((kind) => kind === values["xenconsoled"]);
+  return {
+    ...(xenstored === undefined ? {} : { xenstored }),
+    ...(xenconsoled === undefined ? {} : { xenconsoled }),
+  };
 }

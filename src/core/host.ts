@@ -42,6 +42,8 @@ export interface HostConfig {
    * open; 0 for no limit. Real xenstored has 200; only ours here knows one.
    */
   writeRate: number;
+  /** Who serves the domains' consoles: our own xenconsoled, or a process outside. */
+  xenconsoled: "builtin" | "outside";
   /** Files of dom0 beside those every dom0 has, by absolute path: text, or bytes. */
   files: { readonly [path: string]: string | Uint8Array };
   /** Bridges of dom0, the first of which vifs join by default. */
@@ -57,6 +59,7 @@ export const defaultHost: HostConfig = {
   xenwatch: "single",
   xenstored: "builtin",
   writeRate: 0,
+  xenconsoled: "builtin",
   files: {},
   bridges: ["xenbr0"],
   blockDevices: {},
@@ -72,7 +75,7 @@ export const hostCell = cellType<{ up: boolean; storeMfn: number; storePort: num
 /** From xenstored on, what dom0's init scripts start on every Xen host. */
 const dom0Init = routine(
   "init xencommons",
-  (a: object) => ({ ...a, process: "" }),
+  (a: { xenconsoled: HostConfig["xenconsoled"] }) => ({ ...a, process: "" }),
   ({ step, waitFor }) => [
     waitFor("xenstored answers dom0's kernel", (host) => hasEnded(host, "dom0/xenbus_probe")),
     step("xen-init-dom0", (host, l) => {
@@ -81,7 +84,7 @@ const dom0Init = routine(
     waitFor("xen-init-dom0 ends", (host, l) => hasExited(host, l.process)),
     step("xenconsoled", (host, l) => {
       reap(host, l.process);
-      startXenconsoled(host);
+      if (l.xenconsoled === "builtin") startXenconsoled(host);
       host.edit(hostCell, 0).up = true;
     }),
   ],
@@ -92,7 +95,10 @@ const dom0Init = routine(
  * are started and do the rest. `hostIsUp` tells when they have.
  */
 export function bootHost(host: Host, config: Partial<HostConfig> = {}): void {
-  const { machine, xenwatch, xenstored, writeRate, bootSeconds, ...things } = { ...defaultHost, ...config };
+  const { machine, xenwatch, xenstored, writeRate, xenconsoled, bootSeconds, ...things } = {
+    ...defaultHost,
+    ...config,
+  };
   startHypervisor(host, machine);
   addOutside(host);
   addThings(host, things);
@@ -101,7 +107,7 @@ export function bootHost(host: Host, config: Partial<HostConfig> = {}): void {
   host.add(hostCell, 0, { up: false, storeMfn: mfn, storePort: port });
   if (xenstored === "builtin") startXenstored(host, mfn, port, { writeRate });
   else placeOutside(host, XENSTORED);
-  spawnThread(host, "dom0/init", dom0Init, {});
+  spawnThread(host, "dom0/init", dom0Init, { xenconsoled });
 }
 
 /** What dom0 has for its tools and backends to use. */

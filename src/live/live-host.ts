@@ -3,6 +3,7 @@
 // A host that lives: its world on the real clock, its sockets in a directory,
 // its events where somebody listens.
 
+import * as fs from "node:fs";
 import * as net from "node:net";
 import * as path from "node:path";
 import { must } from "../core/engine/cells.ts";
@@ -31,15 +32,19 @@ import { Problem } from "./problem.ts";
 import { Recorder } from "./recorder.ts";
 import { Sockets } from "./sockets.ts";
 import { Terminals } from "./terminals.ts";
+import { XenDaemon, xenProgram } from "./xen-daemon.ts";
+import type { XenconsoledKind } from "./xen-daemon.ts";
 import { XenstoredProcess } from "./xenstored-process.ts";
 import type { XenstoredKind } from "./xenstored-process.ts";
 
 /** How a live host is started. */
 export interface LiveOptions {
   where: Directory;
-  config: Partial<Omit<HostConfig, "xenstored">>;
+  config: Partial<Omit<HostConfig, "xenstored" | "xenconsoled">>;
   /** Which of Xen's own xenstoreds serves the host; ours where none is said. */
   xenstored?: XenstoredKind;
+  /** Xen's own xenconsoled serves the consoles; ours where nothing is said. */
+  xenconsoled?: XenconsoledKind;
   /** File the run is recorded in, or null. */
   trace: string | null;
   /** The program's version, for the trace. */
@@ -64,6 +69,7 @@ export class LiveHost {
   readonly #sockets: Sockets;
   readonly #warn: (text: string) => void;
   #xenstored: XenstoredProcess | null = null;
+  #xenconsoled: XenDaemon | null = null;
   #names: OutsideNames | null = null;
   /** How xenstored ended, where it is a process outside and has: the host is of little use then. */
   #xenstoredGone: string | null = null;
@@ -80,7 +86,8 @@ export class LiveHost {
     this.where = options.where;
     this.#warn = options.warn;
     const xenstored = options.xenstored === undefined ? "builtin" : "outside";
-    this.config = { ...defaultHost, ...options.config, xenstored };
+    const xenconsoled = options.xenconsoled === undefined ? "builtin" : "outside";
+    this.config = { ...defaultHost, ...options.config, xenstored, xenconsoled };
     this.recorder = new Recorder(traceHeader(this.config, options), options.trace, options.warn);
     this.#memory = new FileMemory(memoryFolder(this.where.dir));
     this.world = new World({ memory: this.#memory });
@@ -102,13 +109,14 @@ export class LiveHost {
     try {
       host = new LiveHost(options);
       await host.#serveDevices(options.warn);
-      host.#terminals = Terminals.start(host.driver, host.recorder);
+      if (options.xenconsoled === undefined) host.#terminals = Terminals.start(host.driver, host.recorder);
       // dom0's kernel waits until a xenstored answers it.
       if (options.xenstored !== undefined) host.#startXenstored(options.xenstored);
       await host.#comeUp();
       leaveDom0Config(host.world, dom0Config(options.where.bridge));
       if (options.xenstored === undefined) await host.#serveXenstored();
       else host.#names = await OutsideNames.follow(options.where.xenstored);
+      if (options.xenconsoled !== undefined) host.#startXenconsoled();
       return host;
     } catch (error) {
       if (host === null) releaseDirectory(options.where);
@@ -142,6 +150,7 @@ export class LiveHost {
   async #stop(): Promise<void> {
     this.#names?.close();
     this.#terminals?.stop();
+    await this.#xenconsoled?.stop();
     await this.#xenstored?.stop();
     this.driver.stop();
     this.#sockets.close();
@@ -184,6 +193,20 @@ export class LiveHost {
         if (!this.#isUp) this.#crashed(new Problem(how, null));
         else this.#warn(`xenstored is gone: ${how}. As on a real host, kernels wait for it for ever`);
       },
+    });
+  }
+
+  /** Domains that print before it has come up wait for it, as on Xen. */
+  #startXenconsoled(): void {
+    const { where, config } = this;
+    const file = xenProgram("xenconsoled", config.machine.version ?? defaultMachine.version);
+    const command = [file, "-i", "--log=guest", "--log-dir=/var/log/xen/console"] as const;
+    fs.mkdirSync(path.join(where.dir, "log-xen/console"), { recursive: true, mode: 0o700 });
+    this.#xenconsoled = new XenDaemon({
+      command,
+      where,
+      ended: (how) =>
+        this.#warn(`xenconsoled is gone: ${how}. Nobody serves consoles until another is started`),
     });
   }
 

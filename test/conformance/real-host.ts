@@ -14,10 +14,9 @@ import { checkLedger } from "../../src/core/hypervisor/check-ledger.ts";
 import { domainById, forEachDomain } from "../../src/core/hypervisor/domain.ts";
 import { directory } from "../../src/live/directory.ts";
 import type { Directory } from "../../src/live/directory.ts";
-import { LiveHost } from "../../src/live/live-host.ts";
+import { LiveHost, type LiveOptions } from "../../src/live/live-host.ts";
 import { libxendev } from "../../src/live/native.ts";
 import { startOnHost } from "../../src/live/run.ts";
-import type { XenstoredKind } from "../../src/live/xenstored-process.ts";
 import { verbsOf } from "../../src/live/verbs.ts";
 
 /** What a program said, both streams in one, and its exit code. */
@@ -43,8 +42,8 @@ export class RealHost {
     live.recorder.listenTo("hypercall", (data) => this.hypercalls.push(data));
   }
 
-  /** @param xenstored which of Xen's own serves it; ours where none is said */
-  static async start(xenstored?: XenstoredKind): Promise<RealHost> {
+  /** @param daemons which of Xen's own serve it; ours where none are said */
+  static async start(daemons: Pick<LiveOptions, "xenstored" | "xenconsoled"> = {}): Promise<RealHost> {
     const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-real-"));
     const warnings: string[] = [];
     fs.writeFileSync(join(folder, "tiny.elf"), tinyKernel());
@@ -52,7 +51,7 @@ export class RealHost {
       where: directory(join(folder, "host")),
       config: {},
       trace: null,
-      ...(xenstored === undefined ? {} : { xenstored }),
+      ...daemons,
       code: "test",
       warn: (text) => warnings.push(text),
       crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),

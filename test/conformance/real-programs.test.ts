@@ -5,12 +5,25 @@
 
 import * as fs from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { xenstoredKinds } from "../../src/live/xenstored-process.ts";
 import { requires } from "../capabilities.ts";
 import { RealHost, until } from "./real-host.ts";
 
 const BIN = "/usr/lib/xen-4.17/bin";
 let host: RealHost;
 let domid = 0;
+
+/** What test-xenstore's tests are called; it measures each, and ends with the first that fails. */
+const XENSTORE_TESTS = [
+  ...["read 1", "read 2000", "write 1", "write 2000", "dir", "rm node", "rm dir"],
+  ...["ta empty", "ta empty x", "ta rmw", "ta rmw x", "ta err"],
+];
+
+/** The tests that it has passed. */
+async function testXenstore(on: RealHost, times = 2000): Promise<string[]> {
+  const said = await on.ok(`${BIN}/test-xenstore`, "-i", String(times));
+  return [...said.matchAll(/^(.*?) *: avg: \d+ ns/gm)].map(([, name = ""]) => name);
+}
 
 const run = (program: string, ...args: string[]): Promise<string> => host.ok(`${BIN}/${program}`, ...args);
 
@@ -100,6 +113,10 @@ requires(
     expect(store).toEqual(["was here", ["/tool/python", "token"], ["0", String(domid)]]);
   }, 60_000);
 
+  test("test-xenstore: every test of it passes", async () => {
+    expect(await testXenstore(host)).toEqual(XENSTORE_TESTS);
+  }, 120_000);
+
   test("xen-init-dom0: what dom0's start scripts write, written again where it is missing", async () => {
     expect(await run("xen-init-dom0")).toContain("Dom0 is already set up");
     for (const node of ["name", "domid"]) await host.ok("xenstore-rm", `/local/domain/0/${node}`);
@@ -123,13 +140,27 @@ requires(
   }, 60_000);
 });
 
+requires("xen-utils", "c-compiler")("test-xenstore, on a host", () => {
+  for (const xenstored of xenstoredKinds) {
+    test(`every test of it passes: ${xenstored}`, async () => {
+      const stored = await RealHost.start({ xenstored });
+      try {
+        expect(await testXenstore(stored, 300)).toEqual(XENSTORE_TESTS);
+        expect(stored.warnings).toEqual([]);
+      } finally {
+        await stored.stop();
+      }
+    }, 120_000);
+  }
+});
+
 requires(
   "xen-utils",
   "xenstore-utils",
   "c-compiler",
 )("the C xenstored, on a host", () => {
   test("xenstore-control live-update: it becomes another process image, and nobody notices", async () => {
-    const stored = await RealHost.start("c");
+    const stored = await RealHost.start({ xenstored: "c" });
     try {
       await stored.ok("xl", "create", stored.config("web", "pvh", ["memory = 32"]));
       const web = Number(await stored.ok("xl", "domid", "web"));

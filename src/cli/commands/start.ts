@@ -10,7 +10,7 @@ import { startXl } from "../../live/xl-session.ts";
 import type { Command } from "../command.ts";
 import { runInForeground } from "../foreground.ts";
 import { dirWords, hostDirectory } from "../host.ts";
-import { DOM0_DETAILS, HOST_OPTIONS, hostConfig, hostMetrics, hostXenstored } from "../host-options.ts";
+import { DOM0_DETAILS, HOST_OPTIONS, hostConfig, hostDaemons, hostMetrics } from "../host-options.ts";
 import { ownFile } from "../self.ts";
 
 const CONFIGURATIONS = ["examples/web.cfg", "examples/db.cfg"];
@@ -42,7 +42,7 @@ export const command: Command = {
     return runInForeground({
       where,
       config: hostConfig(invocation),
-      ...hostXenstored(invocation),
+      daemons: hostDaemons(invocation),
       ...hostMetrics(invocation),
       trace: invocation.values["trace"] ?? null,
       json: invocation.json,

@@ -6,7 +6,7 @@ import { detach } from "../detach.ts";
 import type { Command } from "../command.ts";
 import { firstHints, runInForeground } from "../foreground.ts";
 import { dirWords, hostDirectory } from "../host.ts";
-import { DOM0_DETAILS, HOST_OPTIONS, hostConfig, hostMetrics, hostXenstored } from "../host-options.ts";
+import { DOM0_DETAILS, HOST_OPTIONS, hostConfig, hostDaemons, hostMetrics } from "../host-options.ts";
 
 export const command: Command = {
   name: "up",
@@ -19,7 +19,7 @@ export const command: Command = {
     "xenolith up",
     "xenolith up --detach --dir /tmp/xen --memory 16G",
     "xenolith up --trace run.trace.jsonl",
-    "xenolith up --xenstored c",
+    "xenolith up --xenstored c --xenconsoled c",
   ],
   options: [
     ...HOST_OPTIONS,
@@ -28,10 +28,11 @@ export const command: Command = {
   run: async (invocation) => {
     const where = hostDirectory(invocation);
     const config = hostConfig(invocation);
-    const xenstored = { ...hostXenstored(invocation), ...hostMetrics(invocation) };
+    const daemons = hostDaemons(invocation);
+    const metrics = hostMetrics(invocation);
     const trace = invocation.values["trace"] ?? null;
     const hints = firstHints(where, dirWords(invocation));
     if (invocation.switches.has("detach")) return detach(invocation, where, hints);
-    return runInForeground({ where, config, ...xenstored, trace, hints, json: invocation.json });
+    return runInForeground({ where, config, daemons, ...metrics, trace, hints, json: invocation.json });
   },
 };

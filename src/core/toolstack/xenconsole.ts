@@ -13,6 +13,7 @@ import { stderr, stdout } from "../daemons/process.ts";
 import {
   consoleHasOutput,
   consoleTty,
+  domainConsoleCell,
   readConsole,
   writeConsoleInput,
 } from "../daemons/xenconsoled-cells.ts";
@@ -201,6 +202,12 @@ export const xenconsole = routine(
             return fail("ENOENT");
           }),
         ]),
+        // A terminal of a xenconsoled outside is the machine's, not dom0's.
+        step("open", (host, l) => {
+          if (host.get(domainConsoleCell, l.domid) !== undefined) return undefined;
+          stderr(host, l.process, `xenconsole: Could not open tty \`${l.tty}': ${strerror("ENOENT")}\n`);
+          return fail("ENOENT");
+        }),
         step(
           "attached",
           (host, l) => void host.add(attachedConsoleCell, l.process, { domid: l.domid, left: false }),
