@@ -15,6 +15,7 @@ import type { Directory } from "../src/live/directory.ts";
 import { LiveHost } from "../src/live/live-host.ts";
 import { libxendev } from "../src/live/native.ts";
 import { startOnHost } from "../src/live/run.ts";
+import { verbsOf } from "../src/live/verbs.ts";
 import { digits, quantile } from "./bench.ts";
 import type { Bench, BenchOptions, Report } from "./bench.ts";
 import {
@@ -23,13 +24,13 @@ import {
   idling,
   listing,
   populate,
+  runListing,
   shuttingDown,
   tablesOf,
   writeConfig,
 } from "./hypercalls/domains.ts";
-import type { Measured } from "./hypercalls/domains.ts";
+import type { List, Measured } from "./hypercalls/domains.ts";
 import { HostShell } from "./hypercalls/host-shell.ts";
-import type { Cost } from "./hypercalls/host-shell.ts";
 
 /** How much slower than the echo a hypercall may be. */
 const ECHO_LIMIT = 2;
@@ -128,9 +129,14 @@ async function measureDomains(
   const created = await creating(shell, folder, few);
   idle.push(await idling(`${few} with guests`, seconds));
   progress("xl list");
-  const lists: [number, Cost][] = [[few, await listing(shell, rounds)]];
+  const list = async (count: number): Promise<List> => [
+    count,
+    await listing(shell, rounds),
+    await runListing(where.dir, rounds),
+  ];
+  const short = await list(few);
   await populate(host, where.xenstored, many - few);
-  lists.push([many, await listing(shell, rounds)]);
+  const lists = [short, await list(many)] as const;
   idle.push(await idling(`${many}, ${few} with guests`, seconds));
   progress(`shutting down ${few} domains`);
   const shutDown = await shuttingDown(shell, few);
@@ -154,6 +160,7 @@ async function measure(asked: BenchOptions): Promise<Report> {
   const config = { machine: { ...defaultHost.machine, totalPages: MACHINE_PAGES } };
   const options = { where, config, trace: null, code: "bench", warn: () => {}, crashed: () => {} };
   const host = await LiveHost.start(options);
+  await host.serve(verbsOf(host, () => host.stop()));
   try {
     await run(where, "xl", "create", "-q", join(folder, "pvh.cfg"));
     asked.progress("hypercalls and echoes");
