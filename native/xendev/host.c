@@ -29,11 +29,12 @@ const char *host_dir(void)
 
 void host_complain(const char *why)
 {
-    static atomic_int said;
+    /* What was said last: another reason is worth another line. */
+    static _Atomic(const char *) said;
     char line[PATH_MAX + 256];
     int saved = errno;
 
-    if (!atomic_exchange(&said, 1)) {
+    if (atomic_exchange(&said, why) != why) {
         int length = snprintf(line, sizeof(line), "xenolith: %s (bridge %s)\n", why, host_dir());
         if (length > (int)sizeof(line) - 1)
             length = (int)sizeof(line) - 1;

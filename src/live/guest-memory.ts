@@ -33,6 +33,9 @@ interface MemoryFile {
   /** Frames that were written, or may have been, since somebody asked. */
   readonly dirty: Uint8Array;
   touchedCount: number;
+  /** Frames that take space or may come to: also what was discarded keeps its block. */
+  readonly claimed: Uint8Array;
+  claimedCount: number;
 }
 
 /** Where a frame is: the file's number, as in its name, and the page in it. */
@@ -107,6 +110,8 @@ export class FileMemory implements Memory {
   readonly #files = new Map<number, MemoryFile>();
   /** Numbers of open files, the one used last at the end. */
   readonly #open = new Set<number>();
+  /** Claimed frames of all files. */
+  #claimed = 0;
 
   /** Makes the folder, or empties it: contents do not outlive their host. */
   constructor(folder: string) {
@@ -164,17 +169,16 @@ export class FileMemory implements Memory {
   prepareToMap(runs: readonly FrameRun[], writable: boolean): boolean {
     let fresh = 0;
     for (const { file, page, frames } of this.#partsOf(runs)) {
-      const touched = this.#files.get(file)?.touched;
-      if (touched === undefined) fresh += frames;
-      else for (let at = page; at < page + frames; at++) if (touched[at] === 0) fresh++;
+      const claimed = this.#files.get(file)?.claimed;
+      if (claimed === undefined) fresh += frames;
+      else for (let at = page; at < page + frames; at++) if (claimed[at] === 0) fresh++;
     }
     if (fresh > 0 && !this.hasRoomFor(fresh)) return false;
     if (fresh === 0 && !writable) return true;
     for (const { file, page, frames } of this.#partsOf(runs)) {
       const target = this.#file(file);
       for (let at = page; at < page + frames; at++) {
-        if (target.touched[at] === 0) target.touchedCount++;
-        target.touched[at] = 1;
+        this.#claim(target, at);
       }
       if (writable) target.dirty.fill(1, page, page + frames);
     }
@@ -193,10 +197,20 @@ export class FileMemory implements Memory {
     }
   }
 
-  /** Whether the file system can hold that many frames more, and some for our own writes. */
+  /**
+   * Whether the file system can hold that many frames more, those that processes
+   * may write to and have not yet, and some for our own writes.
+   */
   hasRoomFor(frames: number): boolean {
     const { bavail, bsize } = fs.statfsSync(this.folder);
-    return bavail * bsize >= frames * PAGE_BYTES + SPARE_BYTES;
+    const spare = bavail * bsize - frames * PAGE_BYTES - SPARE_BYTES;
+    // What is promised is looked up only where it could matter.
+    return spare >= this.#claimed * PAGE_BYTES || (spare >= 0 && spare >= this.#promisedBytes());
+  }
+
+  /** Space that frames may come to take and do not yet. */
+  #promisedBytes(): number {
+    return this.#claimed * PAGE_BYTES - this.bytesUsed();
   }
 
   /** Bytes the files take up on their file system. */
@@ -209,17 +223,25 @@ export class FileMemory implements Memory {
     for (const { fd } of this.#files.values()) if (fd >= 0) fs.closeSync(fd);
     this.#files.clear();
     this.#open.clear();
+    this.#claimed = 0;
     fs.rmSync(this.folder, { recursive: true, force: true });
     fs.rmSync(ownerFile(this.folder), { force: true });
   }
 
   #touch(file: number, page: number): MemoryFile {
     const target = this.#file(file);
-    if (target.touched[page] === 0) {
-      target.touched[page] = 1;
-      target.touchedCount++;
-    }
+    this.#claim(target, page);
     return target;
+  }
+
+  #claim(target: MemoryFile, page: number): void {
+    if (target.touched[page] === 1) return;
+    target.touched[page] = 1;
+    target.touchedCount++;
+    if (target.claimed[page] === 1) return;
+    target.claimed[page] = 1;
+    target.claimedCount++;
+    this.#claimed++;
   }
 
   #file(file: number): MemoryFile {
@@ -232,6 +254,8 @@ export class FileMemory implements Memory {
         touched: new Uint8Array(FILE_FRAMES),
         dirty: new Uint8Array(FILE_FRAMES),
         touchedCount: 0,
+        claimed: new Uint8Array(FILE_FRAMES),
+        claimedCount: 0,
       };
       this.#files.set(file, target);
       fs.ftruncateSync(this.#fd(file, target), FILE_FRAMES * PAGE_BYTES);
@@ -255,6 +279,7 @@ export class FileMemory implements Memory {
     if (found.fd >= 0) fs.closeSync(found.fd);
     this.#open.delete(file);
     this.#files.delete(file);
+    this.#claimed -= found.claimedCount;
     fs.rmSync(found.name, { force: true });
   }
 

@@ -25,11 +25,27 @@ export interface Result {
   readonly out: string;
 }
 
+type Daemons = Pick<LiveOptions, "xenstored" | "xenconsoled">;
+
+async function startLive(folder: string, warnings: string[], daemons: Daemons): Promise<LiveHost> {
+  const live = await LiveHost.start({
+    where: directory(join(folder, "host")),
+    config: {},
+    trace: null,
+    ...daemons,
+    code: "test",
+    warn: (text) => warnings.push(text),
+    crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),
+  });
+  await live.serve(verbsOf(live, () => live.stop()));
+  return live;
+}
+
 /** A host with a tiny kernel in its folder. */
 export class RealHost {
   readonly folder: string;
   readonly where: Directory;
-  readonly live: LiveHost;
+  live: LiveHost;
   readonly warnings: string[];
   /** Hypercalls that changed something, since the list was emptied. */
   hypercalls: TraceEvents["hypercall"][] = [];
@@ -39,25 +55,26 @@ export class RealHost {
     this.where = directory(join(folder, "host"));
     this.live = live;
     this.warnings = warnings;
-    live.recorder.listenTo("hypercall", (data) => this.hypercalls.push(data));
+    this.#listen();
   }
 
   /** @param daemons which of Xen's own serve it; ours where none are said */
-  static async start(daemons: Pick<LiveOptions, "xenstored" | "xenconsoled"> = {}): Promise<RealHost> {
+  static async start(daemons: Daemons = {}): Promise<RealHost> {
     const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-real-"));
     const warnings: string[] = [];
     fs.writeFileSync(join(folder, "tiny.elf"), tinyKernel());
-    const live = await LiveHost.start({
-      where: directory(join(folder, "host")),
-      config: {},
-      trace: null,
-      ...daemons,
-      code: "test",
-      warn: (text) => warnings.push(text),
-      crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),
-    });
-    await live.serve(verbsOf(live, () => live.stop()));
-    return new RealHost(folder, live, warnings);
+    return new RealHost(folder, await startLive(folder, warnings, daemons), warnings);
+  }
+
+  /** Stops it and starts another one in its place: no domain and no trace of programs is left. */
+  async restart(): Promise<void> {
+    await this.live.stop();
+    this.live = await startLive(this.folder, this.warnings, {});
+    this.#listen();
+  }
+
+  #listen(): void {
+    this.live.recorder.listenTo("hypercall", (data) => this.hypercalls.push(data));
   }
 
   async stop(): Promise<void> {
