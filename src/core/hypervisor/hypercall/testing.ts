@@ -80,7 +80,7 @@ export class Called extends TestHost {
     return viewOf(this.memory.bytes);
   }
 
-  /** Puts a device model's operation and a second buffer behind it into the caller's memory, and their list at its start. */
+  /** Puts a device model's operation and a buffer behind it into the caller's memory, their list at its start. */
   dmArgument(command: number, argument: DataView): void {
     const { xen_dm_op_buf: buf, xen_dm_op: op } = abi;
     const { bytes } = this.memory;
