@@ -7,6 +7,7 @@ import type { Bench } from "./bench.ts";
 import { engine } from "./engine.ts";
 import { hypercalls } from "./hypercalls.ts";
 import { isolation } from "./isolation.ts";
+import { journal } from "./journal.ts";
 import { killLive } from "./kill-live.ts";
 import { kill } from "./kill.ts";
 import { lives } from "./lives.ts";
@@ -20,5 +21,6 @@ export const benches: readonly Bench[] = [
   killLive,
   hypercalls,
   isolation,
+  journal,
   xenstored,
 ];

@@ -6,6 +6,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { ownChild } from "./own-child.ts";
 import { startReal } from "./real.ts";
 
 /** Debian's C xenstored and oxenstored of Xen 4.17, and ours. */
@@ -28,11 +29,16 @@ const START_MS = 20_000;
 export const CLIENTS_PROCESSOR = availableParallelism() > 1 ? 1 : null;
 export const DAEMON_PROCESSOR = availableParallelism() > 1 ? 0 : null;
 
-async function startOurs(run: string): Promise<Daemon> {
+/** Ours, with further arguments. `processor` is the one it may use, or null for any. */
+export async function startOurs(
+  run: string,
+  processor: number | null,
+  args: readonly string[],
+): Promise<Daemon> {
   mkdirSync(run, { recursive: true, mode: 0o700 });
   const socketPath = join(run, "socket");
-  const more = process.env["XENSTORED_OPTIONS"]?.split(" ") ?? [];
-  const child: ChildProcess = spawn(process.execPath, [cli, "xenstored", "--socket", socketPath, ...more], {
+  const command = ownChild(process.execPath, [cli, "xenstored", "--socket", socketPath, ...args]);
+  const child: ChildProcess = spawn(...command, {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exit = new Promise<void>((resolve) => void child.on("exit", () => resolve()));
@@ -44,6 +50,7 @@ async function startOurs(run: string): Promise<Daemon> {
     throw new Error(`our xenstored does not listen at ${socketPath}`);
   }
   child.stdout?.resume();
+  bindTo(processor, child.pid as number);
   return {
     name: "ours",
     socketPath,
@@ -57,15 +64,16 @@ async function startOurs(run: string): Promise<Daemon> {
 
 /** Starts one in `run`, which is made. `processor` is the one it may use, or null for any. */
 export async function startDaemon(name: DaemonName, run: string, processor: number | null): Promise<Daemon> {
-  let daemon: Daemon;
-  if (name === "ours") daemon = await startOurs(run);
-  else {
-    const real = await startReal(name, run);
-    daemon = { name, socketPath: real.socketPath, pid: real.process.pid as number, stop: real.stop };
-  }
-  if (processor !== null)
-    execFileSync("taskset", ["-a", "-p", "-c", String(processor), String(daemon.pid)], { stdio: "ignore" });
-  return daemon;
+  if (name === "ours") return startOurs(run, processor, process.env["XENSTORED_OPTIONS"]?.split(" ") ?? []);
+  const real = await startReal(name, run);
+  const pid = real.process.pid as number;
+  bindTo(processor, pid);
+  return { name, socketPath: real.socketPath, pid, stop: real.stop };
+}
+
+function bindTo(processor: number | null, pid: number): void {
+  if (processor === null) return;
+  execFileSync("taskset", ["-a", "-p", "-c", String(processor), String(pid)], { stdio: "ignore" });
 }
 
 /** Resident memory of a process, megabytes. */

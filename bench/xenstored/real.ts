@@ -83,6 +83,7 @@ export async function startReal(
     LD_PRELOAD: xenstub(),
     XENSTUB_RUN: run,
     XENSTORED_RUNDIR: run,
+    XENSTUB_PARENT: String(process.pid),
   };
   if (options.rings === true) {
     env["XENSTUB_RINGS"] = "1";

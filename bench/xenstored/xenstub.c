@@ -20,6 +20,9 @@
  *                  bytes a port: `evtchn` what the daemon is to see, `notify` what
  *                  it raised. Ports: VIRQ_DOM_EXC is 7, that of a domain 1000+domid.
  *
+ *   XENSTUB_PARENT  if set: the process that started the daemon; when it is gone,
+ *                  so is the daemon.
+ *
  * bench/xenstored/real.ts builds it.
  */
 #define _GNU_SOURCE
@@ -33,6 +36,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -338,4 +342,20 @@ int xenevtchn_unbind(xenevtchn_handle *x, evtchn_port_t p) { (void)x; (void)p; r
 xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *x) { uint32_t p; (void)x; return read(ev_in, &p, 4) == 4 ? (int)p : -1; }
 int xenevtchn_unmask(xenevtchn_handle *x, evtchn_port_t p) { (void)x; (void)p; return 0; }
 
-__attribute__((constructor)) static void init(void) { ensure_ring_files(); }
+/* Ends with the process that started it, and not with one that handed over to it. */
+static void die_with_parent(void)
+{
+	const char *parent = getenv("XENSTUB_PARENT");
+
+	if (!parent || getppid() != atoi(parent))
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != atoi(parent))
+		_exit(1);
+}
+
+__attribute__((constructor)) static void init(void)
+{
+	die_with_parent();
+	ensure_ring_files();
+}

@@ -9,6 +9,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { ownChild } from "../../bench/xenstored/own-child.ts";
 import type { XenstoreClient } from "../../src/client/index.ts";
 import { connectXenstore } from "../../src/live/xenstore-client.ts";
 
@@ -89,7 +90,7 @@ async function check(client: XenstoreClient, diary: Diary): Promise<void> {
 /** Starts a daemon; resolves once it serves. */
 async function start(dir: string, ...args: string[]): Promise<ChildProcess> {
   const paths = ["--socket", join(dir, "socket"), "--pid-file", join(dir, "pid")];
-  const child = spawn(process.execPath, [bin, "xenstored", ...paths, ...args], {
+  const child = spawn(...ownChild(process.execPath, [bin, "xenstored", ...paths, ...args]), {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const ended = once(child, "exit").then(() => assert.fail("the daemon ended"));

@@ -8,6 +8,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { onTestFinished } from "vitest";
+import { ownChild } from "../../bench/xenstored/own-child.ts";
 import { root } from "../source-files.ts";
 
 export const bin = path.join(root, "bin/xenolith.js");
@@ -67,7 +68,7 @@ export interface Running extends Ended {
 
 /** Starts a command; it ends with the test at the latest. */
 export function startXenolith(args: readonly string[], options: RunOptions = {}): Running {
-  const child = spawn(process.execPath, [...(options.node ?? []), bin, ...args], {
+  const child = spawn(...ownChild(process.execPath, [...(options.node ?? []), bin, ...args]), {
     cwd: options.cwd ?? "/",
     env: environment(options.env),
     stdio: ["pipe", "pipe", "pipe"],

@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ownChild } from "../../../bench/xenstored/own-child.ts";
 import { startReal, type RealKind, type RealXenstored } from "../../../bench/xenstored/real.ts";
 import { compiled } from "../../../src/live/compile.ts";
 import { readLatin1 } from "../../../src/core/xenstore/wire.ts";
@@ -98,7 +99,7 @@ export function daemonSubject(...args: readonly string[]): Subject {
     mkdirSync(run, { recursive: true, mode: 0o700 });
     const cli = join(import.meta.dirname, "../../../bin/xenolith.js");
     const where = ["--socket", join(run, "socket"), "--domains", run];
-    const child = spawn(process.execPath, [cli, "xenstored", ...where, ...args], {
+    const child = spawn(...ownChild(process.execPath, [cli, "xenstored", ...where, ...args]), {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const exit = once(child, "exit");
