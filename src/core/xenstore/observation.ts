@@ -44,6 +44,11 @@ export interface Transaction {
 }
 export const transactionType = cellType<Transaction>("transaction");
 
+/** The key of a connection's transaction. */
+export function transactionKey(conn: number, id: number): string {
+  return `${conn}/${id}`;
+}
+
 /**
  * A node a transaction has accessed; its identifier is the transaction's
  * followed by the path. What it did to the node lies over what is in the store.

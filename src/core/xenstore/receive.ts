@@ -9,7 +9,7 @@ import type { Caller } from "./caller.ts";
 import { connectionType, keepPending, pendingInput } from "./connection.ts";
 import { control } from "./control.ts";
 import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
-import { transactionType } from "./observation.ts";
+import { transactionType, transactionKey } from "./observation.ts";
 import { answerAsOcaml, ignoresTransaction } from "./oxenstored/answer.ts";
 import { tellMemory } from "./memory-log.ts";
 import { FIRST_SOCKET, queueReply } from "./output.ts";
@@ -29,7 +29,7 @@ import {
 import { directory, directoryPart, mkdir, read, rm, write } from "./requests-node.ts";
 import { getPerms, setPermsRequest } from "./requests-perms.ts";
 import { getFeature, getQuota, setFeature, setQuota } from "./requests-settings.ts";
-import { forgetLastAccess, transactionKey } from "./transaction.ts";
+import { forgetLastAccess } from "./transaction.ts";
 import { accessedCount } from "./view.ts";
 import { HEADER_SIZE, PAYLOAD_MAX, type Packet, parse, readLatin1, WIRE_ERRORS, XS } from "./wire.ts";
 

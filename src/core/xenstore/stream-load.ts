@@ -26,6 +26,7 @@ import {
   ownKey,
   transactionNodeType,
   transactionType,
+  transactionKey,
 } from "./observation.ts";
 import { restoreOutput } from "./output.ts";
 import { isSpecial, parentOf } from "./path.ts";
@@ -58,7 +59,6 @@ import {
   createInTransaction,
   removeInTransaction,
   setPermsInTransaction,
-  transactionKey,
   writeInTransaction,
 } from "./transaction.ts";
 import { nodeType } from "./tree.ts";

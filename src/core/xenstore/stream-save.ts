@@ -8,7 +8,7 @@ import type { Caller } from "./caller.ts";
 import { type Connection, connectionType, pendingInput } from "./connection.ts";
 import { domainState, isIntroduced, knownDomains, knownDomids } from "./domain.ts";
 import { listItems } from "./list.ts";
-import { accessedList, ownKey, transactionNodeType, transactionType } from "./observation.ts";
+import { accessedList, ownKey, transactionNodeType, transactionType, transactionKey } from "./observation.ts";
 import { copyOutput, FIRST_SOCKET } from "./output.ts";
 import { childPath } from "./path.ts";
 import { permsInForce } from "./perms.ts";
@@ -27,7 +27,6 @@ import {
   type StreamRecord,
   type WatchRecord,
 } from "./stream.ts";
-import { transactionKey } from "./transaction.ts";
 import { childrenList, nodeType } from "./tree.ts";
 import { lookup } from "./view.ts";
 import { eventPath, watchesOf } from "./watch.ts";

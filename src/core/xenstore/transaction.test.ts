@@ -221,7 +221,7 @@ describe("identifiers", () => {
   });
 });
 
-test("a node that it made sure of goes, and comes again with the permissions that it has set above, or not at all", () => {
+test("a node that it made sure of goes: it comes again with permissions set above, or not at all", () => {
   const store = testStore();
   const [a, b] = [new TestClient(store), new TestClient(store)];
   b.ask("MKDIR", "/x/y|");
@@ -233,7 +233,7 @@ test("a node that it made sure of goes, and comes again with the permissions tha
   expect(b.ask("GET_PERMS", "/x|")).toBe("n0|");
 });
 
-test("what is below a node that was removed while it was missing stays missing, also where it was looked for before", () => {
+test("what is below a node that was removed while it was missing stays missing", () => {
   const store = testStore();
   const [a, b] = [new TestClient(store), new TestClient(store)];
   const txId = a.begin();

@@ -27,6 +27,7 @@ import {
   SEEN_SUPPORT,
   type TransactionNode,
   ownKey,
+  transactionKey,
   transactionNodeType,
   transactionType,
 } from "./observation.ts";
@@ -35,11 +36,6 @@ import { childPath, nameOf, parentOf } from "./path.ts";
 import { settingsOf } from "./quota.ts";
 import { nodeType, subtree } from "./tree.ts";
 import { access, childNames, inherited } from "./view.ts";
-
-/** The key of a connection's transaction. */
-export function transactionKey(conn: number, id: number): string {
-  return `${conn}/${id}`;
-}
 
 /** Starts a transaction; returns its identifier, unused on this connection. */
 export function startTransaction(cells: Cells, conn: number): number {

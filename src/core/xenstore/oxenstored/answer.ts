@@ -10,14 +10,14 @@ import { connectionType } from "../connection.ts";
 import { checkStore } from "../check.ts";
 import type { Store } from "../ports.ts";
 import { exceeds, settingsOf } from "../quota.ts";
-import type { After } from "../request.ts";
-import { dropAllTransactions, dropTransaction, openTransaction, transactionKey } from "../transaction.ts";
-import { transactionType } from "../observation.ts";
+import { dropAllTransactions, dropTransaction, openTransaction } from "../transaction.ts";
+import { transactionType, transactionKey } from "../observation.ts";
 import { addWatch, fireInitialEvent, hasWatch, removeAllWatches, removeWatch, watchCount } from "../watch.ts";
 import { XS } from "../wire.ts";
 import { entriesOf } from "./entries.ts";
 import { mayBeWatched, watchPath } from "./path.ts";
 import { isDom0 } from "./perms.ts";
+import type { OcamlRequest } from "./request.ts";
 import {
   getDomainPath,
   introduce,
@@ -42,18 +42,6 @@ import {
 } from "./transaction.ts";
 import type { View } from "./tree.ts";
 import { type Due, dueFor, fire, permsIn } from "./watch.ts";
-
-/** A request of a connection. */
-export interface OcamlRequest {
-  readonly caller: Caller;
-  /** The transaction it is part of. */
-  readonly view: View;
-  readonly reqId: number;
-  /** Payload as a latin1 string. */
-  readonly body: string;
-  /** What to do once the reply is queued. */
-  readonly after: After;
-}
 
 type Answer = (store: Store, request: OcamlRequest) => string | Failure;
 

@@ -17,7 +17,7 @@ import { withOwner } from "../perms.ts";
 import type { Store } from "../ports.ts";
 import { INTRODUCE_DOMAIN, RELEASE_DOMAIN } from "../special.ts";
 import { nodeType, storedSubtree } from "../tree.ts";
-import type { OcamlRequest } from "./answer.ts";
+import type { OcamlRequest } from "./request.ts";
 import { forgetEntries } from "./entries.ts";
 import { intOfString, isDom0, ownerText, withoutEntries } from "./perms.ts";
 import { removeAt, replacingAll, setPermsAt } from "./tree.ts";

@@ -10,7 +10,7 @@ import { parentOf } from "../path.ts";
 import { permsToWire } from "../perms.ts";
 import type { Store } from "../ports.ts";
 import { chargeWrites } from "../write-rate.ts";
-import type { OcamlRequest } from "./answer.ts";
+import type { OcamlRequest } from "./request.ts";
 import { checkEntry, countEntry } from "./entries.ts";
 import { hierarchy, mayBeNode, requestPath } from "./path.ts";
 import { allows, isDom0, ownerText, owns, parseNodePerms } from "./perms.ts";

@@ -1,3 +1,4 @@
+import { transactionKey } from "../observation.ts";
 // SPDX-License-Identifier: Apache-2.0
 //
 // Transactions as oxenstored has them (transaction.ml, process.ml
@@ -9,7 +10,6 @@
 import { type Cells, cellType, must } from "../../engine/cells.ts";
 import { connectionType } from "../connection.ts";
 import { settingsOf } from "../quota.ts";
-import { transactionKey } from "../transaction.ts";
 import { copyEntries, dropEntries, mergeEntries, takeEntries } from "./entries.ts";
 import { commonPath, hierarchy } from "./path.ts";
 import {

@@ -5,8 +5,8 @@
 
 import { expect, test } from "vitest";
 import { isFailure } from "../engine/errno.ts";
-import type { StartInfo } from "../guest/guest.ts";
-import { TestHost } from "../guest/testing.ts";
+import type { StartInfo } from "./guest.ts";
+import { TestHost } from "./testing.ts";
 import { send } from "../hypervisor/event-channel-op.ts";
 import { type DomainAccount, domainAccounts } from "../xenstore/accounting.ts";
 import { clientRead, clientWrite, type RingPage } from "../xenstore/ring.ts";
