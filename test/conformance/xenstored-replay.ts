@@ -5,7 +5,7 @@
 // which it went out on each connection.
 
 import { readFileSync } from "node:fs";
-import { PlainCells } from "../../src/core/engine/cells.ts";
+import { StoreCells } from "../../src/core/xenstore/store-cells.ts";
 import {
   connectSocket,
   disconnect,
@@ -85,7 +85,7 @@ class Replay {
   ) {
     this.#lines = lines;
     this.#store = {
-      cells: new PlainCells(),
+      cells: new StoreCells(),
       now: 0,
       domains: {
         info: (domid) => (domid === 0 ? { shutdown: false, dying: false } : this.#domains.get(domid)),

@@ -4,7 +4,7 @@
 // different at every look, half messages, noise anywhere in the page. The domain
 // may lose its connection; the others notice nothing, and every turn ends.
 
-import { PlainCells } from "../../src/core/engine/cells.ts";
+import { StoreCells } from "../../src/core/xenstore/store-cells.ts";
 import { checkStore } from "../../src/core/xenstore/check.ts";
 import { connectionType } from "../../src/core/xenstore/connection.ts";
 import {
@@ -93,7 +93,7 @@ export function attackRing(seed: number, pieces: number): RingAttack {
   const page = new HostilePage(chance);
   let isThere = true;
   const store: Store = {
-    cells: new PlainCells(),
+    cells: new StoreCells(),
     now: 0,
     domains: {
       info: (domid) => (domid !== DOMID || isThere ? { shutdown: false, dying: false } : undefined),

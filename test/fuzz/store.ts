@@ -8,9 +8,9 @@
 // - in the end nothing of the attackers is left.
 
 import { isDeepStrictEqual } from "node:util";
-import { PlainCells } from "../../src/core/engine/cells.ts";
 import type { CellId, CellType } from "../../src/core/engine/cells.ts";
 import { checkStore } from "../../src/core/xenstore/check.ts";
+import { StoreCells } from "../../src/core/xenstore/store-cells.ts";
 import { incarnationType } from "../../src/core/xenstore/perms.ts";
 import {
   connectSocket,
@@ -38,7 +38,7 @@ import { Chance } from "./chance.ts";
 import { nextBytes } from "./messages.ts";
 
 /** Cells that know how many they are. */
-class CountedCells extends PlainCells {
+class CountedCells extends StoreCells {
   size = 0;
   override add<T extends object>(type: CellType<T>, id: CellId, content: T): T {
     this.size++;

@@ -137,45 +137,75 @@ export function compareIds(a: CellId, b: CellId): number {
  */
 const ballast: readonly symbol[] = Array.from({ length: 64 }, () => Symbol("ballast"));
 
+/** What keeps the cells of one type, where there is no tracking. */
+export interface CellTable {
+  get(id: CellId): object | undefined;
+  /** The cell from then on; undefined where there is one already. */
+  add(id: CellId, content: object): object | undefined;
+  /** False where there is none. */
+  drop(id: CellId): boolean;
+  /** Identifiers of all, in any order. */
+  ids(): CellId[];
+  readonly count: number;
+}
+
 /** Cells without tracking: for a standalone xenstored and for tests of pure parts. */
 export class PlainCells implements Cells {
   readonly texts = new Map<string, string>();
-  readonly #tables: Map<CellId | symbol, object>[] = [];
+  /** Of each type a map, or else a table of its own: nearly all look-ups are short enough to be inlined. */
+  readonly #maps: (Map<CellId | symbol, object> | undefined)[] = [];
+  readonly #tables: (CellTable | undefined)[] = [];
 
-  #table(type: CellType<object>): Map<CellId | symbol, object> {
-    return (this.#tables[type.index] ??= new Map(ballast.map((key) => [key, ballast])));
+  /** @param tables for types whose cells are to be kept in another way */
+  constructor(tables: readonly (readonly [CellType<object>, CellTable])[] = []) {
+    for (const [type, table] of tables) this.#tables[type.index] = table;
   }
 
   get<T extends object>(type: CellType<T>, id: CellId): DeepReadonly<T> | undefined {
-    return this.#tables[type.index]?.get(id) as DeepReadonly<T> | undefined;
+    const map = this.#maps[type.index];
+    return (map === undefined ? this.#getOther(type.index, id) : map.get(id)) as DeepReadonly<T> | undefined;
+  }
+
+  #getOther(index: number, id: CellId): object | undefined {
+    return this.#tables[index]?.get(id);
   }
 
   edit<T extends object>(type: CellType<T>, id: CellId): T {
-    const content = this.#tables[type.index]?.get(id);
+    const map = this.#maps[type.index];
+    const content = map === undefined ? this.#getOther(type.index, id) : map.get(id);
     if (content === undefined) throw new Error(`edit of missing cell ${type.name}/${id}`);
     return content as T;
   }
 
   add<T extends object>(type: CellType<T>, id: CellId, content: T): T {
-    const table = this.#table(type);
-    const before = table.size;
-    table.set(id, content);
-    if (table.size === before) throw new Error(`cell ${type.name}/${id} added twice`);
-    return content;
+    const added = this.#addAny(type.index, id, content);
+    if (added === undefined) throw new Error(`cell ${type.name}/${id} added twice`);
+    return added as T;
+  }
+
+  #addAny(index: number, id: CellId, content: object): object | undefined {
+    const table = this.#tables[index];
+    if (table !== undefined) return table.add(id, content);
+    const map = (this.#maps[index] ??= new Map(ballast.map((key) => [key, ballast])));
+    const before = map.size;
+    map.set(id, content);
+    return map.size === before ? undefined : content;
   }
 
   drop<T extends object>(type: CellType<T>, id: CellId): void {
-    if (!this.#tables[type.index]?.delete(id)) throw new Error(`drop of missing cell ${type.name}/${id}`);
+    const map = this.#maps[type.index];
+    const was = map === undefined ? this.#tables[type.index]?.drop(id) : map.delete(id);
+    if (was !== true) throw new Error(`drop of missing cell ${type.name}/${id}`);
   }
 
   ids<T extends object>(type: CellType<T>): CellId[] {
-    const ids: CellId[] = [];
-    for (const key of this.#tables[type.index]?.keys() ?? []) if (typeof key !== "symbol") ids.push(key);
+    const ids: CellId[] = this.#tables[type.index]?.ids() ?? [];
+    for (const key of this.#maps[type.index]?.keys() ?? []) if (typeof key !== "symbol") ids.push(key);
     return ids.sort(compareIds);
   }
 
   count<T extends object>(type: CellType<T>): number {
-    const table = this.#tables[type.index];
-    return table === undefined ? 0 : table.size - ballast.length;
+    const map = this.#maps[type.index];
+    return map === undefined ? (this.#tables[type.index]?.count ?? 0) : map.size - ballast.length;
   }
 }

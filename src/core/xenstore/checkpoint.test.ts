@@ -5,7 +5,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { PlainCells } from "../engine/cells.ts";
+import { StoreCells } from "./store-cells.ts";
 import { checkStore } from "./check.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import { JournalCells } from "./journal-cells.ts";
@@ -45,7 +45,7 @@ test("a copy made in pieces between changes is the original", () => {
       }
       client.ask("WRITE", "/d0/c3/b1|deep");
       cells.remember();
-      const copy = testStore({}, new PlainCells(), prepareStore);
+      const copy = testStore({}, new StoreCells(), prepareStore);
       const loading = startLoading(copy, 2);
       const apply = (records: readonly StreamRecord[]): void => {
         for (const record of records) expect(loadRecord(loading, record)).toBeUndefined();

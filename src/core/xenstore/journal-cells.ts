@@ -5,7 +5,7 @@
 // limits. What belongs to a connection goes with it, and so is not remembered:
 // watches, transactions, messages under way.
 
-import { type CellId, type CellType, PlainCells } from "../engine/cells.ts";
+import type { CellId, CellType } from "../engine/cells.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { connectionType, FIRST_SOCKET } from "./connection.ts";
 import { knownDomainsType, knownDomainType } from "./domain.ts";
@@ -21,6 +21,7 @@ import {
   quotaRecord,
   specialRecord,
 } from "./stream-save.ts";
+import { StoreCells } from "./store-cells.ts";
 import { nodeType } from "./tree.ts";
 
 /** Cells of these types belong to the domain with their identifier. */
@@ -41,7 +42,7 @@ export interface Changes {
 }
 
 /** Cells with a memory of their changes. */
-export class JournalCells extends PlainCells {
+export class JournalCells extends StoreCells {
   /** Nodes that were there and were dropped, children before parents; whether the checkpoint had them. */
   readonly #dropped = new Map<string, boolean>();
   /** Nodes that were added and are there, in order. */

@@ -64,10 +64,10 @@ export function addNode(cells: Cells, path: string, value: string, perms: string
 
 /** Sets a node's value. */
 export function setValue(cells: Cells, path: string, value: string): void {
-  const node = must(cells, nodeType, path);
-  nodeChanging(cells, path, node.value === value ? 0 : SEEN_VALUE);
-  if (node.value === value) return;
-  charge(cells, ownerOf(node.perms), "memory", value.length - node.value.length);
+  const { value: before, perms } = must(cells, nodeType, path);
+  nodeChanging(cells, path, before === value ? 0 : SEEN_VALUE);
+  if (before === value) return;
+  charge(cells, ownerOf(perms), "memory", value.length - before.length);
   cells.edit(nodeType, path).value = value;
 }
 
@@ -114,17 +114,19 @@ export function dropTree(cells: Cells, paths: readonly string[], dropping?: (pat
 
 /** Removes a node whose children have gone. It stays in its parent's list, which goes with the parent. */
 function dropInner(cells: Cells, path: string): void {
-  const { value, perms } = must(cells, nodeType, path);
+  const node = must(cells, nodeType, path);
+  const { perms } = node;
   if (hasObservers(cells)) {
+    const valueGoes = node.value === "" ? 0 : SEEN_VALUE;
     nodeChanging(cells, parentOf(path), SEEN_CHILDREN);
-    nodeChanging(cells, path, SEEN_EXISTENCE | SEEN_PERMS | SEEN_SUPPORT | (value === "" ? 0 : SEEN_VALUE));
+    nodeChanging(cells, path, SEEN_EXISTENCE | SEEN_PERMS | SEEN_SUPPORT | valueGoes);
   }
   const owner = ownerOf(perms);
   const childrenBytes = listDrop(cells, childrenList, path);
   if (isUnprivilegedDomid(cells, owner)) {
     removeOwned(cells, owner, path);
     charge(cells, owner, "nodes", -1);
-    chargeRecord(cells, -1, owner, path, { perms, value }, childrenBytes);
+    chargeRecord(cells, -1, owner, path, { perms, value: node.value }, childrenBytes);
   }
   cells.drop(nodeType, path);
 }

@@ -183,6 +183,7 @@ export function nodeChanging(
   change: number,
   permsAfter: string | null = null,
 ): void {
+  if (!hasObservers(cells)) return;
   const observers = cells.get(observersType, path);
   if (observers === undefined) return;
   const strict = settingsOf(cells).conflicts === "strict";

@@ -9,6 +9,7 @@ import type { Caller } from "./caller.ts";
 import { connectionType, keepPending, pendingInput } from "./connection.ts";
 import { control } from "./control.ts";
 import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
+import { lookAhead } from "./look-ahead.ts";
 import { transactionType, transactionKey } from "./observation.ts";
 import { answerAsOcaml, ignoresTransaction } from "./oxenstored/answer.ts";
 import { tellMemory } from "./memory-log.ts";
@@ -33,41 +34,47 @@ import { forgetLastAccess } from "./transaction.ts";
 import { accessedCount } from "./view.ts";
 import { HEADER_SIZE, PAYLOAD_MAX, type Packet, parse, readLatin1, WIRE_ERRORS, XS } from "./wire.ts";
 
+/** A kind of request. All have the same fields in the same order: they are looked at with every request. */
 interface RequestType {
   readonly handler: Handler;
   /** For privileged connections only. */
-  readonly privileged?: true;
+  readonly privileged: boolean;
   /** Only versions with this trait have it. */
-  readonly since?: "domainSettings";
+  readonly since: "domainSettings" | null;
   /** The transaction identifier does not matter. */
-  readonly ignoresTransaction?: true;
+  readonly ignoresTransaction: boolean;
+}
+
+function requestType(handler: Handler, how: Partial<Omit<RequestType, "handler">> = {}): RequestType {
+  const { privileged = false, since = null, ignoresTransaction = false } = how;
+  return { handler, privileged, since, ignoresTransaction };
 }
 
 const requestTypes: readonly (RequestType | undefined)[] = Object.assign([], {
-  [XS.CONTROL]: { handler: control, privileged: true },
-  [XS.DIRECTORY]: { handler: directory },
-  [XS.READ]: { handler: read },
-  [XS.GET_PERMS]: { handler: getPerms },
-  [XS.WATCH]: { handler: watch, ignoresTransaction: true },
-  [XS.UNWATCH]: { handler: unwatch, ignoresTransaction: true },
-  [XS.TRANSACTION_START]: { handler: transactionStart },
-  [XS.TRANSACTION_END]: { handler: transactionEnd },
-  [XS.INTRODUCE]: { handler: introduce, privileged: true },
-  [XS.RELEASE]: { handler: release, privileged: true },
-  [XS.GET_DOMAIN_PATH]: { handler: getDomainPath },
-  [XS.WRITE]: { handler: write },
-  [XS.MKDIR]: { handler: mkdir },
-  [XS.RM]: { handler: rm },
-  [XS.SET_PERMS]: { handler: setPermsRequest },
-  [XS.IS_DOMAIN_INTRODUCED]: { handler: isDomainIntroduced, privileged: true },
-  [XS.RESUME]: { handler: resume, privileged: true },
-  [XS.SET_TARGET]: { handler: setTargetRequest, privileged: true },
-  [XS.RESET_WATCHES]: { handler: resetWatches },
-  [XS.DIRECTORY_PART]: { handler: directoryPart },
-  [XS.GET_FEATURE]: { handler: getFeature, since: "domainSettings" },
-  [XS.SET_FEATURE]: { handler: setFeature, since: "domainSettings", privileged: true },
-  [XS.GET_QUOTA]: { handler: getQuota, since: "domainSettings", privileged: true },
-  [XS.SET_QUOTA]: { handler: setQuota, since: "domainSettings", privileged: true },
+  [XS.CONTROL]: requestType(control, { privileged: true }),
+  [XS.DIRECTORY]: requestType(directory),
+  [XS.READ]: requestType(read),
+  [XS.GET_PERMS]: requestType(getPerms),
+  [XS.WATCH]: requestType(watch, { ignoresTransaction: true }),
+  [XS.UNWATCH]: requestType(unwatch, { ignoresTransaction: true }),
+  [XS.TRANSACTION_START]: requestType(transactionStart),
+  [XS.TRANSACTION_END]: requestType(transactionEnd),
+  [XS.INTRODUCE]: requestType(introduce, { privileged: true }),
+  [XS.RELEASE]: requestType(release, { privileged: true }),
+  [XS.GET_DOMAIN_PATH]: requestType(getDomainPath),
+  [XS.WRITE]: requestType(write),
+  [XS.MKDIR]: requestType(mkdir),
+  [XS.RM]: requestType(rm),
+  [XS.SET_PERMS]: requestType(setPermsRequest),
+  [XS.IS_DOMAIN_INTRODUCED]: requestType(isDomainIntroduced, { privileged: true }),
+  [XS.RESUME]: requestType(resume, { privileged: true }),
+  [XS.SET_TARGET]: requestType(setTargetRequest, { privileged: true }),
+  [XS.RESET_WATCHES]: requestType(resetWatches),
+  [XS.DIRECTORY_PART]: requestType(directoryPart),
+  [XS.GET_FEATURE]: requestType(getFeature, { since: "domainSettings" }),
+  [XS.SET_FEATURE]: requestType(setFeature, { since: "domainSettings", privileged: true }),
+  [XS.GET_QUOTA]: requestType(getQuota, { since: "domainSettings", privileged: true }),
+  [XS.SET_QUOTA]: requestType(setQuota, { since: "domainSettings", privileged: true }),
 } satisfies Record<number, RequestType>);
 
 const wireErrors: ReadonlySet<string> = new Set(WIRE_ERRORS);
@@ -122,7 +129,9 @@ function answerAll(
 ): "open" | "failed" {
   const { cells } = store;
   let at = start;
+  let seen = start;
   for (;;) {
+    if (at >= seen) seen = lookAhead(cells, bytes, at, end);
     const parsed = parse(bytes, at, end);
     if (parsed.state === "need-more") break;
     if (parsed.state === "failed") {
@@ -199,11 +208,11 @@ function perform(
   const { type, txId } = packet;
   const known = requestTypes[type];
   if (known === undefined || type > traitsOf(store.cells).typeMax) return fail("ENOSYS");
-  if (known.since !== undefined && !traitsOf(store.cells)[known.since]) return fail("ENOSYS");
+  if (known.since !== null && !traitsOf(store.cells)[known.since]) return fail("ENOSYS");
   const connection = must(store.cells, connectionType, conn);
-  if (known.privileged === true && !connection.privileged) return fail("EACCES");
+  if (known.privileged && !connection.privileged) return fail("EACCES");
   let transaction: string | null = null;
-  if (txId !== 0 && known.ignoresTransaction !== true) {
+  if (txId !== 0 && !known.ignoresTransaction) {
     transaction = transactionKey(conn, txId);
     if (store.cells.get(transactionType, transaction) === undefined) return fail("ENOENT");
   }

@@ -94,7 +94,8 @@ export function read(store: Store, request: Request): string | Failure {
   const found = named(store, request, PERM_READ);
   if (isFailure(found)) return found;
   seen(store.cells, request.caller, found.path, SEEN_EXISTENCE | SEEN_VALUE);
-  return found.node.value.length > PAYLOAD_MAX ? fail("E2BIG") : found.node.value;
+  const { value } = found.node;
+  return value.length > PAYLOAD_MAX ? fail("E2BIG") : value;
 }
 
 /** WRITE: sets the value; creates the node, and what is missing above it. */
@@ -112,13 +113,11 @@ export function write(store: Store, request: Request): string | Failure {
     return failure ?? OK;
   }
   noteForUnprivileged(cells, caller, path);
-  if (
-    tooLarge(cells, caller, node.perms, value.length, caller.privileged ? 0 : childBytes(cells, caller, path))
-  ) {
-    return poisoned(cells, caller, "ENOSPC");
-  }
-  if (!caller.privileged && exceedsMemory(cells, caller.domid, value.length - node.value.length)) {
-    return poisoned(cells, caller, "ENOMEM");
+  if (!caller.privileged) {
+    if (tooLarge(cells, caller, node.perms, value.length, childBytes(cells, caller, path)))
+      return poisoned(cells, caller, "ENOSPC");
+    if (exceedsMemory(cells, caller.domid, value.length - node.value.length))
+      return poisoned(cells, caller, "ENOMEM");
   }
   if (caller.transaction !== null) writeInTransaction(cells, caller, path, value);
   else {

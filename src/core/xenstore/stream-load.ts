@@ -29,7 +29,7 @@ import {
   transactionKey,
 } from "./observation.ts";
 import { restoreOutput } from "./output.ts";
-import { isSpecial, parentOf } from "./path.ts";
+import { isSpecial, limitedLength, parentOf } from "./path.ts";
 import { DOMID_ANY, incarnationOf } from "./perms.ts";
 import type { Store } from "./ports.ts";
 import type { Limits } from "./limits.ts";
@@ -249,7 +249,8 @@ function loadNode(loading: Loading, record: NodeRecord): void {
     setValue(cells, path, value);
     return setPerms(cells, path, perms);
   }
-  if (!path.startsWith("/") || cells.get(nodeType, parentOf(path)) === undefined)
+  if (limitedLength(path) < 0) contradiction(`${path} is no path of a node`);
+  if (cells.get(nodeType, parentOf(path)) === undefined)
     contradiction(`${path} comes before the node above it`);
   addNode(cells, path, value, perms);
 }

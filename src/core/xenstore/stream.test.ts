@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { PlainCells } from "../engine/cells.ts";
+import { StoreCells } from "./store-cells.ts";
 import { checkStore } from "./check.ts";
 import { connectionType, FIRST_SOCKET } from "./connection.ts";
 import { prepareStore, receive, type StoreOptions } from "./store.ts";
@@ -36,7 +36,7 @@ function decode(bytes: Uint8Array, layout: WatchLayout = "document"): StreamReco
 function load(bytes: Uint8Array, options: StoreOptions = {}): { store: TestStore; loaded: Loaded } {
   const reader = StreamReader.open(bytes, "document");
   if (isStreamProblem(reader)) throw new Error(reader.problem);
-  const store = testStore(options, new PlainCells(), prepareStore);
+  const store = testStore(options, new StoreCells(), prepareStore);
   const loaded = loadStream(store, reader);
   if (isStreamProblem(loaded)) throw new Error(`${loaded.offset}: ${loaded.problem}`);
   return { store, loaded };
@@ -168,7 +168,7 @@ describe("bytes", () => {
           const damaged = encodeStream(records, v2);
           const index = at % damaged.length;
           damaged[index] = (damaged[index] as number) ^ flip;
-          const store = testStore({}, new PlainCells(), prepareStore);
+          const store = testStore({}, new StoreCells(), prepareStore);
           const reader = StreamReader.open(damaged, "document");
           if (!isStreamProblem(reader)) loadStream(store, reader);
         },

@@ -3,7 +3,8 @@
 // For tests: a started store with a hypervisor that says what the test wants,
 // and clients that speak the wire protocol to it.
 
-import { type Cells, PlainCells } from "../engine/cells.ts";
+import type { Cells } from "../engine/cells.ts";
+import { StoreCells } from "./store-cells.ts";
 import type { DomainInfo, Store, TraceLine } from "./ports.ts";
 import { connectSocket, outputLength, receive, startStore, type StoreOptions, takeOutput } from "./store.ts";
 import { encode, parse, readLatin1, typeName, XS } from "./wire.ts";
@@ -25,7 +26,7 @@ export interface TestStore extends Store {
  */
 export function testStore(
   options: StoreOptions = {},
-  cells: Cells = new PlainCells(),
+  cells: Cells = new StoreCells(),
   start: (store: Store, options: StoreOptions) => void = startStore,
 ): TestStore {
   const hypervisor = new Map<number, DomainInfo>();

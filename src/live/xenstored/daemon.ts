@@ -4,7 +4,8 @@
 // journal, metrics, a file with its number. What was not asked for is not loaded.
 
 import type { Server } from "node:http";
-import { type Cells, PlainCells } from "../../core/engine/cells.ts";
+import type { Cells } from "../../core/engine/cells.ts";
+import { StoreCells } from "../../core/xenstore/store-cells.ts";
 import { startStore, type Store, type StoreOptions, type TraceLine } from "../../core/xenstore/store.ts";
 import type { WatchLayout } from "../../core/xenstore/stream.ts";
 import { typeName } from "../../core/xenstore/wire.ts";
@@ -16,6 +17,7 @@ import type { FileRings } from "./file-rings.ts";
 import { Log, type LogLevel } from "./log.ts";
 import { serveXenstored, type XenstoredServer } from "./server.ts";
 import { StandaloneDomains, WRITE_RATE } from "./standalone.ts";
+import { storeMemory } from "./store-memory.ts";
 import { LiveTraceFile } from "./trace-file.ts";
 import type { TakenOver } from "./take-over.ts";
 
@@ -74,8 +76,8 @@ export class Daemon {
     const parts = options.state === null ? null : await import("./journal.ts");
     const cells =
       parts === null
-        ? new PlainCells()
-        : new (await import("../../core/xenstore/journal-cells.ts")).JournalCells();
+        ? new StoreCells(storeMemory())
+        : new (await import("../../core/xenstore/journal-cells.ts")).JournalCells(storeMemory());
     const daemon = new Daemon(options, parts, cells);
     await daemon.#begin();
     return daemon;

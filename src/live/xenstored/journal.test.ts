@@ -14,7 +14,7 @@ import { replayJournal, type Replayed } from "../../core/xenstore/journal-replay
 import { prepareStore } from "../../core/xenstore/store.ts";
 import { isStreamProblem } from "../../core/xenstore/stream.ts";
 import { saveStore } from "../../core/xenstore/stream-save.ts";
-import { PlainCells } from "../../core/engine/cells.ts";
+import { StoreCells } from "../../core/xenstore/store-cells.ts";
 import { type RequestName, TestClient, type TestStore, testStore } from "../../core/xenstore/test-client.ts";
 import { type FsyncPolicy, Journal, JournalError, type JournalOptions } from "./journal.ts";
 
@@ -75,7 +75,7 @@ function lasting({ cells }: TestStore): string[] {
 
 /** What these bytes of a journal make of a store. */
 function replay(bytes: Uint8Array): { store: TestStore; replayed: Replayed } | string {
-  const store = testStore({}, new PlainCells(), prepareStore);
+  const store = testStore({}, new StoreCells(), prepareStore);
   const replayed = replayJournal(store, bytes);
   return isStreamProblem(replayed) ? `${replayed.offset}: ${replayed.problem}` : { store, replayed };
 }

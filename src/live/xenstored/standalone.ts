@@ -3,7 +3,7 @@
 // A xenstored by itself, without a hypervisor: every domid might be a domain,
 // and INTRODUCE makes a domain known without a ring.
 
-import { PlainCells } from "../../core/engine/cells.ts";
+import { StoreCells } from "../../core/xenstore/store-cells.ts";
 import {
   type DomainInfo,
   type Domains,
@@ -11,6 +11,7 @@ import {
   type Store,
   type StoreOptions,
 } from "../../core/xenstore/store.ts";
+import { storeMemory } from "./store-memory.ts";
 
 /** Changes a second that guests share while transactions are open (WRL_RATE in xenstored_domain.c). */
 export const WRITE_RATE = 200;
@@ -59,7 +60,7 @@ export interface StandaloneOptions extends StoreOptions {
 /** A started store in plain cells, on the machine's clock. */
 export function standaloneStore(options: StandaloneOptions, queued: (conn: number) => void): Store {
   const store: Store = {
-    cells: new PlainCells(),
+    cells: new StoreCells(storeMemory()),
     get now() {
       return Math.round(performance.now() * 1000);
     },

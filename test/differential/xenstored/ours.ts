@@ -15,7 +15,7 @@ import {
   type StoreOptions,
   takeOutput,
 } from "../../../src/core/xenstore/store.ts";
-import { PlainCells } from "../../../src/core/engine/cells.ts";
+import { StoreCells } from "../../../src/core/xenstore/store-cells.ts";
 import { checkStore } from "../../../src/core/xenstore/check.ts";
 import { encode, parse, readLatin1, XS } from "../../../src/core/xenstore/wire.ts";
 import type { Answers, Received, Subject } from "./driver.ts";
@@ -59,7 +59,7 @@ class Run {
 
   constructor(options: StoreOptions) {
     this.store = {
-      cells: new PlainCells(),
+      cells: new StoreCells(),
       now: 0,
       domains: {
         info: (domid) => infos[domid === 0 ? "running" : (this.#hypervisor.get(domid) ?? "absent")],
