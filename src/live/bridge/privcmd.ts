@@ -238,16 +238,16 @@ class PrivcmdDevice implements Device {
     const [frame, count] = [s.idx.get(view), s.num.get(view)];
     const caller = { domid: 0, process: session.process.name };
     if (!this.#permits(domid)) return answer(fail("EPERM"));
+    const id = s.id.get(view);
     const resource = resources[s.type.get(view)];
     if (resource === undefined) return answer(fail("EOPNOTSUPP"));
     if (address === 0) {
-      const size = hypercalls.now(resource.size, { domid }, caller);
+      const size = hypercalls.now(resource.size, { domid, id }, caller);
       if (isFailure(size)) return answer(size);
       s.num.set(view, size);
       return answer(session.process.write(argument, new Uint8Array(view.buffer, view.byteOffset, s.sizeof)));
     }
     if (count === 0 || count > BATCH_MAX) return answer(fail("EINVAL"));
-    const id = s.id.get(view);
     const acquired = hypercalls.now(resource.map, { domid, id, frame, count }, caller);
     if (isFailure(acquired)) return answer(acquired);
     const mfns = frameRuns(acquired.mfns);

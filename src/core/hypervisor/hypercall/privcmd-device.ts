@@ -126,16 +126,17 @@ function undo(host: Host, caller: Caller, done: readonly number[], failure: Fail
 /** How many frames a grant table can have: the answer to a request without an address. */
 export const grantTableSize = query(
   "privcmd resource_size grant_table",
-  (host, caller, { domid }: { domid: number }) => {
+  (host, caller, { domid, id }: { domid: number; id: number }) => {
     const d = targeted(host, caller, domid);
-    return isFailure(d) ? d : must(host, grantTableCell, d.domid).maxGrantFrames;
+    if (isFailure(d)) return d;
+    return id === 0 ? must(host, grantTableCell, d.domid).maxGrantFrames : fail("EOPNOTSUPP");
   },
 );
 
 /** How many an IOREQ server can have; EINVAL for a PV domain. */
 export const ioreqServerSize = query(
   "privcmd resource_size ioreq_server",
-  (host, caller, { domid }: { domid: number }) => {
+  (host, caller, { domid }: { domid: number; id: number }) => {
     const d = emulated(host, caller, domid);
     return isFailure(d) ? d : IOREQ_FRAMES;
   },
