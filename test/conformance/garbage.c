@@ -13,9 +13,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { PRIVCMD, EVTCHN, GNTDEV, DEVICES };
-enum { HYPERCALL = 0, MMAPBATCH = 3, MMAPBATCH_V2 = 4, RESTRICT = 6 };
+enum { HYPERCALL = 0, MMAPBATCH = 3, MMAPBATCH_V2 = 4, DM_OP = 5, RESTRICT = 6, MMAP_RESOURCE = 7 };
+enum { MAP_GRANT_REF = 0, REMOTE_SHUTDOWN = 16 };
 enum { MULTICALL = 13, SYSCTL = 35, DOMCTL = 36, DESTROYDOMAIN = 2 };
 
 static const char types[DEVICES] = { 'P', 'E', 'G' };
@@ -88,6 +90,57 @@ static void make_batch(void)
         buffer[300 + i] = (uint64_t)(rand() % 20000);
 }
 
+static unsigned some_domain(void)
+{
+    return rand() % 2 ? spared : (unsigned)(rand() % 8);
+}
+
+/* Frames of a grant table or of IOREQ servers, some for an address of its own, some asking how many there are. */
+static void make_resource(void)
+{
+    uint32_t *words = (uint32_t *)buffer;
+
+    *(uint16_t *)buffer = (uint16_t)some_domain();
+    words[1] = (uint32_t)(rand() % 4);
+    words[2] = (uint32_t)(rand() % 3);
+    words[3] = (uint32_t)(rand() % 70);
+    buffer[2] = (uint64_t)(rand() % 70);
+    buffer[3] = rand() % 4 ? (uint64_t)(uintptr_t)region + 4096u * (unsigned)(rand() % 200) : 0;
+}
+
+/* A device model's operation: a number, and what follows it. */
+static void make_dm_op(void)
+{
+    uint16_t *halves = (uint16_t *)buffer;
+
+    halves[0] = (uint16_t)some_domain();
+    halves[1] = (uint16_t)(rand() % 4);
+    buffer[1] = (uint64_t)(uintptr_t)(buffer + 300);
+    for (int i = 0; i < 4; i++) {
+        buffer[300 + 2 * i] = (uint64_t)(uintptr_t)(buffer + 320 + 8 * i);
+        buffer[301 + 2 * i] = (uint64_t)(rand() % 64);
+    }
+    *(uint32_t *)(buffer + 320) = (uint32_t)(rand() % 24);
+    if (*(uint32_t *)(buffer + 320) == REMOTE_SHUTDOWN)
+        halves[0] = 500; /* after that xl's monitor would destroy it */
+}
+
+/* Grants of a domain, mapped now and then at what the device gave for them. */
+static void make_grants(int fd)
+{
+    uint32_t *words = (uint32_t *)buffer;
+
+    words[0] = (uint32_t)(rand() % 4);
+    for (int i = 0; i < 8; i++)
+        words[4 + i] = i % 2 ? (uint32_t)(rand() % 40) : some_domain();
+    if (rand() % 8 == 0) {
+        void *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 4096L * (rand() % 64));
+
+        if (pages != MAP_FAILED && rand() % 4)
+            munmap(pages, 8192);
+    }
+}
+
 int main(int argc, char **argv)
 {
     int fds[DEVICES] = { open("/dev/xen/privcmd", O_RDWR), open("/dev/xen/evtchn", O_RDWR | O_NONBLOCK),
@@ -111,9 +164,19 @@ int main(int argc, char **argv)
             make_hypercall();
         if (device == PRIVCMD && (nr == MMAPBATCH || nr == MMAPBATCH_V2))
             make_batch();
+        if (device == PRIVCMD && nr == MMAP_RESOURCE)
+            make_resource();
+        if (device == PRIVCMD && nr == DM_OP)
+            make_dm_op();
+        if (device == GNTDEV && nr == MAP_GRANT_REF)
+            make_grants(fds[GNTDEV]);
         seen[ioctl(fds[device], _IOC(_IOC_NONE, (unsigned)types[device], (unsigned)nr, (unsigned)size), buffer) < 0
                  ? errno
                  : 0]++;
+        if (rand() % 200 == 0) { /* ports that are not its own, and part of one */
+            if (write(fds[EVTCHN], buffer, (size_t)(rand() % 32)) < 0)
+                seen[errno]++;
+        }
         if (rand() % 500 == 0) {
             munmap(region, 1 << 20);
             region = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fds[PRIVCMD], 0);

@@ -79,8 +79,18 @@ requires(
     const domid = Number(await host.ok("xl", "domid", "web"));
     await host.up(domid);
     const ports = dom0Ports();
-    for (const ms of [60, 90, 120, 150, 200, 250]) {
-      await killedAfter(ms, [join(host.folder, "hold"), String(domid)]);
+    // Many small batches; one of all its memory, which takes a while; a child with what it inherited.
+    for (const [ms, ...words] of [
+      [60, "64"],
+      [90, "64"],
+      [150, "64"],
+      [100, "4096"],
+      [140, "4096"],
+      [180, "4096"],
+      [100, "64", "fork"],
+      [160, "4096", "fork"],
+    ] as const) {
+      await killedAfter(ms, [join(host.folder, "hold"), String(domid), ...words]);
       // xl's monitor was killed with it; the domain is nobody's affair.
       await until("nothing is mapped", nobodyMaps);
       await until("its ports are closed", () => dom0Ports() === ports);
