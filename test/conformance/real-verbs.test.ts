@@ -89,7 +89,11 @@ requires(
     const [, uptime] = await table("uptime");
     expect(uptime).toEqual(["web", String(domid), expect.stringMatching(/^0:00:\d\d$/)]);
     expect(await xl("list", "-l", "web")).toContain('"name": "web"');
-    expect((await table("list", "-v", "web"))[0]?.[6]).toMatch(/^[0-9a-f-]{36}$/);
+    const columns = ["-", "-", "Pool-0", "all"];
+    const [header, dom0, web] = (await xl("list", "-v", "-Z", "-c", "-n")).split("\n");
+    expect(header).toMatch(/UUID +Reason-Code\tSecurity Label +Cpupool NODE Affinity$/);
+    expect(dom0?.split(/\s+/).slice(7)).toEqual(columns);
+    expect(web?.split(/\s+/).slice(6)).toEqual([expect.stringMatching(/^[0-9a-f-]{36}$/), ...columns]);
   }, 60_000);
 
   test("sched-credit2: shares reach the domain", async () => {
