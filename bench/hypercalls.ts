@@ -35,7 +35,7 @@ import { HostShell } from "./hypercalls/host-shell.ts";
 /** How much slower than the echo a hypercall may be. */
 const ECHO_LIMIT = 2;
 /** What 1,024 consecutive frames may take, and how much longer than the kernel scattered ones. */
-const CONTIGUOUS_LIMIT_US = 500;
+const CONTIGUOUS_LIMIT_US = 1_000;
 const SCATTERED_LIMIT = 2;
 /** 8 GiB: a hundred domains, and what there is beside them. */
 const MACHINE_PAGES = 1 << 21;
