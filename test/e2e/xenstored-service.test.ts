@@ -103,3 +103,19 @@ requires("systemd", "pyxs")("systemd", () => {
     expect({ status, about }).toEqual({ status: 0, about: [] });
   });
 });
+
+test("what it cannot use is what it names, with what to do", () => {
+  const dir = folder();
+  const socket = ["xenstored", "--socket", join(dir, "socket")];
+  const cases: readonly (readonly [args: readonly string[], code: number, err: string])[] = [
+    [["--pid-file", "/proc/none/pid"], 1, "cannot write the pid file /proc/none/pid: "],
+    [["--state", dir], 1, `cannot use the journal ${dir}: it is a directory`],
+    [["--xen-version", "oxenstored", "--conflicts", "strict"], 2, "--conflicts has no meaning with"],
+  ];
+  for (const [args, code, err] of cases) {
+    const ended = xenolith([...socket, ...args]);
+    expect([args, ended.code]).toEqual([args, code]);
+    expect(ended.err).toContain(err);
+    expect(ended.err).toMatch(/\nTry: /);
+  }
+});

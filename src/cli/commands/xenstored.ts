@@ -26,6 +26,8 @@ function optionsOf(invocation: Invocation, failed: (error: Error) => void): Daem
   if (socket === undefined) throw usage("needs --socket PATH");
   if (values["fsync"] !== undefined && values["state"] === undefined)
     throw usage("--fsync says when the journal is on the disk: it needs --state FILE");
+  if (values["xen-version"] === "oxenstored" && values["conflicts"] !== undefined)
+    throw usage("--conflicts has no meaning with --xen-version oxenstored, which has a rule of its own");
   const metrics = numberOf(invocation, "metrics", -1, 0);
   if (metrics > 65_535) throw usage(`--metrics takes a port, at most 65535, not ${metrics}`);
   return {
@@ -49,11 +51,11 @@ function optionsOf(invocation: Invocation, failed: (error: Error) => void): Daem
 
 /** What a failed start means, and what to do about it. */
 function problemOf(error: unknown, options: DaemonOptions): Problem {
-  const { socketPath, state, takeOver } = options;
+  const { socketPath, state, pidFile, takeOver } = options;
   if (error instanceof Problem) return error;
   if (error instanceof SocketError)
     return new Problem(error.message, NEXT[error.code].replace("PATH", socketPath));
-  const { code, message, syscall } = error as NodeJS.ErrnoException;
+  const { code, message, syscall, path } = error as NodeJS.ErrnoException;
   if (code === "JOURNAL_DAMAGED") {
     const { offset } = error as JournalError;
     return new Problem(message, `cp ${state} ${state}.damaged && truncate --size=${offset} ${state}`);
@@ -61,6 +63,18 @@ function problemOf(error: unknown, options: DaemonOptions): Problem {
   if (code?.startsWith("JOURNAL_") === true)
     return new Problem(message, `xenolith xenstored --socket ${socketPath} --state OTHER-FILE`);
   if (takeOver && syscall === undefined) return new Problem(message, null);
+  const same = `xenolith xenstored --socket ${socketPath}`;
+  if (pidFile !== null && path?.startsWith(pidFile) === true)
+    return new Problem(
+      `cannot write the pid file ${pidFile}: ${systemWords(error)}`,
+      `${same} --pid-file /tmp/pid`,
+    );
+  // Nothing else is read at the start.
+  if (state !== null && (path?.startsWith(state) === true || syscall === "read"))
+    return new Problem(
+      `cannot use the journal ${state}: ${systemWords(error)}`,
+      `${same} --state OTHER-FILE`,
+    );
   return new Problem(`cannot serve ${socketPath}: ${systemWords(error)}`, NEXT.SOCKET_NOT_A_SOCKET);
 }
 
@@ -118,19 +132,19 @@ export const command: Command = {
       name: "fsync",
       value: "WHEN",
       among: ["always", "interval", "never"],
-      help: "when the journal is on the disk: always before an answer, every second, or as the system likes (default: always)",
+      help: "when the journal is on the disk: `always` before an answer, at an `interval` of a second, or `never` by our doing (default: always)",
     },
     {
       name: "xen-version",
       value: "V",
       among: XENSTORE_VERSIONS,
-      help: "whose xenstored it is to be (default: 4.17)",
+      help: "whose xenstored it is to be: that in C of 4.17 or 4.23, or oxenstored (default: 4.17)",
     },
     {
       name: "conflicts",
       value: "RULE",
       among: ["observed", "strict"],
-      help: "when a transaction conflicts: with what it observed, or as in C xenstored with all it touched (default: observed)",
+      help: "when a transaction conflicts: with what it `observed`, or as in C xenstored `strict`ly with all it touched (default: observed)",
     },
     {
       name: "metrics",

@@ -3,6 +3,7 @@
 // Sequences worth keeping: every disagreement that was found, shrunk; and the
 // orders of events and the conflicts that the daemons are known to differ in.
 
+import { edges } from "./edges.ts";
 import { ask, type Sequence, type Step } from "./steps.ts";
 
 /** A named sequence. */
@@ -152,7 +153,7 @@ const found: readonly Case[] = [
 ];
 
 /** What only a transaction at the limit, or one that removed nothing, can show. */
-const edges: readonly Case[] = [
+const later: readonly Case[] = [
   {
     name: "a node too many in a transaction is refused, and the rest of it is committed",
     limits: { nodes: 4 },
@@ -182,4 +183,4 @@ const edges: readonly Case[] = [
 ];
 
 /** All of them. */
-export const cases: readonly Case[] = [...orders, ...conflicts, ...found, ...edges];
+export const cases: readonly Case[] = [...orders, ...conflicts, ...found, ...later, ...edges];

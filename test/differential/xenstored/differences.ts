@@ -80,6 +80,22 @@ const fromC: readonly Difference[] = [
       / RM .* in t\d$/.test(step) && / ERROR "EIO/.test(expected.join()) && / RM "OK/.test(actual.join()),
   },
   {
+    what: "RELEASE of a domain that another acts for, or has acted for (SET_TARGET): it is forgotten",
+    why: "C answers OK and only drops the other's reference: the domain stays until it is released again, or dies",
+    source:
+      "xenstored_domain.c do_set_target (talloc_reference) and do_release (talloc_free); seen: introduced after it",
+    ours: {
+      steps: [
+        ask(3, "READ", "x|"),
+        ask(4, "READ", "x|"),
+        ask(0, "SET_TARGET", "2|1|"),
+        ask(0, "RELEASE", "1|"),
+        ask(0, "IS_DOMAIN_INTRODUCED", "1|"),
+      ],
+      answer: "IS_DOMAIN_INTRODUCED F|",
+    },
+  },
+  {
     what: "domains that were only named in permissions, and all go at once",
     why: "C sometimes ends then, once in some 20,000 sequences; such a run is not compared, but counted",
     source: "seen in differential runs: SET_PERMS `a|n2|b0|r1|` by domain 3, then all domains vanish",
