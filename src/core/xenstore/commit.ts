@@ -52,9 +52,7 @@ export function commitTransaction(store: Store, caller: Caller, transaction: str
     dropTransaction(cells, transaction);
     return failure;
   }
-  const changes = changesOf(cells, transaction);
-  // The transaction does not mind its own changes.
-  for (const path of listItems(cells, accessedList, transaction)) forgetSeen(cells, transaction, path);
+  const changes = takeChanges(cells, transaction);
   const gone = changes.some((change) => changesTree(cells, change))
     ? changeTree(cells, caller, changes)
     : nothingGone;
@@ -97,6 +95,17 @@ function changesOf(cells: Cells, transaction: string): Change[] {
   for (const path of listItems(cells, accessedList, transaction)) {
     const own = must(cells, transactionNodeType, ownKey(transaction, path));
     if (own.modified) changes.push({ path, own });
+  }
+  return changes;
+}
+
+/** The same; from here on it does not mind what changes, as it is the one who changes it. */
+function takeChanges(cells: Cells, transaction: string): Change[] {
+  const changes: Change[] = [];
+  for (const path of listItems(cells, accessedList, transaction)) {
+    const own = must(cells, transactionNodeType, ownKey(transaction, path));
+    if (own.modified) changes.push({ path, own });
+    forgetSeen(cells, transaction, path);
   }
   return changes;
 }

@@ -104,7 +104,7 @@ export const accessedList = listType("transaction-accessed", { listed: false });
 interface Observers {
   transactions: string[];
 }
-const observersType = cellType<Observers>("transaction-observers");
+export const observersType = cellType<Observers>("transaction-observers");
 
 /** Adds the transaction's cell for a node that it accesses for the first time. */
 export function addAccessed(

@@ -6,7 +6,18 @@
 import { type CellId, type CellTable, PlainCells } from "../engine/cells.ts";
 import type { ListChunk, ListHead } from "./list.ts";
 import { type MakeBytes, NodeTable } from "./node-table.ts";
+import { accessedList, observersType, transactionNodeType, transactionType } from "./observation.ts";
+import { TextTable } from "./text-table.ts";
 import { childrenList, nodeType } from "./tree.ts";
+
+/** Types of cells that come and go with transactions, thousands at a time. */
+const ofTransactions = [
+  transactionType,
+  transactionNodeType,
+  accessedList.head,
+  accessedList.chunk,
+  observersType,
+];
 
 /** What a process can give the cells that the core has not. */
 export interface StoreMemory {
@@ -26,6 +37,7 @@ export class StoreCells extends PlainCells {
       [nodeType, nodes],
       [childrenList.head, new Heads(nodes)],
       [childrenList.chunk, new Chunks(nodes)],
+      ...ofTransactions.map((type) => [type, new TextTable(seed)] as const),
     ]);
     this.nodes = nodes;
   }
