@@ -35,6 +35,16 @@ const RACES: readonly Race[] = [
     line: /^\/local\/domain\/(?:D\d+\/console\/tty|0\/backend\/v\w+\/D\d+\/\d+\/state) \d\/\d$/,
     only: "repeated",
   },
+  // Where creation fails xl destroys twice. A xenstored outside and xenconsoled may
+  // still hold the domain at the second time, and let go of it in the middle.
+  {
+    list: /^\[15\] xl create -p \/tmp\/gy\.cfg$/,
+    line: /err\| libxl: error: .*(?:_destroy_|destroy_domid|domain_type)/,
+  },
+  {
+    list: /^xl create \[15\], process 1$/,
+    line: /^(?:domctl pausedomain dom=D7 = (?:-1 )?errno=3|sysctl getdomaininfolist first=D7 = ok)$/,
+  },
   // xenstored drops an event that is still waiting on the same connection.
   { list: /^watchers: .* \(vbd \d+\)$/, line: /\/state w1$/ },
 ];
