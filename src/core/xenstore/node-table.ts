@@ -28,6 +28,8 @@ const FIRST_UNIT = 3;
 const EXACT_UNITS = 64;
 const CLASSES = EXACT_UNITS + 32;
 const INDEX_MIN = 64;
+/** An index of so many pairs, or fewer, is not made smaller: trees of domains come and go. */
+const INDEX_KEPT = 65_536;
 /** So much of the slabs may be free, whatever is in use, before records are moved together. */
 const FREE_UNITS_MAX = (4 * 1024 * 1024) / UNIT;
 /** Longest path; the length has half a word, as that of the value. */
@@ -316,7 +318,7 @@ export class NodeTable implements CellTable {
     this.#lastPath = "";
     this.#lastRef = 0;
     this.#count--;
-    if (this.#mask >= INDEX_MIN && 16 * this.#count < this.#mask) this.#resize((this.#mask + 1) / 4);
+    if (this.#mask >= INDEX_KEPT && 16 * this.#count < this.#mask) this.#resize((this.#mask + 1) / 4);
     return true;
   }
 
