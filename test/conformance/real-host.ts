@@ -8,10 +8,13 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tinyKernel } from "../../examples/guests/tiny-kernel.ts";
+import { must } from "../../src/core/engine/cells.ts";
 import type { TraceEvents } from "../../src/core/engine/trace.ts";
 import { guestCell } from "../../src/core/guest/guest.ts";
 import { checkLedger } from "../../src/core/hypervisor/check-ledger.ts";
 import { domainById, forEachDomain } from "../../src/core/hypervisor/domain.ts";
+import { mappedRunCell } from "../../src/core/hypervisor/mapped-run.ts";
+import { mappingCell } from "../../src/core/hypervisor/mapping-cells.ts";
 import { directory } from "../../src/live/directory.ts";
 import type { Directory } from "../../src/live/directory.ts";
 import { LiveHost, type LiveOptions } from "../../src/live/live-host.ts";
@@ -132,6 +135,18 @@ export class RealHost {
   /** Waits until a domain is gone. */
   gone(domid: number): Promise<void> {
     return until(`domain ${domid} is gone`, () => domainById(this.live.world, domid) === undefined);
+  }
+
+  /** Pages that processes with such names map of domains. */
+  mappedBy(isTheirs: (process: string) => boolean): number {
+    const { world } = this.live;
+    const entries = world.ids(mappingCell).flatMap((id) => must(world, mappingCell, id).entries);
+    const runs = world.ids(mappedRunCell).map((last) => ({ last, run: must(world, mappedRunCell, last) }));
+    const inRuns = runs.filter(({ run }) => isTheirs(run.process));
+    return (
+      entries.filter(({ process }) => isTheirs(process)).length +
+      inRuns.reduce((sum, { last, run }) => sum + Number(last) + 1 - run.first, 0)
+    );
   }
 
   /** What of the hypervisor's ledgers does not agree with its counts. */

@@ -15,7 +15,7 @@ import { heapCell } from "../../src/core/hypervisor/heap.ts";
 import { guestCell } from "../../src/core/guest/guest.ts";
 import { ownFrame } from "../../src/core/guest/kernel-pages.ts";
 import { ioreqServersOf } from "../../src/core/hypervisor/ioreq.ts";
-import { mappingCell } from "../../src/core/hypervisor/mapping.ts";
+import { mappingCell } from "../../src/core/hypervisor/mapping-cells.ts";
 import { evtchnPort, portsInUse } from "../../src/core/hypervisor/port.ts";
 import { doctorSays } from "../../src/live/doctor.ts";
 import { requires } from "../capabilities.ts";
@@ -84,9 +84,7 @@ const nameOf = (pid: number): string => `xen-qemu-system.${pid}`;
 
 /** Pages that a process maps, by the domain they are of. */
 function mappedBy(pid: number): number {
-  const { world } = host.live;
-  const entries = [...world.ids(mappingCell)].flatMap((id) => must(world, mappingCell, id).entries);
-  return entries.filter(({ process }) => process === nameOf(pid)).length;
+  return host.mappedBy((process) => process === nameOf(pid));
 }
 
 /** Whether a process runs, or is stopped: not one that has ended and waits for its parent. */

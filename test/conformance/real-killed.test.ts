@@ -10,8 +10,6 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { must } from "../../src/core/engine/cells.ts";
 import { findNextBit } from "../../src/core/hypervisor/bitmap.ts";
 import { domainById } from "../../src/core/hypervisor/domain.ts";
-import { mappedRunCell } from "../../src/core/hypervisor/mapped-run.ts";
-import { mappingCell } from "../../src/core/hypervisor/mapping.ts";
 import { portsInUse } from "../../src/core/hypervisor/port.ts";
 import { heapCell } from "../../src/core/hypervisor/heap.ts";
 import { requires } from "../capabilities.ts";
@@ -30,10 +28,7 @@ function dom0Ports(): number {
 
 /** Whether no process outside maps a frame: theirs are the names that end in a pid. */
 function nobodyMaps(): boolean {
-  const { world } = host.live;
-  const entries = world.ids(mappingCell).flatMap((id) => must(world, mappingCell, id).entries);
-  const runs = world.ids(mappedRunCell).map((id) => must(world, mappedRunCell, id));
-  return [...entries, ...runs].every(({ process }) => !/\.\d+$/.test(process));
+  return host.mappedBy((process) => /\.\d+$/.test(process)) === 0;
 }
 
 /** Kills a program and all it started, after some time. */

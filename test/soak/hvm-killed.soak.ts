@@ -8,7 +8,6 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { must } from "../../src/core/engine/cells.ts";
 import { heapCell } from "../../src/core/hypervisor/heap.ts";
-import { mappingCell } from "../../src/core/hypervisor/mapping.ts";
 import type { SoakRound } from "../../scripts/soak-round.ts";
 import { RealHost, until } from "../conformance/real-host.ts";
 
@@ -31,9 +30,8 @@ function qemuOf(host: RealHost): number | null {
 }
 
 /** Pages that any QEMU maps. */
-function mappedByQemu({ live: { world } }: RealHost): number {
-  const entries = [...world.ids(mappingCell)].flatMap((id) => must(world, mappingCell, id).entries);
-  return entries.filter(({ process }) => process.startsWith("xen-qemu-system")).length;
+function mappedByQemu(host: RealHost): number {
+  return host.mappedBy((process) => process.startsWith("xen-qemu-system"));
 }
 
 /** Kills the QEMU of a domain that is being created, that long after its start; whether xl created the domain. */

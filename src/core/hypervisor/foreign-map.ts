@@ -212,7 +212,7 @@ export function unmapForeignBatch(
   return traced(host, caller, "mmu_update unmap_foreign", dom, args, result);
 }
 
-/** Unmaps frames of one run; how many, 0 where the first is in none of that process's or has to be looked at alone. */
+/** Unmaps frames of one run: how many. None where the first is in no run of that process, or has to go alone. */
 function unmapPart(host: Host, caller: Caller, mfn: number, count: number, readonly: boolean): number {
   const found = mappedRunAt(host, mfn);
   if (found === undefined) return 0;

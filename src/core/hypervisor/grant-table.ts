@@ -17,7 +17,8 @@ import type { GrantStatusCode } from "./grant-status.ts";
 import { activeGrantCell, activeRefs, grantTableCell, handlesInUse, maptrackCell } from "./grant-cells.ts";
 import type { ActiveGrant, Maptrack } from "./grant-cells.ts";
 import { allocHeapPages } from "./heap.ts";
-import { noteMapping, takesType } from "./mapping.ts";
+import { takesType } from "./mapping.ts";
+import { noteMapping } from "./mapping-cells.ts";
 import { getPage, getPageAndType, putPage, putPageAndType, shareXenPage } from "./page.ts";
 import type { PageHolder } from "./page.ts";
 

@@ -14,9 +14,6 @@ import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { assert } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { bitmap, bitmapEmpty, clearBit, findNextBit, setBit } from "./bitmap.ts";
-import { noteMapping } from "./mapping.ts";
-import { addPage, plainPage } from "./page.ts";
-import type { Page } from "./page.ts";
 
 /** Why a process has its references; the kind is always "foreign map". */
 interface Provenance {
@@ -83,46 +80,4 @@ export function takeOutOfRun(host: Host, { last, run }: FoundRun, mfn: number, c
   if (mfn === before.first) return;
   host.add(mappedRunCell, mfn - 1, before);
   setBit(host, lasts, mfn - 1);
-}
-
-/** What a frame of a run is: its domain's, and held once. */
-export function pageOfRun({ owner, mapper, process, typed, op, step, at }: DeepReadonly<MappedRun>): Page {
-  return {
-    ...plainPage(owner),
-    count: 2,
-    type: typed ? "writable" : "none",
-    typeCount: typed ? 1 : 0,
-    validated: typed,
-    refs: [
-      {
-        holder: `d${mapper}/${process}`,
-        kind: "foreign map",
-        count: 1,
-        typed: typed ? 1 : 0,
-        op,
-        step,
-        at,
-      },
-    ],
-  };
-}
-
-/** Gives a frame cells of its own, where it is in a run. */
-export function isolate(host: Host, mfn: number): void {
-  const found = mappedRunAt(host, mfn);
-  if (found === undefined) return;
-  const page = pageOfRun(found.run);
-  const { mapper, process, readonly } = found.run;
-  takeOutOfRun(host, found, mfn, 1);
-  addPage(host, mfn, page);
-  noteMapping(host, mapper, { process, kind: "foreign map", readonly }, mfn);
-}
-
-/** The same for all frames that a domain's processes map. */
-export function isolateAll(host: Host, mapper: number): void {
-  for (let found = mappedRunFrom(host, 0); found !== undefined;) {
-    const { last } = found;
-    if (found.run.mapper === mapper) for (let mfn = found.run.first; mfn <= last; mfn++) isolate(host, mfn);
-    found = mappedRunFrom(host, last + 1);
-  }
 }

@@ -4,39 +4,17 @@
 // hypervisor shares with it. In Xen these are entries of its page tables; the
 // references go when they are taken out, or with the page tables.
 
-import { cellType, must } from "../engine/cells.ts";
+import { must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import { assert, fail } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
-import { bitmap, clearBit, findNextBit, setBit } from "./bitmap.ts";
-import type { Bitmap } from "./bitmap.ts";
+import { clearBit, findNextBit } from "./bitmap.ts";
 import { domainCell } from "./domain.ts";
-import { isolate, isolateAll, mappedRunAt } from "./mapped-run.ts";
-import { getPage, getPageAndType, pageOf, putPage, putPageAndType } from "./page.ts";
-
-/** Why a frame is in a domain's page tables. */
-export type MappingKind = "foreign map" | "own map" | "grant map";
-
-/** Entries of one process with the same rights. */
-interface Entry {
-  process: string;
-  kind: MappingKind;
-  readonly: boolean;
-  count: number;
-}
-
-/** How a domain maps a frame; sorted, so that the order of mapping is forgotten. Identifier: `mapper/mfn`. */
-export const mappingCell = cellType<{ entries: Entry[] }>("mapping");
-
-/** Frames a domain maps. */
-function mapped(domid: number): Bitmap {
-  return bitmap(`mapped/${domid}`, 6);
-}
-
-function entryKey({ process, kind, readonly }: Omit<Entry, "count">): string {
-  return `${process}/${kind}/${readonly ? "r" : "w"}`;
-}
+import { mappedRunAt, mappedRunFrom } from "./mapped-run.ts";
+import { entryKey, mapped, mappingCell, noteMapping } from "./mapping-cells.ts";
+import type { Entry, MappingKind } from "./mapping-cells.ts";
+import { getPage, getPageAndType, isolate, pageOf, putPage, putPageAndType } from "./page.ts";
 
 /**
  * Whether a mapping of that owner's page counts as a writable use of it: only
@@ -76,22 +54,6 @@ export function mapFrame(
   return 0;
 }
 
-/** Enters a mapping whose references are taken already. */
-export function noteMapping(host: Host, mapper: number, entry: Omit<Entry, "count">, mfn: number): void {
-  const id = `${mapper}/${mfn}`;
-  if (host.get(mappingCell, id) === undefined) {
-    setBit(host, mapped(mapper), mfn);
-    host.add(mappingCell, id, { entries: [{ ...entry, count: 1 }] });
-    return;
-  }
-  const { entries } = host.edit(mappingCell, id);
-  const key = entryKey(entry);
-  const at = entries.findIndex((e) => entryKey(e) >= key);
-  const found = entries[at];
-  if (found !== undefined && entryKey(found) === key) found.count++;
-  else entries.splice(at < 0 ? entries.length : at, 0, { ...entry, count: 1 });
-}
-
 /** Takes a frame out of the mapper's page tables; EINVAL where that process does not map it so. */
 export function unmapFrame(
   host: Host,
@@ -126,6 +88,15 @@ function putMapped(host: Host, mapper: number, { process, kind, readonly }: Entr
   assert(owner !== undefined, `frame ${mfn} was freed while mapped`);
   const put = takesType(host, mapper, owner, readonly) ? putPageAndType : putPage;
   put(host, mfn, `d${mapper}/${process}`, kind);
+}
+
+/** Gives all frames that a domain's processes map in runs cells of their own. */
+function isolateAll(host: Host, mapper: number): void {
+  for (let found = mappedRunFrom(host, 0); found !== undefined;) {
+    const { last } = found;
+    if (found.run.mapper === mapper) for (let mfn = found.run.first; mfn <= last; mfn++) isolate(host, mfn);
+    found = mappedRunFrom(host, last + 1);
+  }
 }
 
 /**

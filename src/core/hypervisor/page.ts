@@ -17,7 +17,9 @@ import { getDomain, putDomain } from "./free.ts";
 import { credit, debit } from "./ledger.ts";
 import type { Holder, LedgerEntry } from "./ledger.ts";
 import { versionOf } from "./machine.ts";
-import { isolate, mappedRunAt, mappedRunFrom, pageOfRun } from "./mapped-run.ts";
+import { mappedRunAt, mappedRunFrom, takeOutOfRun } from "./mapped-run.ts";
+import type { MappedRun } from "./mapped-run.ts";
+import { noteMapping } from "./mapping-cells.ts";
 import { dropEntries, entriesOf, forgetEntries, isTable, takeEntries } from "./page-table.ts";
 import type { Budget, Progress } from "./page-table.ts";
 import type { PageReferenceKind } from "./reference-kinds.ts";
@@ -70,7 +72,7 @@ export function pageOf(cells: Cells, mfn: number): DeepReadonly<Page> | undefine
 }
 
 /** A page that is allocated and nothing else. */
-export function plainPage(owner: number): Page {
+function plainPage(owner: number): Page {
   return {
     owner,
     allocated: true,
@@ -86,6 +88,39 @@ export function plainPage(owner: number): Page {
   };
 }
 
+/** What a frame of a run is: its domain's, and held once. */
+function pageOfRun({ owner, mapper, process, typed, op, step, at }: DeepReadonly<MappedRun>): Page {
+  return {
+    ...plainPage(owner),
+    count: 2,
+    type: typed ? "writable" : "none",
+    typeCount: typed ? 1 : 0,
+    validated: typed,
+    refs: [
+      {
+        holder: `d${mapper}/${process}`,
+        kind: "foreign map",
+        count: 1,
+        typed: typed ? 1 : 0,
+        op,
+        step,
+        at,
+      },
+    ],
+  };
+}
+
+/** Gives a frame cells of its own, where it is in a run. */
+export function isolate(host: Host, mfn: number): void {
+  const found = mappedRunAt(host, mfn);
+  if (found === undefined) return;
+  const page = pageOfRun(found.run);
+  const { mapper, process, readonly } = found.run;
+  takeOutOfRun(host, found, mfn, 1);
+  addPage(host, mfn, page);
+  noteMapping(host, mapper, { process, kind: "foreign map", readonly }, mfn);
+}
+
 function editPage(host: Host, mfn: number): Page {
   isolate(host, mfn);
   if (host.get(pageCell, mfn) !== undefined) return host.edit(pageCell, mfn);
@@ -95,7 +130,7 @@ function editPage(host: Host, mfn: number): Page {
 }
 
 /** Gives a frame without a cell one. */
-export function addPage(host: Host, mfn: number, page: Page): Page {
+function addPage(host: Host, mfn: number, page: Page): Page {
   setBit(host, pages, mfn);
   return host.add(pageCell, mfn, page);
 }

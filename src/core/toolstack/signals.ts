@@ -9,7 +9,7 @@ import type { Host } from "../engine/host.ts";
 import { lockCell, releaseLock } from "../engine/lock.ts";
 import { routine } from "../engine/routine.ts";
 import { hasEnded, killThread, spawnThread, stopThread, threadCell } from "../engine/thread.ts";
-import { mappingCell } from "../hypervisor/mapping.ts";
+import { mappingCell } from "../hypervisor/mapping-cells.ts";
 import { unmapForeign } from "../hypervisor/memory-op.ts";
 import { exitProcess, processCell } from "../daemons/process.ts";
 import { XENCONSOLED } from "../daemons/xenconsoled-cells.ts";
