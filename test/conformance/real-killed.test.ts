@@ -31,19 +31,32 @@ function nobodyMaps(): boolean {
   return host.mappedBy((process) => /\.\d+$/.test(process)) === 0;
 }
 
-/** Kills a program and all it started, after some time. */
+/** The processes on the host. */
+function running(): number[] {
+  const pids = fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => {
+    try {
+      return fs.readFileSync(`/proc/${pid}/environ`, "latin1").includes(`XENOLITH_DIR=${host.where.dir}\0`);
+    } catch {
+      return false; // It has ended meanwhile, or is another's.
+    }
+  });
+}
+
+/** Kills a program and all it started, after some time; also what it starts while others are killed. */
 async function killedAfter(ms: number, command: [string, ...string[]]): Promise<void> {
   const child = host.spawn("setsid", "-w", ...command);
   const closed = new Promise((resolve) => child.on("close", resolve));
   await new Promise((resolve) => setTimeout(resolve, ms));
-  const pids = fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  for (const pid of pids) {
-    try {
-      const environment = fs.readFileSync(`/proc/${pid}/environ`, "latin1");
-      if (environment.includes(`XENOLITH_DIR=${host.where.dir}\0`)) process.kill(Number(pid), "SIGKILL");
-    } catch {
-      // It has ended meanwhile, or is another's.
+  for (let pids = running(); pids.length > 0; pids = running()) {
+    for (const pid of pids) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It has ended.
+      }
     }
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
   await closed;
 }
