@@ -147,18 +147,22 @@ export function tablesOf({ domains, created, shutDown, lists, idle }: Measured):
   ];
 }
 
+function listClaim(command: string, ratio: number, few: number, many: number): Claim {
+  return {
+    text: `${command} of ${many} domains takes less than ${LIST_LIMIT} times what ${few} take`,
+    measured: `${digits(ratio, 2)} times`,
+    holds: ratio < LIST_LIMIT,
+    timed: true,
+  };
+}
+
 export function claimsOf({ domains, created, shutDown, lists, idle }: Measured): Claim[] {
-  const [[few, , short], [many, , long]] = lists;
-  const ratio = long / short;
+  const [[few, fewInside, fewOutside], [many, manyInside, manyOutside]] = lists;
   const most = Math.max(...idle.map(({ percent }) => percent));
   const [create, shutdown] = [created.host / domains, shutDown.host / domains];
   return [
-    {
-      text: `\`xenolith run -- xl list\` of ${many} domains takes less than ${LIST_LIMIT} times what ${few} take`,
-      measured: `${digits(ratio, 2)} times`,
-      holds: ratio < LIST_LIMIT,
-      timed: true,
-    },
+    listClaim("`xl list` in a shell on the host", manyInside.wall / fewInside.wall, few, many),
+    listClaim("`xenolith run -- xl list`", manyOutside / fewOutside, few, many),
     {
       text: `a PVH domain costs the host at most ${CREATE_LIMIT_MS} ms to create`,
       measured: `${digits(create, 1)} ms`,
