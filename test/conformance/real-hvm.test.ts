@@ -176,6 +176,8 @@ requires(
   test("a QEMU that is stopped keeps the destroyed domain until it goes on", async () => {
     const before = freePages();
     const { domid, pid } = await create("kept");
+    await host.up(domid);
+    await expect.poll(() => row("kept")).toMatch(/ 2 -b----$/);
     const watch = host.spawn("xenstore-watch", "@releaseDomain");
     let told = "";
     watch.stdout?.on("data", (text: Buffer) => (told += text.toString()));

@@ -82,7 +82,7 @@ requires(
         try {
           const words = fs.readFileSync(`/proc/${pid}/cmdline`, "latin1");
           const environment = fs.readFileSync(`/proc/${pid}/environ`, "latin1");
-          return /^\S*\/xenconsoled\0-i/.test(words) && environment.includes(`XENOLITH_DIR=${dir}\0`);
+          return /^\S*\/xenconsoled\0/.test(words) && environment.includes(`XENOLITH_DIR=${dir}\0`);
         } catch {
           return false;
         }
@@ -104,5 +104,7 @@ requires(
     });
     expect(xenolith(["down", "--dir", dir]).code).toBe(0);
     await up.ended;
+    // It has made itself a daemon by two forks, and ends with its host all the same.
+    await expect.poll(pids).toEqual([]);
   }, 60_000);
 });

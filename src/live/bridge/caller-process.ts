@@ -10,6 +10,22 @@ import type { Failure } from "../../core/engine/errno.ts";
 /** Highest address a program on x86-64 can have anything at. */
 const ADDRESS_MAX = 2 ** 47;
 
+/** Fields of /proc/PID/stat from the third on: state, parent, group, session, terminal. Throws where there is none. */
+function statOf(pid: number): string[] {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1");
+  // The second is the command, which may have spaces in it.
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+}
+
+/** Whether a process is there and has not ended: nobody need have asked yet how one did. */
+function hasNotEnded(pid: number): boolean {
+  try {
+    return statOf(pid)[0] !== "Z";
+  } catch {
+    return false;
+  }
+}
+
 /** A process outside, by its memory as it was when it first called: not that of a program it executes later. */
 export class CallerProcess {
   readonly pid: number;
@@ -77,13 +93,12 @@ export class CallerProcess {
     }
   }
 
-  /** Ends it where it is a daemon: it leads a session of its own, without a terminal. */
+  /** Ends it where it is a daemon: without a terminal, in a session that it leads or whose leader has ended. */
   endDaemon(): void {
     try {
-      const stat = fs.readFileSync(`/proc/${this.pid}/stat`, "latin1");
-      // After the command, which may have spaces in it: state, parent, group, session, terminal.
-      const [, , , session, terminal] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      if (Number(session) !== this.pid || terminal !== "0") return;
+      const [, , , session, terminal] = statOf(this.pid);
+      const isLed = Number(session) !== this.pid && hasNotEnded(Number(session));
+      if (isLed || terminal !== "0") return;
       process.kill(this.pid, "SIGTERM");
       // One that somebody stopped could not end.
       process.kill(this.pid, "SIGCONT");
