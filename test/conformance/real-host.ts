@@ -52,6 +52,7 @@ export class RealHost {
   readonly warnings: string[];
   /** Hypercalls that changed something, since the list was emptied. */
   hypercalls: TraceEvents["hypercall"][] = [];
+  readonly #children: ChildProcess[] = [];
 
   private constructor(folder: string, live: LiveHost, warnings: string[]) {
     this.folder = folder;
@@ -82,6 +83,8 @@ export class RealHost {
 
   async stop(): Promise<void> {
     await this.live.stop();
+    // A test that failed may have left some; xenstore-watch spins when its xenstored is gone.
+    for (const child of this.#children) if (child.exitCode === null) child.kill("SIGKILL");
     fs.rmSync(this.folder, { recursive: true });
   }
 
@@ -96,7 +99,9 @@ export class RealHost {
   /** Starts a program. */
   spawn(...command: [string, ...string[]]): ChildProcess {
     const { dir, bridge, xenstored } = this.where;
-    return startOnHost({ dir, bridge, xenstored, library: libxendev(), command }, "pipe");
+    const child = startOnHost({ dir, bridge, xenstored, library: libxendev(), command }, "pipe");
+    this.#children.push(child);
+    return child;
   }
 
   /** Runs a program to its end. */
