@@ -15,7 +15,7 @@ import type { HostConfig } from "../src/core/host.ts";
 import { spawnXl } from "../src/core/toolstack/xl.ts";
 import { listItems } from "../src/core/xenstore/list.ts";
 import { childrenList, nodeType } from "../src/core/xenstore/tree.ts";
-import { childPath, readable } from "../src/cli/store-text.ts";
+import { childPath, nodeLine } from "../src/cli/store-text.ts";
 import { diagnose, dyingDomains } from "../src/doctor/diagnose.ts";
 import { words as doctorWords } from "../src/doctor/words.ts";
 import * as dom0 from "../src/live/dom0.ts";
@@ -111,7 +111,7 @@ export class Dom0Shell {
     if (this.world.get(childrenList.head, path) === undefined) return [];
     return listItems(this.world, childrenList, path).flatMap((name) => {
       const child = childPath.of(path, name);
-      const line = `${child} = "${readable(must(this.world, nodeType, child).value)}"`;
+      const line = nodeLine(child, must(this.world, nodeType, child).value);
       return [line, ...this.#below(child)];
     });
   }

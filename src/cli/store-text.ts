@@ -64,3 +64,8 @@ export function readable(value: string): string {
   // eslint-disable-next-line no-control-regex -- see above
   return value.replaceAll(/[^\u0020-\u007e]|\\/g, escaped);
 }
+
+/** A node as `store ls` prints it: its path, whole or in part, and its value. */
+export function nodeLine(name: string, value: string): string {
+  return `${name} = "${readable(value)}"`;
+}

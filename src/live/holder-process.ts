@@ -6,6 +6,7 @@
 import * as fs from "node:fs";
 import type { Diagnosis, Holder } from "../doctor/diagnosis.ts";
 import { nextSteps } from "../doctor/next-steps.ts";
+import { processStat } from "./process-stat.ts";
 
 /** Words of a command line that are shown. */
 const WORDS_MAX = 6;
@@ -14,9 +15,8 @@ const WORDS_MAX = 6;
 function look(pid: number): { command: string; stopped: boolean } | null {
   try {
     const words = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
-    const status = fs.readFileSync(`/proc/${pid}/status`, "utf8");
     const command = words.slice(0, WORDS_MAX).join(" ") + (words.length > WORDS_MAX ? " …" : "");
-    return { command, stopped: /^State:\s+[Tt]/m.test(status) };
+    return { command, stopped: processStat(pid)?.state.toUpperCase() === "T" };
   } catch {
     return null;
   }

@@ -10,7 +10,7 @@ import { connectXenstore } from "../../live/xenstore-client.ts";
 import type { Command, Invocation } from "../command.ts";
 import { DIR_OPTION, numberOf, printJson } from "../command.ts";
 import { dirWords, hostDirectory } from "../host.ts";
-import { childPath, listing, readable } from "../store-text.ts";
+import { childPath, listing, nodeLine, readable } from "../store-text.ts";
 
 type Run = (client: XenstoreClient, words: readonly string[], invocation: Invocation) => Promise<number>;
 
@@ -50,7 +50,7 @@ const ls: Run = async (client, words, { switches, json }) => {
   else {
     for (const { path: at, depth, value, perms } of rows) {
       const name = switches.has("full") ? at : `${" ".repeat(depth)}${at.slice(at.lastIndexOf("/") + 1)}`;
-      print(`${name} = "${readable(value)}"${perms === undefined ? "" : `   (${perms.join(",")})`}`);
+      print(`${nodeLine(name, value)}${perms === undefined ? "" : `   (${perms.join(",")})`}`);
     }
   }
   return 0;

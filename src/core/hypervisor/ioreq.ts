@@ -135,6 +135,21 @@ export function ioreqServerAddVcpuAll(host: Host, domid: number, vcpu: number): 
   return 0;
 }
 
+/** The ranges of a kind that a server has become others; a failure leaves them as they are. */
+function changeRanges(
+  cells: Cells,
+  domid: number,
+  id: number,
+  kind: IoRangeKind,
+  change: (set: DeepReadonly<Rangeset>) => Rangeset | Failure,
+): 0 | Failure {
+  const cell = ioreqServerId(domid, id);
+  const changed = change(must(cells, ioreqServerCell, cell).ranges[kind]);
+  if (isFailure(changed)) return changed;
+  cells.edit(ioreqServerCell, cell).ranges[kind] = changed;
+  return 0;
+}
+
 /**
  * A server is to be sent the accesses to a range: EEXIST where it has some of it,
  * ENOMEM (ioreq_server_map_io_range).
@@ -146,12 +161,9 @@ export function ioreqServerMapRange(
   kind: IoRangeKind,
   range: Range,
 ): 0 | Failure {
-  const cell = ioreqServerId(domid, id);
-  const set = must(cells, ioreqServerCell, cell).ranges[kind];
-  const added = rangesetOverlaps(set, range) ? fail("EEXIST") : rangesetAdd(set, range, RANGES_MAX);
-  if (isFailure(added)) return added;
-  cells.edit(ioreqServerCell, cell).ranges[kind] = added;
-  return 0;
+  return changeRanges(cells, domid, id, kind, (set) =>
+    rangesetOverlaps(set, range) ? fail("EEXIST") : rangesetAdd(set, range, RANGES_MAX),
+  );
 }
 
 /** … no longer: ENOENT where it has not all of it, ENOMEM (ioreq_server_unmap_io_range). */
@@ -162,12 +174,9 @@ export function ioreqServerUnmapRange(
   kind: IoRangeKind,
   range: Range,
 ): 0 | Failure {
-  const cell = ioreqServerId(domid, id);
-  const set = must(cells, ioreqServerCell, cell).ranges[kind];
-  const left = rangesetContains(set, range) ? rangesetRemove(set, range, RANGES_MAX) : fail("ENOENT");
-  if (isFailure(left)) return left;
-  cells.edit(ioreqServerCell, cell).ranges[kind] = left;
-  return 0;
+  return changeRanges(cells, domid, id, kind, (set) =>
+    rangesetContains(set, range) ? rangesetRemove(set, range, RANGES_MAX) : fail("ENOENT"),
+  );
 }
 
 /**

@@ -6,25 +6,10 @@
 import * as fs from "node:fs";
 import { fail } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
+import { processStat } from "../process-stat.ts";
 
 /** Highest address a program on x86-64 can have anything at. */
 const ADDRESS_MAX = 2 ** 47;
-
-/** Fields of /proc/PID/stat from the third on: state, parent, group, session, terminal. Throws where there is none. */
-function statOf(pid: number): string[] {
-  const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1");
-  // The second is the command, which may have spaces in it.
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-}
-
-/** Whether a process is there and has not ended: nobody need have asked yet how one did. */
-function hasNotEnded(pid: number): boolean {
-  try {
-    return statOf(pid)[0] !== "Z";
-  } catch {
-    return false;
-  }
-}
 
 /** A process outside, by its memory as it was when it first called: not that of a program it executes later. */
 export class CallerProcess {
@@ -95,10 +80,10 @@ export class CallerProcess {
 
   /** Ends it where it is a daemon: without a terminal, in a session that it leads or whose leader has ended. */
   endDaemon(): void {
+    const stat = processStat(this.pid);
+    if (stat === null || stat.hasTerminal) return;
+    if (stat.session !== this.pid && processStat(stat.session) !== null) return;
     try {
-      const [, , , session, terminal] = statOf(this.pid);
-      const isLed = Number(session) !== this.pid && hasNotEnded(Number(session));
-      if (isLed || terminal !== "0") return;
       process.kill(this.pid, "SIGTERM");
       // One that somebody stopped could not end.
       process.kill(this.pid, "SIGCONT");

@@ -5,18 +5,7 @@
 // names still runs is asked of the system, by its number and when it started.
 
 import { readFileSync, unlinkSync, writeFileSync } from "node:fs";
-
-/** When a process started, in ticks since boot (field 22 of /proc/PID/stat), or null where there is none that runs. */
-function startOf(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    // One that has ended and that nobody has asked about yet writes nothing any more.
-    return fields[0] === "Z" || fields[0] === "X" ? null : (fields[19] ?? null);
-  } catch {
-    return null;
-  }
-}
+import { processStat } from "../process-stat.ts";
 
 /** The process that holds a lock, or null. */
 export function holderOf(file: string): number | null {
@@ -27,14 +16,15 @@ export function holderOf(file: string): number | null {
     return null;
   }
   const pid = Number(words[0]);
-  return Number.isInteger(pid) && pid > 0 && startOf(pid) === words[1] ? pid : null;
+  const runs = Number.isInteger(pid) && pid > 0 ? processStat(pid) : null;
+  return runs !== null && runs.start === words[1] ? pid : null;
 }
 
 /** Takes a lock; returns the process that holds it where that is another one, else null. */
 export function takeLock(file: string): number | null {
   const holder = holderOf(file);
   if (holder !== null && holder !== process.pid) return holder;
-  writeFileSync(file, `${process.pid} ${startOf(process.pid) ?? ""}\n`, { mode: 0o600 });
+  writeFileSync(file, `${process.pid} ${processStat(process.pid)?.start ?? ""}\n`, { mode: 0o600 });
   return null;
 }
 

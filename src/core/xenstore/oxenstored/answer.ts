@@ -9,6 +9,7 @@ import type { Caller } from "../caller.ts";
 import { connectionType } from "../connection.ts";
 import { checkStore } from "../check.ts";
 import type { Store } from "../ports.ts";
+import { OK } from "../request.ts";
 import { exceeds, settingsOf } from "../quota.ts";
 import { dropAllTransactions, dropTransaction, openTransaction } from "../transaction.ts";
 import { transactionType, transactionKey } from "../observation.ts";
@@ -44,8 +45,6 @@ import type { View } from "./tree.ts";
 import { type Due, dueFor, fire, permsIn } from "./watch.ts";
 
 type Answer = (store: Store, request: OcamlRequest) => string | Failure;
-
-const OK = "OK\0";
 
 /** What a transaction may consist of, and be replayed (function_of_type_simple_op). */
 const simple: Readonly<Record<number, Answer>> = {

@@ -15,6 +15,7 @@ import {
 } from "../domain.ts";
 import { withOwner } from "../perms.ts";
 import type { Store } from "../ports.ts";
+import { OK } from "../request.ts";
 import { INTRODUCE_DOMAIN, RELEASE_DOMAIN } from "../special.ts";
 import { nodeType, storedSubtree } from "../tree.ts";
 import type { OcamlRequest } from "./request.ts";
@@ -23,7 +24,6 @@ import { intOfString, isDom0, ownerText, withoutEntries } from "./perms.ts";
 import { removeAt, replacingAll, setPermsAt } from "./tree.ts";
 import { fireSpecial } from "./watch.ts";
 
-const OK = "OK\0";
 const DOMID_SELF = 0x7ff0n;
 
 /** What a domain was introduced with: the frame of its ring, as text, and its event channel. */

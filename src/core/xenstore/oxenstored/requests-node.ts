@@ -9,6 +9,7 @@ import { fail, type Failure, isFailure } from "../../engine/errno.ts";
 import { parentOf } from "../path.ts";
 import { permsToWire } from "../perms.ts";
 import type { Store } from "../ports.ts";
+import { OK } from "../request.ts";
 import { chargeWrites } from "../write-rate.ts";
 import type { OcamlRequest } from "./request.ts";
 import { checkEntry, countEntry } from "./entries.ts";
@@ -138,8 +139,6 @@ export function write(store: Store, request: OcamlRequest): string | Failure {
 }
 
 /** What requests that just succeed are answered. */
-const OK = "OK\0";
-
 /** MKDIR: creates a node without a value. One that is there is fine, and nobody is told. */
 export function mkdir(store: Store, request: OcamlRequest): string | Failure {
   const { cells } = store;
