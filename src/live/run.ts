@@ -11,6 +11,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { dom0Config, scriptsFolder } from "./left-for-programs.ts";
+import { runSession } from "./run-session.ts";
 
 /** What a program is run with. */
 export interface RunOptions {
@@ -112,7 +113,7 @@ function copyDom0Config(bridge: string, libXen: string): void {
 /** The words that run the program, and the environment they need. */
 function invocation(options: RunOptions, how: Isolation): { words: string[]; env: NodeJS.ProcessEnv } {
   const { dir, bridge, xenstored, library, command } = options;
-  const env = { ...process.env, XENOLITH_BRIDGE: bridge, XENOLITH_DIR: dir };
+  const env = { ...process.env, ...runSession(), XENOLITH_BRIDGE: bridge, XENOLITH_DIR: dir };
   if (how === "environment") {
     return { words: [...command], env: { ...env, LD_PRELOAD: preload(library), XENSTORED_PATH: xenstored } };
   }

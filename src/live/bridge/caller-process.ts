@@ -7,6 +7,7 @@ import * as fs from "node:fs";
 import { fail } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import { processStat } from "../process-stat.ts";
+import { sessionRanIn } from "../run-session.ts";
 
 /** Highest address a program on x86-64 can have anything at. */
 const ADDRESS_MAX = 2 ** 47;
@@ -78,11 +79,15 @@ export class CallerProcess {
     }
   }
 
-  /** Ends it where it is a daemon: without a terminal, in a session that it leads or whose leader has ended. */
+  /**
+   * Ends it where it has made itself a daemon: it has no terminal and has left the session `xenolith run`
+   * ran it in. Who merely outlived the leader of that session, as under cron or in CI, is none.
+   */
   endDaemon(): void {
     const stat = processStat(this.pid);
     if (stat === null || stat.hasTerminal) return;
-    if (stat.session !== this.pid && processStat(stat.session) !== null) return;
+    const ranIn = sessionRanIn(this.pid);
+    if (ranIn === null || ranIn === stat.session) return;
     try {
       process.kill(this.pid, "SIGTERM");
       // One that somebody stopped could not end.
