@@ -5,7 +5,7 @@
 // files with that in their path. The last line is the count alone.
 // XENOLITH_REQUIRE_ALL=1: nothing may be skipped.
 
-import { spawnSync } from "node:child_process";
+import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { capabilities, howToEnable, type Capability } from "./capabilities.ts";
@@ -13,7 +13,8 @@ import { checks, runCheck, type Check } from "./checks.ts";
 import { countTests, skippedFor, type Counts, type VitestReport } from "./vitest-report.ts";
 
 const root = join(import.meta.dirname, "..");
-const deadline = performance.now() + 10 * 60_000;
+const MINUTES_MAX = 10;
+const deadline = performance.now() + MINUTES_MAX * 60_000;
 const requireAll = process.env["XENOLITH_REQUIRE_ALL"] === "1";
 
 /** Whole milliseconds left of the ten minutes, at least one. */
@@ -36,13 +37,20 @@ function runVitest(patterns: readonly string[], counts: Counts): void {
   const tests = countTests(report);
   // An error outside all tests, no report, out of time: nothing may make a failed run look like a passed one.
   if (result.status !== 0 && tests.failed === 0) {
-    console.log(`FAILED vitest ended with ${result.error?.message ?? result.status ?? result.signal}`);
+    console.log(`FAILED vitest ${howItEnded(result)}`);
     tests.failed = 1;
   }
   counts.passed += tests.passed;
   counts.failed += tests.failed;
   counts.skipped += tests.skipped;
   printSkipped(skippedFor(report));
+}
+
+function howItEnded({ error, status, signal }: SpawnSyncReturns<unknown>): string {
+  // spawnSync's own words name neither the limit nor what to do.
+  if (error !== undefined && "code" in error && error.code === "ETIMEDOUT")
+    return `was ended after ${MINUTES_MAX} minutes, which is all that npm test may take; a busy machine? npm test -- PATTERN runs a part`;
+  return `ended with ${error?.message ?? status ?? signal}`;
 }
 
 function readReport(file: string): VitestReport {
