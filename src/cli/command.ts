@@ -133,9 +133,11 @@ function report({ name }: Command, problem: Problem, json: boolean): number {
   return problem.code;
 }
 
-function checkAmong(options: readonly Option[], values: Invocation["values"]): void {
-  for (const { name, among } of options) {
+/** An empty value is a variable of somebody's script that was not set. */
+function checkValues(options: readonly Option[], values: Invocation["values"]): void {
+  for (const { name, value: what, among } of options) {
     const value = values[name];
+    if (value === "") throw new Problem(`--${name} needs ${what}, and was given nothing`, null, 2);
     if (value === undefined || among === undefined || among.includes(value)) continue;
     throw new Problem(`--${name} is one of ${among.join(", ")}, not ${value}`, null, 2);
   }
@@ -160,7 +162,7 @@ function parse(command: Command, args: readonly string[]): Invocation {
   const values = Object.fromEntries(
     entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"),
   );
-  checkAmong(options, values);
+  checkValues(options, values);
   const switches = new Set(entries.filter(([, value]) => value === true).map(([name]) => name));
   return { values, switches, words: parsed.positionals, json: switches.has("json") };
 }
@@ -198,7 +200,7 @@ function splitRaw(command: Command, args: readonly string[]): Invocation {
       values[option.name] = value;
     }
   }
-  checkAmong(command.options, values);
+  checkValues(command.options, values);
   return { values, switches, words: args.slice(at), json: false };
 }
 

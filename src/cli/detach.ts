@@ -46,7 +46,8 @@ function openLog(where: Directory): number {
 /** What the host said last before it ended: its own complaint, without our name in front of it. */
 function complaint(where: Directory, from: number): { message: string; next: string | null } {
   const said = fs.readFileSync(where.log).subarray(from).toString("utf8").trimEnd();
-  const found = /xenolith up: ([\s\S]*?)(?:\nTry: (.*))?$/.exec(said);
+  // Another host that comes up in the directory at the same moment writes to the same log.
+  const found = /xenolith up: ([\s\S]*?)(?:\nTry: (.*)|$(?![\s\S]))/.exec(said);
   return {
     message: found?.[1] ?? (said === "" ? "it ended without a word" : said),
     next: found?.[2] ?? null,

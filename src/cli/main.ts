@@ -65,6 +65,8 @@ function endWithReader(): void {
 export async function main(args: readonly string[]): Promise<number> {
   endWithReader();
   const [name, ...rest] = args;
+  const about = name === "help" ? rest[0] : undefined;
+  if (about !== undefined) return main([about, "--help"]);
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     const out = name === undefined ? process.stderr : process.stdout;
     out.write(callable(overview()));

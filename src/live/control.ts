@@ -151,7 +151,15 @@ export interface Outcome {
 }
 
 /** Nobody answers, or not to the end. */
-export class NoHost extends Error {}
+export class NoHost extends Error {
+  /** Somebody may be there, but not for this user. */
+  readonly forbidden: boolean;
+
+  constructor(message: string, forbidden = false) {
+    super(message);
+    this.forbidden = forbidden;
+  }
+}
 
 /** What is done with what a host says. */
 export interface Ears {
@@ -190,7 +198,9 @@ export function ask(path: string, request: Request, { out, err, result: hear }: 
         socket.destroy();
       }
     });
-    socket.on("error", (error) => reject(new NoHost(`no host answers at ${path}: ${systemWords(error)}`)));
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      reject(new NoHost(`no host answers at ${path}: ${systemWords(error)}`, error.code === "EACCES")),
+    );
     socket.on("close", () => reject(new NoHost(`the host at ${path} went away`)));
   });
   return { outcome, typed, close: () => socket.destroy() };

@@ -28,10 +28,10 @@ export interface Directory {
   readonly log: string;
 }
 
-/** The directory that is meant: an option, `$XENOLITH_DIR`, or one private to the user. */
+/** The directory that is meant: an option, `$XENOLITH_DIR` where it says anything, or one private to the user. */
 export function directory(option: string | undefined): Directory {
-  const chosen = option ?? process.env["XENOLITH_DIR"] ?? privateDirectory();
-  const dir = path.resolve(chosen);
+  const environment = process.env["XENOLITH_DIR"] ?? "";
+  const dir = path.resolve(option ?? (environment === "" ? privateDirectory() : environment));
   return {
     dir,
     control: path.join(dir, "control.sock"),

@@ -4,12 +4,12 @@
 
 /** A failure of a command: one clear sentence, and the next thing to try. */
 export class Problem extends Error {
-  /** 1: the thing asked about is bad. 2: the command line is. */
-  readonly code: 1 | 2;
+  /** 1: the thing asked about is bad. 2: the command line is. 126 and 127: as shells have it of what they are to run. */
+  readonly code: 1 | 2 | 126 | 127;
   /** One command to copy, or a few words; null where there is none. */
   readonly next: string | null;
 
-  constructor(message: string, next: string | null, code: 1 | 2 = 1) {
+  constructor(message: string, next: string | null, code: Problem["code"] = 1) {
     super(message);
     this.next = next;
     this.code = code;
@@ -32,6 +32,7 @@ const SYSTEM_WORDS: { readonly [code: string]: string } = {
   ENOENT: "there is no such file or directory",
   ENOSPC: "no space left on the device",
   ENOTDIR: "part of the path is no directory",
+  ENOEXEC: "it is no program",
   ENOTSOCK: "it is no socket",
   EPERM: "the system does not allow it",
   EROFS: "the file system is read-only",

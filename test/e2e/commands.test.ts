@@ -15,9 +15,10 @@ test.each(names)("%s --help says how it is called, with examples", (name) => {
   expect(out).toMatch(/\nExamples:\n {2}\S/);
 });
 
-test("help lists every command", () => {
+test("help lists every command, and helps with one that is named", () => {
   const { code, out } = xenolith(["--help"]);
   expect(code).toBe(0);
+  expect(xenolith(["help", "status"]).out).toBe(xenolith(["status", "--help"]).out);
   for (const name of names) expect(out).toContain(`\n  ${name} `);
 });
 
@@ -44,6 +45,9 @@ test.each([
   [["explore", "x", "--timers", "never"], "--timers is one of lazy, eager, not never"],
   [["up", "--memory", "lots"], "--memory takes a size as 8G or 4096M, not lots"],
   [["up", "--memory", "1M"], "too little"],
+  [["up", "--dir", ""], "--dir needs DIR, and was given nothing"],
+  [["xl", "--dir=", "list"], "--dir needs DIR, and was given nothing"],
+  [["run", "--nosuch", "--", "ls"], "no such option: '--nosuch'"],
   [["up", "--xen-version", "3.0"], "--xen-version is one of 4.17, 4.23, not 3.0"],
   [["store", "frobnicate"], "no verb frobnicate"],
   [["store", "write", "/a"], "write needs PATH VALUE"],

@@ -37,6 +37,12 @@ describe("a live host", () => {
       code: 2,
       err: expect.stringMatching(/^xenolith doctor: a domain is named by its number, 0 to 32751, not web\n/),
     });
+    expect(xenolith(["doctor", "/none/captured.txt"])).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(
+        /^xenolith doctor: cannot read \/none\/captured\.txt: there is no such file/,
+      ),
+    });
     expect(xenolith(["wait", ...on, "--freed", "7"])).toMatchObject({
       code: 1,
       err: "no domain has had the number 7 on this host\n",

@@ -52,7 +52,8 @@ function onHost(command: string, dir: string): string {
 function operands(words: readonly string[]): { domid: number | null; files: readonly string[] } {
   const [first = "", ...others] = words;
   if (/^\d+$/.test(first) && !existsSync(first)) return { domid: domidOf(first), files: others };
-  if (words.length === 1 && first !== "-" && !existsSync(first)) domidOf(first);
+  // What looks like a path was meant as a file, which textOf says more about.
+  if (words.length === 1 && /^[^-./]+$/.test(first) && !existsSync(first)) domidOf(first);
   return { domid: null, files: words };
 }
 

@@ -5,6 +5,7 @@
 import type { ConflictRule, XenstoreVersion } from "../../core/xenstore/store.ts";
 import { XENSTORE_VERSIONS } from "../../core/xenstore/version.ts";
 import type { WatchLayout } from "../../core/xenstore/stream.ts";
+import { shellWord } from "../../live/directory.ts";
 import { Problem, systemWords, usage } from "../../live/problem.ts";
 import { Daemon, type DaemonOptions } from "../../live/xenstored/daemon.ts";
 import type { FsyncPolicy, JournalError } from "../../live/xenstored/journal.ts";
@@ -12,6 +13,7 @@ import { LOG_LEVELS, type LogLevel } from "../../live/xenstored/log.ts";
 import { SocketError } from "../../live/xenstored/server.ts";
 import type { Command, Invocation } from "../command.ts";
 import { numberOf, printJson } from "../command.ts";
+import { callable } from "../self.ts";
 import { untilSignal } from "../signals.ts";
 
 const NEXT: { readonly [code in SocketError["code"]]: string } = {
@@ -51,19 +53,26 @@ function optionsOf(invocation: Invocation, failed: (error: Error) => void): Daem
 
 /** What a failed start means, and what to do about it. */
 function problemOf(error: unknown, options: DaemonOptions): Problem {
-  const { socketPath, state, pidFile, takeOver } = options;
+  const { socketPath, pidFile, state, domains, takeOver } = options;
   if (error instanceof Problem) return error;
   if (error instanceof SocketError)
-    return new Problem(error.message, NEXT[error.code].replace("PATH", socketPath));
+    return new Problem(error.message, NEXT[error.code].replace("PATH", shellWord(socketPath)));
   const { code, message, syscall, path } = error as NodeJS.ErrnoException;
   if (code === "JOURNAL_DAMAGED") {
     const { offset } = error as JournalError;
-    return new Problem(message, `cp ${state} ${state}.damaged && truncate --size=${offset} ${state}`);
+    const [file, copy] = [shellWord(state as string), shellWord(`${state}.damaged`)];
+    return new Problem(message, `cp ${file} ${copy} && truncate --size=${offset} ${file}`);
   }
   if (code?.startsWith("JOURNAL_") === true)
-    return new Problem(message, `xenolith xenstored --socket ${socketPath} --state OTHER-FILE`);
-  if (takeOver && syscall === undefined) return new Problem(message, null);
-  const same = `xenolith xenstored --socket ${socketPath}`;
+    return new Problem(message, `xenolith xenstored --socket ${shellWord(socketPath)} --state OTHER-FILE`);
+  if (takeOver && syscall === undefined)
+    return new Problem(message, "without --take-over a new store begins: xenolith xenstored --help");
+  const same = `xenolith xenstored --socket ${shellWord(socketPath)}`;
+  if (domains !== null && path?.startsWith(domains) === true)
+    return new Problem(
+      `cannot keep domains in ${domains}: ${systemWords(error)}`,
+      `${same} --domains /tmp/domains`,
+    );
   if (pidFile !== null && path?.startsWith(pidFile) === true)
     return new Problem(
       `cannot write the pid file ${pidFile}: ${systemWords(error)}`,
@@ -97,9 +106,8 @@ async function run(invocation: Invocation): Promise<number> {
     printJson({ socket, pid: process.pid, ...(metrics === null ? {} : { metrics }) });
   else {
     const where = metrics === null ? "" : `Metrics are at http://127.0.0.1:${metrics}/metrics\n`;
-    process.stdout.write(
-      `xenstored listens at ${socket}\n${where}Try: xenolith store ls --socket ${socket}\n`,
-    );
+    const next = callable(`Try: xenolith store ls --socket ${shellWord(socket)}`);
+    process.stdout.write(`xenstored listens at ${socket}\n${where}${next}\n`);
   }
   const end = await Promise.race([signalled, failed]);
   await daemon.close();

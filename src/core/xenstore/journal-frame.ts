@@ -58,6 +58,7 @@ export function journalHeader(): Uint8Array {
 
 /** What is wrong with a header, or undefined. */
 export function headerProblem(bytes: Uint8Array): string | undefined {
+  if (bytes.length === 0) return "it is empty, which a journal never is; where nothing was in it, remove it";
   if (bytes.length < JOURNAL_HEADER_SIZE || readLatin1(bytes, 0, 8) !== MAGIC) return "this is not a journal";
   const version = readU32(bytes, 8);
   if (readU32(bytes, 12) !== crc32c(bytes, 0, 12)) return "the header is damaged";

@@ -414,6 +414,8 @@ function reopen(options: JournalOptions, store: Store): WrittenJournal {
     const replayed = replayJournal(store, bytes);
     if (isStreamProblem(replayed)) {
       const { problem, offset } = replayed;
+      // Nothing of it can be told, and it may be anybody's file: not one to be cut.
+      if (offset === 0) throw new JournalError("JOURNAL_UNREADABLE", `${file} cannot be read: ${problem}`);
       throw new JournalError("JOURNAL_DAMAGED", `${file} is damaged at byte ${offset}: ${problem}`, offset);
     }
     const { next, length, cut, frames } = replayed;
