@@ -5,10 +5,19 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
+import * as os from "node:os";
 import * as path from "node:path";
-import { Problem } from "./problem.ts";
+import { Problem, systemWords } from "./problem.ts";
 
-const built = path.join(import.meta.dirname, "../../build/native");
+/** Where results go: into the project, or where that is not this user's to write, into the user's own cache. */
+function folders(): string[] {
+  const caches = [process.env["XDG_CACHE_HOME"] ?? "", path.join(os.homedir(), ".cache")];
+  const cache = caches.filter((folder) => path.isAbsolute(folder)).slice(0, 1);
+  return [
+    path.join(import.meta.dirname, "../../build/native"),
+    ...cache.map((folder) => path.join(folder, "xenolith")),
+  ];
+}
 
 /** Beside these, `flags` of the unit itself. */
 const FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra"];
@@ -47,18 +56,41 @@ function fingerprint({ folder, files, flags }: Unit): string {
   return hash.digest("hex").slice(0, 16);
 }
 
-/** The unit's path, built if it is not there as its source is now. Throws Problem where it cannot be. */
-export function compiled(unit: Unit): string {
+/** The first of some folders in which this user can make files. Throws Problem where there is none. */
+function writable(name: string, into: readonly string[]): string {
+  let last: unknown;
+  for (const folder of into) {
+    try {
+      fs.mkdirSync(folder, { recursive: true, mode: 0o755 });
+      fs.accessSync(folder, fs.constants.W_OK | fs.constants.X_OK);
+      return folder;
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw new Problem(
+    `there is no place to build ${name}: ${into.join(", ")}: ${systemWords(last)}`,
+    "XDG_CACHE_HOME=FOLDER, one you may write to, before the same command",
+  );
+}
+
+/**
+ * The unit's path, built if it is not there as its source is now. Throws Problem where it cannot be.
+ *
+ * @param into folders it may be in; it is built in the first that takes it
+ */
+export function compiled(unit: Unit, into: readonly string[] = folders()): string {
   const { ext, name } = path.parse(unit.name);
-  const target = path.join(built, `${name}-${fingerprint(unit)}${ext}`);
-  if (fs.existsSync(target)) return target;
+  const file = `${name}-${fingerprint(unit)}${ext}`;
+  const found = into.find((folder) => fs.existsSync(path.join(folder, file)));
+  if (found !== undefined) return path.join(found, file);
   const cc = compiler(unit.name);
-  fs.mkdirSync(built, { recursive: true });
+  const target = path.join(writable(unit.name, into), file);
   // Others may build it at the same moment: nobody sees half of it.
   const fresh = `${target}.${process.pid}`;
   const sources = unit.files
-    .filter((file) => file.endsWith(".c"))
-    .map((file) => path.join(unit.folder, file));
+    .filter((source) => source.endsWith(".c"))
+    .map((source) => path.join(unit.folder, source));
   try {
     execFileSync(cc, [...FLAGS, ...unit.flags, "-o", fresh, ...sources, ...unit.libraries], {
       stdio: ["ignore", "pipe", "pipe"],

@@ -8,6 +8,28 @@ import * as path from "node:path";
 import { shellWord } from "./directory.ts";
 import type { Directory } from "./directory.ts";
 
+/** The folders that programs have in place of the system's, and where those are mounted. */
+export function programFolders(dir: string): {
+  [folder in "stage" | "runXen" | "runLock" | "libXen" | "logXen"]: string;
+} {
+  return {
+    stage: path.join(dir, "mount"),
+    runXen: path.join(dir, "run-xen"),
+    runLock: path.join(dir, "run-lock"),
+    libXen: path.join(dir, "lib-xen"),
+    logXen: path.join(dir, "log-xen"),
+  };
+}
+
+/**
+ * Takes away what no machine has any more when it starts: what was in /run. libxl keeps there, for one, which
+ * domids were in use in the last minute, and gives none of them out (libxl__mark_domid_recent).
+ */
+export function forgetRun(dir: string): void {
+  const { stage, runXen, runLock } = programFolders(dir);
+  for (const folder of [stage, runXen, runLock]) fs.rmSync(folder, { recursive: true, force: true });
+}
+
 /** The folder of what libxl keeps of dom0, in that of the device bridge. */
 export function dom0Config(bridge: string): string {
   return path.join(bridge, "lib-xen");

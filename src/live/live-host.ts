@@ -24,12 +24,12 @@ import type { Directory } from "./directory.ts";
 import { leaveDom0Config } from "./dom0-files.ts";
 import { domainName } from "./domains.ts";
 import { Driver } from "./driver.ts";
-import { writeScripts } from "./left-for-programs.ts";
-import { dom0Config } from "./left-for-programs.ts";
+import { dom0Config, forgetRun, writeScripts } from "./left-for-programs.ts";
 import { FileMemory, memoryFolder } from "./guest-memory.ts";
 import { OutsideNames } from "./outside-names.ts";
 import { Problem } from "./problem.ts";
 import { Recorder } from "./recorder.ts";
+import { endDaemonsOf } from "./run-session.ts";
 import { Sockets } from "./sockets.ts";
 import { Terminals } from "./terminals.ts";
 import { XenDaemon, xenProgram } from "./xen-daemon.ts";
@@ -105,6 +105,8 @@ export class LiveHost {
   /** Takes the directory, brings the host up and opens its xenstored's socket. Rejects with Problem. */
   static async start(options: LiveOptions): Promise<LiveHost> {
     await takeDirectory(options.where);
+    endDaemonsOf(options.where.bridge);
+    forgetRun(options.where.dir);
     let host: LiveHost | null = null;
     try {
       host = new LiveHost(options);
@@ -159,6 +161,7 @@ export class LiveHost {
     await this.#bridge?.close();
     this.#memory.close();
     this.recorder.close();
+    forgetRun(this.where.dir);
     releaseDirectory(this.where);
   }
 

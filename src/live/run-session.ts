@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The session a program was run in, which its children inherit by the environment:
-// a process in another one has made itself a daemon.
+// a process in another one has made itself a daemon, and ends with its host.
 
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { processStat } from "./process-stat.ts";
 
 const VARIABLE = "XENOLITH_SESSION";
@@ -14,14 +14,40 @@ export function runSession(): { [VARIABLE]: string } {
   return { [VARIABLE]: String(processStat(process.pid)?.session ?? 0) };
 }
 
-/** The session a process was run in, or in which who started it was; null where it was not run by us. */
-export function sessionRanIn(pid: number): number | null {
+/** A variable of a process's environment, as it was when it was executed; null where it has none. */
+function variable(pid: number, name: string): string | null {
   let environment: string;
   try {
-    environment = readFileSync(`/proc/${pid}/environ`, "latin1");
+    environment = readFileSync(`/proc/${pid}/environ`, "utf8");
   } catch {
     return null;
   }
-  const entry = environment.split("\0").find((text) => text.startsWith(`${VARIABLE}=`));
-  return entry === undefined ? null : Number(entry.slice(VARIABLE.length + 1));
+  const entry = environment.split("\0").find((text) => text.startsWith(`${name}=`));
+  return entry === undefined ? null : entry.slice(name.length + 1);
+}
+
+/**
+ * Ends a process where it has made itself a daemon: it has no terminal and has left the session `xenolith run`
+ * ran it in. Who merely outlived the leader of that session, as under cron or in CI, is none.
+ */
+export function endDaemon(pid: number): void {
+  const stat = processStat(pid);
+  if (stat === null || stat.hasTerminal) return;
+  const ranIn = variable(pid, VARIABLE);
+  if (ranIn === null || Number(ranIn) === stat.session) return;
+  try {
+    process.kill(pid, "SIGTERM");
+    // One that somebody stopped could not end.
+    process.kill(pid, "SIGCONT");
+  } catch {
+    // It has ended.
+  }
+}
+
+/** Ends the daemons of a host that was killed, which had no time to: those that were run with its bridge. */
+export function endDaemonsOf(bridge: string): void {
+  for (const name of readdirSync("/proc")) {
+    const pid = Number(name);
+    if (pid > 0 && variable(pid, "XENOLITH_BRIDGE") === bridge) endDaemon(pid);
+  }
 }

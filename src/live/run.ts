@@ -10,7 +10,7 @@ import type { ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { dom0Config, scriptsFolder } from "./left-for-programs.ts";
+import { dom0Config, programFolders, scriptsFolder } from "./left-for-programs.ts";
 import { runSession } from "./run-session.ts";
 
 /** What a program is run with. */
@@ -87,14 +87,8 @@ function preload(library: string): string {
   return others === undefined || others === "" ? library : `${library}:${others}`;
 }
 
-function folders(dir: string): { [folder in "stage" | "runXen" | "runLock" | "libXen" | "logXen"]: string } {
-  const made = {
-    stage: path.join(dir, "mount"),
-    runXen: path.join(dir, "run-xen"),
-    runLock: path.join(dir, "run-lock"),
-    libXen: path.join(dir, "lib-xen"),
-    logXen: path.join(dir, "log-xen"),
-  };
+function folders(dir: string): ReturnType<typeof programFolders> {
+  const made = programFolders(dir);
   for (const folder of [...Object.values(made), path.join(made.libXen, "dump")]) {
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
   }

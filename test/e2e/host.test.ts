@@ -2,6 +2,7 @@
 //
 // A live host from its start to its end, and what it does when things go wrong.
 
+import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as net from "node:net";
 import * as path from "node:path";
@@ -93,6 +94,18 @@ test("a host whose reader goes away ends, and leaves nothing", async () => {
   expect(fs.existsSync(dir)).toBe(false);
 });
 
+test("run says as a shell does by its exit code that there is no such program, or that it is none", () => {
+  const dir = liveHost();
+  expect(xenolith(["run", "--dir", dir, "--", "xen-nosuch"])).toMatchObject({
+    code: 127,
+    err: "xenolith run: there is no program xen-nosuch\nTry: apt-get install xen-utils-4.17\n",
+  });
+  expect(xenolith(["run", "--dir", dir, "--", "/etc/passwd"])).toMatchObject({
+    code: 126,
+    err: "xenolith run: /etc/passwd is no program, or not for you\nTry: ls -l /etc/passwd\n",
+  });
+});
+
 test("a second host in the same directory is refused, and the first lives on", () => {
   const dir = liveHost();
   for (const extra of [[], ["--detach"]]) {
@@ -116,12 +129,20 @@ test("what a killed host left behind does not stop the next one", async () => {
   const dir = path.join(folder(), "host");
   const first = startXenolith(["up", "--dir", dir]);
   await first.printed(/Try:/);
+  // A program's daemon, as xl's monitor of a domain, and what was in /run.
+  const env = { XENOLITH_BRIDGE: path.join(dir, "bridge"), XENOLITH_SESSION: "1" };
+  const monitor = spawn("sleep", ["60"], { detached: true, stdio: "ignore", env });
+  const monitorEnded = new Promise((resolve) => monitor.on("close", (_, signal) => resolve(signal)));
+  fs.mkdirSync(path.join(dir, "run-xen"));
+  fs.writeFileSync(path.join(dir, "run-xen/domid-history"), "1\n");
   first.process.kill("SIGKILL");
   await first.ended;
   expect(fs.existsSync(path.join(dir, "control.sock"))).toBe(true);
   const second = startXenolith(["up", "--dir", dir]);
   await second.printed(/Try:/);
   expect(domains(dir)).toHaveLength(1);
+  expect(await monitorEnded).toBe("SIGTERM");
+  expect(fs.existsSync(path.join(dir, "run-xen"))).toBe(false);
 });
 
 test.each([[[]], [["--detach"]]])("directories that cannot be used are refused %j", (extra) => {

@@ -13,7 +13,7 @@ import { runningHost } from "../host.ts";
 
 /** Xen's own programs come in packages of these names. */
 function packageOf(name: string): string | null {
-  if (/^xenstore-/.test(name)) return "apt-get install xenstore-utils";
+  if (name.startsWith("xenstore-")) return "apt-get install xenstore-utils";
   return /^(xl|lsevtchn)$|^xen/.test(name) ? "apt-get install xen-utils-4.17" : null;
 }
 

@@ -6,8 +6,6 @@
 import * as fs from "node:fs";
 import { fail } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
-import { processStat } from "../process-stat.ts";
-import { sessionRanIn } from "../run-session.ts";
 
 /** Highest address a program on x86-64 can have anything at. */
 const ADDRESS_MAX = 2 ** 47;
@@ -76,24 +74,6 @@ export class CallerProcess {
       return fs.readFileSync(`/proc/${this.pid}/maps`, "latin1").includes(`${folder}/`);
     } catch {
       return false;
-    }
-  }
-
-  /**
-   * Ends it where it has made itself a daemon: it has no terminal and has left the session `xenolith run`
-   * ran it in. Who merely outlived the leader of that session, as under cron or in CI, is none.
-   */
-  endDaemon(): void {
-    const stat = processStat(this.pid);
-    if (stat === null || stat.hasTerminal) return;
-    const ranIn = sessionRanIn(this.pid);
-    if (ranIn === null || ranIn === stat.session) return;
-    try {
-      process.kill(this.pid, "SIGTERM");
-      // One that somebody stopped could not end.
-      process.kill(this.pid, "SIGCONT");
-    } catch {
-      // It has ended.
     }
   }
 

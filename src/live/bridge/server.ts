@@ -8,6 +8,7 @@ import { randomInt } from "node:crypto";
 import * as net from "node:net";
 import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
+import { endDaemon } from "../run-session.ts";
 import { CallerProcess } from "./caller-process.ts";
 import { negative } from "./device.ts";
 import type { Answer, Device, OpenDevice } from "./device.ts";
@@ -80,7 +81,7 @@ export class BridgeServer {
 
   /** Ends all connections and stops. Daemons that were started on the host end with it, as with a machine. */
   async close(): Promise<void> {
-    for (const { process } of this.#sessions.values()) process.endDaemon();
+    for (const { process } of this.#sessions.values()) endDaemon(process.pid);
     if (this.#audit !== null) clearInterval(this.#audit);
     for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
