@@ -10,6 +10,15 @@ set -u
 xenolith=${XENOLITH:-$(cd "$(dirname "$0")/../.." && pwd)/bin/xenolith.js}
 dir=$(mktemp -d)
 
+# Whatever ends this script ends the host, too.
+finish() {
+  "$xenolith" down --dir "$dir/host" >/dev/null 2>&1
+  rm -rf "$dir"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
 "$xenolith" up --detach --dir "$dir/host" --trace "$dir/host.trace.jsonl" >"$dir/up.log" 2>&1 || {
   cat "$dir/up.log"
   exit 1
@@ -17,10 +26,10 @@ dir=$(mktemp -d)
 code=0
 "$xenolith" run --dir "$dir/host" -- "$@" || code=$?
 
-"$xenolith" xl --dir "$dir/host" list >"$dir/xl-list.txt" 2>&1
-"$xenolith" doctor --dir "$dir/host" >"$dir/doctor.txt" 2>&1
-"$xenolith" down --dir "$dir/host" >/dev/null 2>&1
 if [ "$code" != 0 ]; then
+  "$xenolith" xl --dir "$dir/host" list >"$dir/xl-list.txt" 2>&1
+  "$xenolith" doctor --dir "$dir/host" >"$dir/doctor.txt" 2>&1
+  "$xenolith" down --dir "$dir/host" >/dev/null 2>&1
   echo "the command ended with $code; the domains that were left:"
   cat "$dir/xl-list.txt"
   if [ -n "${ARTIFACTS:-}" ]; then
@@ -29,5 +38,4 @@ if [ "$code" != 0 ]; then
     echo "what the host saw is in $ARTIFACTS"
   fi
 fi
-rm -rf "$dir"
 exit "$code"
