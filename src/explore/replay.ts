@@ -7,10 +7,10 @@ import { stringifyPlain } from "../core/engine/plain.ts";
 import type { Plain } from "../core/engine/cells.ts";
 import { choicesOf, threadCell } from "../core/engine/thread.ts";
 import type { TraceRecord } from "../core/engine/trace.ts";
-import type { Action, StepRecord, World } from "../core/engine/world.ts";
+import type { Action, ForeignWrite, StepRecord, World } from "../core/engine/world.ts";
 
 /** A line of a recording. */
-export type Recorded = { step: StepRecord } | { event: TraceRecord };
+export type Recorded = { step: StepRecord } | { event: TraceRecord } | { foreign: ForeignWrite };
 
 /** Where a replay went another way, and how; texts are lines of a trace, or words. */
 export interface Difference {
@@ -41,14 +41,26 @@ export function replaySteps(
 ): ReplayResult {
   const again = new Replay(world);
   options.begin?.(world);
-  for (const line of recording) {
+  for (const [at, line] of recording.entries()) {
+    if ("foreign" in line) continue;
     if ("step" in line) {
       if (line.step.step > (options.until ?? Infinity)) break;
-      if (!again.take(line.step)) break;
+      if (!again.take(line.step, foundIn(recording, at))) break;
     } else if (!again.expect(line.event)) break;
   }
   again.end();
   return again.result;
+}
+
+/** What the step in that line found in memory: said in lines behind it. */
+function foundIn(recording: readonly Recorded[], at: number): ForeignWrite[] {
+  const found: ForeignWrite[] = [];
+  for (let next = at + 1; next < recording.length; next++) {
+    const line = recording[next] as Recorded;
+    if ("step" in line) break;
+    if ("foreign" in line) found.push(line.foreign);
+  }
+  return found;
 }
 
 class Replay {
@@ -64,8 +76,9 @@ class Replay {
   }
 
   /** Takes a step as it was recorded; false where it cannot be, or was another one. */
-  take(recorded: StepRecord): boolean {
+  take(recorded: StepRecord, found: readonly ForeignWrite[]): boolean {
     if (!this.#nothingLeft()) return false;
+    if (found.length > 0) this.#world.writeForeign(found);
     const obstacle = obstacleTo(this.#world, recorded.action);
     if (obstacle !== null) return this.#differ(recorded.step, text(recorded), obstacle);
     this.#world.perform(recorded.action);

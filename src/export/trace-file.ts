@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A run as text: `*.trace.jsonl`. The first line says what was run, every other
-// one is a step or an event, in the order in which they happened.
+// one is a step, an event, or what a step found in memory that others had written,
+// in the order in which they happened.
 
 import type { Plain } from "../core/engine/cells.ts";
 import { parsePlain, stringifyPlain } from "../core/engine/plain.ts";
 import type { TraceRecord } from "../core/engine/trace.ts";
-import type { StepRecord } from "../core/engine/world.ts";
+import type { ForeignWrite, StepRecord } from "../core/engine/world.ts";
 
 /** What was run, and by which code. Enough to run it again. */
 export interface TraceHeader {
@@ -27,7 +28,7 @@ export interface TraceHeader {
 }
 
 /** One line after the first. */
-export type TraceLine = { step: StepRecord } | { event: TraceRecord };
+export type TraceLine = { step: StepRecord } | { event: TraceRecord } | { foreign: ForeignWrite };
 
 /** A whole trace. */
 export interface Trace {
@@ -54,7 +55,7 @@ export function parseTrace(text: string): Trace | string {
   const [header, ...lines] = parsed;
   if (!isHeader(header)) return "line 1: not the header of a xenolith trace of version 1";
   const bad = lines.findIndex((line) => !isLine(line));
-  if (bad >= 0) return `line ${bad + 2}: neither a step nor an event`;
+  if (bad >= 0) return `line ${bad + 2}: neither a step, an event nor a foreign write`;
   return { header, lines: lines as TraceLine[] };
 }
 
@@ -65,7 +66,8 @@ function isHeader(value: unknown): value is TraceHeader {
 }
 
 function isLine(value: unknown): value is TraceLine {
-  return typeof value === "object" && value !== null && ("step" in value || "event" in value);
+  if (typeof value !== "object" || value === null) return false;
+  return "step" in value || "event" in value || "foreign" in value;
 }
 
 /** The events of a trace, in order. */

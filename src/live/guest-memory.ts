@@ -140,6 +140,12 @@ export class FileMemory implements Memory {
     fs.writeSync(this.#fd(file, target), bytes, 0, bytes.length, page * PAGE_BYTES + offset);
   }
 
+  /** Whether a frame was written, or made ready to be mapped, since it was last discarded. */
+  isTouched(mfn: number): boolean {
+    const { file, page } = placeOf(mfn);
+    return this.#files.get(file)?.touched[page] === 1;
+  }
+
   dirtied(mfn: number, clean: boolean): boolean {
     const { file, page } = placeOf(mfn);
     const found = this.#files.get(file);

@@ -3,8 +3,8 @@
 import { expect, test } from "vitest";
 import type { TraceRecord } from "../core/engine/trace.ts";
 import type { Action, StepRecord } from "../core/engine/world.ts";
-import type { TraceLine } from "../export/trace-file.ts";
 import { KeptLines } from "./kept-lines.ts";
+import type { KeptLine } from "./kept-lines.ts";
 
 function step(number: number, action: Action): { step: StepRecord } {
   const isThread = "thread" in action;
@@ -17,7 +17,7 @@ function event(seq: number): { event: TraceRecord } {
   return { event: { seq, step: seq, at: seq, by: "(boot)", parent: 0, kind: "spawn", data } };
 }
 
-const ALL: readonly TraceLine[] = [
+const ALL: readonly KeptLine[] = [
   step(1, { thread: "dom0/xenwatch", choice: 0 }),
   event(1),
   step(2, { clock: 2_000_000_123.25 }),

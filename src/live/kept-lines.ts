@@ -8,7 +8,9 @@
 import type { Plain } from "../core/engine/cells.ts";
 import type { TraceRecord } from "../core/engine/trace.ts";
 import type { Action, StepRecord } from "../core/engine/world.ts";
-import type { TraceLine } from "../export/trace-file.ts";
+
+/** A line that is kept. */
+export type KeptLine = { step: StepRecord } | { event: TraceRecord };
 
 /** What a line is, where it is no thread's step: that is its choice. */
 const CLOCK = -1;
@@ -52,14 +54,14 @@ export class KeptLines {
   }
 
   /** Adds a line. */
-  add(line: TraceLine): void {
+  add(line: KeptLine): void {
     const at = this.#count++ % this.#size;
     if ("step" in line) this.#addStep(at, line.step);
     else this.#addEvent(at, line.event);
   }
 
   /** The lines, oldest first. */
-  *lines(): Generator<TraceLine> {
+  *lines(): Generator<KeptLine> {
     for (let index = Math.max(0, this.#count - this.#size); index < this.#count; index++) {
       const at = index % this.#size;
       yield this.#kinds[at] === EVENT ? { event: this.#eventAt(at) } : { step: this.#stepAt(at) };

@@ -32,6 +32,7 @@ import { Recorder } from "./recorder.ts";
 import { endDaemonsOf } from "./run-session.ts";
 import { Sockets } from "./sockets.ts";
 import { Terminals } from "./terminals.ts";
+import { WitnessedMemory } from "./witnessed-memory.ts";
 import { XenDaemon, xenProgram } from "./xen-daemon.ts";
 import type { XenconsoledKind } from "./xen-daemon.ts";
 import { XenstoredProcess } from "./xenstored-process.ts";
@@ -89,7 +90,7 @@ export class LiveHost {
     const xenconsoled = options.xenconsoled === undefined ? "builtin" : "outside";
     this.config = { ...defaultHost, ...options.config, xenstored, xenconsoled };
     this.recorder = new Recorder(traceHeader(this.config, options), options.trace, options.warn);
-    this.#memory = new FileMemory(memoryFolder(this.where.dir));
+    this.#memory = this.#makeMemory(options.trace !== null);
     this.world = new World({ memory: this.#memory });
     this.recorder.attach(this.world);
     this.driver = new Driver(this.world, (error) => {
@@ -163,6 +164,16 @@ export class LiveHost {
     this.recorder.close();
     forgetRun(this.where.dir);
     releaseDirectory(this.where);
+  }
+
+  /** A run that is recorded keeps what steps find in memory that programs outside write to. */
+  #makeMemory(traced: boolean): FileMemory {
+    const folder = memoryFolder(this.where.dir);
+    if (!traced) return new FileMemory(folder);
+    return new WitnessedMemory(folder, {
+      step: () => (this.world.acting ? this.world.step : null),
+      found: (write) => this.recorder.found(write),
+    });
   }
 
   #comeUp(): Promise<void> {

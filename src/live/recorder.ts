@@ -4,9 +4,10 @@
 // trace where one is written, and the last of it is kept in case the host stops.
 
 import type { TraceEvents, TraceRecord } from "../core/engine/trace.ts";
-import type { World } from "../core/engine/world.ts";
-import type { TraceHeader, TraceLine } from "../export/trace-file.ts";
+import type { ForeignWrite, World } from "../core/engine/world.ts";
+import type { TraceHeader } from "../export/trace-file.ts";
 import { KeptLines } from "./kept-lines.ts";
+import type { KeptLine } from "./kept-lines.ts";
 import { TraceWriter } from "./trace-writer.ts";
 
 /** How many of the last lines are kept: some seconds of a busy host. */
@@ -57,6 +58,11 @@ export class Recorder {
     });
   }
 
+  /** A step found that a program outside had written there: without it the trace could not be run again. */
+  found(foreign: ForeignWrite): void {
+    this.#writer?.write({ foreign });
+  }
+
   flush(): void {
     this.#writer?.flush();
   }
@@ -86,7 +92,7 @@ export class Recorder {
     return failed ? null : file;
   }
 
-  #keep(line: TraceLine): void {
+  #keep(line: KeptLine): void {
     this.#writer?.write(line);
     this.#kept.add(line);
   }

@@ -28,7 +28,7 @@ export interface Result {
   readonly out: string;
 }
 
-type Daemons = Pick<LiveOptions, "xenstored" | "xenconsoled">;
+type Daemons = Partial<Pick<LiveOptions, "xenstored" | "xenconsoled" | "trace">>;
 
 async function startLive(folder: string, warnings: string[], daemons: Daemons): Promise<LiveHost> {
   const live = await LiveHost.start({
@@ -62,7 +62,7 @@ export class RealHost {
     this.#listen();
   }
 
-  /** @param daemons which of Xen's own serve it; ours where none are said */
+  /** @param daemons which of Xen's own serve it, ours where none are said; and the file it is recorded in */
   static async start(daemons: Daemons = {}): Promise<RealHost> {
     const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-real-"));
     const warnings: string[] = [];

@@ -2,13 +2,14 @@
 //
 // npm run golden -- FOLDER...: runs the scenario that each folder records on our
 // host and compares. npm run golden -- --self A B compares two recordings, and
-// npm run golden -- --live builtin|c NAME... runs scenarios with the real xl.
+// npm run golden -- --live builtin|c|ocaml NAME... runs scenarios with the real xl.
 // Exit codes: 0 the same, 1 different, 2 wrongly called.
 
 import { basename, resolve } from "node:path";
 import { COMPARATORS, factsOf, subjectOf } from "./compare/index.ts";
 import { differences, type Facts } from "./compare/facts.ts";
 import { drive } from "./drive.ts";
+import type { Players } from "./live-collector.ts";
 import { play, recorded } from "./live-play.ts";
 import { readRecording, readSetting } from "./parse/folder.ts";
 import type { Recording } from "./recording.ts";
@@ -17,7 +18,7 @@ import type { Setting } from "./scenarios/steps.ts";
 
 const USAGE = `usage: npm run golden -- FOLDER...      our host against recordings
        npm run golden -- --self A B    one recording against another
-       npm run golden -- --live builtin|c NAME...
+       npm run golden -- --live builtin|c|ocaml NAME...
                                        the real xl on a live host, with our xenstored or Xen's own,
                                        against the recordings of these names; all where none is given
 for example: npm run golden -- test/golden/recordings/b-orderly-shutdown`;
@@ -70,11 +71,15 @@ function againstOurHost(folder: string): number {
   return report(expected.recording, drive(expected.recording, scenario(expected.setting))) ? 0 : 1;
 }
 
+function isXenstored(name: string | undefined): name is Players["xenstored"] {
+  return name === "builtin" || name === "c" || name === "ocaml";
+}
+
 /** The real xl on live hosts, one after another. */
 async function live([xenstored, ...names]: readonly string[]): Promise<number> {
   const chosen = names.length === 0 ? recorded : names;
   const unknown = chosen.find((name) => !recorded.includes(name));
-  if (unknown !== undefined || (xenstored !== "builtin" && xenstored !== "c")) {
+  if (unknown !== undefined || !isXenstored(xenstored)) {
     console.error(unknown === undefined ? USAGE : `${unknown}: no recording of that name`);
     return 2;
   }

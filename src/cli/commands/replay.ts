@@ -51,8 +51,8 @@ export const command: Command = {
   operands: "TRACE",
   details:
     "Takes the recorded choices one after another and compares every step and event. Exit code 1 where something\n" +
-    "differs. In a trace of a live host, what foreign programs wrote into memory they had mapped is not recorded:\n" +
-    "a run that depended on it differs from there on.",
+    "differs. A trace of a live host has what programs outside asked of it, and what it found in memory that they\n" +
+    "had written to.",
   examples: ["xenolith replay run.trace.jsonl", "xenolith replay run.trace.jsonl --at 120"],
   options: [{ name: "at", value: "N", help: "stop behind step N and show domains and threads" }],
   words: [1, 1],

@@ -37,6 +37,14 @@ export interface StepRecord {
   name: string | null;
 }
 
+/** What a program outside had put into memory that it maps, as the step found it that looked there first. */
+export interface ForeignWrite {
+  step: number;
+  mfn: number;
+  offset: number;
+  bytes: Uint8Array;
+}
+
 export interface WorldOptions {
   tracking?: Tracking;
   /** Contents of machine frames; in cells unless something else is given. */
@@ -76,6 +84,7 @@ export class World extends Registry implements Host {
   #by = "(boot)";
   #current = "";
   #parent = 0;
+  #acting = false;
 
   constructor(options: WorldOptions = {}) {
     super(options.tracking ?? { undo: false, hash: false });
@@ -93,6 +102,11 @@ export class World extends Registry implements Host {
 
   get step(): number {
     return this.counters.step;
+  }
+
+  /** Whether a step is being taken: what is read of memory then may decide what it does. */
+  get acting(): boolean {
+    return this.#acting;
   }
 
   emit<K extends keyof TraceEvents & string>(kind: K, data: TraceEvents[K]): void {
@@ -169,6 +183,13 @@ export class World extends Registry implements Host {
     return this.perform({ input: input.name, data });
   }
 
+  /** Writes into memory what a recorded step found there, before that step is taken again. */
+  writeForeign(writes: readonly ForeignWrite[]): void {
+    this.begin();
+    for (const { mfn, offset, bytes } of writes) this.memory.write(mfn, offset, bytes);
+    this.#refreshAll(this.end());
+  }
+
   /** Sets the host up, as one step before the first. */
   boot(setUp: (host: Host) => void): void {
     this.begin();
@@ -212,6 +233,7 @@ export class World extends Registry implements Host {
     this.#parent = "thread" in action ? (this.get(threadCell, action.thread)?.wokenBy ?? 0) : 0;
     this.#current = "thread" in action ? action.thread : "";
     this.begin();
+    this.#acting = true;
     perform();
     this.#current = "";
     if ("thread" in action) this.counters.last = action.thread;
@@ -220,6 +242,7 @@ export class World extends Registry implements Host {
       ? { ...this.takeUndo(touched), counters: { now, step, seq, last } }
       : null;
     this.#wake(touched);
+    this.#acting = false;
     return undo;
   }
 
