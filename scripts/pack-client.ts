@@ -48,6 +48,16 @@ function manifest(): string {
   );
 }
 
+/** What the package's users read: the guide and the reference, in one page, without what only the project has. */
+function readme(): string {
+  const [guide, reference] = ["docs/guides/xenstore-client.md", "docs/reference/xenstore-client.md"].map(
+    (file) => readFileSync(join(root, file), "utf8"),
+  ) as [string, string];
+  const last = guide.trimEnd().lastIndexOf("\n");
+  const deeper = reference.replace("# The xenstore client", "# Reference").replaceAll(/^#/gm, "##");
+  return `${guide.slice(0, last).replace(/^npm run pack-client.*\n/m, "")}\n${deeper.replace(/How to use it is in the \[guide\]\(.*?\)\. /, "")}`;
+}
+
 /** Builds the package in a folder, and packs it there. */
 function pack(folder: string): Packed {
   rmSync(folder, { recursive: true, force: true });
@@ -55,7 +65,7 @@ function pack(folder: string): Packed {
   compile(folder);
   writeFileSync(join(folder, "package.json"), `${manifest()}\n`);
   copyFileSync(join(root, "LICENSE"), join(folder, "LICENSE"));
-  copyFileSync(join(root, "docs/guides/xenstore-client.md"), join(folder, "README.md"));
+  writeFileSync(join(folder, "README.md"), readme());
   const listed = execFileSync("npm", ["pack", "--json", "--offline", "--ignore-scripts"], {
     cwd: folder,
     encoding: "utf8",

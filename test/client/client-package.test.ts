@@ -107,6 +107,14 @@ describe("the package", () => {
     ]);
   });
 
+  test("has a page of its own, with guide and reference and no link that leads out of it", () => {
+    const readme = readFileSync(join(user, "node_modules/xenolith/README.md"), "utf8");
+    expect(readme).toMatch(/^# xenstore from Node\n/);
+    expect(readme).toContain("\n## Reference\n\nWhat `xenolith/xenstore` exports. A path,");
+    expect(readme).toContain("\n### Errors\n");
+    expect(readme).not.toMatch(/\]\(\.|pack-client/);
+  });
+
   test("has types that a strict program compiles with", () => {
     const program = `
       import { connect, type Watch, XenstoreError, type XenstoreErrorCode } from "xenolith/xenstore";
