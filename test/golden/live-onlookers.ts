@@ -6,6 +6,7 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
 import * as net from "node:net";
+import { ownChild } from "../../bench/xenstored/own-child.ts";
 import { connectXenstore } from "../../src/live/xenstore-client.ts";
 import type { StoreLine, Time } from "./recording.ts";
 
@@ -78,10 +79,11 @@ export function namedWatches(store: readonly StoreLine[]): StoreLine[] {
   });
 }
 
-/** Starts the real xenstore-watch on the recordings' watches. */
+/** Starts the real xenstore-watch on the recordings' watches. It would spin if we were killed: no xenstored is left then. */
 export function watchStore(socket: string, lines: Lines, clock: () => Time): ChildProcess {
   const env = { ...process.env, XENSTORED_PATH: socket };
-  const watcher = spawn("xenstore-watch", [...WATCHES.keys()], { env });
+  const [command, words] = ownChild("xenstore-watch", [...WATCHES.keys()]);
+  const watcher = spawn(command, words, { env });
   lines.collect(watcher.stdout, clock);
   return watcher;
 }
