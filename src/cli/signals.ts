@@ -2,10 +2,26 @@
 //
 // How a command that runs on is asked to end.
 
-/** Resolves with the first of SIGINT, SIGTERM and SIGHUP; a second one ends the process at once. */
-export function untilSignal(): Promise<NodeJS.Signals> {
+import { readFileSync } from "node:fs";
+
+/** Whether whoever started this process had it ignore SIGHUP, as nohup does. */
+function hangupIsIgnored(): boolean {
+  const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0";
+  return (BigInt(`0x${mask}`) & 1n) !== 0n;
+}
+
+/**
+ * Resolves with the first of SIGINT, SIGTERM and SIGHUP; a second one ends the process at once.
+ *
+ * @param hungUp what SIGHUP means instead, for a daemon: there is no terminal to be hung up
+ */
+export function untilSignal(hungUp?: () => void): Promise<NodeJS.Signals> {
+  // Node would open its debugger to everybody on the machine.
+  process.on("SIGUSR1", () => {});
+  const isDaemon = hungUp !== undefined && !process.stderr.isTTY;
+  if (isDaemon) process.on("SIGHUP", hungUp);
   return new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-      process.once(signal, () => resolve(signal));
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve(signal));
+    if (!isDaemon && !hangupIsIgnored()) process.once("SIGHUP", () => resolve("SIGHUP"));
   });
 }

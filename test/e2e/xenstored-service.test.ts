@@ -4,7 +4,7 @@
 // metrics, and its end.
 
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { requires } from "../capabilities.ts";
@@ -54,6 +54,40 @@ test("SIGTERM ends it: the socket and the pid file are gone, the exit code is 0"
   process.kill(servingPid(pidFile), "SIGTERM");
   expect((await running.ended).code).toBe(0);
   expect([existsSync(socketPath), existsSync(pidFile)]).toEqual([false, false]);
+});
+
+test("SIGHUP opens the trace file anew, as C xenstored's; SIGUSR1 opens no debugger", async () => {
+  const dir = folder();
+  const { running, socketPath, pidFile } = await startXenstored(dir, "--log-level", "info");
+  const client = await clientOf(socketPath);
+  await client.control("logfile", join(dir, "trace"));
+  await client.write("/a", "1");
+  renameSync(join(dir, "trace"), join(dir, "trace.1"));
+  process.kill(servingPid(pidFile), "SIGUSR1");
+  process.kill(servingPid(pidFile), "SIGHUP");
+  for (let i = 0; i < 400 && !existsSync(join(dir, "trace")); i++)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  await client.write("/b", "2");
+  expect(readFileSync(join(dir, "trace.1"), "latin1")).toContain("WRITE (/a 1");
+  expect(readFileSync(join(dir, "trace"), "latin1")).toContain("WRITE (/b 2");
+  process.kill(servingPid(pidFile), "SIGTERM");
+  expect((await running.ended).code).toBe(0);
+  expect(running.err).not.toContain("Debugger");
+});
+
+test("a pid file of another xenstored that runs is not taken; a stale one is", async () => {
+  const dir = folder();
+  writeFileSync(join(dir, "pid"), "99999999\n");
+  const { socketPath, pidFile } = await startXenstored(dir);
+  const pid = servingPid(pidFile);
+  const other = join(dir, "other");
+  expect(xenolith(["xenstored", "--socket", other, "--pid-file", pidFile])).toMatchObject({
+    code: 1,
+    err: `xenolith xenstored: ${pidFile} is that of another xenstored, process ${pid}\nTry: ps -fp ${pid}\n`,
+  });
+  expect(existsSync(other)).toBe(false);
+  expect(servingPid(pidFile)).toBe(pid);
+  await (await clientOf(socketPath)).write("/a", "1");
 });
 
 /** Python's few lines that Node lacks: a Unix socket for datagrams, each printed as a line. */

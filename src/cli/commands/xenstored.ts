@@ -92,13 +92,15 @@ async function run(invocation: Invocation): Promise<number> {
   const failed = new Promise<Error>((resolve) => (fail = resolve));
   const options = optionsOf(invocation, (error) => fail(error));
   const { socketPath: socket, takeOver } = options;
+  let started: Daemon | null = null;
   // From now on: one that comes while it starts ends it in order, too.
-  const signalled = untilSignal();
+  const signalled = untilSignal(() => started?.reopenTrace());
   const daemon = await Daemon.start(options).catch((error: unknown) => {
     const problem = problemOf(error, options);
     process.send?.({ failed: problem.message });
     throw problem;
   });
+  started = daemon;
   const { metricsPort: metrics } = daemon;
   if (takeOver) {
     // Who started the first of them has read its line long ago.
@@ -120,7 +122,8 @@ export const command: Command = {
   summary: "only the store, on a socket of its own",
   operands: "--socket PATH",
   details:
-    "Runs until it is interrupted (Ctrl-C or SIGTERM). With --state, what was acknowledged outlasts\n" +
+    "Runs until it is interrupted (Ctrl-C or SIGTERM). SIGHUP opens the trace file anew that CONTROL logfile\n" +
+    "has named, as C xenstored's does; on a terminal it ends, too. With --state, what was acknowledged outlasts\n" +
     "any end of the process; without, the store ends with it. See docs/guides/xenstored.md.",
   examples: [
     "xenolith xenstored --socket /tmp/xenstored.sock",

@@ -12,6 +12,7 @@ import { typeName } from "../../core/xenstore/wire.ts";
 import type { FsyncPolicy, Journal, JournalOptions } from "./journal.ts";
 import type * as JournalModule from "./journal.ts";
 import type { JournalCells } from "../../core/xenstore/journal-cells.ts";
+import { DescriptorWatch } from "./descriptors.ts";
 import { LiveUpdate } from "./live-update.ts";
 import type { FileRings } from "./file-rings.ts";
 import { Log, type LogLevel } from "./log.ts";
@@ -58,6 +59,8 @@ export class Daemon {
   #server!: XenstoredServer;
   #journal: Journal | undefined;
   #predecessorLeft: Promise<void> = Promise.resolve();
+  readonly #traceFile = new LiveTraceFile();
+  readonly #descriptors = new DescriptorWatch((text) => this.#log.tell("warn", text));
   #metrics: { port: number; server: Server } | null = null;
 
   private constructor(options: DaemonOptions, parts: JournalParts | null, cells: Cells) {
@@ -124,6 +127,7 @@ export class Daemon {
       },
       rings: this.#rings,
       settle: this.#journalParts === null ? undefined : (then) => this.#settle(then),
+      accepted: (clients) => this.#descriptors.accepted(clients),
       nodeInternals: this.#options.nodeInternals,
     });
     this.#log.tell("info", `listens at ${this.#options.socketPath}`);
@@ -171,7 +175,7 @@ export class Daemon {
       log: (text) => this.#log.tell("info", text),
     });
     const observe = this.#observer(count);
-    const traceFile = new LiveTraceFile();
+    const traceFile = this.#traceFile;
     const traced = (line: TraceLine): void => {
       observe?.(line);
       traceFile.write(line);
@@ -231,6 +235,7 @@ export class Daemon {
       },
       settle: parts === null ? undefined : (then) => this.#settle(then),
       inherited: () => taken.sockets(),
+      accepted: (clients) => this.#descriptors.accepted(clients),
       nodeInternals: this.#options.nodeInternals,
     });
     this.#predecessorLeft = taken.predecessorLeft;
@@ -248,7 +253,7 @@ export class Daemon {
 
   async #writePidFile(): Promise<void> {
     const { pidFile } = this.#options;
-    if (pidFile !== null) (await import("./service.ts")).writePidFile(pidFile);
+    if (pidFile !== null) (await import("./service.ts")).writePidFile(pidFile, this.#options.takeOver);
   }
 
   async #tellService(): Promise<void> {
@@ -257,6 +262,12 @@ export class Daemon {
     const status = `--status=serving ${this.#options.socketPath}`;
     const wrong = await service.notifyService(["--ready", `--pid=${process.pid}`, status]);
     if (wrong !== null) this.#log.tell("warn", wrong);
+  }
+
+  /** Goes on in a new trace file where somebody has moved the old one away (reopen_log in xenstored_core.c). */
+  reopenTrace(): void {
+    this.#traceFile.open();
+    this.#log.tell("info", "the trace file, if there is one, was opened anew");
   }
 
   /** Ends it: nobody is served any more, and the journal has everything. */

@@ -13,6 +13,7 @@ import { isUnprivilegedDomid, limitsOf, settingsOf } from "../../core/xenstore/q
 import { storeTotals, type TraceLine } from "../../core/xenstore/store.ts";
 import { typeName, XS } from "../../core/xenstore/wire.ts";
 import { Problem, systemWords } from "../problem.ts";
+import { descriptors } from "./descriptors.ts";
 import type { Journal } from "./journal.ts";
 
 /** A connection that takes no replies is forgotten this many requests of. */
@@ -188,6 +189,11 @@ function addProcess(page: Exposition): void {
   page.add("process_resident_memory_bytes", "gauge", "Resident memory.", [[{}, rss]]);
   page.add("xenstored_heap_used_bytes", "gauge", "JavaScript heap in use.", [[{}, heapUsed]]);
   page.add("process_cpu_seconds_total", "counter", "CPU time used.", [[{}, (user + system) / 1e6]]);
+  const files = descriptors();
+  if (files !== null) {
+    page.add("process_open_fds", "gauge", "File descriptors in use.", [[{}, files.open]]);
+    page.add("process_max_fds", "gauge", "File descriptors it may have.", [[{}, files.max]]);
+  }
   page.add("process_start_time_seconds", "gauge", "When the process started.", [
     [{}, Math.round(performance.timeOrigin) / 1000],
   ]);

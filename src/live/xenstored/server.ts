@@ -90,6 +90,8 @@ export interface ServeOptions {
   readonly settle?: ((then: () => void) => boolean) | undefined;
   /** The sockets of another xenstored, where this one takes over from it. Asked for when the store is made. */
   readonly inherited?: (() => InheritedSockets) | undefined;
+  /** Told that a client has come, and how many there are now. */
+  readonly accepted?: ((clients: number) => void) | undefined;
   /** Reads clients through parts of Node that it does not document, which takes less processor time. */
   readonly nodeInternals?: boolean | undefined;
 }
@@ -237,6 +239,7 @@ class Ready {
 class Clients {
   readonly #store: Store;
   readonly #settle: ServeOptions["settle"];
+  readonly #accepted: ServeOptions["accepted"];
   readonly #buffers: SharedBuffers;
   readonly #clients = new Map<number, Client>();
   readonly #ready = new Ready();
@@ -248,7 +251,7 @@ class Clients {
   #sealed: { client: Client; bytes: Buffer }[] | null = null;
   #frozen = false;
 
-  constructor({ store, rings, settle, nodeInternals }: ServeOptions) {
+  constructor({ store, rings, settle, accepted, nodeInternals }: ServeOptions) {
     this.#buffers = new SharedBuffers(nodeInternals === true);
     this.#store = store((conn) => {
       if (conn < FIRST_SOCKET) return rings?.look(conn);
@@ -256,6 +259,7 @@ class Clients {
       if (client !== undefined) this.#ready.add(client);
     });
     this.#settle = settle;
+    this.#accepted = accepted;
     rings?.start(this.#store, () => this.flush());
   }
 
@@ -270,6 +274,7 @@ class Clients {
 
   accept(socket: Socket): void {
     this.#add(connectSocket(this.#store), socket);
+    this.#accepted?.(this.#clients.size);
   }
 
   #add(conn: number, socket: Socket | { readonly fd: number }): Client {

@@ -6,6 +6,8 @@
 
 import { spawn } from "node:child_process";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
+import { Problem } from "../problem.ts";
 
 /** Tells systemd, where it asked for it. Resolves with what went wrong, or null; nothing depends on it. */
 export function notifyService(words: readonly string[]): Promise<string | null> {
@@ -19,19 +21,40 @@ export function notifyService(words: readonly string[]): Promise<string | null> 
   });
 }
 
-/** Writes the process's number, so that no reader sees half of it. */
-export function writePidFile(file: string): void {
+/** Whether a process of that number is a xenstored, and not this one: the number may long be somebody else's. */
+function isXenstored(pid: number): boolean {
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0");
+    return pid !== process.pid && words.some((word) => basename(word) === "xenstored");
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Writes the process's number, so that no reader sees half of it. Throws Problem where it is that of another
+ * xenstored that runs.
+ *
+ * @param takesOver another's is this one's predecessor's
+ */
+export function writePidFile(file: string, takesOver: boolean): void {
+  const pid = takesOver ? 0 : namedIn(file);
+  if (isXenstored(pid))
+    throw new Problem(`${file} is that of another xenstored, process ${pid}`, `ps -fp ${pid}`);
   writeFileSync(`${file}.new`, `${process.pid}\n`, { mode: 0o644 });
   renameSync(`${file}.new`, file);
 }
 
+/** The process a pid file names; 0 where there is none. */
+function namedIn(file: string): number {
+  try {
+    return Number.parseInt(readFileSync(file, "latin1"), 10) || 0;
+  } catch {
+    return 0;
+  }
+}
+
 /** Removes the file where it still names this process. */
 export function removePidFile(file: string): void {
-  let named: string;
-  try {
-    named = readFileSync(file, "latin1").trim();
-  } catch {
-    return;
-  }
-  if (named === String(process.pid)) rmSync(file, { force: true });
+  if (namedIn(file) === process.pid) rmSync(file, { force: true });
 }
