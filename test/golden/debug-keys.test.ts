@@ -31,10 +31,6 @@ const masks: readonly (readonly [RegExp, string])[] = [
   [/s=3 n=\d (.* d=[1-9])/, "s=3 n=N $1"],
   // An event that waits is soon taken.
   [/\[[01]\/([01])\/ {2}[-0] {3}\]/, "[P/$1]"],
-  // Linux's gntdev maps each grant twice in a PV dom0: for the process, and for the kernel itself.
-  [/(FRAME 0x0000000)[12] /, "$1N "],
-  // Xen keeps handles for each of dom0's vCPUs, a page each.
-  [/ [12] maptrack frames/, " N maptrack frames"],
 ];
 
 function masked(lines: readonly string[]): string[] {

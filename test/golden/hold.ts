@@ -7,7 +7,7 @@ import { cellType, must, type Cells } from "../../src/core/engine/cells.ts";
 import { input } from "../../src/core/engine/input.ts";
 import { domainPagesCell } from "../../src/core/hypervisor/domain.ts";
 import { ownedFrames } from "../../src/core/hypervisor/frames.ts";
-import { mapGrantRef, unmapGrantRef } from "../../src/core/hypervisor/grant-table-op.ts";
+import { gntdevMapOne, gntdevUnmap } from "../../src/core/hypervisor/gntdev.ts";
 import { mapForeign, unmapForeign } from "../../src/core/hypervisor/memory-op.ts";
 import { runsOf } from "../../src/core/hypervisor/runs.ts";
 
@@ -42,7 +42,7 @@ export function frameToHold(
 /** Maps the page. */
 export const hold = input("golden: hold a page", (host, { domid, what, which }: Hold) => {
   if (what === "grant") {
-    const { handle } = mapGrantRef(host, HOLDER, { domid, ref: which });
+    const { handle } = gntdevMapOne(host, HOLDER, domid, which);
     host.add(heldCell, 0, { mfn: -1, handle });
     return;
   }
@@ -54,7 +54,7 @@ export const hold = input("golden: hold a page", (host, { domid, what, which }: 
 /** Unmaps it. */
 export const letGo = input("golden: let the page go", (host) => {
   const { mfn, handle } = must(host, heldCell, 0);
-  if (handle >= 0) unmapGrantRef(host, HOLDER, { handle });
+  if (handle >= 0) gntdevUnmap(host, HOLDER, [handle]);
   else unmapForeign(host, HOLDER, { mfn });
   host.drop(heldCell, 0);
 });

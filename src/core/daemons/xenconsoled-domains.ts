@@ -10,7 +10,7 @@ import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { bitmap, clearBit, differenceOf, findNextBit, setBit, testBit } from "../hypervisor/bitmap.ts";
 import { deadDomains, domlist } from "../hypervisor/domain.ts";
-import { unmapGrantRef } from "../hypervisor/grant-table-op.ts";
+import { gntdevUnmap } from "../hypervisor/gntdev.ts";
 import {
   consoleBufferCell,
   domainConsoleCell,
@@ -32,7 +32,7 @@ export function isWatched(cells: Cells, domid: number): boolean {
 /** Gives up the ring and the event channel of a domain that is dead (console_unmap_interface, console_close_evtchn). */
 function unmapConsole(host: Host, domid: number): void {
   const console = host.edit(domainConsoleCell, domid);
-  if (console.handle >= 0) unmapGrantRef(host, XENCONSOLED_CALLER, { handle: console.handle });
+  if (console.handle >= 0) gntdevUnmap(host, XENCONSOLED_CALLER, [console.handle]);
   unbindPort(host, console);
   console.handle = -1;
   console.mfn = -1;

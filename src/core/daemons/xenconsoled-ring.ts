@@ -10,7 +10,8 @@ import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { bindInterdomain, close, status } from "../hypervisor/event-channel-op.ts";
 import { portId, setUpcall, upcallCell } from "../hypervisor/port.ts";
-import { GrantStatus, mapGrantRef } from "../hypervisor/grant-table-op.ts";
+import { gntdevMapOne } from "../hypervisor/gntdev.ts";
+import { GrantStatus } from "../hypervisor/grant-status.ts";
 import { DOMID_SELF } from "../hypervisor/domid.ts";
 import {
   consolePortCell,
@@ -34,7 +35,7 @@ const LOG_DIR = "/var/log/xen/console";
 function mapRing(host: Host, domid: number): void | Failure {
   const console = host.edit(domainConsoleCell, domid);
   if (console.handle >= 0) return;
-  const mapped = mapGrantRef(host, XENCONSOLED_CALLER, { domid, ref: GRANT_CONSOLE });
+  const mapped = gntdevMapOne(host, XENCONSOLED_CALLER, domid, GRANT_CONSOLE);
   if (mapped.status !== GrantStatus.okay) return fail("EINVAL");
   console.handle = mapped.handle;
   console.mfn = mapped.mfn;

@@ -11,8 +11,8 @@ import type { Caller } from "../hypervisor/caller.ts";
 import { domainById } from "../hypervisor/domain.ts";
 import { DOMINF_dying, DOMINF_shutdown, getdomaininfo } from "../hypervisor/dominfo.ts";
 import * as evtchn from "../hypervisor/event-channel-op.ts";
-import { GNTMAP_host_map, GrantStatus } from "../hypervisor/grant-table.ts";
-import * as gnttab from "../hypervisor/grant-table-op.ts";
+import { gntdevMapOne, gntdevUnmap } from "../hypervisor/gntdev.ts";
+import { GrantStatus } from "../hypervisor/grant-status.ts";
 import { portId, setUpcall, upcallCell } from "../hypervisor/port.ts";
 import { FIRST_SOCKET } from "../xenstore/connection.ts";
 import { resetRing, ringPort, setRingError, setServerFeatures } from "../xenstore/ring.ts";
@@ -111,17 +111,13 @@ function unbindRing(host: Host, domid: number): Pick<MappedRing, "mfn" | "handle
 }
 
 function introduce(host: Host, domid: number, port: number, setup: RingSetup): Failure | undefined {
-  const mapped = gnttab.mapGrantRef(host, XENSTORED_CALLER, {
-    domid,
-    ref: GRANT_XENSTORE,
-    flags: GNTMAP_host_map,
-  });
-  if (isFailure(mapped) || mapped.status !== GrantStatus.okay) return fail("EINVAL");
+  const mapped = gntdevMapOne(host, XENSTORED_CALLER, domid, GRANT_XENSTORE);
+  if (mapped.status !== GrantStatus.okay) return fail("EINVAL");
   const page = ringPage(host, mapped.mfn);
   const inPage = setup.pageNamesPort ? ringPort(page) : 0;
   const failure = bindRing(host, domid, inPage === 0 ? port : inPage, mapped);
   if (failure === undefined && setup.features !== null) setServerFeatures(page, setup.features);
-  if (failure !== undefined) gnttab.unmapGrantRef(host, XENSTORED_CALLER, { handle: mapped.handle });
+  if (failure !== undefined) gntdevUnmap(host, XENSTORED_CALLER, [mapped.handle]);
   return failure;
 }
 
@@ -145,7 +141,7 @@ function domainsOf(host: Host): Domains {
     },
     release: (domid) => {
       const { handle } = unbindRing(host, domid);
-      if (handle !== null) gnttab.unmapGrantRef(host, XENSTORED_CALLER, { handle });
+      if (handle !== null) gntdevUnmap(host, XENSTORED_CALLER, [handle]);
     },
     ignored: (domid, error) => {
       if (error !== null) setRingError(page(domid), error);

@@ -194,7 +194,7 @@ function* gnttabUsagePrint(host: Host, domid: number): Iterable<string> {
   yield "      -------- active --------       -------- shared --------";
   yield "[ref] localdom mfn      pin          localdom gmfn     flags";
   yield `grant-table for remote d${domid} (v${gt.version})`;
-  const maptrackFrames = gt.maptrackLimit / 256;
+  const maptrackFrames = gt.maptrackVcpus.length;
   const frames = `${gt.frames.length} frames (${gt.maxGrantFrames} max)`;
   yield `  ${frames}, ${maptrackFrames} maptrack frames (${gt.maxMaptrackFrames} max)`;
   let none = true;

@@ -16,8 +16,8 @@ export interface GrantTable {
   /** Machine frames the guest writes its entries into. */
   frames: number[];
   statusFrames: number[];
-  /** Handles below are allocated, a page of 256 at a time. */
-  maptrackLimit: number;
+  /** Whose of the domain's vCPUs each page of 256 handles is. */
+  maptrackVcpus: number[];
 }
 
 export const grantTableCell = cellType<GrantTable>("grant-table");

@@ -2,10 +2,13 @@
 import { expect, test } from "vitest";
 import { must } from "../engine/cells.ts";
 import { isFailure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
 import type { Caller } from "./caller.ts";
 import { checkLedger } from "./check-ledger.ts";
 import { domainById, domainPagesCell } from "./domain.ts";
 import type { CreatedomainArgs } from "./domctl.ts";
+import { gntdevMap, gntdevUnmap } from "./gntdev.ts";
+import { activeGrantCell, grantTableCell } from "./grant-cells.ts";
 import * as op from "./grant-table-op.ts";
 import { readEntry } from "./grant-entry.ts";
 import { GNTMAP_host_map, GNTMAP_readonly, GrantStatus } from "./grant-table.ts";
@@ -169,6 +172,56 @@ test("copies between granted pages leave nothing mapped", () => {
       status: GrantStatus.general_error,
     });
     expect(readEntry(host, domid, 8)?.flags).toBe(5);
+    expect(checkLedger(host, domid)).toEqual([]);
+  });
+});
+
+test("Linux in a PV domain maps twice for a process, all or nothing, and lets go of both", () => {
+  const t = new TestHost();
+  const { domid, gfn, mfn } = granter(t);
+  const pin = (host: Host): number | undefined => host.get(activeGrantCell, `${domid}/8`)?.pin;
+  t.act((host) => {
+    op.grantAccess(host, domid, 8, 0, gfn);
+    op.grantAccess(host, domid, 9, 0, gfn + 1, true);
+    const made = gntdevMap(host, backend, [{ domid, ref: 8 }]);
+    expect(made).toMatchObject([{ status: 0, mfn }]);
+    expect(pin(host)).toBe(2);
+    expect(pageOf(host, mfn)).toMatchObject({ count: 3, typeCount: 2 });
+    expect(checkLedger(host, domid)).toEqual([]);
+
+    const both = [8, 9].map((ref) => ({ domid, ref }));
+    expect(gntdevMap(host, backend, both)).toMatchObject([{ status: GrantStatus.general_error }]);
+    expect(pin(host)).toBe(2);
+    expect(gntdevMap(host, backend, both, true)).toHaveLength(2);
+    expect(pin(host), "read by two, written by two").toBe(0x202);
+
+    const handles = made.map(({ handle }) => handle);
+    gntdevUnmap(host, backend, handles);
+    expect(pin(host)).toBe(0x200);
+    expect(checkLedger(host, domid)).toEqual([]);
+  });
+});
+
+test("each vCPU has pages of handles, and takes another's when there may be no more", () => {
+  const t = new TestHost();
+  const { domid, gfn } = granter(t);
+  const mapper = t.makeDomain(16, { maxMaptrackFrames: 2, maxVcpus: 2 });
+  let count = 0;
+  // An entry can be mapped 127 times.
+  const map = (host: Host, process: string): number =>
+    op.mapGrantRef(host, { domid: mapper, process }, { domid, ref: 8 + Math.floor(count++ / 100) }).handle;
+  t.act((host) => {
+    for (let ref = 8; ref < 16; ref++) op.grantAccess(host, domid, ref, mapper, gfn);
+    expect(map(host, "xenstored"), "on one vCPU").toBe(0);
+    expect(map(host, "xenconsoled"), "on the other").toBe(256);
+    expect(must(host, grantTableCell, mapper).maptrackVcpus).toEqual([0, 1]);
+    const own = Array.from({ length: 254 }, () => map(host, "xenstored.12"));
+    expect(own).toEqual(Array.from({ length: 254 }, (_, at) => at + 1));
+    // The last one ends the list and stays.
+    expect(map(host, "xenstored")).toBe(257);
+    const theirs = Array.from({ length: 253 }, () => map(host, "xenconsoled"));
+    expect(theirs.at(-1)).toBe(510);
+    expect(map(host, "xenstored")).toBe(-1);
     expect(checkLedger(host, domid)).toEqual([]);
   });
 });

@@ -9,7 +9,7 @@ import type { Cells } from "../engine/cells.ts";
 import { assert, fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
-import { clearBit, findNextBit, findNextZeroBit, findPrevBit, setBit } from "./bitmap.ts";
+import { findNextBit, findPrevBit } from "./bitmap.ts";
 import { domainById, domainCell } from "./domain.ts";
 import { PIN, pinEntry, unpinEntry } from "./grant-pin.ts";
 import { GrantStatus } from "./grant-status.ts";
@@ -19,6 +19,7 @@ import type { ActiveGrant, Maptrack } from "./grant-cells.ts";
 import { allocHeapPages } from "./heap.ts";
 import { takesType } from "./mapping.ts";
 import { noteMapping } from "./mapping-cells.ts";
+import { MAPTRACK_PER_PAGE, forgetHandle, getMaptrackHandle, maptrackLimit, takeHandle } from "./maptrack.ts";
 import { getPage, getPageAndType, putPage, putPageAndType, shareXenPage } from "./page.ts";
 import type { PageHolder } from "./page.ts";
 
@@ -27,8 +28,6 @@ export { GrantStatus };
 export const GNTMAP_device_map = 1;
 export const GNTMAP_host_map = 2;
 export const GNTMAP_readonly = 4;
-
-const MAPTRACK_PER_PAGE = 256;
 
 /** Limits of the host (gnttab_max_frames, gnttab_max_maptrack_frames). */
 export const MAX_GRANT_FRAMES = 64;
@@ -59,7 +58,7 @@ export function grantTableInit(
     maxMaptrackFrames,
     frames: [],
     statusFrames: [],
-    maptrackLimit: 0,
+    maptrackVcpus: [],
   });
   const grown = growTable(host, domid, 1);
   if (isFailure(grown)) host.drop(grantTableCell, domid);
@@ -118,10 +117,8 @@ export function mapGrantRef(
   if (ld.type !== "pv" && (flags & GNTMAP_device_map) !== 0) return failed(GrantStatus.general_error);
   const rd = domainById(host, granter);
   if (rd === undefined) return failed(GrantStatus.bad_domain);
-  const handle = findNextZeroBit(host, handlesInUse(mapper), 0);
-  const lgt = must(host, grantTableCell, mapper);
-  if (handle < 0 || handle >= lgt.maxMaptrackFrames * MAPTRACK_PER_PAGE)
-    return failed(GrantStatus.no_device_space);
+  const handle = getMaptrackHandle(host, mapper, process);
+  if (handle < 0) return failed(GrantStatus.no_device_space);
   const readonly = (flags & GNTMAP_readonly) !== 0;
   const act = pinEntry(host, mapper, granter, ref, readonly, increment);
   if (typeof act === "number") return failed(act);
@@ -130,9 +127,7 @@ export function mapGrantRef(
     unpinEntry(host, granter, ref, increment);
     return failed(GrantStatus.general_error);
   }
-  if (handle >= lgt.maptrackLimit) host.edit(grantTableCell, mapper).maptrackLimit += MAPTRACK_PER_PAGE;
-  setBit(host, handlesInUse(mapper), handle);
-  host.add(maptrackCell, `${mapper}/${handle}`, { domid: granter, ref, flags, process });
+  takeHandle(host, mapper, handle, { domid: granter, ref, flags, process });
   return { status: GrantStatus.okay, handle, mfn };
 }
 
@@ -180,11 +175,6 @@ export function unmapGrantRef(host: Host, mapper: number, handle: number): Grant
   return GrantStatus.okay;
 }
 
-function forgetHandle(host: Host, mapper: number, handle: number): void {
-  host.drop(maptrackCell, `${mapper}/${handle}`);
-  clearBit(host, handlesInUse(mapper), handle);
-}
-
 /**
  * Ends what a dying domain maps of others, from the highest handle, a page of
  * handles a call (gnttab_release_mappings). A PV domain's mappings stay in its
@@ -192,17 +182,17 @@ function forgetHandle(host: Host, mapper: number, handle: number): void {
  */
 export function gnttabReleaseMappings(host: Host, domid: number): "done" | "ERESTART" {
   const handles = handlesInUse(domid);
-  const { maptrackLimit } = must(host, grantTableCell, domid);
-  const below = Math.max(maptrackLimit - MAPTRACK_PER_PAGE, 0);
+  const limit = maptrackLimit(host, domid);
+  const below = Math.max(limit - MAPTRACK_PER_PAGE, 0);
   for (
-    let handle = findPrevBit(host, handles, maptrackLimit);
+    let handle = findPrevBit(host, handles, limit);
     handle >= below;
     handle = findPrevBit(host, handles, handle)
   ) {
     releaseMapping(host, domid, handle);
     if (handle === 0) break;
   }
-  if (maptrackLimit > 0) host.edit(grantTableCell, domid).maptrackLimit = below;
+  if (limit > 0) host.edit(grantTableCell, domid).maptrackVcpus.pop();
   return below > 0 ? "ERESTART" : "done";
 }
 

@@ -9,6 +9,7 @@ import { viewOf } from "../../abi/struct.ts";
 import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import { frameRuns } from "../../core/hypervisor/frame-runs.ts";
+import type { GrantRef } from "../../core/hypervisor/gntdev.ts";
 import * as op from "../../core/hypervisor/hypercall/gntdev-device.ts";
 import type { FileMemory } from "../guest-memory.ts";
 import { grantCopy } from "./gntdev-copy.ts";
@@ -23,7 +24,7 @@ const GRANTS_MAX = 1 << 16;
 
 /** Grants named in one call. */
 interface Area {
-  readonly refs: readonly op.GrantRef[];
+  readonly refs: readonly GrantRef[];
   /** Where it is mapped; 0 while it is not. */
   address: number;
   mfns: readonly number[];

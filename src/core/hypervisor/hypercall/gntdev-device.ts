@@ -7,45 +7,18 @@ import { fail } from "../../engine/errno.ts";
 import { readGranted, writeGranted } from "../grant-copy.ts";
 import type { GrantedPlace } from "../grant-copy.ts";
 import * as evtchn from "../event-channel-op.ts";
-import {
-  GNTMAP_host_map,
-  GNTMAP_readonly,
-  copy,
-  GrantStatus,
-  mapGrantRef,
-  unmapGrantRef,
-} from "../grant-table-op.ts";
+import { gntdevMap, gntdevUnmap } from "../gntdev.ts";
+import type { GrantRef } from "../gntdev.ts";
+import { GrantStatus, copy } from "../grant-table-op.ts";
 import { operation } from "./operation.ts";
-
-/** One grant, by who grants it. */
-export interface GrantRef {
-  domid: number;
-  ref: number;
-}
-
-/** Mapped grants, each with the handle it is unmapped by and its machine frame. */
-export interface MappedGrants {
-  handles: number[];
-  mfns: number[];
-}
 
 /** Maps all of the grants or none: EINVAL as mmap() of the device gives it (gntdev_map_grant_pages). */
 export const mapGrants = operation(
   "gntdev map",
   (host, caller, { refs, readonly }: { refs: readonly GrantRef[]; readonly: boolean }) => {
-    const made: MappedGrants = { handles: [], mfns: [] };
-    const flags = GNTMAP_host_map | (readonly ? GNTMAP_readonly : 0);
-    for (const { domid, ref } of refs) {
-      const { status, handle, mfn } = mapGrantRef(host, caller, { domid, ref, flags });
-      if (status === GrantStatus.okay) {
-        made.handles.push(handle);
-        made.mfns.push(mfn);
-        continue;
-      }
-      for (const earlier of made.handles) unmapGrantRef(host, caller, { handle: earlier });
-      return fail("EINVAL");
-    }
-    return made;
+    const made = gntdevMap(host, caller, refs, readonly);
+    if (made.some(({ status }) => status !== GrantStatus.okay)) return fail("EINVAL");
+    return { handles: made.map(({ handle }) => handle), mfns: made.map(({ mfn }) => mfn) };
   },
 );
 
@@ -63,7 +36,7 @@ export const unmapGrants = operation(
   (host, caller, { handles, notice }: { handles: readonly number[]; notice: UnmapNotice | null }) => {
     if (notice?.clear) host.memory.write(notice.clear.mfn, notice.clear.offset, Uint8Array.of(0));
     if (notice !== null && notice.port !== null) evtchn.send(host, caller, { port: notice.port });
-    for (const handle of handles) unmapGrantRef(host, caller, { handle });
+    gntdevUnmap(host, caller, handles);
     return 0;
   },
 );
