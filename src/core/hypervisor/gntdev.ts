@@ -23,6 +23,11 @@ export interface GrantRef {
   readonly ref: number;
 }
 
+/** Who makes the hypercall for the kernel's own mapping, which is the process's all the same: it ends with it. */
+function kernelOf({ domid }: Caller): Caller {
+  return { domid, process: "kernel" };
+}
+
 /** Maps grants for a process, all or none: what each came to, up to the first that failed. */
 export function gntdevMap(
   host: Host,
@@ -35,8 +40,9 @@ export function gntdevMap(
   const made: GrantMapping[] = [];
   const kernels: GrantMapping[] = [];
   for (const list of isPv ? [made, kernels] : [made]) {
+    const by = list === kernels ? kernelOf(caller) : caller;
     for (const { domid, ref } of refs) {
-      const mapping = mapGrantRef(host, caller, { domid, ref, flags });
+      const mapping = mapGrantRef(host, caller, { domid, ref, flags }, by);
       if (mapping.status === GrantStatus.okay) list.push(mapping);
       else {
         for (const { handle } of [...made, ...kernels]) unmapGrantRef(host, caller, { handle });
@@ -58,6 +64,7 @@ export function gntdevMapOne(host: Host, caller: Caller, domid: number, ref: num
 export function gntdevUnmap(host: Host, caller: Caller, handles: readonly number[]): void {
   const ids = handles.map((handle) => `${caller.domid}/${handle}`);
   const kernels = ids.flatMap((id) => host.get(kernelMapCell, id)?.handle ?? []);
-  for (const handle of [...handles, ...kernels]) unmapGrantRef(host, caller, { handle });
+  for (const handle of handles) unmapGrantRef(host, caller, { handle });
+  for (const handle of kernels) unmapGrantRef(host, kernelOf(caller), { handle });
   for (const id of ids) if (host.get(kernelMapCell, id) !== undefined) host.drop(kernelMapCell, id);
 }

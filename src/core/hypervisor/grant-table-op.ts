@@ -25,14 +25,19 @@ import {
 import { GNTMAP_host_map, GNTMAP_readonly, GrantStatus } from "./grant-table.ts";
 import type { GrantMapping } from "./grant-table.ts";
 
-/** Maps a page that `domid` grants to the caller's domain. The default is a writable mapping for the processor. */
+/**
+ * Maps a page that `domid` grants to the caller's domain. The default is a writable mapping for the processor.
+ *
+ * @param by who makes the hypercall where that is not the caller, whose the mapping is
+ */
 export function mapGrantRef(
   host: Host,
   caller: Caller,
   { domid, ref, flags = GNTMAP_host_map }: { domid: number; ref: number; flags?: number },
+  by: Caller = caller,
 ): GrantMapping {
   const mapping = gnttab.mapGrantRef(host, caller.domid, caller.process, domid, ref, flags);
-  traced(host, caller, "grant_table_op map_grant_ref", domid, { ref, flags }, mapping.status, () => ({
+  traced(host, by, "grant_table_op map_grant_ref", domid, { ref, flags }, mapping.status, () => ({
     handle: mapping.handle,
   }));
   return mapping;
