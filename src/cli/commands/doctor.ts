@@ -72,7 +72,9 @@ async function ofText(files: readonly string[], domid: number | null): Promise<D
 
 function textOf(file: string): string {
   try {
-    return readFileSync(file === "-" ? 0 : file, "utf8");
+    const bytes = readFileSync(file === "-" ? 0 : file);
+    // What PowerShell redirects into a file is UTF-16.
+    return bytes[0] === 0xff && bytes[1] === 0xfe ? bytes.toString("utf16le", 2) : bytes.toString("utf8");
   } catch (error) {
     throw new Problem(`cannot read ${file}: ${systemWords(error)}`, "xenolith doctor --help");
   }

@@ -86,6 +86,20 @@ describe("what is missing is never none", () => {
     );
   });
 
+  test.each([
+    ["with Windows' line ends", "\r", (line: string) => line],
+    ["by the serial log's time", "", (line: string) => line.replace("(XEN)", "[2026-11-28 12:00:00] (XEN)")],
+    ["by syslog", "", (line: string) => line.replace("(XEN)", "Nov 28 12:00:00 host xen: (XEN)")],
+    ["by mail", "", (line: string) => `> > ${line}`],
+    ["in a terminal's colours", "", (line: string) => `\u001b[0;32m${line}\u001b[0m`],
+  ])("k1, passed on %s, says the same", (_, end, passedOn) => {
+    const text = recorded("k1-zombie-foreign-map", "q", "g");
+    const lines = text.split("\n").map((line) => passedOn(line) + end);
+    const found = diagnoseText(readText(lines.join("\n")), 1);
+    expect(found).toEqual(diagnoseText(readText(text), 1));
+    expect(found.counts?.refcnt).toBe(1);
+  });
+
   test("text that is no evidence", () => {
     expect(saysAnything(readText("hello\n(XEN) nothing of interest\n"))).toBe(false);
   });

@@ -19,12 +19,19 @@ export interface TextEvidence {
   zerocopy: ZerocopyCounters | null;
 }
 
-/** Before Xen's lines in `xl dmesg` and serial logs, with or without a time: `[8]` alone is a grant's number. */
-const XEN_PREFIX = /^(?:\[[^\]]*\] )?\(XEN\) (?:\[[\d :-]*[.:][\d .:-]*\] )?/;
+/** What terminals and mail put into text: colours, and quotation marks in front. */
+// eslint-disable-next-line no-control-regex -- colours begin with one
+const DECORATION = /\u001b\[[\d;?]*[A-Za-z]|^(?:[>|] ?)+/g;
+
+/**
+ * Before Xen's lines in `xl dmesg` and serial logs: whatever who passed them on put there (a time, a host's name), and
+ * Xen's own time. `[8]` alone is a grant's number.
+ */
+const XEN_PREFIX = /^.*?\(XEN\) (?:\[[\d :-]*[.:][\d .:-]*\] )?/;
 
 /** Reads captured text: any mixture of logs and outputs, in the order they were made. */
 export function readText(text: string): TextEvidence {
-  const lines = text.split(/\r?\n/);
+  const lines = text.split(/\r?\n/).map((line) => line.replaceAll(DECORATION, ""));
   const xen = lines.map((line) => line.replace(XEN_PREFIX, ""));
   return {
     q: parseQ(xen),
