@@ -46,7 +46,6 @@ function optionsOf(invocation: Invocation, failed: (error: Error) => void): Daem
     watchLayout: (values["stream-layout"] ?? "document") as WatchLayout,
     takeOver: switches.has("take-over"),
     domains: values["domains"] ?? null,
-    nodeInternals: switches.has("node-internals"),
     failed,
   };
 }
@@ -183,10 +182,6 @@ export const command: Command = {
       name: "domains",
       value: "DIR",
       help: "domains are files in DIR, for tests: their states, rings and events (docs/guides/conformance.md)",
-    },
-    {
-      name: "node-internals",
-      help: "reads clients through parts of Node that it does not document: less processor time for short requests",
     },
   ],
   run,

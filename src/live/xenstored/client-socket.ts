@@ -3,7 +3,9 @@
 // One client's socket, for many small messages: all clients are read into one
 // buffer and written from another, and who sends much waits for the others.
 
-import { Socket } from "node:net";
+import { type OnReadOpts, Socket } from "node:net";
+import { SocketOnAccepted, Stays } from "./accepted-socket.ts";
+import type { AcceptedDescriptors } from "./accepted-descriptors.ts";
 
 /** Bytes read from a client at a time. One that has sent so many has its next turn after all others. */
 const TURN_BYTES = 16_384;
@@ -15,14 +17,14 @@ const BEGINNING_MAX = 256;
 /** What all clients of a server share: buffers that are free between two of them. */
 export class SharedBuffers {
   readonly read = Buffer.allocUnsafeSlow(TURN_BYTES);
-  /** Whether clients that stay are read in a way that Node does not document; see `#stay`. */
-  readonly nodeInternals: boolean;
+  readonly descriptors: AcceptedDescriptors;
+  readonly stays = new Stays();
   #write = Buffer.allocUnsafeSlow(WRITE_BYTES);
   /** Beginnings of it, by length: a short answer needs no new object. */
   #beginnings: (Buffer | undefined)[] = [];
 
-  constructor(nodeInternals: boolean) {
-    this.nodeInternals = nodeInternals;
+  constructor(descriptors: AcceptedDescriptors) {
+    this.descriptors = descriptors;
   }
 
   /** The first `length` bytes of what came from `toWrite`. */
@@ -54,17 +56,9 @@ export interface ClientEvents {
   closed(): void;
 }
 
-/** What the documentation of net.Socket leaves out: its handle, and that one may be made from it. */
-type SocketParts = { _handle?: object | null };
-interface OnRead {
-  buffer: Uint8Array;
-  callback: (length: number, buffer: Uint8Array) => boolean;
-}
-type FromHandle = new (options: { handle: object; onread: OnRead }) => Socket;
-
 /** A client that has connected, or the descriptor of one that has in another process. */
 export class ClientSocket {
-  #socket: Socket;
+  readonly #socket: Socket;
   readonly #buffers: SharedBuffers;
   readonly #events: ClientEvents;
   #chunks = 0;
@@ -73,30 +67,44 @@ export class ClientSocket {
   /** Another process may read from it: this one does not, whatever happens. */
   #given = false;
 
+  /** @param client one that a server has accepted just now, paused; or a descriptor */
   constructor(client: Socket | { readonly fd: number }, buffers: SharedBuffers, events: ClientEvents) {
     this.#buffers = buffers;
     this.#events = events;
-    if (client instanceof Socket) {
-      this.#socket = client;
-      client.on("data", (chunk: Buffer) => {
-        this.#received(chunk, chunk.length);
-        if (++this.#chunks === CHUNKS_TO_STAY && buffers.nodeInternals) process.nextTick(() => this.#stay());
-      });
-    } else {
-      this.#socket = new Socket({ fd: client.fd, readable: true, writable: true, onread: this.#onRead() });
-    }
-    this.#listen(this.#socket);
+    this.#socket =
+      client instanceof Socket
+        ? (this.#onAccepted(client) ?? this.#asAccepted(client))
+        : new Socket({ fd: client.fd, readable: true, writable: true, onread: this.#onRead() });
+    this.#socket.on("drain", () => this.#events.drained());
+    // The error is followed by close, and a client that vanishes is nothing special.
+    this.#socket.on("error", () => undefined);
+    this.#socket.on("close", () => {
+      if (client instanceof Socket && this.#chunks < CHUNKS_TO_STAY) buffers.stays.saw(false);
+      this.#events.closed();
+    });
   }
 
-  #listen(socket: Socket): void {
-    socket.on("drain", () => this.#events.drained());
-    // The error is followed by close, and a client that vanishes is nothing special.
-    socket.on("error", () => undefined);
-    socket.on("close", () => this.#events.closed());
+  /** Reads it as the server made it. */
+  #asAccepted(accepted: Socket): Socket {
+    accepted.on("data", (chunk: Buffer) => this.#received(chunk, chunk.length));
+    return accepted.resume();
+  }
+
+  /** Reads it on its descriptor, which saves a fifth of what a short request costs; null where that is not known. */
+  #onAccepted(accepted: Socket): Socket | null {
+    const { descriptors, stays } = this.#buffers;
+    const fd = stays.likely ? descriptors.accepted() : null;
+    if (fd === null) return null;
+    try {
+      return new SocketOnAccepted(accepted, fd, this.#onRead(), descriptors);
+    } catch {
+      descriptors.giveUp(fd);
+      return null;
+    }
   }
 
   /** Has it read into the shared buffer, where otherwise 64 KiB are allocated for each chunk. */
-  #onRead(): OnRead {
+  #onRead(): OnReadOpts {
     const callback = (length: number, bytes: Uint8Array): boolean => {
       this.#received(bytes, length);
       return !this.#waiting && !this.#held;
@@ -104,26 +112,8 @@ export class ClientSocket {
     return { buffer: this.#buffers.read, callback };
   }
 
-  /**
-   * From here on it is read into the shared buffer, too, which saves a fifth of
-   * what a short request costs. The option for that is for sockets one makes
-   * oneself, and a server makes its own: so another one is made around the same
-   * handle. Where a socket has none, all goes on as it began.
-   */
-  #stay(): void {
-    const accepted = this.#socket;
-    const parts = accepted as unknown as SocketParts;
-    const handle = parts._handle;
-    if (handle === undefined || handle === null || accepted.destroyed || accepted.readableEnded) return;
-    if (accepted.writableLength > 0 || accepted.isPaused() || this.#given) return;
-    accepted.removeAllListeners();
-    parts._handle = null;
-    accepted.on("error", () => undefined).destroy();
-    this.#socket = new (Socket as FromHandle)({ handle, onread: this.#onRead() });
-    this.#listen(this.#socket);
-  }
-
   #received(bytes: Uint8Array, length: number): void {
+    if (++this.#chunks === CHUNKS_TO_STAY) this.#buffers.stays.saw(true);
     if (length >= TURN_BYTES) this.#letOthers();
     this.#events.received(bytes, length);
   }

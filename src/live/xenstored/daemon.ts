@@ -41,8 +41,6 @@ export interface DaemonOptions {
   readonly takeOver: boolean;
   /** A folder whose files are the domains, for tests; see domain-files.ts. */
   readonly domains: string | null;
-  /** See ServeOptions. */
-  readonly nodeInternals: boolean;
   /** Told when it cannot go on. */
   readonly failed: (error: Error) => void;
 }
@@ -128,7 +126,6 @@ export class Daemon {
       rings: this.#rings,
       settle: this.#journalParts === null ? undefined : (then) => this.#settle(then),
       accepted: (clients) => this.#descriptors.accepted(clients),
-      nodeInternals: this.#options.nodeInternals,
     });
     this.#log.tell("info", `listens at ${this.#options.socketPath}`);
   }
@@ -236,7 +233,6 @@ export class Daemon {
       settle: parts === null ? undefined : (then) => this.#settle(then),
       inherited: () => taken.sockets(),
       accepted: (clients) => this.#descriptors.accepted(clients),
-      nodeInternals: this.#options.nodeInternals,
     });
     this.#predecessorLeft = taken.predecessorLeft;
     this.#tellTakenOver(taken);

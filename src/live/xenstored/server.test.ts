@@ -10,6 +10,7 @@ import type { Store, StoreOptions } from "../../core/xenstore/store.ts";
 import { encode, XS } from "../../core/xenstore/wire.ts";
 import { type XenstoreClient, XenstoreError } from "../../client/index.ts";
 import { connectXenstore } from "../xenstore-client.ts";
+import { AcceptedDescriptors } from "./accepted-descriptors.ts";
 import { serveXenstored, type XenstoredServer } from "./server.ts";
 import { standaloneStore } from "./standalone.ts";
 
@@ -19,10 +20,10 @@ let server: XenstoredServer | undefined;
 let store: Store;
 const clients: XenstoreClient[] = [];
 
-async function serve(options: StoreOptions = {}, nodeInternals = false): Promise<void> {
+async function serve(options: StoreOptions = {}, descriptors?: AcceptedDescriptors): Promise<void> {
   server = await serveXenstored({
     socketPath,
-    nodeInternals,
+    descriptors,
     store: (queued) => (store = standaloneStore(options, queued)),
   });
 }
@@ -95,9 +96,20 @@ test("a transaction is tried again until nobody is in its way", async () => {
   await expect(a.transaction(() => Promise.reject(new Error("no")))).rejects.toThrow("no");
 });
 
-describe.each([false, true])("with Node's internals: %s", (nodeInternals) => {
+/** Where the system does not tell how many there are. */
+const notTold = new AcceptedDescriptors({
+  count: () => 0,
+  inode: () => undefined,
+  open: () => null,
+  close: () => undefined,
+});
+
+describe.each([
+  ["known", undefined],
+  ["not known", notTold],
+])("where descriptors of clients are %s", (_, descriptors) => {
   test("long lists, many requests at once, and clients that come and go", async () => {
-    await serve({}, nodeInternals);
+    await serve({}, descriptors);
     const a = await client();
     await Promise.all(Array.from({ length: 5000 }, (_, i) => a.write(`/d/child-${i}`, "")));
     expect(await a.directory("/d")).toHaveLength(5000);
@@ -112,7 +124,7 @@ describe.each([false, true])("with Node's internals: %s", (nodeInternals) => {
   });
 
   test("a client that vanishes within a message, or sends nonsense, is only its own problem", async () => {
-    await serve({}, nodeInternals);
+    await serve({}, descriptors);
     const a = await client();
     const vanishing = await rawClient();
     const message = encode(XS.WRITE, 1, 0, "/never\0value");
@@ -133,7 +145,7 @@ describe.each([false, true])("with Node's internals: %s", (nodeInternals) => {
   });
 
   test("a client that does not take its events does not stop the others", async () => {
-    await serve({}, nodeInternals);
+    await serve({}, descriptors);
     const a = await client();
     const slow = await rawClient();
     slow.pause();

@@ -14,6 +14,7 @@ import {
   takeOutput,
 } from "../../core/xenstore/store.ts";
 import { type ClientEvents, ClientSocket, SharedBuffers } from "./client-socket.ts";
+import { AcceptedDescriptors } from "./accepted-descriptors.ts";
 import { Turns } from "./turns.ts";
 
 /** Longest path of a Unix socket, in bytes (sun_path without its NUL). */
@@ -92,8 +93,8 @@ export interface ServeOptions {
   readonly inherited?: (() => InheritedSockets) | undefined;
   /** Told that a client has come, and how many there are now. */
   readonly accepted?: ((clients: number) => void) | undefined;
-  /** Reads clients through parts of Node that it does not document, which takes less processor time. */
-  readonly nodeInternals?: boolean | undefined;
+  /** Default: those of this process. */
+  readonly descriptors?: AcceptedDescriptors | undefined;
 }
 
 /** What serves the rings of domains. */
@@ -113,7 +114,9 @@ export async function serveXenstored(options: ServeOptions): Promise<XenstoredSe
   const { socketPath, inherited } = options;
   if (inherited === undefined) await makeRoom(socketPath);
   const clients = new Clients(options);
-  const server = createServer({ allowHalfOpen: false }, (socket) => clients.accept(socket));
+  const server = createServer({ allowHalfOpen: false, pauseOnConnect: true }, (socket) =>
+    clients.accept(socket),
+  );
   if (inherited === undefined) await listen(server, socketPath);
   else {
     const sockets = inherited();
@@ -251,8 +254,8 @@ class Clients {
   #sealed: { client: Client; bytes: Buffer }[] | null = null;
   #frozen = false;
 
-  constructor({ store, rings, settle, accepted, nodeInternals }: ServeOptions) {
-    this.#buffers = new SharedBuffers(nodeInternals === true);
+  constructor({ store, rings, settle, accepted, descriptors = new AcceptedDescriptors() }: ServeOptions) {
+    this.#buffers = new SharedBuffers(descriptors);
     this.#store = store((conn) => {
       if (conn < FIRST_SOCKET) return rings?.look(conn);
       const client = this.#clients.get(conn);

@@ -26,7 +26,6 @@ beforeEach(async () => {
     watchLayout: "document",
     takeOver: false,
     domains: null,
-    nodeInternals: false,
     failed: (error) => {
       throw error;
     },

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a socket that a server has accepted is read into a buffer of one's own.
+
+import { Socket, type OnReadOpts } from "node:net";
+import type { AcceptedDescriptors } from "./accepted-descriptors.ts";
+
+/** After how many milliseconds another attempt is made to close what could not be. */
+const AGAIN_MS = 100;
+
+/**
+ * A socket on the descriptor of one that a server has accepted. Node reads a
+ * server's sockets in its own way, which allocates 64 KiB for each chunk; one that
+ * is made for a descriptor may bring a buffer. The server's is paused from its
+ * beginning (`pauseOnConnect`), and does nothing but to be closed after this one.
+ */
+export class SocketOnAccepted extends Socket {
+  readonly #accepted: Socket;
+  readonly #fd: number;
+  readonly #descriptors: AcceptedDescriptors;
+
+  /** @throws the system's error where it cannot be made */
+  constructor(accepted: Socket, fd: number, onread: OnReadOpts, descriptors: AcceptedDescriptors) {
+    super({ fd, readable: true, writable: true, onread });
+    this.#accepted = accepted;
+    this.#fd = fd;
+    this.#descriptors = descriptors;
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#descriptors.closeBoth(
+      this.#fd,
+      () => super._destroy(error, done),
+      () => this.#accepted.destroy(),
+      (again) => setTimeout(again, AGAIN_MS),
+    );
+  }
+}
+
+/** After so many in a row that hardly asked anything, clients are taken for such. */
+const SHORT_MAX = 8;
+/** But one in so many milliseconds is not. */
+const LONG_EACH_MS = 10;
+
+/** Whether clients stay: only for one that does it pays to look for its descriptor. */
+export class Stays {
+  #short = 0;
+  #lastTaken = 0;
+
+  get likely(): boolean {
+    if (this.#short < SHORT_MAX) return true;
+    const now = performance.now();
+    if (now - this.#lastTaken < LONG_EACH_MS) return false;
+    this.#lastTaken = now;
+    return true;
+  }
+
+  /** One stayed, or went at once. */
+  saw(stayed: boolean): void {
+    if (stayed) this.#short = 0;
+    else this.#short++;
+  }
+}
