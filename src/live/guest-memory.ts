@@ -10,6 +10,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { assert } from "../core/engine/errno.ts";
 import type { Memory } from "../core/engine/host.ts";
+import { Problem } from "./problem.ts";
 
 const PAGE_BYTES = 4096;
 /** Frames of one file. */
@@ -137,7 +138,19 @@ export class FileMemory implements Memory {
     const { file, page } = placeOf(mfn);
     const target = this.#touch(file, page);
     target.dirty[page] = 1;
-    fs.writeSync(this.#fd(file, target), bytes, 0, bytes.length, page * PAGE_BYTES + offset);
+    try {
+      fs.writeSync(this.#fd(file, target), bytes, 0, bytes.length, page * PAGE_BYTES + offset);
+    } catch (error) {
+      throw this.#full(error) ?? error;
+    }
+  }
+
+  /** What no machine knows: memory that it has, and that is not there. */
+  #full(error: unknown): Problem | null {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOSPC" && code !== "EDQUOT") return null;
+    const where = path.dirname(this.folder);
+    return new Problem(`there is no space left in ${where} for the memory of domains`, `df -h ${where}`);
   }
 
   /** Whether a frame was written, or made ready to be mapped, since it was last discarded. */

@@ -240,6 +240,7 @@ export class LiveHost {
   }
 
   #crash(error: unknown): Problem {
+    if (error instanceof Problem) return new Problem(`the host has stopped: ${error.message}`, error.next);
     const file = path.join(this.where.dir, "crash.trace.jsonl");
     const saved = this.recorder.saveCrash(file);
     const what = error instanceof Error ? (error.stack ?? error.message) : String(error);

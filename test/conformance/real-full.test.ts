@@ -30,6 +30,8 @@ until [ "$(on xl list | wc -l)" = 2 ]; do sleep 0.05; done
 echo "free again: $(df --output=pcent /dev/shm | tail -1)"
 "$NODE" "$BIN" down --dir host > /dev/null
 cat host/host.log >&2
+mount -n -t tmpfs -o size=4k none /dev/shm
+echo "no host comes up where its own pages have no room"; "$NODE" "$BIN" up --dir host 2>&1
 `;
 
 requires(
@@ -76,6 +78,9 @@ requires(
       "the other may, now that it is gone",
       "mapped",
       "free again:   1%",
+      "no host comes up where its own pages have no room",
+      "xenolith up: the host has stopped: there is no space left in /dev/shm for the memory of domains",
+      "Try: df -h /dev/shm",
     ]);
     expect(stderr).not.toMatch(/has stopped|our fault/);
   }, 60_000);
