@@ -26,8 +26,8 @@ export interface Played {
   warnings: readonly string[];
 }
 
-/** @param comparators by name; all where none are said */
-export async function play(name: string, players: Players, comparators?: readonly string[]): Promise<Played> {
+/** Plays it with these players, and compares all that can be. */
+export async function play(name: string, players: Players): Promise<Played> {
   const folder = join(RECORDINGS, name);
   const expected = readRecording(folder);
   const root = fs.mkdtempSync(join(tmpdir(), "xenolith-store-"));
@@ -37,7 +37,7 @@ export async function play(name: string, players: Players, comparators?: readonl
       const ours = await run.run(SCENARIOS.get(name)!(readSetting(folder)));
       return {
         ours,
-        differences: compareLive(expected, ours, players.xl, comparators),
+        differences: compareLive(expected, ours, players),
         warnings: run.warnings,
       };
     } finally {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // All recorded scenarios on live hosts, by the real xl with our xenstored and with
-// Xen's own, and by ours with Xen's: what each did on real Xen, whatever else the
-// machine is doing.
+// both of Xen's own, and by ours with Xen's C one: what each did on real Xen,
+// whatever else the machine is doing.
 
 import type { SoakRound } from "../../scripts/soak-round.ts";
 import type { Players } from "../golden/live-collector.ts";
@@ -14,6 +14,7 @@ const OURS = /^(?:b|c|e1|f|g|h)-/;
 const RUNS = recorded.flatMap((name): [string, Players][] => [
   [name, { xl: "real", xenstored: "builtin" }],
   [name, { xl: "real", xenstored: "c" }],
+  [name, { xl: "real", xenstored: "ocaml" }],
   ...(OURS.test(name) ? ([[name, { xl: "builtin", xenstored: "c" }]] as [string, Players][]) : []),
 ]);
 

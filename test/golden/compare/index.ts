@@ -23,7 +23,7 @@ export const COMPARATORS: Comparator[] = [
   words,
 ];
 
-const EXCEPTIONS = readExceptions();
+const EXCEPTIONS = readExceptions("differences.md");
 
 /**
  * Prepares a recording. Names are given in a fixed order first, so that all
