@@ -193,23 +193,49 @@ static int may_map(unsigned long number)
     return _IOC_TYPE(number) == 'P' && _IOC_NR(number) != 0;
 }
 
+/* The first word of an argument, which may be nowhere. */
+static int first_word(const void *argument, uint64_t *word)
+{
+    struct iovec here = { word, sizeof(*word) }, there = { (void *)argument, sizeof(*word) };
+
+    return syscall(SYS_process_vm_readv, getpid(), &here, 1, &there, 1, 0) == (long)sizeof(*word);
+}
+
+/* The errno with which the host said that it always refuses this, or 0. What is not a hypercall may change that. */
+static int refused_always(struct refusal *asked, const void *argument)
+{
+    if (may_map(asked->number)) {
+        refusals_forget(asked->descriptor);
+        return 0;
+    }
+    return refusals_known(asked->descriptor) && first_word(argument, &asked->word) ? refusal_of(asked) : 0;
+}
+
 int device_ioctl(int fd, unsigned long number, void *argument)
 {
     size_t size = _IOC_SIZE(number);
+    struct refusal asked = { connection_inode(fd), number, 0 };
     struct call call = {
         .request = {
             .type = XENDEV_IOCTL,
-            .descriptor = connection_inode(fd),
+            .descriptor = asked.descriptor,
             .args = { number, (uint64_t)(uintptr_t)argument },
             .payload = size <= INLINE_ARGUMENT ? (uint32_t)size : 0,
         },
         .payload = argument,
     };
+    int error = refused_always(&asked, argument);
 
+    if (error) {
+        errno = error;
+        return -1;
+    }
     if (may_map(number))
         name_place(&call.request, argument, call.request.payload);
     if (call_perform(&call))
         return -1;
+    if (call.reply.result < 0 && call.reply.mapping && first_word(argument, &asked.word))
+        refusal_note(&asked, (int)-call.reply.result);
     return finish(&call);
 }
 

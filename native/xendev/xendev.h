@@ -41,7 +41,11 @@ struct xendev_reply {
     uint32_t seq;
     uint32_t runs;
     int64_t result;   /* negative: an errno */
-    /* Names what the runs map, for XENDEV_UNMAP; 0 for nothing. To a hello: whether mmap() only holds a place. */
+    /*
+     * Names what the runs map, for XENDEV_UNMAP; 0 for nothing. To a hello: whether mmap() only holds a
+     * place. With an errno to an ioctl: whether every such ioctl on this device whose argument begins
+     * with the same word is refused so, as long as the host lives.
+     */
     uint64_t mapping;
     uint64_t base;    /* address of page 0 of the mapping */
 };
@@ -94,6 +98,21 @@ int connection_holds_places(uint64_t inode);
 int connection_is_ours(int fd);
 /* Inode of the socket behind a descriptor, 0 where there is none. Keeps errno. */
 uint64_t connection_inode(int fd);
+
+/* ---- refusals.c: what the host refuses always, so that it is not asked again ---- */
+
+struct refusal {
+    uint64_t descriptor; /* inode of the socket behind it */
+    uint64_t number;
+    uint64_t word; /* first of the argument */
+};
+/* Whether there is anything to look for. */
+int refusals_known(uint64_t descriptor);
+/* The errno, or 0 where the host has to be asked. */
+int refusal_of(const struct refusal *asked);
+void refusal_note(const struct refusal *asked, int error);
+/* Something was asked of a device that may change what it refuses. */
+void refusals_forget(uint64_t descriptor);
 
 /* ---- calls.c ---- */
 

@@ -51,5 +51,8 @@ export async function replayTrace(
       "xenolith export --help",
     );
   }
-  return { world, result: replaySteps(world, trace.lines, { begin, until }) };
+  return {
+    world,
+    result: replaySteps(world, trace.lines, { begin, until, isLive: trace.header.scheduler === "live" }),
+  };
 }

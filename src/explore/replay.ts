@@ -32,14 +32,15 @@ export interface ReplayResult {
  * Takes the recorded steps in a world that stands where the recording began,
  * after `begin` has done in it what the recording saw first.
  *
+ * @param isLive it is that of a live host, whose clock went by itself
  * @param until stops behind the step of that number
  */
 export function replaySteps(
   world: World,
   recording: readonly Recorded[],
-  options: { begin?: (world: World) => void; until?: number } = {},
+  options: { begin?: (world: World) => void; until?: number; isLive?: boolean } = {},
 ): ReplayResult {
-  const again = new Replay(world);
+  const again = new Replay(world, options.isLive ?? false);
   options.begin?.(world);
   for (const [at, line] of recording.entries()) {
     if ("foreign" in line) continue;
@@ -69,8 +70,12 @@ class Replay {
   #step: StepRecord | null = null;
   readonly result: ReplayResult = { steps: 0, events: 0, difference: null };
 
-  constructor(world: World) {
+  /** Whether the clock was a real one: then the record says what time it was. */
+  readonly #isLive: boolean;
+
+  constructor(world: World, isLive: boolean) {
     this.#world = world;
+    this.#isLive = isLive;
     world.sink = (event) => void this.#made.push(event);
     world.onStep = (step) => void (this.#step = step);
   }
@@ -79,6 +84,7 @@ class Replay {
   take(recorded: StepRecord, found: readonly ForeignWrite[]): boolean {
     if (!this.#nothingLeft()) return false;
     if (found.length > 0) this.#world.writeForeign(found);
+    if (this.#isLive && recorded.at > this.#world.now) this.#world.setClock(recorded.at);
     const obstacle = obstacleTo(this.#world, recorded.action);
     if (obstacle !== null) return this.#differ(recorded.step, text(recorded), obstacle);
     this.#world.perform(recorded.action);

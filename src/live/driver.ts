@@ -24,6 +24,8 @@ export class Driver {
   readonly #origin: number;
   #scheduled: NodeJS.Immediate | null = null;
   #timer: NodeJS.Timeout | null = null;
+  /** When the timer that is set goes off, by the host's clock. */
+  #alarm = Infinity;
   #stopped = false;
 
   /** @param failed told of a broken invariant; the host has stopped then */
@@ -51,6 +53,18 @@ export class Driver {
     });
   }
 
+  /**
+   * Gives an input and runs at once what it wakes: for what somebody waits for who
+   * can be answered now. Not to be called in a turn.
+   */
+  serve<D extends Plain>(input: Input<D>, data: D): void {
+    this.guard(() => {
+      this.#setClock();
+      this.world.give(input, data);
+      this.#turn();
+    });
+  }
+
   /** Asks something of the host as it is now. The question changes nothing. */
   look<R>(ask: (host: Host) => R): R {
     this.#setClock();
@@ -70,7 +84,8 @@ export class Driver {
 
   /** Runs what can run, soon. */
   wake(): void {
-    if (this.#scheduled === null && !this.#stopped) this.#scheduled = setImmediate(() => this.#turn());
+    if (this.#scheduled === null && !this.#stopped)
+      this.#scheduled = setImmediate(() => this.guard(() => this.#turn()));
   }
 
   /** Stops for good. */
@@ -81,19 +96,18 @@ export class Driver {
   }
 
   #turn(): void {
+    if (this.#scheduled !== null) clearImmediate(this.#scheduled);
     this.#scheduled = null;
-    this.guard(() => {
-      this.#setClock();
-      this.#fireDue();
-      const end = performance.now() + TURN_MS;
-      for (let steps = 1; this.world.runnable.length > 0; steps++) {
-        const action = fifo(this.world);
-        if (action !== null) this.world.perform(action);
-        if (steps % STEPS_A_LOOK === 0 && performance.now() >= end) break;
-      }
-      for (const call of this.#afterTurn) call();
-      this.#sleep();
-    });
+    this.#setClock();
+    this.#fireDue();
+    const end = performance.now() + TURN_MS;
+    for (let steps = 1; this.world.runnable.length > 0; steps++) {
+      const action = fifo(this.world);
+      if (action !== null) this.world.perform(action);
+      if (steps % STEPS_A_LOOK === 0 && performance.now() >= end) break;
+    }
+    for (const call of this.#afterTurn) call();
+    this.#sleep();
   }
 
   #fireDue(): void {
@@ -105,13 +119,18 @@ export class Driver {
   }
 
   #sleep(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
     if (this.world.runnable.length > 0) return this.wake();
     const timer = this.world.nextTimer();
-    if (timer === undefined) return;
-    const wait = Math.min(SLEEP_MS_MAX, Math.max(0, (timer.deadline - this.#microseconds()) / 1_000));
-    this.#timer = setTimeout(() => this.wake(), wait);
+    // One that goes off too early costs less than setting another at the end of every turn.
+    if (timer === undefined || timer.deadline >= this.#alarm) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    const now = this.#microseconds();
+    const wait = Math.min(SLEEP_MS_MAX, Math.max(0, (timer.deadline - now) / 1_000));
+    this.#alarm = now + wait * 1_000;
+    this.#timer = setTimeout(() => {
+      this.#alarm = Infinity;
+      this.wake();
+    }, wait);
   }
 
   #microseconds(): number {
@@ -120,6 +139,6 @@ export class Driver {
 
   #setClock(): void {
     const now = this.#microseconds();
-    if (now > this.world.now) this.world.perform({ clock: now });
+    if (now > this.world.now) this.world.setClock(now);
   }
 }

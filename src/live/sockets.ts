@@ -58,9 +58,7 @@ export class Sockets {
 
   #attach(socket: string, real: net.Socket, from: RealEnd): void {
     this.#open.set(socket, real);
-    real.on("data", (bytes) =>
-      this.#driver.give(outsideSent, { socket, from, bytes: new Uint8Array(bytes) }),
-    );
+    real.on("data", (bytes) => this.#driver.serve(outsideSent, { socket, from, bytes: Buffer.from(bytes) }));
     real.on("drain", () => this.#driver.guard(() => this.#flushAll([socket], 0)));
     real.on("error", () => real.destroy());
     real.on("close", () => {

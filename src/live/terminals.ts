@@ -46,11 +46,10 @@ const terminalTyped = input("terminal.typed", (host, data: { domid: number; text
     writeConsoleInput(host, data.domid, data.text);
 });
 
-/** One terminal: its number below /dev/pts, whose console it is, whether somebody has it open. */
+/** One terminal: its number below /dev/pts, and whose console it is. */
 interface Terminal {
   pty: number;
   domid: number | null;
-  open: boolean;
 }
 
 /** The terminals of a host. */
@@ -59,6 +58,8 @@ export class Terminals {
   readonly #helper: ChildProcessByStdio<Writable, Readable, null>;
   /** By the number the helper knows them by. */
   readonly #terminals = new Map<number, Terminal>();
+  /** Those that somebody has open. */
+  readonly #open = new Set<number>();
   readonly #stopListening: () => void;
   readonly #stopTurns: () => void;
   #count = 0;
@@ -124,13 +125,14 @@ export class Terminals {
     if (letter === "o") {
       const pty = Number(/^\/dev\/pts\/(\d+)$/.exec(text)?.[1] ?? -1);
       if (pty < 0) return;
-      this.#terminals.set(number, { pty, domid: null, open: false });
+      this.#terminals.set(number, { pty, domid: null });
       this.#driver.give(terminalMade, { pty });
     } else if (terminal === undefined) return;
     else if (letter === "r" && terminal.domid !== null)
       this.#driver.give(terminalTyped, { domid: terminal.domid, text });
     else if (letter === "a" || letter === "d") {
-      terminal.open = letter === "a";
+      if (letter === "a") this.#open.add(number);
+      else this.#open.delete(number);
       this.#driver.wake();
     }
   }
@@ -150,6 +152,7 @@ export class Terminals {
     const found = this.#byPty(pty);
     if (found === undefined) return;
     this.#terminals.delete(found[0]);
+    this.#open.delete(found[0]);
     this.#say("c", found[0]);
     // The system gives its number out again, as it would to xenconsoled.
     this.#order();
@@ -157,8 +160,9 @@ export class Terminals {
 
   /** Takes to their readers what domains have printed. */
   #print(): void {
-    for (const [number, { domid, open }] of this.#terminals) {
-      if (!open || domid === null || !consoleHasOutput(this.#driver.world, domid)) continue;
+    for (const number of this.#open) {
+      const domid = this.#terminals.get(number)?.domid ?? null;
+      if (domid === null || !consoleHasOutput(this.#driver.world, domid)) continue;
       const text = this.#driver.world.get(consoleBufferCell, domid)?.text ?? "";
       for (let at = 0; at < text.length; at += BYTES_MAX)
         this.#say("w", number, Buffer.from(text.slice(at, at + BYTES_MAX), "latin1"));

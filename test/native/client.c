@@ -25,6 +25,7 @@ struct map { uint64_t address, pages, first; };
 #define ADD _IOC(_IOC_NONE, 'P', 200, sizeof(struct pair))      /* returns a + b */
 #define SWAP _IOC(_IOC_NONE, 'P', 201, sizeof(struct pair))     /* swaps them in memory */
 #define SLOW _IOC(_IOC_NONE, 'P', 202, sizeof(struct pair))     /* answers after b ms */
+#define HYPERCALL _IOC(_IOC_NONE, 'P', 0, sizeof(struct pair))  /* ENOSYS; always, where a is 7 */
 #define MAP _IOC(_IOC_NONE, 'P', 203, sizeof(struct map))
 
 #define CHECK(condition)                                                                     \
@@ -61,6 +62,31 @@ static void test_calls(void)
     CHECK(ioctl(fd, _IOC(_IOC_NONE, 'P', 255, 0), 0) == -1 && errno == ENOTTY);
     CHECK(open("/dev/xen/nothing", O_RDWR) == -1 && errno == ENOENT);
     CHECK(close(fd) == 0 && close(fd) == -1);
+}
+
+static void refuse(int fd, uint64_t a, uint64_t b)
+{
+    struct pair pair = { a, b };
+    errno = 0;
+    CHECK(ioctl(fd, HYPERCALL, &pair) == -1 && errno == ENOSYS);
+}
+
+static void test_refused(void)
+{
+    int fd = device(), other = device();
+
+    refuse(fd, 7, 1);
+    refuse(fd, 7, 2);
+    refuse(fd, 8, 1);
+    refuse(fd, 8, 1);
+    refuse(fd, 7, 3);
+    refuse(other, 7, 1);
+    errno = 0;
+    CHECK(ioctl(fd, HYPERCALL, (void *)16) == -1 && errno == EFAULT);
+    CHECK(add(fd, 1, 1) == 2);
+    refuse(fd, 7, 1);
+    refuse(fd, 7, 1);
+    refuse(other, 7, 1);
 }
 
 static void test_files(void)
@@ -243,6 +269,8 @@ int main(int argc, char **argv)
         return add(atoi(argv[2]), 70, 7);
     if (!strcmp(what, "calls"))
         test_calls();
+    else if (!strcmp(what, "refused"))
+        test_refused();
     else if (!strcmp(what, "files"))
         test_files();
     else if (!strcmp(what, "descriptors"))

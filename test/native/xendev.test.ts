@@ -21,6 +21,8 @@ import { requires } from "../capabilities.ts";
 
 /** References on frames, as a hypervisor would count them. */
 const held = new Map<number, number>();
+/** First words of what was refused. */
+const asked: number[] = [];
 let folder: string;
 let memory: FileMemory;
 let server: BridgeServer;
@@ -54,6 +56,9 @@ function privcmd(): Device {
           const release: Release = (gone) => gone.forEach((piece) => holdRun(piece, -1));
           return answer(0, mapFrames(memory, session, word(0), [word(2), pages], true, release) ?? undefined);
         }
+        case 0:
+          asked.push(word(0));
+          return answer(fail("ENOSYS"), word(0) === 7 ? "always" : undefined);
         default:
           return answer(fail("ENOTTY"));
       }
@@ -137,6 +142,12 @@ requires("c-compiler")("libxendev", () => {
       expect([...held]).toEqual([]);
     },
   );
+
+  test("what is always refused is asked once of a device, until something else is asked of it", async () => {
+    asked.length = 0;
+    expect(await run("refused")).toEqual({ code: 0, stderr: "" });
+    expect(asked).toEqual([7, 8, 8, 7, 7]);
+  });
 
   test("a page is held until it is unmapped, or its process is killed, whatever it closed", async () => {
     const child = start("hold");

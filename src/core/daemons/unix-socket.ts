@@ -16,6 +16,9 @@ interface Stream {
   told: boolean;
 }
 
+/** What a stream holds when everything was taken. Never written to. */
+const NOTHING = new Uint8Array(0);
+
 /** From the client to the server, by socket name. */
 export const toServerCell = cellType<Stream>("socket-to-server");
 /** From the server to the client, by socket name. */
@@ -61,19 +64,19 @@ export function connectSocket(
   const isOutside = cells.get(outsideServerCell, server) !== undefined;
   const outside = client === "outside" ? "client" : isOutside ? "server" : "none";
   cells.add(socketCell, name, { server, outside });
-  cells.add(toServerCell, name, { bytes: new Uint8Array(0), closed: false, told: false });
-  cells.add(toClientCell, name, { bytes: new Uint8Array(0), closed: false, told: false });
+  cells.add(toServerCell, name, { bytes: NOTHING, closed: false, told: false });
+  cells.add(toClientCell, name, { bytes: NOTHING, closed: false, told: false });
   return name;
 }
 
-/** Sends bytes to the server. Nothing happens where the server closed. */
+/** Sends bytes, which nobody may change from then on, to the server. Nothing happens where the server closed. */
 export function sendToServer(cells: Cells, name: string, bytes: Uint8Array): void {
   if (must(cells, toClientCell, name).closed) return;
   append(cells, toServerCell, name, bytes);
   tellServer(cells, name);
 }
 
-/** Sends bytes to the client. Nothing happens where the client has closed. */
+/** Sends bytes, which nobody may change from then on, to the client. Nothing happens where the client has closed. */
 export function sendToClient(cells: Cells, name: string, bytes: Uint8Array): void {
   if (must(cells, toServerCell, name).closed) return;
   append(cells, toClientCell, name, bytes);
@@ -92,14 +95,12 @@ export function serverReceives(cells: Cells, name: string): { bytes: Uint8Array;
 
 /** The client takes the first `count` bytes. */
 export function clientTakes(cells: Cells, name: string, count: number): void {
-  const stream = cells.edit(toClientCell, name);
-  stream.bytes = stream.bytes.subarray(count);
+  take(cells.edit(toClientCell, name), count);
 }
 
 /** The server takes the first `count` bytes. */
 export function serverTakes(cells: Cells, name: string, count: number): void {
-  const stream = cells.edit(toServerCell, name);
-  stream.bytes = stream.bytes.subarray(count);
+  take(cells.edit(toServerCell, name), count);
 }
 
 /** The client closes its end. */
@@ -133,10 +134,18 @@ function forget(cells: Cells, name: string): void {
 
 function append(cells: Cells, type: typeof toServerCell, name: string, bytes: Uint8Array): void {
   const stream = cells.edit(type, name);
+  if (stream.bytes.length === 0) {
+    stream.bytes = bytes;
+    return;
+  }
   const joined = new Uint8Array(stream.bytes.length + bytes.length);
   joined.set(stream.bytes);
   joined.set(bytes, stream.bytes.length);
   stream.bytes = joined;
+}
+
+function take(stream: Stream, count: number): void {
+  stream.bytes = count === stream.bytes.length ? NOTHING : stream.bytes.subarray(count);
 }
 
 /** The server is to look at a socket, now or once more. */

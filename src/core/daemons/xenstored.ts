@@ -145,7 +145,7 @@ function serveSocket(host: Host, socket: string, queued: Set<number>): void {
     if (closed) dropClient(host, socket, conn, queued);
     return;
   }
-  const request = bytes.slice(0, length);
+  const request = bytes.length === length ? bytes : bytes.slice(0, length);
   serverTakes(host, socket, length);
   if (receive(storeOf(host, queued), conn, request) === "failed")
     return dropClient(host, socket, conn, queued);

@@ -172,7 +172,7 @@ export class World extends Registry implements Host {
       return this.#act(action.thread, action, () => performStep(this, action.thread, action.choice));
     if ("timer" in action)
       return this.#act(`(timer ${action.timer})`, action, () => this.#fire(action.timer));
-    if ("clock" in action) return this.#act("(clock)", action, () => this.#advance(action.clock));
+    if ("clock" in action) return this.#act("(clock)", action, () => this.setClock(action.clock));
     return this.#act(`(${action.input})`, action, () =>
       inputNamed(action.input).apply(this, action.data as never),
     );
@@ -188,6 +188,15 @@ export class World extends Registry implements Host {
     this.begin();
     for (const { mfn, offset, bytes } of writes) this.memory.write(mfn, offset, bytes);
     this.#refreshAll(this.end());
+  }
+
+  /**
+   * Says what time it is, on a host whose clock is real. No step of its own: the
+   * next one's record says at what time it was taken.
+   */
+  setClock(now: number): void {
+    assert(now >= this.counters.now, "the clock does not go back");
+    this.counters.now = now;
   }
 
   /** Sets the host up, as one step before the first. */
@@ -263,11 +272,6 @@ export class World extends Registry implements Host {
     this.counters.now = Math.max(this.counters.now, thread.deadline);
     thread.deadline = null;
     thread.timedOut = true;
-  }
-
-  #advance(now: number): void {
-    assert(now >= this.counters.now, "the clock does not go back");
-    this.counters.now = now;
   }
 
   #wake(touched: readonly Entry[]): void {

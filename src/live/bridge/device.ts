@@ -22,8 +22,12 @@ export interface Session {
 /** PROT_WRITE */
 export const PROT_WRITE = 2;
 
-/** Answers a call: its result or its error, and what the caller is to map. May be called later. */
-export type Answer = (result: number | Failure, mapping?: MappingReply) => void;
+/**
+ * Answers a call: its result or its error, and what the caller is to map. May be called later.
+ * `always`: an ioctl of that number, whose argument begins with the same word, is refused so on
+ * this device as long as the host lives; the library need not ask again.
+ */
+export type Answer = (result: number | Failure, mapping?: MappingReply | "always") => void;
 
 /** An open device. */
 export interface Device {

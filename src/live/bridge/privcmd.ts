@@ -17,7 +17,7 @@ import type { DmBuffer } from "../../core/hypervisor/hypercall/dm-op.ts";
 import { isUnknown } from "../../core/hypervisor/hypercall/operation.ts";
 import type { Arrived, Family, Prepared, Unknown } from "../../core/hypervisor/hypercall/operation.ts";
 import * as op from "../../core/hypervisor/hypercall/privcmd-device.ts";
-import { takeHypercall } from "../../core/hypervisor/hypercall/table.ts";
+import { isAbsent, takeHypercall } from "../../core/hypervisor/hypercall/table.ts";
 import type { FileMemory } from "../guest-memory.ts";
 import { PROT_WRITE, mapFrames, negative, piecesOf } from "./device.ts";
 import type { Answer, Device, OpenDevice, Session } from "./device.ts";
@@ -150,7 +150,7 @@ class PrivcmdDevice implements Device {
     if (this.#restrictedTo !== null) return answer(fail("EPERM"));
     const registers = Array.from({ length: 6 }, (_, i) => Number(inline.readBigUInt64LE(i * 8)));
     const [number = 0, ...args] = registers;
-    this.#make(session, number, args, answer);
+    this.#make(session, number, args, isAbsent(number) ? (result) => answer(result, "always") : answer);
   }
 
   /** Makes a hypercall, a multicall part by part. */

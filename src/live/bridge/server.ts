@@ -14,7 +14,7 @@ import { negative } from "./device.ts";
 import type { Answer, Device, OpenDevice } from "./device.ts";
 import { Mappings } from "./mappings.ts";
 import { PROTOCOL, RequestParser, encodeReply, readUnmapped, requestTypes } from "./protocol.ts";
-import type { Request } from "./protocol.ts";
+import type { MappingReply, Request } from "./protocol.ts";
 
 const NONCE_BYTES = 16;
 /** INLINE_ARGUMENT of libxendev */
@@ -23,6 +23,8 @@ const INLINE_ARGUMENT_MAX = 256;
 const AUDIT_MS = 500;
 const ESTALE = -116;
 const EPROTO = -71;
+/** What a reply brings that maps nothing, but says yes to what its request leaves open (struct xendev_reply). */
+const YES: MappingReply = { id: 1, base: 0, runs: [] };
 
 /** Bytes of an ioctl's argument that come along: what its number says, up to what is sent inline (_IOC_SIZE). */
 function argumentSize(number: number): number {
@@ -135,10 +137,12 @@ export class BridgeServer {
     const answer: Answer = (result, mapping) => {
       if (socket.destroyed) {
         // Nobody will map it: what it holds goes back.
-        if (mapping !== undefined) session.mappings.unmap({ mapping: mapping.id, first: 0, pages: Infinity });
+        if (typeof mapping === "object")
+          session.mappings.unmap({ mapping: mapping.id, first: 0, pages: Infinity });
         return;
       }
-      socket.write(encodeReply(request.seq, isFailure(result) ? negative(result) : result, mapping ?? null));
+      const brings = mapping === "always" ? YES : (mapping ?? null);
+      socket.write(encodeReply(request.seq, isFailure(result) ? negative(result) : result, brings));
     };
     if (request.type === requestTypes.unmap) {
       for (const unmapped of readUnmapped(request.payload)) session.mappings.unmap(unmapped);
@@ -160,7 +164,7 @@ export class BridgeServer {
 
   #hello(connection: Connection, request: Request): void {
     const result = this.#greet(connection, request);
-    const holds = connection.device?.holdsPlaces === true ? { id: 1, base: 0, runs: [] } : null;
+    const holds = connection.device?.holdsPlaces === true ? YES : null;
     connection.socket.write(encodeReply(request.seq, isFailure(result) ? negative(result) : result, holds));
   }
 

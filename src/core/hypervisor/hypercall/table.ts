@@ -34,6 +34,12 @@ const families: { readonly [number: number]: Family } = {
   [X.__HYPERVISOR_dm_op]: dmOpCall,
 };
 
+/** Whether this hypervisor was built without that hypercall: whoever makes it is refused, whatever the arguments. */
+export function isAbsent(number: number): boolean {
+  const family = families[number];
+  return family === xsmOp || family === hypfsOp;
+}
+
 /** Takes a hypercall's arguments, whichever it is. Multicalls are the rim's: each part is a hypercall of its own. */
 export function takeHypercall(number: number, call: Arrived): ReturnType<Family> {
   const family = families[number];
