@@ -54,8 +54,9 @@ function readme(): string {
     (file) => readFileSync(join(root, file), "utf8"),
   ) as [string, string];
   const last = guide.trimEnd().lastIndexOf("\n");
+  const use = guide.slice(0, last).replace(/^npm run pack-client.*\n/m, "");
   const deeper = reference.replace("# The xenstore client", "# Reference").replaceAll(/^#/gm, "##");
-  return `${guide.slice(0, last).replace(/^npm run pack-client.*\n/m, "")}\n${deeper.replace(/How to use it is in the \[guide\]\(.*?\)\. /, "")}`;
+  return `${use}\n${deeper.replace(/How to use it is in the \[guide\]\(.*?\)\. /, "")}`;
 }
 
 /** Builds the package in a folder, and packs it there. */

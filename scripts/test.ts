@@ -49,7 +49,7 @@ function runVitest(patterns: readonly string[], counts: Counts): void {
 function howItEnded({ error, status, signal }: SpawnSyncReturns<unknown>): string {
   // spawnSync's own words name neither the limit nor what to do.
   if (error !== undefined && "code" in error && error.code === "ETIMEDOUT")
-    return `was ended after ${MINUTES_MAX} minutes, which is all that npm test may take; a busy machine? npm test -- PATTERN runs a part`;
+    return `was ended: npm test takes ${MINUTES_MAX} minutes at most; npm test -- PATTERN runs a part`;
   return `ended with ${error?.message ?? status ?? signal}`;
 }
 

@@ -4,7 +4,7 @@
 
 /** A failure of a command: one clear sentence, and the next thing to try. */
 export class Problem extends Error {
-  /** 1: the thing asked about is bad. 2: the command line is. 126 and 127: as shells have it of what they are to run. */
+  /** 1: the thing asked about is bad. 2: the command line is. 126, 127: as shells have it of what they run. */
   readonly code: 1 | 2 | 126 | 127;
   /** One command to copy, or a few words; null where there is none. */
   readonly next: string | null;

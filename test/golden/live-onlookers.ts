@@ -79,7 +79,7 @@ export function namedWatches(store: readonly StoreLine[]): StoreLine[] {
   });
 }
 
-/** Starts the real xenstore-watch on the recordings' watches. It would spin if we were killed: no xenstored is left then. */
+/** Starts the real xenstore-watch on the recordings' watches. It ends with us: it spins once its xenstored is gone. */
 export function watchStore(socket: string, lines: Lines, clock: () => Time): ChildProcess {
   const env = { ...process.env, XENSTORED_PATH: socket };
   const [command, words] = ownChild("xenstore-watch", [...WATCHES.keys()]);
