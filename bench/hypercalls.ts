@@ -24,6 +24,7 @@ import {
   idling,
   listing,
   populate,
+  reading,
   runListing,
   shuttingDown,
   tablesOf,
@@ -128,6 +129,8 @@ async function measureDomains(
   progress(`creating ${few} domains`);
   const created = await creating(shell, folder, few);
   idle.push(await idling(`${few} with guests`, seconds));
+  progress("reads of xenstore");
+  const read = await reading(shell, rounds, quick ? 200 : 5_000);
   progress("xl list");
   const list = async (count: number): Promise<List> => [
     count,
@@ -141,7 +144,7 @@ async function measureDomains(
   progress(`shutting down ${few} domains`);
   const shutDown = await shuttingDown(shell, few);
   await shell.close();
-  return { domains: few, created, shutDown, lists, idle };
+  return { domains: few, created, shutDown, read, lists, idle };
 }
 
 async function measure(asked: BenchOptions): Promise<Report> {

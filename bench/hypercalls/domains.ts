@@ -9,6 +9,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isFailure } from "../../src/core/engine/errno.ts";
 import { createdomain } from "../../src/core/hypervisor/domctl.ts";
+import { compiled } from "../../src/live/compile.ts";
 import type { LiveHost } from "../../src/live/live-host.ts";
 import { connectXenstore } from "../../src/live/xenstore-client.ts";
 import { digits, median } from "../bench.ts";
@@ -22,6 +23,8 @@ const LIST_LIMIT = 3;
 /** Milliseconds of the host's processor time that a domain may take to create, and to shut down. */
 const CREATE_LIMIT_MS = 40;
 const SHUTDOWN_LIMIT_MS = 40;
+/** Microseconds of the host's processor time that a client's read may take. */
+const READ_LIMIT_US = 20;
 /** Share of one processor that a host may take with nothing to do, in percent. */
 const IDLE_LIMIT_PERCENT = 0.5;
 
@@ -41,6 +44,21 @@ export function creating(shell: HostShell, folder: string, count: number): Promi
 /** Shuts them down, four at a time, and waits until each is. */
 export function shuttingDown(shell: HostShell, count: number): Promise<Cost> {
   return shell.run(`seq ${count} | xargs -P4 -I@ xl shutdown -w pvh-@`);
+}
+
+/** Requests of one client of xenstore, one after another: microseconds of each, medians over some rounds. */
+export async function reading(shell: HostShell, rounds: number, count: number): Promise<Cost> {
+  const reads = compiled({
+    name: "xenstore-reads",
+    folder: import.meta.dirname,
+    files: ["reads.c"],
+    flags: [],
+    libraries: ["-lxenstore"],
+  });
+  const costs: Cost[] = [];
+  for (let round = 0; round < rounds; round++) costs.push(await shell.run(`${reads} ${count}`));
+  const each = (of: (cost: Cost) => number): number => (median(costs.map(of)) / count) * 1000;
+  return { host: each((c) => c.host), programs: each((c) => c.programs), wall: each((c) => c.wall) };
 }
 
 /** Medians over some lists. */
@@ -111,6 +129,8 @@ export interface Measured {
   readonly domains: number;
   readonly created: Cost;
   readonly shutDown: Cost;
+  /** A read of xenstore, in microseconds. */
+  readonly read: Cost;
   /** Of few domains and of many. */
   readonly lists: readonly [List, List];
   readonly idle: readonly Idle[];
@@ -120,7 +140,7 @@ function each(cost: Cost, count: number): string[] {
   return [cost.host, cost.programs, cost.wall].map((ms) => digits(ms / count, 1));
 }
 
-export function tablesOf({ domains, created, shutDown, lists, idle }: Measured): Table[] {
+export function tablesOf({ domains, created, shutDown, read, lists, idle }: Measured): Table[] {
   const columns = ["", "host", "programs", "elapsed"];
   return [
     {
@@ -131,6 +151,12 @@ export function tablesOf({ domains, created, shutDown, lists, idle }: Measured):
         ["create", ...each(created, domains)],
         ["shut down", ...each(shutDown, domains)],
       ],
+    },
+    {
+      title: "A read of xenstore",
+      note: "Microseconds: processor time of the host, that of the client, and how long it took. One client of libxenstore reads a node again and again; each time both it and the host are woken.",
+      columns,
+      rows: [["xs_read", ...each(read, 1)]],
     },
     {
       title: "xl list",
@@ -156,11 +182,17 @@ function listClaim(command: string, ratio: number, few: number, many: number): C
   };
 }
 
-export function claimsOf({ domains, created, shutDown, lists, idle }: Measured): Claim[] {
+export function claimsOf({ domains, created, shutDown, read, lists, idle }: Measured): Claim[] {
   const [[few, fewInside, fewOutside], [many, manyInside, manyOutside]] = lists;
   const most = Math.max(...idle.map(({ percent }) => percent));
   const [create, shutdown] = [created.host / domains, shutDown.host / domains];
   return [
+    {
+      text: `a read of xenstore costs the host at most ${READ_LIMIT_US} µs`,
+      measured: `${digits(read.host, 1)} µs`,
+      holds: read.host <= READ_LIMIT_US,
+      timed: true,
+    },
     listClaim("`xl list` in a shell on the host", manyInside.wall / fewInside.wall, few, many),
     listClaim("`xenolith run -- xl list`", manyOutside / fewOutside, few, many),
     {
