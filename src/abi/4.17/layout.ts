@@ -726,6 +726,33 @@ export const xen_dm_op_set_mem_type = {
   first_pfn: u64(8),
 } as const;
 
+export const xen_dm_op_inject_event = {
+  sizeof: 24,
+  vcpuid: u32(0),
+  vector: u8(4),
+  type: u8(5),
+  insn_len: u8(6),
+  pad0: u8(7),
+  error_code: u32(8),
+  pad1: u32(12),
+  cr2: u64(16),
+} as const;
+
+export const xen_dm_op_inject_msi = {
+  sizeof: 16,
+  data: u32(0),
+  pad: u32(4),
+  addr: u64(8),
+} as const;
+
+export const xen_dm_op_map_mem_type_to_ioreq_server = {
+  sizeof: 16,
+  id: u16(0),
+  type: u16(2),
+  flags: u32(4),
+  opaque: u64(8),
+} as const;
+
 export const xen_dm_op_remote_shutdown = {
   sizeof: 4,
   reason: u32(0),

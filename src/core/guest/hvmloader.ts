@@ -62,7 +62,8 @@ export const hvmloader = routine(
     step("pci_setup", (host, l) => {
       // Those that nobody emulates read as all ones, without anybody being asked.
       l.devfns = Array.from({ length: DEVFNS }, (_, devfn) => devfn).filter(
-        (devfn) => ioreqServerSelect(host, l.domid, { kind: "pci", address: devfn, size: 4 }) >= 0,
+        (devfn) =>
+          ioreqServerSelect(host, l.domid, { kind: "pci", address: devfn, size: 4, dir: "read" }) >= 0,
       );
     }),
     each(

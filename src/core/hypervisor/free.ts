@@ -34,7 +34,7 @@ import { credit, debit } from "./ledger.ts";
 import type { Holder } from "./ledger.ts";
 import { evtchnTableCell, portsInUse } from "./port.ts";
 import type { DomainReferenceKind } from "./reference-kinds.ts";
-import { vcpuCell, vcpuContextCell, vcpuId } from "./vcpu.ts";
+import { vcpuCell, dropInjectedEvent, vcpuContextCell, vcpuId } from "./vcpu.ts";
 import { sendGlobalVirq, VIRQ_DOM_EXC } from "./virq.ts";
 import { watchdogDomainDestroy } from "./watchdog-timer.ts";
 
@@ -112,6 +112,7 @@ export function dropDomain(host: Host, domid: number): void {
     host.drop(vcpuCell, vcpuId(domid, vcpu));
     if (host.get(vcpuContextCell, vcpuId(domid, vcpu)) !== undefined)
       host.drop(vcpuContextCell, vcpuId(domid, vcpu));
+    dropInjectedEvent(host, domid, vcpu);
   }
   dropHvmParams(host, domid);
   dropHvmMemory(host, domid);

@@ -59,6 +59,15 @@ const MTRR_CAP = 0x508n;
 const APIC_BASE = 0xfee00000n | (1n << 11n);
 const APIC_BASE_BSP = 1n << 8n;
 
+/** A local APIC's registers after reset, those that are not 0 (vlapic_do_init): version, DFR, SPIV, masked LVTs. */
+const LAPIC_RESET: readonly (readonly [number, number])[] = [
+  [0x30, 0x50014],
+  [0xe0, 0xffffffff],
+  [0xf0, 0xff],
+  ...[0, 1, 2, 3, 4, 5].map((lvt) => [0x320 + 0x10 * lvt, 0x10000] as const),
+];
+const LAPIC_ID = 0x20;
+
 function recordId(domid: number, typecode: number, instance: number): string {
   return `${domid}/${typecode}/${instance}`;
 }
@@ -72,6 +81,10 @@ function initial(typecode: number, instance: number, length: number): Uint8Array
   }
   if (typecode === hvmSave.LAPIC.typecode) {
     setBig(view, abi.hvm_hw_lapic.apic_base_msr, instance === 0 ? APIC_BASE | APIC_BASE_BSP : APIC_BASE);
+  }
+  if (typecode === hvmSave.LAPIC_REGS.typecode) {
+    for (const [register, value] of LAPIC_RESET) view.setUint32(register, value, true);
+    view.setUint32(LAPIC_ID, (2 * instance) << 24, true);
   }
   return bytesOf(view);
 }
@@ -247,17 +260,35 @@ export function storeRecord(host: Host, domid: number, { typecode, instance, byt
   else host.edit(hvmRecordCell, id).bytes = bytes;
 }
 
-/** Changes the record of a device, where the domain has that device. */
+/** A kind of record, as `hvmSave` has them. */
+interface RecordKind {
+  readonly typecode: number;
+  readonly length: number;
+}
+
+/** A record as it is: what was loaded, or what it is at first. */
+export function recordOf(
+  cells: Cells,
+  d: DeepReadonly<Domain>,
+  { typecode, length }: RecordKind,
+  instance: number,
+): Uint8Array {
+  return loadedRecord(cells, d.domid, typecode, instance) ?? initial(typecode, instance, length);
+}
+
+/** Changes the record of a device, or of a vCPU, where the domain has that. */
 export function editRecord(
   host: Host,
   d: DeepReadonly<Domain>,
-  { typecode, length }: { readonly typecode: number; readonly length: number },
+  record: RecordKind,
   change: (bytes: Uint8Array) => void,
+  instance = 0,
 ): void {
-  if (!kinds(d).some((kind) => kind.typecode === typecode)) return;
-  const bytes = loadedRecord(host, d.domid, typecode, 0) ?? initial(typecode, 0, length);
+  const { typecode } = record;
+  if (!kinds(d).some((kind) => kind.typecode === typecode && instance < kind.instances)) return;
+  const bytes = recordOf(host, d, record, instance);
   change(bytes);
-  storeRecord(host, d.domid, { typecode, instance: 0, bytes });
+  storeRecord(host, d.domid, { typecode, instance, bytes });
 }
 
 /** Forgets a domain's records. */

@@ -16,6 +16,8 @@ interface HvmMemory {
   cacheattrs: Cacheattr[];
   /** Video memory that is watched. */
   vram: { first: number; nr: number } | null;
+  /** The IOREQ server that writes to pages of its type are sent to; null for none. */
+  typeServer: number | null;
 }
 
 /** By domid, where a device model has said anything. */
@@ -24,7 +26,7 @@ export const hvmMemoryCell = cellType<HvmMemory>("hvm-memory");
 /** What is kept of a domain's memory, to be changed. */
 export function editHvmMemory(cells: Cells, domid: number): HvmMemory {
   if (cells.get(hvmMemoryCell, domid) === undefined)
-    cells.add(hvmMemoryCell, domid, { cacheattrs: [], vram: null });
+    cells.add(hvmMemoryCell, domid, { cacheattrs: [], vram: null, typeServer: null });
   return cells.edit(hvmMemoryCell, domid);
 }
 

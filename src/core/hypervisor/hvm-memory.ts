@@ -3,20 +3,23 @@
 // What a device model says of its domain's memory: which of it is read only,
 // which is video memory to be watched, how it is cached (xen/arch/x86/hvm/dm.c).
 
-import type { DeepReadonly } from "../engine/cells.ts";
+import * as X from "../../abi/4.17/constants.ts";
+import { must } from "../engine/cells.ts";
+import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
-import { logDirtyCell } from "./domain.ts";
+import { domainInfoCell, logDirtyCell } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { editHvmMemory, hvmMemoryCell } from "./hvm-memory-cell.ts";
 import type { Cacheattr } from "./hvm-memory-cell.ts";
-import { emulated } from "./ioreq-op.ts";
+import { emulated, owned } from "./ioreq-op.ts";
 import { gfnToMfn, maximumGpfn, p2m, physmapAdd, physmapRemove } from "./p2m.ts";
 import { pageOf } from "./page.ts";
-import { NO_FRAME, runFind, runFrom } from "./runs.ts";
+import { NO_FRAME, runFind, runFrom, runsOf } from "./runs.ts";
+import type { Run } from "./runs.ts";
 
 /** Ranges with a cache attribute of their own that a domain may have; the limit is Xen's, and arbitrary. */
 const CACHEATTR_MAX = 64;
@@ -29,13 +32,17 @@ const CACHE_DELETE = 0xffffffff;
 /** Guest frames above this many bits there are not (paddr_bits). */
 const PADDR_BITS = 46;
 
-/** What memory may become: to be read and written, read only, or not memory but a device's (HVMMEM_*). */
-export type MemType = "ram_rw" | "ram_ro" | "mmio_dm";
+/**
+ * What memory may become (HVMMEM_*): to be read and written, read only, not memory
+ * but a device's, or such that writes go to the IOREQ server that asked for them.
+ */
+export type MemType = "ram_rw" | "ram_ro" | "mmio_dm" | "ioreq_server";
 
 /**
  * XEN_DMOP_set_mem_type. Stops at the first frame that cannot become that:
- * EINVAL for one that is not memory, beyond the domain's highest, or a type
- * there is not.
+ * EINVAL for one that is not memory, beyond the domain's highest, a type there is
+ * not, or one that no server asked for; EOPNOTSUPP for that type with shadow
+ * page tables.
  */
 export function setMemType(
   host: Host,
@@ -57,20 +64,96 @@ function changeTypes(
 ): 0 | Failure {
   const end = first + nr;
   if (nr === 0 || end - 1 > Math.max(maximumGpfn(host, domid), 0) || type === null) return fail("EINVAL");
+  if (type === "ioreq_server") {
+    if (!hapEnabled(host, domid)) return fail("EOPNOTSUPP");
+    if (typeServer(host, domid) === null) return fail("EINVAL");
+  }
   for (let gfn = first; gfn < end;) {
     const run = runFind(host, p2m(domid), gfn);
     // A hole may become a device's, which it is already.
     if (run === undefined && type !== "mmio_dm") return fail("EINVAL");
     if (run?.tag === "foreign") return fail("EINVAL");
+    // To a server's and back only memory goes that is read and written (allow_p2m_type_change).
+    if (type === "ioreq_server" && run?.tag !== "ram") return fail("EINVAL");
+    if (run?.tag === "ioreq_server" && type !== "ram_rw") return fail("EINVAL");
     const next = run === undefined ? runFrom(host, p2m(domid), gfn)?.start : run.start + run.count;
     const count = Math.min(next ?? end, end) - gfn;
     const mfn = run === undefined ? NO_FRAME : run.value + (gfn - run.start);
     if (type === "mmio_dm") physmapRemove(host, domid, gfn, count);
-    else if (run?.tag !== "xen")
-      physmapAdd(host, domid, gfn, mfn, count, type === "ram_ro" ? "ram_ro" : "ram");
+    else if (run?.tag !== "xen") physmapAdd(host, domid, gfn, mfn, count, type === "ram_rw" ? "ram" : type);
     gfn += count;
   }
   return 0;
+}
+
+/** Whether the domain's page tables are the processor's own (hap_enabled). */
+function hapEnabled(cells: Cells, domid: number): boolean {
+  return (must(cells, domainInfoCell, domid).options & X.XEN_DOMCTL_CDF_hap) !== 0;
+}
+
+/** The server that writes to pages of its type are sent to, or null. */
+export function typeServer(cells: Cells, domid: number): number | null {
+  return cells.get(hvmMemoryCell, domid)?.typeServer ?? null;
+}
+
+/** HVMMEM_ioreq_server */
+const HVMMEM_IOREQ_SERVER = 4;
+/** XEN_DMOP_IOREQ_MEM_ACCESS_WRITE: the only accesses that can be asked for. */
+const ACCESS_WRITE = 2;
+
+/**
+ * XEN_DMOP_map_mem_type_to_ioreq_server: writes to pages of that type go to a server
+ * from here on, or, without flags, no more, and the pages are plain memory again.
+ * EOPNOTSUPP with shadow page tables; EINVAL for another type, other accesses, or
+ * ended for a server that had not asked; ENOENT, EPERM for the server; EBUSY where
+ * another has asked, or has left pages.
+ *
+ * @param opaque 0; else the frame that a call goes on from which has asked already
+ */
+export function mapMemType(
+  host: Host,
+  caller: Caller,
+  {
+    domid,
+    id,
+    type,
+    flags,
+    opaque,
+  }: { domid: number; id: number; type: number; flags: number; opaque: number },
+): 0 | Failure {
+  const d = emulated(host, caller, domid);
+  const asked = isFailure(d) || hapEnabled(host, d.domid) ? d : fail("EOPNOTSUPP");
+  let result: 0 | Failure = isFailure(asked) ? asked : 0;
+  if (result === 0 && opaque === 0)
+    result =
+      type === HVMMEM_IOREQ_SERVER && (flags & ~ACCESS_WRITE) === 0
+        ? setTypeServer(host, caller, domid, id, flags !== 0)
+        : fail("EINVAL");
+  if (result === 0 && flags === 0) becomePlain(host, domid, opaque);
+  return traced(host, caller, "dm_op map_mem_type_to_ioreq_server", domid, { id, type, flags }, result);
+}
+
+function setTypeServer(host: Host, caller: Caller, domid: number, id: number, on: boolean): 0 | Failure {
+  const found = owned(host, caller, domid, id);
+  if (isFailure(found)) return found;
+  const before = typeServer(host, domid);
+  if (!on && before !== id) return fail("EINVAL");
+  if (on && (before !== null || serverPages(host, domid).length > 0)) return fail("EBUSY");
+  editHvmMemory(host, domid).typeServer = on ? id : null;
+  return 0;
+}
+
+/** Runs of guest frames whose writes go to a server. */
+function serverPages(cells: Cells, domid: number): Run[] {
+  return [...runsOf(cells, p2m(domid))].filter(({ tag }) => tag === "ioreq_server");
+}
+
+/** From a guest frame on, none is a server's any more (p2m_finish_type_change). */
+function becomePlain(host: Host, domid: number, from: number): void {
+  for (const { start, count, value } of serverPages(host, domid)) {
+    const skip = Math.max(0, from - start);
+    if (skip < count) physmapAdd(host, domid, start + skip, value + skip, count - skip, "ram");
+  }
 }
 
 /**

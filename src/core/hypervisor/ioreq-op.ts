@@ -22,7 +22,7 @@ export function emulated(host: Host, caller: Caller, domid: number): DeepReadonl
 }
 
 /** A server the caller's own domain made: also ENOENT, EPERM. */
-function owned(
+export function owned(
   host: Host,
   caller: Caller,
   domid: number,

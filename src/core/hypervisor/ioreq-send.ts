@@ -10,8 +10,10 @@ import { bytesOf, setBig, viewOf, zeroed } from "../../abi/struct.ts";
 import { must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
+import { hvmMemoryCell } from "./hvm-memory-cell.ts";
 import { ioreqServerCell, ioreqServerId, ioreqServersOf } from "./ioreq.ts";
 import type { IoRangeKind } from "./ioreq.ts";
+import { p2mType } from "./p2m.ts";
 import { evtchnPort, setPending } from "./port.ts";
 import { rangesetContains } from "./rangeset.ts";
 import { endShutdownDeferral, startShutdownDeferral } from "./shutdown.ts";
@@ -57,8 +59,14 @@ function encode({ kind, address, register, size, dir, data }: IoAccess, port: nu
 export function ioreqServerSelect(
   cells: Cells,
   domid: number,
-  { kind, address, size }: Pick<IoAccess, "kind" | "address" | "size">,
+  { kind, address, size, dir }: Pick<IoAccess, "kind" | "address" | "size" | "dir">,
 ): number {
+  if (
+    kind === "memory" &&
+    dir === "write" &&
+    p2mType(cells, domid, Math.floor(address / 4096)) === "ioreq_server"
+  )
+    return cells.get(hvmMemoryCell, domid)?.typeServer ?? -1;
   const last = kind === "pci" ? address : address + size - 1;
   const range = { start: BigInt(address), end: BigInt(last) };
   for (const [id, { enabled, ranges }] of [...ioreqServersOf(cells, domid)].toReversed())

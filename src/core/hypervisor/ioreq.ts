@@ -16,6 +16,7 @@ import type { Domain } from "./domain.ts";
 import { allocUnbound, closePort } from "./event-channel.ts";
 import { allocExtraPage } from "./extra-page.ts";
 import { getDomain, putDomain } from "./free.ts";
+import { hvmMemoryCell } from "./hvm-memory-cell.ts";
 import { HVM_PARAM_IOREQ_SERVER_PFN, HVM_PARAM_NR_IOREQ_SERVER_PAGES, hvmParam } from "./hvm-params.ts";
 import { gfnToMfn, physmapAdd, physmapRemove } from "./p2m.ts";
 import { getPageAndType, putPageAllocRef, putPageAndType } from "./page.ts";
@@ -279,6 +280,8 @@ function deinit(host: Host, domid: number, id: number): void {
   for (const port of [bufioreqPort, ...ports])
     if (port !== 0 && evtchnPort(host, domid, port) !== undefined) closePort(host, domid, port, false);
   host.drop(ioreqServerCell, ioreqServerId(domid, id));
+  // Pages of its type stay what they are until somebody says otherwise (arch_ioreq_server_destroy).
+  if (host.get(hvmMemoryCell, domid)?.typeServer === id) host.edit(hvmMemoryCell, domid).typeServer = null;
   for (const { mfn, gfn } of [ioreq, bufioreq]) {
     if (mfn === NO_FRAME) continue;
     if (gfn === NO_FRAME) putPageAllocRef(host, mfn);

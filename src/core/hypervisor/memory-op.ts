@@ -136,7 +136,7 @@ export function guestRemovePage(host: Host, d: DeepReadonly<Domain>, gmfn: numbe
   if (mfn === NO_FRAME || frameOwner(host, mfn) !== d.domid) return false;
   if (pagingModeTranslate(d)) {
     const type = p2mType(host, d.domid, gmfn);
-    if (type !== "ram" && type !== "ram_ro") return false;
+    if (type !== "ram" && type !== "ram_ro" && type !== "ioreq_server") return false;
     physmapRemove(host, d.domid, gmfn, 1);
   }
   setM2p(host, d.domid, mfn, 1, NO_FRAME);

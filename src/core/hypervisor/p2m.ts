@@ -9,10 +9,11 @@ import { NO_FRAME, runFind, runFrom, runInsert, runMap, runRemove, runValue, run
 import type { RunMap } from "./runs.ts";
 
 /**
- * What a guest frame is: the domain's memory, maybe read only, a frame of the
- * hypervisor's shared with it, another domain's.
+ * What a guest frame is: the domain's memory, maybe read only or with writes
+ * that go to a device model, a frame of the hypervisor's shared with it, another
+ * domain's.
  */
-export type P2mType = "ram" | "ram_ro" | "xen" | "foreign";
+export type P2mType = "ram" | "ram_ro" | "ioreq_server" | "xen" | "foreign";
 
 /** A translated domain's frames. */
 export function p2m(domid: number): RunMap {

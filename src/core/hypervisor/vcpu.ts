@@ -53,6 +53,18 @@ export const vcpuCell = cellType<Vcpu>("vcpu", { provenance: ["runstate"] });
 /** The state a toolstack gave a vCPU, as vcpu_guest_context bytes. */
 export const vcpuContextCell = cellType<{ bytes: Uint8Array }>("vcpu-context");
 
+/** An event that a device model injects: XEN_DMOP_EVENT_* and the vector, with what belongs to exceptions. */
+export type InjectedEvent = {
+  vector: number;
+  type: number;
+  insnLength: number;
+  errorCode: number;
+  cr2: bigint;
+};
+
+/** The event that a vCPU takes when it runs next, while it does not. */
+export const injectedEventCell = cellType<InjectedEvent>("injected-event");
+
 /** The identifier of a vCPU's cells. */
 export function vcpuId(domid: number, vcpu: number): string {
   return `${domid}/${vcpu}`;
@@ -112,6 +124,14 @@ export function changeVcpu(host: Host, domid: number, vcpu: number, change: (v: 
     since: host.now,
     running: vcpuRunnable(must(host, domainCell, domid), v),
   };
+  // It enters the guest and takes what waits (hvm_do_resume).
+  if (v.runstate.running) dropInjectedEvent(host, domid, vcpu);
+}
+
+/** Nothing waits any more to be injected into a vCPU. */
+export function dropInjectedEvent(host: Host, domid: number, vcpu: number): void {
+  const id = vcpuId(domid, vcpu);
+  if (host.get(injectedEventCell, id) !== undefined) host.drop(injectedEventCell, id);
 }
 
 /** Accounts for what a change of the domain's pause count did to its vCPUs. */

@@ -44,7 +44,8 @@ export function guestMemory(cells: Cells, domid: number): Stretch[] {
   const stretches: Stretch[] = [];
   if (pagingModeTranslate(d)) {
     for (const { start, count, tag } of runsOf(cells, p2m(domid)))
-      if (tag === "ram" || tag === "ram_ro") stretches.push({ start, pages: count });
+      if (tag === "ram" || tag === "ram_ro" || tag === "ioreq_server")
+        stretches.push({ start, pages: count });
   } else {
     for (const { value, count } of runsOf(cells, ownedFrames(domid))) {
       if (value !== NO_FRAME) stretches.push({ start: value, pages: count });

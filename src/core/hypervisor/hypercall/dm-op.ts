@@ -9,6 +9,7 @@ import { getBig, setBig, viewOf } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import { targeted } from "../caller.ts";
+import * as inject from "../hvm-inject.ts";
 import * as irq from "../hvm-irq.ts";
 import * as mem from "../hvm-memory.ts";
 import * as ioreq from "../ioreq-op.ts";
@@ -59,6 +60,9 @@ const pinMemoryCacheattr = operation("dm_op pin_memory_cacheattr", mem.pinMemory
 const trackDirtyVram = operation("dm_op track_dirty_vram", mem.trackDirtyVram);
 const modifiedMemory = operation("dm_op modified_memory", mem.modifiedMemory);
 const relocate = operation("dm_op relocate_memory", relocateMemory);
+const injectEvent = operation("dm_op inject_event", inject.injectEvent);
+const injectMsi = operation("dm_op inject_msi", inject.injectMsi);
+const mapMemType = operation("dm_op map_mem_type_to_ioreq_server", mem.mapMemType);
 const remoteShutdown = operation("dm_op remote_shutdown", dmopRemoteShutdown);
 const nrVcpus = query("dm_op nr_vcpus", (host, caller, { domid }: { domid: number }) => {
   const d = targeted(host, caller, domid);
@@ -71,11 +75,13 @@ const rangeKinds: { readonly [type: number]: IoRangeKind } = {
   [X.XEN_DMOP_IO_RANGE_PCI]: "pci",
 };
 
-/**
- * HVMMEM_*, an enumeration of public/hvm/hvm_op.h. HVMMEM_ioreq_server is EINVAL:
- * no server can ask for a page's accesses.
- */
-const memTypes: { readonly [type: number]: mem.MemType } = { 0: "ram_rw", 1: "ram_ro", 2: "mmio_dm" };
+/** HVMMEM_*, an enumeration of public/hvm/hvm_op.h in which 3 is unused. */
+const memTypes: { readonly [type: number]: mem.MemType } = {
+  0: "ram_rw",
+  1: "ram_ro",
+  2: "mmio_dm",
+  4: "ioreq_server",
+};
 
 const { xen_dm_op_ioreq_server_range: rangeStruct } = abi;
 
@@ -140,6 +146,39 @@ function modified({ call, domid, buffers, view }: Asked): Prepared | Failure {
   return prepare(modifiedMemory, { domid, extents });
 }
 
+function event({ domid, view }: Asked): Prepared | Failure {
+  const s = abi.xen_dm_op_inject_event;
+  if (s.pad0.get(view) !== 0 || s.pad1.get(view) !== 0) return fail("EINVAL");
+  return prepare(injectEvent, {
+    domid,
+    vcpu: s.vcpuid.get(view),
+    event: {
+      vector: s.vector.get(view),
+      type: s.type.get(view),
+      insnLength: s.insn_len.get(view),
+      errorCode: s.error_code.get(view),
+      cr2: getBig(view, s.cr2),
+    },
+  });
+}
+
+function msi({ domid, view }: Asked): Prepared | Failure {
+  const { data, pad, addr } = abi.xen_dm_op_inject_msi;
+  if (pad.get(view) !== 0) return fail("EINVAL");
+  return prepare(injectMsi, { domid, address: getBig(view, addr), data: data.get(view) });
+}
+
+function memType({ domid, view }: Asked): Prepared {
+  const { id, type, flags, opaque } = abi.xen_dm_op_map_mem_type_to_ioreq_server;
+  return prepare(mapMemType, {
+    domid,
+    id: id.get(view),
+    type: type.get(view),
+    flags: flags.get(view),
+    opaque: opaque.get(view),
+  });
+}
+
 function vcpus({ domid, view, answer }: Asked): Prepared {
   return prepare(nrVcpus, { domid }, (count) => {
     abi.xen_dm_op_nr_vcpus.vcpus.set(view, count);
@@ -202,6 +241,12 @@ const commands: { readonly [command: number]: DmOp } = {
       const type = memTypes[mem_type.get(view)] ?? null;
       return prepare(setMemType, { domid, first: first_pfn.get(view), nr: nr.get(view), type });
     },
+  },
+  [X.XEN_DMOP_inject_event]: { sizeof: abi.xen_dm_op_inject_event.sizeof, take: event },
+  [X.XEN_DMOP_inject_msi]: { sizeof: abi.xen_dm_op_inject_msi.sizeof, take: msi },
+  [X.XEN_DMOP_map_mem_type_to_ioreq_server]: {
+    sizeof: abi.xen_dm_op_map_mem_type_to_ioreq_server.sizeof,
+    take: memType,
   },
   [X.XEN_DMOP_remote_shutdown]: {
     sizeof: abi.xen_dm_op_remote_shutdown.sizeof,
