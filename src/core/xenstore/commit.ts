@@ -3,20 +3,12 @@
 // What a transaction did becomes the store's: as if all of it were done now, in
 // one go. Nothing it observed has changed, so its answers stay true.
 
-import { type Cells, type DeepReadonly, must } from "../engine/cells.ts";
+import { type Cells, must } from "../engine/cells.ts";
 import { fail, type Failure } from "../engine/errno.ts";
 import type { Caller } from "./caller.ts";
 import { inheritPerms } from "./create.ts";
-import { listItems } from "./list.ts";
 import { addNode, dropTree, setPerms, setValue } from "./node.ts";
-import {
-  accessedList,
-  forgetSeen,
-  type TransactionNode,
-  ownKey,
-  transactionNodeType,
-  transactionType,
-} from "./observation.ts";
+import { type AccessedNode, accessedNodes, forgetSeen, transactionType } from "./observation.ts";
 import { childPath, parentOf } from "./path.ts";
 import { ownerOf } from "./perms.ts";
 import type { Store } from "./ports.ts";
@@ -28,9 +20,9 @@ import { fireWatches } from "./watch.ts";
 import { chargeCommit } from "./write-rate.ts";
 
 /** A node the transaction changed. */
-interface Change {
-  readonly path: string;
-  readonly own: DeepReadonly<TransactionNode>;
+interface Change extends AccessedNode {
+  /** The store did not have it, and this commit has brought it, with the value the transaction gave it. */
+  isNew: boolean;
 }
 
 /** A node that went with a tree and that the transaction did not know of. */
@@ -47,22 +39,26 @@ interface Gone {
  */
 export function commitTransaction(store: Store, caller: Caller, transaction: string): Failure | undefined {
   const { cells } = store;
-  const failure = refusal(cells, caller, transaction);
+  const accessed = accessedNodes(cells, transaction);
+  const changes: Change[] = [];
+  for (const { path, own } of accessed) if (own.modified) changes.push({ path, own, isNew: false });
+  const failure = refusal(cells, caller, transaction, changes);
   if (failure !== undefined) {
-    dropTransaction(cells, transaction);
+    dropTransaction(cells, transaction, accessed);
     return failure;
   }
-  const changes = takeChanges(cells, transaction);
+  // From here on it does not mind what changes, as it is the one who changes it.
+  for (const node of accessed) forgetSeen(cells, transaction, node);
   const gone = changes.some((change) => changesTree(cells, change))
     ? changeTree(cells, caller, changes)
     : nothingGone;
-  for (const { path, own } of changes) {
-    if (own.value !== null) setValue(cells, path, own.value);
+  for (const { path, own, isNew } of changes) {
+    if (own.value !== null && !isNew) setValue(cells, path, own.value);
     if (own.perms !== null && cells.get(nodeType, path) !== undefined) setPerms(cells, path, own.perms);
   }
   fireEvents(store, changes, gone);
   chargeCommit(store, caller);
-  dropTransaction(cells, transaction);
+  dropTransaction(cells, transaction, accessed);
   return undefined;
 }
 
@@ -74,40 +70,29 @@ function changesTree(cells: Cells, { path, own }: Change): boolean {
 
 const nothingGone: ReadonlyMap<string, readonly Gone[]> = new Map();
 
-function changeTree(cells: Cells, caller: Caller, changes: readonly Change[]): Map<string, Gone[]> {
+function changeTree(
+  cells: Cells,
+  caller: Caller,
+  changes: readonly Change[],
+): ReadonlyMap<string, readonly Gone[]> {
   const perms = creationPerms(cells, caller, changes);
   const gone = removeTrees(cells, changes);
   createNodes(cells, caller, changes, perms);
   return gone;
 }
 
-function refusal(cells: Cells, caller: Caller, transaction: string): Failure | undefined {
+function refusal(
+  cells: Cells,
+  caller: Caller,
+  transaction: string,
+  changes: readonly Change[],
+): Failure | undefined {
   const { failed, conflict, created } = must(cells, transactionType, transaction);
   if (failed) return fail("ENOMEM");
   const limited = created && !caller.privileged;
-  if (limited && exceedsNodes(cells, caller, changesOf(cells, transaction))) return fail("ENOSPC");
+  if (limited && exceedsNodes(cells, caller, changes)) return fail("ENOSPC");
   if (!conflict) return undefined;
   return fail("EAGAIN");
-}
-
-function changesOf(cells: Cells, transaction: string): Change[] {
-  const changes: Change[] = [];
-  for (const path of listItems(cells, accessedList, transaction)) {
-    const own = must(cells, transactionNodeType, ownKey(transaction, path));
-    if (own.modified) changes.push({ path, own });
-  }
-  return changes;
-}
-
-/** The same; from here on it does not mind what changes, as it is the one who changes it. */
-function takeChanges(cells: Cells, transaction: string): Change[] {
-  const changes: Change[] = [];
-  for (const path of listItems(cells, accessedList, transaction)) {
-    const own = must(cells, transactionNodeType, ownKey(transaction, path));
-    if (own.modified) changes.push({ path, own });
-    forgetSeen(cells, transaction, path);
-  }
-  return changes;
 }
 
 /** Whether the commit would leave an unprivileged domain with as many nodes as the limit, or more. */
@@ -142,26 +127,32 @@ function exceedsNodes(cells: Cells, caller: Caller, changes: readonly Change[]):
 /** What nodes are to be created with, as long as the store is what the transaction saw. */
 function creationPerms(cells: Cells, caller: Caller, changes: readonly Change[]): Map<string, string> {
   const perms = new Map<string, string>();
-  for (const { path, own } of changes) if (own.ensured) perms.set(path, permsIfCreated(cells, caller, path));
+  for (const { path, own } of changes) {
+    // What the store has, and is not about to lose, stays as it is.
+    if (own.ensured && (own.hidden || cells.get(nodeType, path) === undefined))
+      perms.set(path, own.permsIfCreated ?? permsIfCreated(cells, caller, path));
+  }
   return perms;
 }
 
 /** Removes the trees the transaction removed; returns, by root, what went with them that it did not know of. */
-function removeTrees(cells: Cells, changes: readonly Change[]): Map<string, Gone[]> {
+function removeTrees(cells: Cells, changes: readonly Change[]): ReadonlyMap<string, readonly Gone[]> {
+  const roots: string[] = [];
+  for (const { path: above, own } of changes) {
+    if (own.hidden) continue;
+    for (const name of own.removed) roots.push(childPath(above, name));
+  }
+  if (roots.length === 0) return nothingGone;
   const known = new Set<string>();
   for (const { path, own } of changes) if (own.event !== "none") known.add(path);
   const gone = new Map<string, Gone[]>();
-  for (const { path: above, own } of changes) {
-    if (own.hidden) continue;
-    for (const name of own.removed) {
-      const root = childPath(above, name);
-      if (cells.get(nodeType, root) === undefined) continue;
-      const unknown: Gone[] = [];
-      dropTree(cells, storedSubtree(cells, root), (path) => {
-        if (!known.has(path)) unknown.push({ path, perms: must(cells, nodeType, path).perms });
-      });
-      if (unknown.length > 0) gone.set(root, unknown);
-    }
+  for (const root of roots) {
+    if (cells.get(nodeType, root) === undefined) continue;
+    const unknown: Gone[] = [];
+    dropTree(cells, storedSubtree(cells, root), (path) => {
+      if (!known.has(path)) unknown.push({ path, perms: must(cells, nodeType, path).perms });
+    });
+    if (unknown.length > 0) gone.set(root, unknown);
   }
   return gone;
 }
@@ -173,15 +164,21 @@ function createNodes(
   changes: readonly Change[],
   perms: ReadonlyMap<string, string>,
 ): void {
-  const values = new Map(changes.map(({ path, own }) => [path, own.value ?? ""]));
+  const byPath = new Map<string, Change>();
+  for (const change of changes) byPath.set(change.path, change);
   const ensure = (path: string): void => {
     if (cells.get(nodeType, path) !== undefined) return;
     const above = parentOf(path);
     ensure(above);
-    addNode(cells, path, values.get(path) ?? "", perms.get(path) ?? inheritPerms(cells, caller, above));
+    const change = byPath.get(path);
+    const given = perms.get(path) ?? inheritPerms(cells, caller, above);
+    addNode(cells, path, change?.own.value ?? "", given);
+    if (change !== undefined) change.isNew = true;
   };
   // Parents first: only a node's own list knows the order of its children.
-  for (const { path, own } of changes.toSorted((a, b) => a.path.length - b.path.length)) {
+  const parents = changes.filter(({ own }) => own.added.length > 0);
+  parents.sort((a, b) => a.path.length - b.path.length);
+  for (const { path, own } of parents) {
     for (const name of own.added) ensure(childPath(path, name));
   }
   for (const { path, own } of changes) if (own.ensured) ensure(path);

@@ -105,14 +105,6 @@ export function listRemove(cells: Cells, type: ListType, list: string, number: n
   if (chunk.items.length === 0) unlinkChunk(cells, type, list, head, number, chunk);
 }
 
-/** Removes the last item of a list that has one; returns it. */
-export function listPop(cells: Cells, type: ListType, list: string): string {
-  const { last } = must(cells, type.head, list);
-  const item = must(cells, type.chunk, chunkId(list, last)).items.at(-1) as string;
-  listRemove(cells, type, list, last, item);
-  return item;
-}
-
 function neighbour(
   cells: Cells,
   type: ListType,

@@ -194,6 +194,16 @@ class SharedPerms {
   }
 }
 
+/** What was found of a path: 0 for no record. `record` is made when it is first asked for. */
+interface Near {
+  path: string;
+  hash: number;
+  ref: number;
+  record: NodeRecord | null;
+}
+/** A power of two. */
+const NEAR = 8;
+
 /** What there is of a node's list of children, the first chunk of it apart from others. */
 export interface ChildrenList {
   head: ListHead | undefined;
@@ -216,13 +226,15 @@ export class NodeTable implements CellTable {
   /** The first free record of each class, or 0; each has the next in its word SLOT. */
   readonly #free = new Int32Array(CLASSES);
   #freeUnits = 0;
-  /** What was looked for last, and its record: a request asks for the same node several times. */
-  #lastPath = "";
-  #lastRef = 0;
+  /**
+   * What was looked for lately, of each length modulo NEAR the last: a request asks
+   * for the same node, and for those above it, several times.
+   */
+  readonly #near: Near[] = Array.from({ length: NEAR }, () => ({ path: "", hash: 0, ref: 0, record: null }));
   /** By number, from 1 on. */
   readonly #lists: (ChildrenList | undefined)[] = [undefined];
   readonly #freeLists: number[] = [];
-  /** The path looked for last that was another than before, as it is in a record. */
+  /** The path taken last, as it is in a record. */
   readonly #pathBytes: Uint8Array;
   readonly #pathWords: Int32Array;
   readonly #touched = new Int32Array(2 * TOUCH_MAX);
@@ -240,6 +252,11 @@ export class NodeTable implements CellTable {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** A hash of a path, whether there is such a node or not; at hand for those looked for lately. */
+  hashOf(path: string): number {
+    return this.#look(path).hash;
   }
 
   /** The list of a node's children; undefined where there is none, or no node. */
@@ -276,16 +293,19 @@ export class NodeTable implements CellTable {
   }
 
   get(path: string): Node | undefined {
-    const ref = this.#find(path);
-    return ref === 0 ? undefined : new NodeRecord(this, path, ref);
+    const near = this.#look(path);
+    if (near.ref === 0) return undefined;
+    return (near.record ??= new NodeRecord(this, path, near.ref));
   }
 
   /** Adds a node; undefined where there is one. */
   add(path: string, content: object): Node | undefined {
     const { value, perms, slot } = content as Node;
-    if (this.#find(path) !== 0) return undefined;
-    const hash = this.#takePath(path);
+    const near = this.#look(path);
+    if (near.ref !== 0) return undefined;
+    const { hash } = near;
     const ref = this.#allocate(unitsFor(path.length, value.length));
+    const bytes = this.#bytes[ref >>> SLAB_BITS] as Uint8Array;
     const words = this.#words[ref >>> SLAB_BITS] as Int32Array;
     const at = (ref & UNIT_MASK) * 4;
     words[at + HASH] = hash;
@@ -293,30 +313,30 @@ export class NodeTable implements CellTable {
     words[at + PERMS] = this.#perms.use(perms);
     words[at + SLOT] = slot;
     words[at + LIST] = 0;
-    const count = wordsOf(path.length);
-    for (let word = 0; word < count; word++)
-      words[at + HEADER_WORDS + word] = this.#pathWords[word] as number;
-    writeLatin1(this.#bytes[ref >>> SLAB_BITS] as Uint8Array, valueStart(ref, path.length), value);
+    // The last word first: it is padded with zeros.
+    if (path.length > 0) words[at + HEADER_WORDS + wordsOf(path.length) - 1] = 0;
+    writeLatin1(bytes, (ref & UNIT_MASK) * UNIT + HEADER_BYTES, path);
+    writeLatin1(bytes, valueStart(ref, path.length), value);
     if (2 * ++this.#count > this.#mask) this.#resize(2 * (this.#mask + 1));
     this.#insert(hash, ref);
-    this.#lastPath = path;
-    this.#lastRef = ref;
-    return new NodeRecord(this, path, ref);
+    near.ref = ref;
+    return (near.record = new NodeRecord(this, path, ref));
   }
 
   /** Removes a node; false where there is none. */
   drop(path: string): boolean {
-    const ref = this.#find(path);
+    const near = this.#look(path);
+    const { ref } = near;
     if (ref === 0) return false;
     const words = this.#words[ref >>> SLAB_BITS] as Int32Array;
     const at = (ref & UNIT_MASK) * 4;
     if (words[at + LIST] !== 0) throw new Error(`drop of ${path}, which has children`);
+    near.ref = 0;
+    near.record = null;
     this.#perms.release(words[at + PERMS] as number);
     this.#remove(words[at + HASH] as number, ref);
     const lengths = words[at + LENGTHS] as number;
     this.#release(ref, unitsFor(lengths & 0xffff, lengths >>> 16));
-    this.#lastPath = "";
-    this.#lastRef = 0;
     this.#count--;
     if (this.#mask >= INDEX_KEPT && 16 * this.#count < this.#mask) this.#resize((this.#mask + 1) / 4);
     return true;
@@ -389,17 +409,27 @@ export class NodeTable implements CellTable {
   }
 
   #find(path: string): number {
-    if (path === this.#lastPath && this.#lastRef !== 0) return this.#lastRef;
-    const hash = this.#takePath(path);
+    return this.#look(path).ref;
+  }
+
+  /** What is known of a path. */
+  #look(path: string): Near {
+    const near = this.#near[path.length & (NEAR - 1)] as Near;
+    if (near.path !== path) {
+      near.hash = this.#takePath(path);
+      near.ref = this.#search(near.hash, path.length);
+      near.path = path;
+      near.record = null;
+    }
+    return near;
+  }
+
+  /** The record of the path in `#pathWords`, or 0. */
+  #search(hash: number, pathLength: number): number {
     const index = this.#index;
     for (let pair = hash & this.#mask; ; pair = (pair + 1) & this.#mask) {
       const ref = index[2 * pair + 1] as number;
-      if (ref === 0) return 0;
-      if (index[2 * pair] === hash && this.#isOf(ref, path.length)) {
-        this.#lastPath = path;
-        this.#lastRef = ref;
-        return ref;
-      }
+      if (ref === 0 || (index[2 * pair] === hash && this.#isOf(ref, pathLength))) return ref;
     }
   }
 
@@ -499,7 +529,7 @@ export class NodeTable implements CellTable {
     this.#unused = SLAB_UNITS;
     this.#free.fill(0);
     this.#freeUnits = 0;
-    this.#lastRef = 0;
+    for (const near of this.#near) Object.assign(near, { path: "", ref: 0, record: null });
     for (let at = 1; at < this.#index.length; at += 2) {
       const old = this.#index[at] as number;
       if (old === 0) continue;
@@ -554,13 +584,15 @@ export class NodeTable implements CellTable {
     const to = this.#allocate(units);
     const bytes = this.#bytes[from >>> SLAB_BITS] as Uint8Array;
     const start = (from & UNIT_MASK) * UNIT;
-    const end = valueStart(from, this.#lengthsAt(from) & 0xffff);
+    const pathLength = this.#lengthsAt(from) & 0xffff;
+    const end = valueStart(from, pathLength);
     (this.#bytes[to >>> SLAB_BITS] as Uint8Array).set(bytes.subarray(start, end), (to & UNIT_MASK) * UNIT);
     this.#release(from, unitsBefore);
     let pair = hash & this.#mask;
     while (this.#index[2 * pair + 1] !== from) pair = (pair + 1) & this.#mask;
     this.#index[2 * pair + 1] = to;
-    if (this.#lastRef === from) this.#lastRef = to;
+    const near = this.#near[pathLength & (NEAR - 1)] as Near;
+    if (near.ref === from) near.ref = to;
     return to;
   }
 

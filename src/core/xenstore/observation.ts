@@ -5,9 +5,8 @@
 // a path to the transactions that observed something there, so a change costs
 // what it affects, and no counter of all changes is needed.
 
-import { type Cells, cellType, must } from "../engine/cells.ts";
+import { type Cells, cellType, type DeepReadonly, must } from "../engine/cells.ts";
 import { connectionType } from "./connection.ts";
-import { listAppend, listType } from "./list.ts";
 import { childPath, nameOf, parentOf } from "./path.ts";
 import { accessOf } from "./perms.ts";
 import { settingsOf } from "./quota.ts";
@@ -41,6 +40,10 @@ export interface Transaction {
   removals: number;
   /** The last rank given; see TransactionNode. */
   rank: number;
+  /** How many nodes it has accessed, and the first and the last of them. */
+  accessed: number;
+  first: string | null;
+  last: string | null;
 }
 export const transactionType = cellType<Transaction>("transaction");
 
@@ -78,27 +81,41 @@ export interface TransactionNode {
   event: "none" | "exact" | "subtree";
   /** Permissions at the first access; null where there was no node. */
   permsBefore: string | null;
+  /** The nodes accessed for the first time before and after this one. */
+  previous: string | null;
+  next: string | null;
 }
 export const transactionNodeType = cellType<TransactionNode>("transaction-node");
 
-let lastTransaction = "";
-let lastPath = "";
-let lastKey = "";
-
-/**
- * The identifier of a transaction's node. A request asks for the same one again
- * and again: the last one is kept, so that it is put together and hashed once.
- */
-export function ownKey(transaction: string, path: string): string {
-  if (path === lastPath && transaction === lastTransaction) return lastKey;
-  lastTransaction = transaction;
-  lastPath = path;
-  lastKey = transaction + path;
-  return lastKey;
+/** A node a transaction has accessed, with its path. */
+export interface AccessedNode {
+  readonly path: string;
+  readonly own: DeepReadonly<TransactionNode>;
 }
 
-/** Paths a transaction has accessed, in order of first access; by the transaction's key. */
-export const accessedList = listType("transaction-accessed", { listed: false });
+/**
+ * The identifier given out last, its parts, and a number that is another for each
+ * identifier. A request asks for the same one again and again, and who keeps nodes
+ * by transaction and path need neither take it apart nor look at it.
+ */
+export const lastOwn = { key: "", transaction: "", path: "", number: 0 };
+
+/** The identifier of a transaction's node. */
+export function ownKey(transaction: string, path: string): string {
+  if (path === lastOwn.path && transaction === lastOwn.transaction) return lastOwn.key;
+  lastOwn.transaction = transaction;
+  lastOwn.path = path;
+  lastOwn.key = transaction + path;
+  lastOwn.number++;
+  return lastOwn.key;
+}
+
+/** Makes `lastOwn` that of an identifier, `<connection>/<transaction id>/<path>`. */
+export function takeOwnKey(key: string): void {
+  if (key === lastOwn.key) return;
+  const end = key.indexOf("/", key.indexOf("/") + 1);
+  ownKey(key.slice(0, end), key.slice(end));
+}
 
 /** Which transactions observed something of a path. */
 interface Observers {
@@ -113,7 +130,12 @@ export function addAccessed(
   path: string,
   hidden: boolean,
 ): TransactionNode {
-  listAppend(cells, accessedList, transaction, path);
+  const state = cells.edit(transactionType, transaction);
+  const previous = state.last;
+  if (previous === null) state.first = path;
+  else cells.edit(transactionNodeType, ownKey(transaction, previous)).next = path;
+  state.last = path;
+  state.accessed++;
   const own = cells.add(transactionNodeType, ownKey(transaction, path), {
     seen: 0,
     hidden,
@@ -128,9 +150,40 @@ export function addAccessed(
     modified: false,
     event: "none",
     permsBefore: hidden ? null : (cells.get(nodeType, path)?.perms ?? null),
+    previous,
+    next: null,
   });
   if (settingsOf(cells).conflicts === "strict") noteSeen(cells, transaction, path, SEEN_ALL);
   return own;
+}
+
+/** Forgets the node accessed last, which has been observed in no respect any more. */
+export function dropLastAccessed(cells: Cells, transaction: string): void {
+  const state = cells.edit(transactionType, transaction);
+  const path = state.last as string;
+  const { previous } = must(cells, transactionNodeType, ownKey(transaction, path));
+  cells.drop(transactionNodeType, ownKey(transaction, path));
+  state.last = previous;
+  state.accessed--;
+  if (previous === null) state.first = null;
+  else cells.edit(transactionNodeType, ownKey(transaction, previous)).next = null;
+}
+
+/** How many nodes a transaction has accessed; none once it is over. */
+export function accessedCount(cells: Cells, transaction: string): number {
+  return cells.get(transactionType, transaction)?.accessed ?? 0;
+}
+
+/** The nodes a transaction has accessed, in order of first access. */
+export function accessedNodes(cells: Cells, transaction: string): AccessedNode[] {
+  const found: AccessedNode[] = [];
+  let path = must(cells, transactionType, transaction).first;
+  while (path !== null) {
+    const own = must(cells, transactionNodeType, ownKey(transaction, path));
+    found.push({ path, own });
+    path = own.next;
+  }
+  return found;
 }
 
 /** Notes that a transaction has observed `bits` of a node it has accessed. */
@@ -157,9 +210,9 @@ function addObserver(cells: Cells, path: string, transaction: string): void {
   cells.edit(observersType, path).transactions.splice(at, 0, transaction);
 }
 
-/** A transaction no longer cares for a path. */
-export function forgetSeen(cells: Cells, transaction: string, path: string): void {
-  if (must(cells, transactionNodeType, ownKey(transaction, path)).seen === 0) return;
+/** A transaction no longer cares for a node. */
+export function forgetSeen(cells: Cells, transaction: string, { path, own }: AccessedNode): void {
+  if (own.seen === 0) return;
   cells.edit(transactionNodeType, ownKey(transaction, path)).seen = 0;
   const observers = must(cells, observersType, path);
   if (observers.transactions.length === 1) {

@@ -3,15 +3,39 @@
 // Node paths: which are valid, and how they are taken apart. Paths are latin1
 // strings, absolute once a request has been accepted.
 
-/** The path above; "/" is its own parent (get_parent in xenstored_core.c). */
+const SLASH = 0x2f;
+const AT = 0x40;
+
+/** Where the last `/` is. Names are short: a loop is over before the engine's own search is called. */
+function lastSlash(path: string): number {
+  let at = path.length - 1;
+  while (at >= 0 && path.charCodeAt(at) !== SLASH) at--;
+  return at;
+}
+
+/** Paths whose parent was asked for lately, of each length modulo NEAR the last, and those parents. */
+const NEAR = 8;
+const near: string[] = Array.from({ length: NEAR }, () => "");
+const nearParents: string[] = Array.from({ length: NEAR }, () => "/");
+
+/**
+ * The path above; "/" is its own parent (get_parent in xenstored_core.c). While a
+ * request is answered it is the same string each time, which who looks it up knows
+ * at a glance.
+ */
 export function parentOf(path: string): string {
-  const slash = path.lastIndexOf("/");
-  return slash <= 0 ? "/" : path.slice(0, slash);
+  const at = path.length % NEAR;
+  if (near[at] === path) return nearParents[at] as string;
+  const slash = lastSlash(path);
+  const parent = slash <= 0 ? "/" : path.slice(0, slash);
+  near[at] = path;
+  nearParents[at] = parent;
+  return parent;
 }
 
 /** The last component. Not for "/". */
 export function nameOf(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
+  return path.slice(lastSlash(path) + 1);
 }
 
 /** The path of a child. */
@@ -28,9 +52,6 @@ export function isSpecial(path: string): boolean {
 export function domainPath(domid: number): string {
   return `/local/domain/${domid}`;
 }
-
-const SLASH = 0x2f;
-const AT = 0x40;
 
 /** Characters a node name may have, `/` apart: letters, digits, `-` `_` `@`. */
 const nameCharacters = new Uint8Array(256);

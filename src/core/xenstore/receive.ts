@@ -10,7 +10,7 @@ import { connectionType, keepPending, pendingInput } from "./connection.ts";
 import { control } from "./control.ts";
 import { ignoreConnection, XENSTORE_ERROR_PROTO } from "./domain.ts";
 import { lookAhead } from "./look-ahead.ts";
-import { transactionType, transactionKey } from "./observation.ts";
+import { accessedCount, transactionType, transactionKey } from "./observation.ts";
 import { answerAsOcaml, ignoresTransaction } from "./oxenstored/answer.ts";
 import { tellMemory } from "./memory-log.ts";
 import { FIRST_SOCKET, queueReply } from "./output.ts";
@@ -31,7 +31,6 @@ import { directory, directoryPart, mkdir, read, rm, write } from "./requests-nod
 import { getPerms, setPermsRequest } from "./requests-perms.ts";
 import { getFeature, getQuota, setFeature, setQuota } from "./requests-settings.ts";
 import { forgetLastAccess } from "./transaction.ts";
-import { accessedCount } from "./view.ts";
 import { HEADER_SIZE, PAYLOAD_MAX, type Packet, parse, readLatin1, WIRE_ERRORS, XS } from "./wire.ts";
 
 /** A kind of request. All have the same fields in the same order: they are looked at with every request. */

@@ -6,18 +6,10 @@
 import { type CellId, type CellTable, PlainCells } from "../engine/cells.ts";
 import type { ListChunk, ListHead } from "./list.ts";
 import { type MakeBytes, NodeTable } from "./node-table.ts";
-import { accessedList, observersType, transactionNodeType, transactionType } from "./observation.ts";
-import { TextTable } from "./text-table.ts";
+import { observersType, transactionNodeType, transactionType } from "./observation.ts";
+import { OwnNodes } from "./own-nodes.ts";
+import { textHash, TextTable } from "./text-table.ts";
 import { childrenList, nodeType } from "./tree.ts";
-
-/** Types of cells that come and go with transactions, thousands at a time. */
-const ofTransactions = [
-  transactionType,
-  transactionNodeType,
-  accessedList.head,
-  accessedList.chunk,
-  observersType,
-];
 
 /** What a process can give the cells that the core has not. */
 export interface StoreMemory {
@@ -33,11 +25,14 @@ export class StoreCells extends PlainCells {
 
   constructor({ make = (length) => new Uint8Array(length), seed = 0 }: StoreMemory = {}) {
     const nodes = new NodeTable(make, seed);
+    const hashOf = (path: string): number => nodes.hashOf(path);
     super([
       [nodeType, nodes],
       [childrenList.head, new Heads(nodes)],
       [childrenList.chunk, new Chunks(nodes)],
-      ...ofTransactions.map((type) => [type, new TextTable(seed)] as const),
+      [transactionType, new TextTable((text) => textHash(seed, text))],
+      [transactionNodeType, new OwnNodes(hashOf)],
+      [observersType, new TextTable(hashOf)],
     ]);
     this.nodes = nodes;
   }

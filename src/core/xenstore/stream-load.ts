@@ -272,6 +272,9 @@ function loadTransaction(loading: Loading, connId: number, txId: number): void {
     created: false,
     removals: 0,
     rank: 0,
+    accessed: 0,
+    first: null,
+    last: null,
   });
 }
 

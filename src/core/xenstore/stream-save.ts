@@ -8,7 +8,7 @@ import type { Caller } from "./caller.ts";
 import { type Connection, connectionType, pendingInput } from "./connection.ts";
 import { domainState, isIntroduced, knownDomains, knownDomids } from "./domain.ts";
 import { listItems } from "./list.ts";
-import { accessedList, ownKey, transactionNodeType, transactionType, transactionKey } from "./observation.ts";
+import { type AccessedNode, accessedNodes, transactionType, transactionKey } from "./observation.ts";
 import { copyOutput, FIRST_SOCKET } from "./output.ts";
 import { childPath } from "./path.ts";
 import { permsInForce } from "./perms.ts";
@@ -205,28 +205,24 @@ function* transactionRecords(
   if (traitsOf(cells).requests === "oxenstored") return;
   for (const txId of transactions) {
     const transaction = transactionKey(conn, txId);
-    const paths = listItems(cells, accessedList, transaction);
+    const accessed = accessedNodes(cells, transaction);
     yield { type: "transaction", connId, txId };
     if (own) {
-      const nodes = paths.map((path) => [path, must(cells, transactionNodeType, ownKey(transaction, path))]);
+      const nodes = accessed.map(({ path, own: node }) => [path, node]);
       const state = must(cells, transactionType, transaction);
       yield { type: "own", kind: OWN_TRANSACTION, body: { connId, txId, state, nodes } };
     }
     const caller: Caller = { conn, privileged, domid, target, transaction };
-    for (const path of paths) {
-      const record = pendingNode(cells, caller, path);
+    for (const node of accessed) {
+      const record = pendingNode(cells, caller, node);
       if (record !== undefined) yield { ...record, connId, txId };
     }
   }
 }
 
 /** A node as a transaction sees it; undefined for one it only found missing, which the document cannot say. */
-function pendingNode(cells: Cells, caller: Caller, path: string): NodeRecord | undefined {
-  const { seen, modified, hidden, ensured } = must(
-    cells,
-    transactionNodeType,
-    ownKey(caller.transaction as string, path),
-  );
+function pendingNode(cells: Cells, caller: Caller, { path, own }: AccessedNode): NodeRecord | undefined {
+  const { seen, modified, hidden, ensured } = own;
   const view = lookup(cells, caller, path);
   if (view === undefined && !(hidden && !ensured)) return undefined;
   const access = (seen === 0 ? 0 : ACCESS_READ) | (modified ? ACCESS_WRITTEN : 0);

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { TextTable } from "./text-table.ts";
+import { textHash, TextTable } from "./text-table.ts";
 
 const id = fc.nat(60).map((number) => `${number % 7}/${"x".repeat(number % 5)}${number}`);
 const change = fc.record({ what: fc.constantFrom("add" as const, "drop" as const), id });
@@ -10,7 +10,7 @@ const change = fc.record({ what: fc.constantFrom("add" as const, "drop" as const
 test("a table by text has what a Map has", () => {
   fc.assert(
     fc.property(fc.array(change, { maxLength: 400 }), fc.integer(), (changes, seed) => {
-      const table = new TextTable(seed);
+      const table = new TextTable((text) => textHash(seed, text));
       const model = new Map<string, object>();
       for (const each of changes) {
         const known = model.get(each.id);

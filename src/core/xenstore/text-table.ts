@@ -13,6 +13,23 @@ function nothing(size: number): undefined[] {
   return Array.from({ length: size }, () => undefined);
 }
 
+/** A hash of any text; `seed` makes it unforeseeable. */
+export function textHash(seed: number, text: string): number {
+  let hash = seed;
+  let at = 0;
+  for (const end = text.length - 3; at < end; at += 4) {
+    const low = text.charCodeAt(at) | (text.charCodeAt(at + 1) << 8);
+    hash = Math.imul(
+      hash ^ low ^ (text.charCodeAt(at + 2) << 16) ^ (text.charCodeAt(at + 3) << 24),
+      0x9e3779b1,
+    );
+    hash ^= hash >>> 15;
+  }
+  for (; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  hash = Math.imul(hash ^ text.length ^ (hash >>> 15), 0x85ebca6b);
+  return hash ^ (hash >>> 13);
+}
+
 /** A table with open addressing: what stands where its hash says, or a little behind. */
 export class TextTable implements CellTable {
   #ids: (string | undefined)[] = nothing(SIZE_MIN);
@@ -20,14 +37,15 @@ export class TextTable implements CellTable {
   #hashes = new Int32Array(SIZE_MIN);
   #mask = SIZE_MIN - 1;
   #count = 0;
-  readonly #seed: number;
+  readonly #hash: (id: string) => number;
   /** What was looked for last: a request asks for the same several times. */
   #lastId = "";
   #lastHash = 0;
 
-  constructor(seed: number) {
-    this.#seed = seed;
-    this.#lastHash = this.#hash("");
+  /** @param hash of an identifier; quick for those asked for lately */
+  constructor(hash: (id: string) => number) {
+    this.#hash = hash;
+    this.#lastHash = hash("");
   }
 
   get count(): number {
@@ -86,22 +104,6 @@ export class TextTable implements CellTable {
       const there = ids[at];
       if (there === undefined || (this.#hashes[at] === hash && there === id)) return at;
     }
-  }
-
-  #hash(id: string): number {
-    let hash = this.#seed;
-    let at = 0;
-    for (const end = id.length - 3; at < end; at += 4) {
-      const low = id.charCodeAt(at) | (id.charCodeAt(at + 1) << 8);
-      hash = Math.imul(
-        hash ^ low ^ (id.charCodeAt(at + 2) << 16) ^ (id.charCodeAt(at + 3) << 24),
-        0x9e3779b1,
-      );
-      hash ^= hash >>> 15;
-    }
-    for (; at < id.length; at++) hash = Math.imul(hash ^ id.charCodeAt(at), 0x01000193);
-    hash = Math.imul(hash ^ id.length ^ (hash >>> 15), 0x85ebca6b);
-    return hash ^ (hash >>> 13);
   }
 
   #grow(): void {

@@ -19,9 +19,10 @@
 import { type Cells, must } from "../engine/cells.ts";
 import type { Caller } from "./caller.ts";
 import { connectionType } from "./connection.ts";
-import { listDrop, listItems, listPop } from "./list.ts";
 import {
-  accessedList,
+  type AccessedNode,
+  accessedNodes,
+  dropLastAccessed,
   forgetSeen,
   noteSeen,
   SEEN_SUPPORT,
@@ -34,7 +35,7 @@ import {
 import { dropProgress } from "./oxenstored/transaction.ts";
 import { childPath, nameOf, parentOf } from "./path.ts";
 import { settingsOf } from "./quota.ts";
-import { nodeType, subtree } from "./tree.ts";
+import { nodeType } from "./tree.ts";
 import { access, childNames, inherited } from "./view.ts";
 
 /** Starts a transaction; returns its identifier, unused on this connection. */
@@ -58,17 +59,27 @@ export function openTransaction(cells: Cells, conn: number, id: number): void {
     created: false,
     removals: 0,
     rank: 0,
+    accessed: 0,
+    first: null,
+    last: null,
   });
 }
 
-/** A transaction and all it did are forgotten: aborted, or already in the store. */
-export function dropTransaction(cells: Cells, transaction: string): void {
+/**
+ * A transaction and all it did are forgotten: aborted, or already in the store.
+ *
+ * @param accessed what it has accessed, where that is known already
+ */
+export function dropTransaction(
+  cells: Cells,
+  transaction: string,
+  accessed: readonly AccessedNode[] = accessedNodes(cells, transaction),
+): void {
   const { conn, id } = must(cells, transactionType, transaction);
-  for (const path of listItems(cells, accessedList, transaction)) {
-    forgetSeen(cells, transaction, path);
-    cells.drop(transactionNodeType, ownKey(transaction, path));
+  for (const node of accessed) {
+    forgetSeen(cells, transaction, node);
+    cells.drop(transactionNodeType, ownKey(transaction, node.path));
   }
-  listDrop(cells, accessedList, transaction);
   dropProgress(cells, transaction);
   cells.drop(transactionType, transaction);
   const { transactions } = cells.edit(connectionType, conn);
@@ -77,9 +88,10 @@ export function dropTransaction(cells: Cells, transaction: string): void {
 
 /** The node accessed last was one too many: it is no part of the transaction. */
 export function forgetLastAccess(cells: Cells, transaction: string): void {
-  const path = listPop(cells, accessedList, transaction);
-  forgetSeen(cells, transaction, path);
-  cells.drop(transactionNodeType, transaction + path);
+  const path = must(cells, transactionType, transaction).last as string;
+  const own = must(cells, transactionNodeType, ownKey(transaction, path));
+  forgetSeen(cells, transaction, { path, own });
+  dropLastAccessed(cells, transaction);
 }
 
 /** Drops all transactions of a connection. */
@@ -193,8 +205,9 @@ export function removeInTransaction(cells: Cells, caller: Caller, path: string):
 export function removeMissingInTransaction(cells: Cells, caller: Caller, path: string): void {
   // Under the strict rule it will not: C goes on looking at what the store has there.
   if (settingsOf(cells).conflicts === "strict") return;
-  for (const at of listItems(cells, accessedList, caller.transaction as string))
-    if (at === path || at.startsWith(`${path}/`)) hide(editOwn(cells, caller, at));
+  const below = `${path}/`;
+  for (const { path: at } of accessedNodes(cells, caller.transaction as string))
+    if (at === path || at.startsWith(below)) hide(editOwn(cells, caller, at));
   removeFromParent(cells, caller, path);
 }
 
@@ -220,12 +233,10 @@ function removeFromParent(cells: Cells, caller: Caller, path: string): void {
   cells.edit(transactionType, caller.transaction as string).removals++;
 }
 
-/** The tree, children first; each node is accessed on the way down, parents first. */
-function accessInOrder(cells: Cells, caller: Caller, path: string): string[] {
-  const down = [path];
-  for (let at = down.pop(); at !== undefined; at = down.pop()) {
-    access(cells, caller, at);
-    for (const name of childNames(cells, caller, at).toReversed()) down.push(childPath(at, name));
-  }
-  return subtree(path, (at) => childNames(cells, caller, at));
+/** The tree, children first, as `subtree` has it; each node is accessed on the way down, parents first. */
+function accessInOrder(cells: Cells, caller: Caller, path: string, found: string[] = []): string[] {
+  for (const name of childNames(cells, caller, path))
+    accessInOrder(cells, caller, childPath(path, name), found);
+  found.push(path);
+  return found;
 }

@@ -7,9 +7,9 @@
 
 import { type Cells, type DeepReadonly, must } from "../engine/cells.ts";
 import type { Caller } from "./caller.ts";
-import { listBytes, listCount, listDigest, listItems, listText, listTextFrom } from "./list.ts";
+import { listBytes, listDigest, listItems, listText, listTextFrom } from "./list.ts";
 import {
-  accessedList,
+  accessedCount,
   addAccessed,
   noteSeen,
   SEEN_ACCESS,
@@ -33,11 +33,6 @@ export interface NodeView {
 }
 
 type Own = DeepReadonly<TransactionNode>;
-
-/** How many nodes a transaction has accessed. */
-export function accessedCount(cells: Cells, transaction: string): number {
-  return listCount(cells, accessedList, transaction);
-}
 
 /** The transaction's own cell for a node, made at the first access. */
 export function access(cells: Cells, caller: Caller, path: string): Own {
