@@ -34,6 +34,8 @@ const INDEX_KEPT = 65_536;
 const FREE_UNITS_MAX = (4 * 1024 * 1024) / UNIT;
 /** Longest path; the length has half a word, as that of the value. */
 const PATH_MAX = 0xffff;
+/** Calling the engine for a path takes longer than looking at so many characters. */
+const SHORT_PATH_MAX = 28;
 /** How many paths `touch` takes at most. */
 export const TOUCH_MAX = 64;
 
@@ -194,15 +196,19 @@ class SharedPerms {
   }
 }
 
-/** What was found of a path: 0 for no record. `record` is made when it is first asked for. */
+/** What was found of a path: 0 for no record. */
 interface Near {
   path: string;
   hash: number;
   ref: number;
-  record: NodeRecord | null;
 }
 /** A power of two. */
-const NEAR = 8;
+const NEAR = 64;
+
+/** Where among those looked for lately a path of that length and with that last byte is. */
+function nearOf(length: number, last: number): number {
+  return (5 * length + last) & (NEAR - 1);
+}
 
 /** What there is of a node's list of children, the first chunk of it apart from others. */
 export interface ChildrenList {
@@ -227,10 +233,10 @@ export class NodeTable implements CellTable {
   readonly #free = new Int32Array(CLASSES);
   #freeUnits = 0;
   /**
-   * What was looked for lately, of each length modulo NEAR the last: a request asks
-   * for the same node, and for those above it, several times.
+   * What was looked for lately: a request asks for the same node, and for those
+   * above it, several times, and a commit goes through its nodes again and again.
    */
-  readonly #near: Near[] = Array.from({ length: NEAR }, () => ({ path: "", hash: 0, ref: 0, record: null }));
+  readonly #near: Near[] = Array.from({ length: NEAR }, () => ({ path: "", hash: 0, ref: 0 }));
   /** By number, from 1 on. */
   readonly #lists: (ChildrenList | undefined)[] = [undefined];
   readonly #freeLists: number[] = [];
@@ -295,7 +301,7 @@ export class NodeTable implements CellTable {
   get(path: string): Node | undefined {
     const near = this.#look(path);
     if (near.ref === 0) return undefined;
-    return (near.record ??= new NodeRecord(this, path, near.ref));
+    return new NodeRecord(this, path, near.ref);
   }
 
   /** Adds a node; undefined where there is one. */
@@ -320,7 +326,7 @@ export class NodeTable implements CellTable {
     if (2 * ++this.#count > this.#mask) this.#resize(2 * (this.#mask + 1));
     this.#insert(hash, ref);
     near.ref = ref;
-    return (near.record = new NodeRecord(this, path, ref));
+    return new NodeRecord(this, path, ref);
   }
 
   /** Removes a node; false where there is none. */
@@ -332,7 +338,6 @@ export class NodeTable implements CellTable {
     const at = (ref & UNIT_MASK) * 4;
     if (words[at + LIST] !== 0) throw new Error(`drop of ${path}, which has children`);
     near.ref = 0;
-    near.record = null;
     this.#perms.release(words[at + PERMS] as number);
     this.#remove(words[at + HASH] as number, ref);
     const lengths = words[at + LENGTHS] as number;
@@ -400,12 +405,32 @@ export class NodeTable implements CellTable {
 
   /** Puts a path into `#pathWords`; returns its hash. */
   #takePath(path: string): number {
-    const bytes = this.#pathBytes;
     const { length } = path;
     if (length >= PATH_MAX) throw new Error(`a path of ${length} bytes`);
-    writeLatin1(bytes, 0, path);
-    for (let at = length; (at & 3) !== 0; at++) bytes[at] = 0;
-    return hashOfWords(this.#seed, this.#pathWords, length);
+    const words = this.#pathWords;
+    if (length > SHORT_PATH_MAX) {
+      const bytes = this.#pathBytes;
+      writeLatin1(bytes, 0, path);
+      for (let at = length; (at & 3) !== 0; at++) bytes[at] = 0;
+      return hashOfWords(this.#seed, words, length);
+    }
+    let hash = this.#seed;
+    let word = 0;
+    let shift = 0;
+    for (let at = 0; at < length; at++) {
+      word |= path.charCodeAt(at) << shift;
+      shift += 8;
+      if (shift < 32) continue;
+      words[at >>> 2] = word;
+      hash = mix(hash, word);
+      word = 0;
+      shift = 0;
+    }
+    if (shift > 0) {
+      words[length >>> 2] = word;
+      hash = mix(hash, word);
+    }
+    return finish(hash ^ length);
   }
 
   #find(path: string): number {
@@ -414,12 +439,11 @@ export class NodeTable implements CellTable {
 
   /** What is known of a path. */
   #look(path: string): Near {
-    const near = this.#near[path.length & (NEAR - 1)] as Near;
+    const near = this.#near[nearOf(path.length, path.charCodeAt(path.length - 1))] as Near;
     if (near.path !== path) {
       near.hash = this.#takePath(path);
       near.ref = this.#search(near.hash, path.length);
       near.path = path;
-      near.record = null;
     }
     return near;
   }
@@ -529,7 +553,7 @@ export class NodeTable implements CellTable {
     this.#unused = SLAB_UNITS;
     this.#free.fill(0);
     this.#freeUnits = 0;
-    for (const near of this.#near) Object.assign(near, { path: "", ref: 0, record: null });
+    for (const near of this.#near) Object.assign(near, { path: "", ref: 0 });
     for (let at = 1; at < this.#index.length; at += 2) {
       const old = this.#index[at] as number;
       if (old === 0) continue;
@@ -591,7 +615,8 @@ export class NodeTable implements CellTable {
     let pair = hash & this.#mask;
     while (this.#index[2 * pair + 1] !== from) pair = (pair + 1) & this.#mask;
     this.#index[2 * pair + 1] = to;
-    const near = this.#near[pathLength & (NEAR - 1)] as Near;
+    const last = bytes[start + HEADER_BYTES + pathLength - 1] as number;
+    const near = this.#near[nearOf(pathLength, last)] as Near;
     if (near.ref === from) near.ref = to;
     return to;
   }

@@ -4,7 +4,7 @@
 // of it and domains are charged for it.
 
 import { type Cells, must } from "../engine/cells.ts";
-import { listAppend, listBytes, listDrop, listRemove } from "./list.ts";
+import { listAppend, listBytes, listDrop, listItems, listRemove } from "./list.ts";
 import {
   hasObservers,
   nodeChanging,
@@ -15,7 +15,7 @@ import {
   SEEN_VALUE,
 } from "./observation.ts";
 import { addOwned, removeOwned } from "./owned.ts";
-import { nameOf, parentOf } from "./path.ts";
+import { childPath, nameOf, parentOf } from "./path.ts";
 import { ownerOf, permCount } from "./perms.ts";
 import { charge, isUnprivilegedDomid, traitsOf } from "./quota.ts";
 import { childrenList, nodeType } from "./tree.ts";
@@ -91,25 +91,31 @@ export function setPerms(cells: Cells, path: string, perms: string): void {
 }
 
 /**
- * Removes a tree, and not the root of all.
+ * Removes a tree, and not the root of all: children before their parents and
+ * siblings in their order (walk_node_tree in xenstored_core.c).
  *
- * @param paths all its nodes, children before their parents, as `storedSubtree` gives them
  * @param dropping called before each goes
+ * @returns how many nodes there were
  */
-export function dropTree(cells: Cells, paths: readonly string[], dropping?: (path: string) => void): void {
-  for (let at = 0; at < paths.length - 1; at++) {
-    const path = paths[at] as string;
-    dropping?.(path);
-    dropInner(cells, path);
-  }
-  const top = paths.at(-1) as string;
-  dropping?.(top);
+export function dropTree(cells: Cells, top: string, dropping?: (path: string) => void): number {
+  const { slot } = must(cells, nodeType, top);
   const parent = parentOf(top);
   const name = nameOf(top);
-  const { slot } = must(cells, nodeType, top);
-  dropInner(cells, top);
+  const count = dropWithChildren(cells, top, dropping);
   charge(cells, ownerOf(must(cells, nodeType, parent).perms), "memory", -name.length - 1);
   listRemove(cells, childrenList, parent, slot, name);
+  return count;
+}
+
+function dropWithChildren(cells: Cells, path: string, dropping?: (path: string) => void): number {
+  let count = 1;
+  if (cells.get(childrenList.head, path) !== undefined) {
+    for (const name of listItems(cells, childrenList, path))
+      count += dropWithChildren(cells, childPath(path, name), dropping);
+  }
+  dropping?.(path);
+  dropInner(cells, path);
+  return count;
 }
 
 /** Removes a node whose children have gone. It stays in its parent's list, which goes with the parent. */

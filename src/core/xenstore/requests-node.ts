@@ -21,7 +21,6 @@ import {
   removeMissingInTransaction,
   writeInTransaction,
 } from "./transaction.ts";
-import { storedSubtree } from "./tree.ts";
 import {
   childBytes,
   childGeneration,
@@ -268,7 +267,5 @@ export function rm(store: Store, request: Request): string | Failure {
 export function removeTree(store: Store, root: string): number {
   const { cells } = store;
   const tell = (path: string): void => fireWatches(store, path, path !== root, null);
-  const paths = storedSubtree(cells, root);
-  dropTree(cells, paths, hasWatches(cells) ? tell : undefined);
-  return paths.length;
+  return dropTree(cells, root, hasWatches(cells) ? tell : undefined);
 }

@@ -348,7 +348,7 @@ function loadOwn(loading: Loading, { kind, body }: OwnRecord): void {
   if (kind === OWN_REMOVED) {
     for (const path of body as string[]) {
       if (cells.get(nodeType, path) === undefined) contradiction(`${path} is removed and was not there`);
-      dropTree(cells, [path]);
+      dropTree(cells, path);
     }
     return;
   }

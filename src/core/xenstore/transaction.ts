@@ -187,7 +187,9 @@ export function createInTransaction(
 export function removeInTransaction(cells: Cells, caller: Caller, path: string): void {
   access(cells, caller, parentOf(path));
   let madeSure = false;
-  for (const at of accessInOrder(cells, caller, path)) {
+  const found: string[] = [];
+  accessInOrder(cells, caller, path, found);
+  for (const at of found) {
     const own = editOwn(cells, caller, at);
     madeSure ||= own.rank !== 0;
     hide(own);
@@ -233,10 +235,16 @@ function removeFromParent(cells: Cells, caller: Caller, path: string): void {
   cells.edit(transactionType, caller.transaction as string).removals++;
 }
 
-/** The tree, children first, as `subtree` has it; each node is accessed on the way down, parents first. */
-function accessInOrder(cells: Cells, caller: Caller, path: string, found: string[] = []): string[] {
+/** Finds a tree that the transaction sees, children first; each node is accessed on the way down, parents first. */
+function accessInOrder(
+  cells: Cells,
+  caller: Caller,
+  path: string,
+  found: string[],
+  hiddenAbove?: boolean,
+): void {
+  const { hidden } = access(cells, caller, path, hiddenAbove);
   for (const name of childNames(cells, caller, path))
-    accessInOrder(cells, caller, childPath(path, name), found);
+    accessInOrder(cells, caller, childPath(path, name), found, hidden);
   found.push(path);
-  return found;
 }

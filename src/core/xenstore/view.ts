@@ -34,8 +34,12 @@ export interface NodeView {
 
 type Own = DeepReadonly<TransactionNode>;
 
-/** The transaction's own cell for a node, made at the first access. */
-export function access(cells: Cells, caller: Caller, path: string): Own {
+/**
+ * The transaction's own cell for a node, made at the first access.
+ *
+ * @param hidden whether it has removed a node above, where that is known
+ */
+export function access(cells: Cells, caller: Caller, path: string, hidden?: boolean): Own {
   const transaction = caller.transaction as string;
   const known = cells.get(transactionNodeType, ownKey(transaction, path));
   if (known !== undefined) return known;
@@ -45,7 +49,7 @@ export function access(cells: Cells, caller: Caller, path: string): Own {
       cells.edit(transactionType, transaction).failed = true;
     else noteMaximum(cells, caller.domid, "transaction-nodes", count);
   }
-  return addAccessed(cells, transaction, path, isHidden(cells, transaction, path));
+  return addAccessed(cells, transaction, path, hidden ?? isHidden(cells, transaction, path));
 }
 
 /** Whether the transaction has removed a node above. */

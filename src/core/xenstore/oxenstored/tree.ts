@@ -184,7 +184,7 @@ export function removeAt(cells: Cells, view: View, path: string): void {
   const paths = treeAt(cells, view, path);
   if (view === null) {
     for (const at of paths) replacing(cells, at);
-    dropTree(cells, paths);
+    dropTree(cells, path);
     return;
   }
   for (const at of paths)
