@@ -15,6 +15,7 @@ import type { JournalCells } from "../../core/xenstore/journal-cells.ts";
 import { DescriptorWatch } from "./descriptors.ts";
 import { LiveUpdate } from "./live-update.ts";
 import type { FileRings } from "./file-rings.ts";
+import { LiveStore } from "./live-store.ts";
 import { Log, type LogLevel } from "./log.ts";
 import { serveXenstored, type XenstoredServer } from "./server.ts";
 import { StandaloneDomains, WRITE_RATE } from "./standalone.ts";
@@ -171,27 +172,16 @@ export class Daemon {
       },
       log: (text) => this.#log.tell("info", text),
     });
-    const observe = this.#observer(count);
-    const traceFile = this.#traceFile;
-    const traced = (line: TraceLine): void => {
-      observe?.(line);
-      traceFile.write(line);
-    };
-    this.#store = {
+    this.#store = new LiveStore({
       cells: this.#cells,
-      get now() {
-        return Math.round(performance.now() * 1000);
-      },
       domains: this.#rings?.domains ?? this.#domains,
       queued,
-      get observe() {
-        return traceFile.isOpen ? traced : observe;
-      },
-      traceFile,
+      observe: this.#observer(count),
+      traceFile: this.#traceFile,
       liveUpdate: liveUpdate.step,
       delaysTransaction: liveUpdate.delays,
       log: (text) => this.#log.tell("warn", text),
-    };
+    });
     return this.#store;
   }
 

@@ -11,6 +11,7 @@ import {
   type Store,
   type StoreOptions,
 } from "../../core/xenstore/store.ts";
+import { LiveStore } from "./live-store.ts";
 import { storeMemory } from "./store-memory.ts";
 
 /** Changes a second that guests share while transactions are open (WRL_RATE in xenstored_domain.c). */
@@ -59,16 +60,13 @@ export interface StandaloneOptions extends StoreOptions {
 
 /** A started store in plain cells, on the machine's clock. */
 export function standaloneStore(options: StandaloneOptions, queued: (conn: number) => void): Store {
-  const store: Store = {
+  const store = new LiveStore({
     cells: new StoreCells(storeMemory()),
-    get now() {
-      return Math.round(performance.now() * 1000);
-    },
     domains: options.domains ?? new StandaloneDomains(),
     queued,
     observe: options.observe,
     log: options.log,
-  };
+  });
   startStore(store, { writeRate: WRITE_RATE, ...options });
   return store;
 }
