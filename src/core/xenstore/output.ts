@@ -149,10 +149,9 @@ export function takeOutput(
   at: number,
   bytesMax: number,
 ): number {
-  const { cells } = store;
-  if (outputLength(cells, conn) === 0) return 0;
-  const output = cells.edit(outputType, conn);
   let room = Math.min(bytesMax, target.length - at);
+  if (room === 0) return 0;
+  const output = store.cells.edit(outputType, conn);
   let count = 0;
   let done = 0;
   for (const message of output.messages) {

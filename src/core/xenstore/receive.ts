@@ -31,6 +31,7 @@ import { directory, directoryPart, mkdir, read, rm, write } from "./requests-nod
 import { getPerms, setPermsRequest } from "./requests-perms.ts";
 import { getFeature, getQuota, setFeature, setQuota } from "./requests-settings.ts";
 import { forgetLastAccess } from "./transaction.ts";
+import type { VersionTraits } from "./version.ts";
 import { HEADER_SIZE, PAYLOAD_MAX, type Packet, parse, readLatin1, WIRE_ERRORS, XS } from "./wire.ts";
 
 /** A kind of request. All have the same fields in the same order: they are looked at with every request. */
@@ -96,14 +97,14 @@ export function receive(
   const { cells } = store;
   if (must(cells, connectionType, conn).ignored) return "failed";
   const pending = pendingInput(cells, conn);
-  if (pending === undefined) return answerAll(store, conn, chunk, 0, length);
+  if (pending === undefined) return answerAll(store, conn, chunk, 0, length, false);
   // Only the message that began earlier is put together: the rest is read where it is.
   const used = Math.min(length, missingOf(pending, chunk, length));
   const joined = new Uint8Array(pending.length + used);
   joined.set(pending);
   joined.set(chunk.subarray(0, used), pending.length);
-  const state = answerAll(store, conn, joined, 0, joined.length);
-  return state === "failed" || used === length ? state : answerAll(store, conn, chunk, used, length);
+  const state = answerAll(store, conn, joined, 0, joined.length, true);
+  return state === "failed" || used === length ? state : answerAll(store, conn, chunk, used, length, false);
 }
 
 /** Bytes of `chunk` that belong to the message that `pending` begins. */
@@ -118,13 +119,18 @@ function missingOf(pending: Uint8Array, chunk: Uint8Array, length: number): numb
   return Math.max(0, missingHeader + body);
 }
 
-/** Answers every whole request in `bytes[at, end)`, and keeps what begins another. */
+/**
+ * Answers every whole request in `bytes[start, end)`, and keeps what begins another.
+ *
+ * @param hasPending whether something was kept before
+ */
 function answerAll(
   store: Store,
   conn: number,
   bytes: Uint8Array,
   start: number,
   end: number,
+  hasPending: boolean,
 ): "open" | "failed" {
   const { cells } = store;
   let at = start;
@@ -140,41 +146,42 @@ function answerAll(
       return "failed";
     }
     at = parsed.end;
-    answer(store, conn, bytes, parsed);
-    // A request may have ended the connection it came on, or started it afresh.
-    if (cells.get(connectionType, conn) === undefined) return "failed";
+    if (!answer(store, conn, bytes, parsed)) return "failed";
   }
-  keepPending(cells, conn, bytes, at, end);
+  if (hasPending || at < end) keepPending(cells, conn, bytes, at, end);
   return "open";
 }
 
-/** process_message in xenstored_core.c. */
-function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): void {
+/** process_message in xenstored_core.c. Returns whether the connection is still there: a request may have ended it. */
+function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): boolean {
   const { type, reqId, start, end } = packet;
   store.observe?.({ kind: "in", conn, type, reqId, txId: packet.txId, body: readLatin1(bytes, start, end) });
   const after: After = { do: undefined };
   const limited = conn < FIRST_SOCKET && isUnprivilegedDomid(store.cells, conn);
   const request: CurrentRequest | undefined = limited ? { domid: conn, ref: null } : undefined;
   if (limited) store.request = request;
-  const { requests, wireNames } = traitsOf(store.cells);
-  const ocaml = requests === "oxenstored";
+  const traits = traitsOf(store.cells);
+  const ocaml = traits.requests === "oxenstored";
   const txId = ocaml && ignoresTransaction(type) ? 0 : packet.txId;
-  let result = (ocaml ? performAsOcaml : perform)(store, conn, bytes, packet, after);
+  let result = ocaml
+    ? performAsOcaml(store, conn, bytes, packet, after)
+    : perform(store, conn, bytes, packet, after, traits);
   if (limited) store.request = undefined;
-  if (after.later === true) return;
+  if (store.cells.get(connectionType, conn) === undefined) return false;
+  if (after.later === true) return true;
   if (!isFailure(result) && result.length > PAYLOAD_MAX) result = fail("E2BIG");
-  if (store.cells.get(connectionType, conn) === undefined) return;
   if (limited && !isFailure(result) && isTooMuch(store, conn, result.length)) result = fail("ENOMEM");
   const ref = request?.ref ?? null;
   if (isFailure(result)) {
     const { errno } = result;
-    const name = wireNames[errno] ?? (wireErrors.has(errno) ? errno : "EINVAL");
+    const name = traits.wireNames[errno] ?? (wireErrors.has(errno) ? errno : "EINVAL");
     queueReply(store, conn, XS.ERROR, reqId, txId, `${name}\0`, ref);
   } else {
     queueReply(store, conn, type, reqId, txId, result, ref);
     after.do?.();
   }
   if (limited) tellMemory(store, conn);
+  return true;
 }
 
 function performAsOcaml(
@@ -203,11 +210,12 @@ function perform(
   bytes: Uint8Array,
   packet: Packet,
   after: After,
+  traits: VersionTraits,
 ): string | Failure {
   const { type, txId } = packet;
   const known = requestTypes[type];
-  if (known === undefined || type > traitsOf(store.cells).typeMax) return fail("ENOSYS");
-  if (known.since !== null && !traitsOf(store.cells)[known.since]) return fail("ENOSYS");
+  if (known === undefined || type > traits.typeMax) return fail("ENOSYS");
+  if (known.since !== null && !traits[known.since]) return fail("ENOSYS");
   const connection = must(store.cells, connectionType, conn);
   if (known.privileged && !connection.privileged) return fail("EACCES");
   let transaction: string | null = null;
