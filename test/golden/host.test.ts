@@ -23,7 +23,18 @@ for (const name of [...recorded, ...repeated]) {
   test(`our host does what real Xen did: ${name}`, () => {
     const { expected, ours } = run(name);
     expect(compare(expected, ours)).toEqual([]);
+    // Words are compared without libxl's files and lines.
+    expect([...debugLines(ours)].filter((where) => !debugLines(expected).has(where))).toEqual([]);
   });
+}
+
+/** Where in libxl the words of -vvv come from. */
+function debugLines({ commands, monitorLogs }: Recording): ReadonlySet<string> {
+  const said = commands.flatMap((entry) => (entry.kind === "note" ? [] : entry.stderr));
+  const logged = monitorLogs.flatMap(({ lines }) => lines);
+  return new Set(
+    [...said, ...logged].flatMap((line) => /libxl: (?:debug|detail): (\S+):/.exec(line)?.[1] ?? []),
+  );
 }
 
 test("a run is repeatable", () => {

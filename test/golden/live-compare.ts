@@ -107,9 +107,16 @@ function forOxenstored(name: string, { scenario }: Recording, found: Facts): Fac
 function facts(
   comparator: (typeof COMPARATORS)[number],
   recording: Recording,
-  { xenstored }: Players,
+  { xenstored, xl }: Players,
 ): Facts {
   const all = byDevice(factsOf(comparator, subjectOf(recording)));
+  // The real xl says what is its own business: how often it was woken, and when.
+  if (xl === "real")
+    for (const [list, lines] of all)
+      all.set(
+        list,
+        lines.filter(({ text }) => !/\blibxl: (?:debug|detail): /.test(text)),
+      );
   const found = xenstored === "ocaml" ? forOxenstored(comparator.name, recording, all) : all;
   for (const [list, lines] of found) {
     for (const race of RACES.filter((one) => one.list.test(list))) {

@@ -28,7 +28,7 @@ import {
   xcDomPanic,
 } from "./libxc.ts";
 import { dom0 } from "./libxl-ctx.ts";
-import { complaining } from "./log.ts";
+import { complaining, libxlDebug } from "./log.ts";
 import { mfnOf, populateClaimed } from "./populate.ts";
 import type { Populated } from "./populate.ts";
 import { pvLayout } from "./pv-layout.ts";
@@ -154,6 +154,8 @@ export const buildPv = routine(
         const files = openFiles(host, l.process, l.build);
         if (isFailure(files)) return files;
         l.files = files;
+        const text = `pv kernel mapped 0 path ${l.build.kernel}`;
+        libxlDebug(host, l.process, "libxl_dom.c:633:libxl__build_pv", text);
         return;
       }),
       attempt([

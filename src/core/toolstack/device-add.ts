@@ -15,7 +15,7 @@ import { backendPath, deviceName, frontendPath, libxlDevicePath, XenbusStateInit
 import type { Device } from "./device.ts";
 import { deviceHotplug } from "./hotplug.ts";
 import { contextLock } from "./libxl-ctx.ts";
-import { complaining, libxlError } from "./log.ts";
+import { complaining, libxlError, sayCleanup } from "./log.ts";
 import { ERROR_DEVICE_EXISTS } from "./rc.ts";
 import { transaction } from "./transaction.ts";
 import { xsRead, xsScript, xsWatch } from "./xs.ts";
@@ -112,7 +112,7 @@ export const finishDeviceAdd = routine(
     errno: "EIO" as Errno,
   }),
   (words) => {
-    const { when, call } = words;
+    const { when, call, step } = words;
     const complain = complaining(words);
     const backend = (watch: Watch | null): string => (watch?.path ?? "").replace(/\/state$/, "");
     return [
@@ -131,6 +131,7 @@ export const finishDeviceAdd = routine(
             })),
           ],
         ),
+        step("cleanup", (host, { process, domid }) => sayCleanup(host, process, domid), { unseen: true }),
       ]),
       call("hotplug", deviceHotplug, ({ process, device }) => ({ process, device, action: "add" as const })),
     ];

@@ -21,7 +21,7 @@ import type { Device } from "./device.ts";
 import { domainInfo } from "./dominfo.ts";
 import { deviceHotplug } from "./hotplug.ts";
 import { contextLock } from "./libxl-ctx.ts";
-import { complaining } from "./log.ts";
+import { complaining, sayCleanup } from "./log.ts";
 import { ERROR_TIMEDOUT } from "./rc.ts";
 import { transaction } from "./transaction.ts";
 import { xsRead, xsWatch, xsWrite } from "./xs.ts";
@@ -127,12 +127,16 @@ const waitForClosed = routine(
     ...a,
     errno: "EIO" as Errno,
   }),
-  ({ attempt, call, when, locked, failWith }) => [
+  ({ attempt, call, step, when, locked, failWith }) => [
     attempt([
       call("wait for Closed", waitForNode, ({ process, watch }) => closedHope(process, watch)),
+      step("cleanup", (host, { process, domid }) => sayCleanup(host, process, domid), { unseen: true }),
     ]).onError(
       (l, errno) => void (l.errno = errno),
       [
+        step("cleanup, not closed", (host, { process, domid }) => sayCleanup(host, process, domid), {
+          unseen: true,
+        }),
         when(
           "may force",
           canForce,

@@ -7,7 +7,9 @@
 import { isFailure } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
+import type { Host } from "../engine/host.ts";
 import { contextLock } from "./libxl-ctx.ts";
+import { libxlDebug } from "./log.ts";
 import { ERROR_INVAL, ERROR_TIMEDOUT } from "./rc.ts";
 import { xsEventPending, xsTakeEvent } from "../daemons/xs-client.ts";
 import { xsRead, xsUnwatch } from "./xs.ts";
@@ -29,6 +31,12 @@ function isOver(hope: Hope, value: string | null): boolean {
   if ("nonempty" in hope) return value !== null && value !== "";
   if ("empty" in hope) return value === null || value === "";
   return value !== hope.not;
+}
+
+function sayDevstate(host: Host, process: string, path: string, wanted: string, state: string): void {
+  const [line, found] = state === wanted ? [1051, "ok"] : [1054, `still waiting state ${state}`];
+  const text = `backend ${path} wanted state ${wanted} ${found}`;
+  libxlDebug(host, process, `libxl_event.c:${line}:devstate_callback`, text);
 }
 
 /**
@@ -72,8 +80,10 @@ export const waitForNode = routine(
         ]),
         step(
           "look",
-          (_host, l) => {
+          (host, l) => {
             l.over = l.errno !== null || isOver(l.hope, l.value);
+            if (l.errno === null && "state" in l.hope && l.value !== null)
+              sayDevstate(host, l.process, l.watch.path, l.hope.state, l.value);
             if (l.errno === null && "state" in l.hope && l.value === null) l.errno = ERROR_INVAL;
           },
           { unseen: true },

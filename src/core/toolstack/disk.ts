@@ -8,7 +8,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import type { NewDevice } from "./device-add.ts";
 import { fileCell } from "../daemons/files.ts";
-import { libxlError } from "./log.ts";
+import { libxlDebug, libxlError } from "./log.ts";
 import { ERROR_FAIL, ERROR_INVAL } from "./rc.ts";
 import { strerror } from "./strerror.ts";
 import type { DeviceDisk } from "./xlcfg/domain-config.ts";
@@ -56,10 +56,24 @@ export function diskSetDefault(host: Host, process: string, disk: DeviceDisk): D
     trusted: disk.trusted ?? true,
     specification: disk.specification === "unknown" ? "xen" : disk.specification,
   };
+  saySetBackend(host, process, settled);
   if (settled.backend !== "unknown") return settled;
+  const chosen = chooseBackend(host, process, settled);
+  if (isFailure(chosen)) return chosen;
+  const using = `Disk vdev=${disk.vdev}, using backend ${chosen}`;
+  libxlDebug(host, process, "libxl_device.c:470:libxl__device_disk_set_backend", using);
+  return { ...settled, backend: chosen };
+}
+
+function saySetBackend(host: Host, process: string, { vdev, backend, specification }: DeviceDisk): void {
+  const text = `Disk vdev=${vdev} spec.backend=${backend} specification=${specification}`;
+  libxlDebug(host, process, "libxl_device.c:433:libxl__device_disk_set_backend", text);
+}
+
+/** Which backend serves a disk that does not say so: a complaint and ERROR_INVAL where none can. */
+function chooseBackend(host: Host, process: string, disk: DeviceDisk): DeviceDisk["backend"] | Failure {
   const path = disk.pdev_path ?? "";
-  if (disk.format === "empty" || disk.backend_domid !== 0 || disk.script !== null)
-    return { ...settled, backend: "phy" };
+  if (disk.format === "empty" || disk.backend_domid !== 0 || disk.script !== null) return "phy";
   const file = host.get(fileCell, path);
   if (file === undefined) {
     const text = `Disk vdev=${disk.vdev} failed to stat: ${path}: ${strerror("ENOENT")}`;
@@ -67,8 +81,8 @@ export function diskSetDefault(host: Host, process: string, disk: DeviceDisk): D
     return fail(ERROR_INVAL);
   }
   const raw = disk.format === "raw" || disk.format === "unknown";
-  if (raw && (file.kind === "block" || file.kind === "regular")) return { ...settled, backend: "phy" };
-  if (file.kind !== "directory") return { ...settled, backend: "qdisk" };
+  if (raw && (file.kind === "block" || file.kind === "regular")) return "phy";
+  if (file.kind !== "directory") return "qdisk";
   libxlError(
     host,
     process,
@@ -156,6 +170,7 @@ export function newDisks(
 ): NewDevice[] | Failure {
   const devices: NewDevice[] = [];
   for (const disk of disks) {
+    saySetBackend(host, process, disk);
     const device = newDisk(host, process, domid, disk, pv);
     if (isFailure(device)) return device;
     devices.push(device);

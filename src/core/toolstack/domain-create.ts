@@ -21,7 +21,7 @@ import { createFreshDomain, makeConfig, makeNodes } from "./domain-make.ts";
 import type { MakeConfig } from "./domain-make.ts";
 import { domainRestore } from "./domain-restore.ts";
 import type { Source } from "./domain-restore.ts";
-import { complaining, libxlError } from "./log.ts";
+import { complaining, libxlDebug, libxlDetail, libxlError } from "./log.ts";
 import type { Complaint } from "./log.ts";
 import { nicSetDefault, nicSetDevids } from "./nic.ts";
 import { ERROR_FAIL, rcOf } from "./rc.ts";
@@ -146,6 +146,19 @@ const attachArgs = (l: Creation): { process: string; domid: number; rings: Rings
   tty: l.source !== null && "tty" in l.source ? l.source.tty : "",
 });
 
+/** What is said of the bootloader, which nobody configures here. */
+function sayBootloader(host: Host, { process, domid, source, build }: Creation): void {
+  if (source !== null) {
+    const text = "restoring, not running bootloader";
+    libxlDebug(host, process, "libxl_create.c:1339:initiate_domain_create", text, domid);
+    return;
+  }
+  libxlDebug(host, process, "libxl_create.c:1342:initiate_domain_create", "running bootloader", domid);
+  if (build?.type === "hvm") return;
+  const text = "no bootloader configured, using user supplied kernel";
+  libxlDebug(host, process, "libxl_bootloader.c:417:libxl__bootloader_run", text, domid);
+}
+
 const cannotMake: Complaint<Creation> = {
   where: "libxl_create.c:1296:initiate_domain_create",
   text: (l) => `cannot make domain: ${rcOf(l.errno)}`,
@@ -182,7 +195,10 @@ export const domainCreate = routine(
     return [
       attempt([
         call("libxl__domain_config_setdefault", setDefaults, sameProcess),
-        step("what to make", (host, l) => void (l.config = makeConfig(settledConfig(host, l.process)))),
+        step("what to make", (host, l) => {
+          l.config = makeConfig(settledConfig(host, l.process));
+          libxlDetail(host, l.process, "libxl_create.c:662:libxl__domain_make", "passthrough: disabled");
+        }),
         complain(cannotMake, [
           when("a new one", (l) => l.domid < 0, [
             call("xc_domain_create", createFreshDomain, createArgs, (l, domid) => void (l.domid = domid)),
@@ -193,6 +209,7 @@ export const domainCreate = routine(
         step("device defaults", (host, l) => {
           const failed = settleDevices(host, l.process, l.domid);
           l.build = buildConfig(settledConfig(host, l.process));
+          if (!isFailure(failed)) sayBootloader(host, l);
           return failed;
         }),
         complain(cannotBuild, [

@@ -4,6 +4,7 @@
 // it in xenstore, and only then, in a process of its own, ask Xen to kill it
 // (tools/libs/light/libxl_domain.c, libxl_domain_destroy).
 
+import { must } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
@@ -13,8 +14,8 @@ import { dmActive } from "./dm-check.ts";
 import { domainInfo, domainType, stubdomId } from "./dominfo.ts";
 import { markDomidRecent } from "./domid-history.ts";
 import { dom0 } from "./libxl-ctx.ts";
-import { complaining, libxlError, reported } from "./log.ts";
-import { exitProcess, hasExited, reap, spawnProcess } from "../daemons/process.ts";
+import { complaining, libxlDebug, libxlError, reported } from "./log.ts";
+import { exitProcess, hasExited, processCell, reap, spawnProcess } from "../daemons/process.ts";
 import { ERROR_DOMAIN_NOTFOUND } from "./rc.ts";
 import { errnoNumber, errnoOf, strerror } from "./strerror.ts";
 import { userdataDestroyAll } from "./userdata.ts";
@@ -152,6 +153,8 @@ const destroyInChild = routine(
     step("fork", (host, l) => {
       l.child = `${l.process}/destroy-${l.domid}`;
       spawnProcess(host, l.child, ["xl"], destroyer, { domid: l.domid, reset: l.reset }, { awaited: true });
+      const text = `Forked pid ${must(host, processCell, l.child).pid} for destroy of domain`;
+      libxlDebug(host, l.process, "libxl_domain.c:1597:devices_destroy_cb", text, l.domid);
     }),
     waitFor("SIGCHLD", (host, l) => hasExited(host, l.child)),
     step("waitpid", (host, l) => {

@@ -14,7 +14,7 @@ import { getvcpucontext, setvcpucontext } from "../hypervisor/domctl-vcpu.ts";
 import { resumedomain } from "../hypervisor/domctl.ts";
 import { domainInfo, domainType } from "./dominfo.ts";
 import { dom0 } from "./libxl-ctx.ts";
-import { complaining, libxlError, reported, xcError } from "./log.ts";
+import { complaining, libxlDebug, libxlError, reported, xcError } from "./log.ts";
 import { pvControl } from "./pv-control.ts";
 import { ERROR_FAIL, ERROR_GUEST_TIMEDOUT, ERROR_TIMEDOUT } from "./rc.ts";
 import { answerSuspend, helperWaits, reapHelper, startHelper, wantsSuspend } from "./save-helper.ts";
@@ -86,6 +86,10 @@ function lookAtGuest(host: Host, process: string, domid: number): boolean | Fail
   return info.shutdownCode === SHUTDOWN_SUSPEND ? true : fail(ERROR_FAIL);
 }
 
+function sayDebug(host: Host, l: { process: string; domid: number }, where: string, text: string): void {
+  libxlDebug(host, l.process, `libxl_dom_suspend.c:${where}`, text, l.domid);
+}
+
 /** Waits until the guest has suspended. ERROR_GUEST_TIMEDOUT after a minute. */
 const waitForSuspend = routine(
   "domain_suspend_common_wait_guest",
@@ -127,6 +131,8 @@ const waitForSuspend = routine(
           const suspended = isFailure(event) ? event : lookAtGuest(host, l.process, l.domid);
           if (isFailure(suspended)) l.errno = suspended.errno;
           else l.over = suspended;
+          if (suspended === true)
+            sayDebug(host, l, "358:suspend_common_wait_guest_check", "guest has suspended");
         }
         l.over ||= l.errno !== null;
       }),
@@ -143,6 +149,14 @@ const suspendGuest = routine(
   ({ attempt, call, when, step, failWith }) => [
     attempt([
       attempt([
+        step(
+          "ask",
+          (host, l) => {
+            const text = "issuing PV suspend request via XenBus control node";
+            sayDebug(host, l, "203:domain_suspend_callback_common", text);
+          },
+          { unseen: true },
+        ),
         call("suspend request", pvControl, ({ process, domid }) => ({
           process,
           domid,
@@ -173,7 +187,12 @@ const suspendGuest = routine(
           ]),
         ],
       ),
-      step("guest acknowledged", (_host, l) => void (l.responded = true)),
+      step("guest acknowledged", (host, l) => {
+        l.responded = true;
+        const text = "guest acknowledged suspend request";
+        sayDebug(host, l, "281:domain_suspend_common_pvcontrol_suspending", text);
+        sayDebug(host, l, "300:domain_suspend_common_wait_guest", "wait for the guest to suspend");
+      }),
       call("wait for guest", waitForSuspend, sameDomain),
     ]).onError((l, errno) => void (l.errno = errno), []),
   ],

@@ -7,6 +7,7 @@ import { routine } from "../engine/routine.ts";
 import { backendDir, backendPath } from "./device.ts";
 import type { Device } from "./device.ts";
 import { stubdomId } from "./dominfo.ts";
+import { libxlDebug } from "./log.ts";
 import { xsRead } from "./xs.ts";
 
 export type DeviceAction = "add" | "remove";
@@ -52,7 +53,7 @@ const scriptEnv = (script: string, device: Device): ScriptRun["env"] => ({
 const hotplugDisk = routine(
   "libxl__hotplug_disk",
   (a: { process: string; device: Device; action: DeviceAction }) => ({ ...a, script: "", back: "" }),
-  ({ call }) => [
+  ({ call, step }) => [
     call(
       "script",
       backendNode,
@@ -66,6 +67,14 @@ const hotplugDisk = routine(
       backendPath,
       ({ process, device }) => ({ process, device }),
       (l, path) => void (l.back = path),
+    ),
+    step(
+      "env",
+      (host, { process, device }) => {
+        const text = "Args and environment ready";
+        libxlDebug(host, process, "libxl_linux.c:194:libxl__hotplug_disk", text, device.domid);
+      },
+      { unseen: true },
     ),
   ],
   ({ script, action, device }): ScriptRun => ({ script, args: [action], env: scriptEnv(script, device) }),

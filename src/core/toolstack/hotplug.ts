@@ -4,6 +4,7 @@
 // (tools/libs/light/libxl_device.c, device_hotplug).
 
 import type { Errno } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { hotplugEnded, hotplugPid, killHotplug, reapHotplug, startHotplug } from "../drivers/hotplug.ts";
 import { backendPath, deviceName, ownDomid } from "./device.ts";
@@ -11,7 +12,7 @@ import type { Device } from "./device.ts";
 import { scriptInfo } from "./hotplug-scripts.ts";
 import type { DeviceAction, ScriptRun } from "./hotplug-scripts.ts";
 import { contextLock } from "./libxl-ctx.ts";
-import { libxlError } from "./log.ts";
+import { libxlDebug, libxlError } from "./log.ts";
 import { ERROR_FAIL, ERROR_TIMEDOUT } from "./rc.ts";
 import { xsRead } from "./xs.ts";
 import { sameProcess } from "./same.ts";
@@ -31,6 +32,8 @@ const asyncExec = routine(
   }),
   ({ step, waitFor, when, failWith }) => [
     step("fork and exec", (host, l) => {
+      const text = `forking to execute: ${what(l.run)} `;
+      libxlDebug(host, l.process, "libxl_aoutils.c:593:libxl__async_exec_start", text);
       l.script = startHotplug(host, `${l.process}/${l.name}.script`, l.run);
       l.pid = hotplugPid(host, l.script);
     }),
@@ -62,6 +65,27 @@ const asyncExec = routine(
 
 const what = (run: ScriptRun): string => `${run.script} ${run.args[0]}`;
 
+/** What is said of the script that is run next, or that there is none. */
+function sayHotplug(
+  host: Host,
+  l: { process: string; device: Device; runs: number; run: ScriptRun | null },
+): void {
+  const { domid, backendKind } = l.device;
+  const say = (line: number, text: string): void =>
+    libxlDebug(host, l.process, `libxl_device.c:${line}:device_hotplug`, text, domid);
+  if (l.run === null) {
+    const why = `num_exec ${l.runs}, not running hotplug scripts`;
+    if (backendKind === "vbd")
+      libxlDebug(host, l.process, "libxl_linux.c:211:libxl__get_hotplug_script_info", why, domid);
+    return say(1254, "No hotplug script to execute");
+  }
+  say(1269, `calling hotplug script: ${what(l.run)}`);
+  say(1270, "extra args:");
+  for (const arg of l.run.args.slice(1)) say(1276, `\t${arg}`);
+  say(1278, "env:");
+  for (const [name, value] of Object.entries(l.run.env)) say(1285, `\t${name}: ${value}`);
+}
+
 /**
  * Runs a device's scripts one after another (device_hotplug). A device that is
  * being added fails with its first script; one that goes away gets all of them
@@ -91,6 +115,7 @@ export const deviceHotplug = routine(
             l.run = run;
           },
         ),
+        step("say what", (host, l) => sayHotplug(host, l), { unseen: true }),
       ]),
       when("a script", (l) => l.run !== null, [
         attempt([

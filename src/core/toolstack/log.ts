@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libxl's error lines. Each is written by the step, or behind the call, that
+// libxl's error lines, and what it says with -v. Each is written by the step, or behind the call, that
 // failed; `where` is libxl 4.17's own file, line and function.
 
+import type { Cells } from "../engine/cells.ts";
 import type { Errno } from "../engine/errno.ts";
 import { fail } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import type { Node, Vocabulary } from "../engine/routine.ts";
-import { stderr } from "../daemons/process.ts";
+import { processCell, stderr } from "../daemons/process.ts";
 import { ERROR_FAIL } from "./rc.ts";
 import { errnoNumber, strerror } from "./strerror.ts";
 
@@ -41,6 +42,40 @@ export function libxlWarning(
   domid: number | null = null,
 ): void {
   stderr(host, process, `libxl: warning: ${libxlLine(where, text, domid)}`);
+}
+
+/** How often xl was given -v before its verb; 0 for another program. */
+function verbosity(cells: Cells, process: string): number {
+  const [program, ...words] = cells.get(processCell, process)?.argv ?? [];
+  if (program !== "xl") return 0;
+  let count = 0;
+  for (const word of words) {
+    if (!word.startsWith("-")) break;
+    count += word.split("v").length - 1;
+  }
+  return count;
+}
+
+/** `libxl: debug: WHERE: Domain N:TEXT`, where xl was given -vvv. What it says of its event loop is left out. */
+export function libxlDebug(
+  host: Host,
+  process: string,
+  where: string,
+  text: string,
+  domid: number | null = null,
+): void {
+  if (verbosity(host, process) >= 3) stderr(host, process, `libxl: debug: ${libxlLine(where, text, domid)}`);
+}
+
+/** `libxl: detail: WHERE: TEXT`, where xl was given -v. */
+export function libxlDetail(host: Host, process: string, where: string, text: string): void {
+  if (verbosity(host, process) >= 1) stderr(host, process, `libxl: detail: ${libxlLine(where, text, null)}`);
+}
+
+/** A wait for a backend is over. */
+export function sayCleanup(host: Host, process: string, domid: number): void {
+  const text = "calling device_backend_cleanup";
+  libxlDebug(host, process, "libxl_device.c:1168:device_backend_callback", text, domid);
 }
 
 /** libxenctrl's words for a failure of its own: `xc: error: TEXT: Internal error`. */

@@ -3,7 +3,8 @@
 // xl create and xl restore: create a domain from a configuration, let it run,
 // and stay behind to look after it (tools/xl/xl_vmcontrol.c, create_domain).
 
-import { hasExited, spawnProcess, stderr, stdout } from "../daemons/process.ts";
+import { hasExited, processCell, spawnProcess, stderr, stdout } from "../daemons/process.ts";
+import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { clonePlain } from "../engine/plain.ts";
 import { routine } from "../engine/routine.ts";
@@ -60,7 +61,8 @@ function daemonize(host: Host, process: string, domid: number): string {
   const given = clonePlain(createState(host, process).given) as DomainConfig;
   putCreateState(host, monitor, given);
   const log = `/var/log/xen/xl-${given.c_info.name}.log`;
-  return spawnProcess(host, monitor, ["xl"], monitorProcess, { domid }, { log });
+  const { argv } = must(host, processCell, process);
+  return spawnProcess(host, monitor, argv, monitorProcess, { domid }, { log });
 }
 
 /**
