@@ -43,6 +43,7 @@ export interface Changes {
 
 /** Cells with a memory of their changes. */
 export class JournalCells extends StoreCells {
+  override readonly dropsQuietly = false;
   /** Nodes that were there and were dropped, children before parents; whether the checkpoint had them. */
   readonly #dropped = new Map<string, boolean>();
   /** Nodes that were added and are there, in order. */

@@ -17,6 +17,7 @@ import type { ListChunk, ListHead } from "./list.ts";
 import type { Node } from "./tree.ts";
 import { readLatin1, writeLatin1 } from "./wire.ts";
 
+const SLASH = 0x2f;
 const UNIT = 16;
 /** A reference is the number of a slab and that of a unit in it. */
 const SLAB_BITS = 16;
@@ -210,6 +211,12 @@ function nearOf(length: number, last: number): number {
   return (5 * length + last) & (NEAR - 1);
 }
 
+/** Room for a path, as bytes and as words. */
+function pathBuffer(make: MakeBytes): [Uint8Array, Int32Array] {
+  const bytes = make(PATH_MAX + 1);
+  return [bytes, new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)];
+}
+
 /** What there is of a node's list of children, the first chunk of it apart from others. */
 export interface ChildrenList {
   head: ListHead | undefined;
@@ -243,6 +250,14 @@ export class NodeTable implements CellTable {
   /** The path taken last, as it is in a record. */
   readonly #pathBytes: Uint8Array;
   readonly #pathWords: Int32Array;
+  /**
+   * Path of the node that was entered, a slash, and the name of a child; how much of
+   * it stays from child to child, and the hash of the whole words of that.
+   */
+  readonly #belowBytes: Uint8Array;
+  readonly #belowWords: Int32Array;
+  #belowLength = 0;
+  #belowHash = 0;
   readonly #touched = new Int32Array(2 * TOUCH_MAX);
 
   /** How often a record came to be elsewhere, or nowhere. */
@@ -252,8 +267,8 @@ export class NodeTable implements CellTable {
   constructor(make: MakeBytes, seed: number) {
     this.#make = make;
     this.#seed = seed | 0;
-    this.#pathBytes = make(PATH_MAX + 1);
-    this.#pathWords = new Int32Array(this.#pathBytes.buffer, this.#pathBytes.byteOffset, (PATH_MAX + 1) / 4);
+    [this.#pathBytes, this.#pathWords] = pathBuffer(make);
+    [this.#belowBytes, this.#belowWords] = pathBuffer(make);
   }
 
   get count(): number {
@@ -338,12 +353,69 @@ export class NodeTable implements CellTable {
     const at = (ref & UNIT_MASK) * 4;
     if (words[at + LIST] !== 0) throw new Error(`drop of ${path}, which has children`);
     near.ref = 0;
+    let pair = (words[at + HASH] as number) & this.#mask;
+    while (this.#index[2 * pair + 1] !== ref) pair = (pair + 1) & this.#mask;
+    this.#dropRecord(ref, pair);
+    // Leaves may have gone without this.
+    let pairs = this.#mask + 1;
+    while (pairs > INDEX_KEPT && 16 * this.#count < pairs) pairs /= 4;
+    if (pairs <= this.#mask) this.#resize(pairs);
+    return true;
+  }
+
+  #dropRecord(ref: number, pair: number): void {
+    const words = this.#words[ref >>> SLAB_BITS] as Int32Array;
+    const at = (ref & UNIT_MASK) * 4;
     this.#perms.release(words[at + PERMS] as number);
-    this.#remove(words[at + HASH] as number, ref);
+    this.#remove(pair);
     const lengths = words[at + LENGTHS] as number;
     this.#release(ref, unitsFor(lengths & 0xffff, lengths >>> 16));
     this.#count--;
-    if (this.#mask >= INDEX_KEPT && 16 * this.#count < this.#mask) this.#resize((this.#mask + 1) / 4);
+  }
+
+  /** Of which node `dropLeaf` is to remove children, until another is entered. */
+  enter(path: string): void {
+    const bytes = this.#belowBytes;
+    writeLatin1(bytes, 0, path);
+    let { length } = path;
+    if (length > 1) bytes[length++] = SLASH;
+    this.#belowLength = length;
+    let hash = this.#seed;
+    for (let word = 0; word < length >>> 2; word++) hash = mix(hash, this.#belowWords[word] as number);
+    this.#belowHash = hash;
+  }
+
+  /**
+   * Removes a child of the node that was entered, where it has no children and
+   * nobody minds. Its path is not looked at from its beginning, and never made.
+   *
+   * @param minds whether somebody has to know of it, by hash of the path and permissions
+   * @returns whether it is gone; where not, it is as it was
+   */
+  dropLeaf(name: string, minds: (hash: number, perms: string) => boolean): boolean {
+    const bytes = this.#belowBytes;
+    const words = this.#belowWords;
+    const start = this.#belowLength;
+    const length = start + name.length;
+    for (let at = 0; at < name.length; at++) bytes[start + at] = name.charCodeAt(at);
+    for (let at = length; (at & 3) !== 0; at++) bytes[at] = 0;
+    let hash = this.#belowHash;
+    const count = wordsOf(length);
+    for (let word = start >>> 2; word < count; word++) hash = mix(hash, words[word] as number);
+    hash = finish(hash ^ length);
+    const index = this.#index;
+    let pair = hash & this.#mask;
+    let ref = index[2 * pair + 1] as number;
+    while (ref !== 0 && (index[2 * pair] !== hash || !this.#isOf(ref, words, length))) {
+      pair = (pair + 1) & this.#mask;
+      ref = index[2 * pair + 1] as number;
+    }
+    if (ref === 0) return false;
+    if ((this.#words[ref >>> SLAB_BITS] as Int32Array)[(ref & UNIT_MASK) * 4 + LIST] !== 0) return false;
+    if (minds(hash, this.permsAt(ref))) return false;
+    const near = this.#near[nearOf(length, bytes[length - 1] as number)] as Near;
+    if (near.ref === ref) near.ref = 0;
+    this.#dropRecord(ref, pair);
     return true;
   }
 
@@ -453,17 +525,17 @@ export class NodeTable implements CellTable {
     const index = this.#index;
     for (let pair = hash & this.#mask; ; pair = (pair + 1) & this.#mask) {
       const ref = index[2 * pair + 1] as number;
-      if (ref === 0 || (index[2 * pair] === hash && this.#isOf(ref, pathLength))) return ref;
+      if (ref === 0 || (index[2 * pair] === hash && this.#isOf(ref, this.#pathWords, pathLength))) return ref;
     }
   }
 
-  /** Whether a record is that of the path in `#pathWords`. */
-  #isOf(ref: number, pathLength: number): boolean {
+  /** Whether a record is that of the path in `wanted`. */
+  #isOf(ref: number, wanted: Int32Array, pathLength: number): boolean {
     const words = this.#words[ref >>> SLAB_BITS] as Int32Array;
     const at = (ref & UNIT_MASK) * 4;
     if (((words[at + LENGTHS] as number) & 0xffff) !== pathLength) return false;
     for (let word = wordsOf(pathLength) - 1; word >= 0; word--) {
-      if (words[at + HEADER_WORDS + word] !== this.#pathWords[word]) return false;
+      if (words[at + HEADER_WORDS + word] !== wanted[word]) return false;
     }
     return true;
   }
@@ -477,11 +549,10 @@ export class NodeTable implements CellTable {
   }
 
   /** Takes a pair out; those behind it that would not be found any more move up. */
-  #remove(hash: number, ref: number): void {
+  #remove(from: number): void {
     const index = this.#index;
     const mask = this.#mask;
-    let hole = hash & mask;
-    while (index[2 * hole + 1] !== ref) hole = (hole + 1) & mask;
+    let hole = from;
     for (let pair = (hole + 1) & mask; index[2 * pair + 1] !== 0; pair = (pair + 1) & mask) {
       const home = (index[2 * pair] as number) & mask;
       if (((pair - home) & mask) < ((pair - hole) & mask)) continue;

@@ -18,6 +18,7 @@ import { addOwned, removeOwned } from "./owned.ts";
 import { childPath, nameOf, parentOf } from "./path.ts";
 import { ownerOf, permCount } from "./perms.ts";
 import { charge, isUnprivilegedDomid, traitsOf } from "./quota.ts";
+import { StoreCells } from "./store-cells.ts";
 import { childrenList, nodeType } from "./tree.ts";
 
 /** The root, which is there before anything else. */
@@ -94,7 +95,7 @@ export function setPerms(cells: Cells, path: string, perms: string): void {
  * Removes a tree, and not the root of all: children before their parents and
  * siblings in their order (walk_node_tree in xenstored_core.c).
  *
- * @param dropping called before each goes
+ * @param dropping called before each goes; it may be left out for one that nobody watches
  * @returns how many nodes there were
  */
 export function dropTree(cells: Cells, top: string, dropping?: (path: string) => void): number {
@@ -110,12 +111,35 @@ export function dropTree(cells: Cells, top: string, dropping?: (path: string) =>
 function dropWithChildren(cells: Cells, path: string, dropping?: (path: string) => void): number {
   let count = 1;
   if (cells.get(childrenList.head, path) !== undefined) {
-    for (const name of listItems(cells, childrenList, path))
-      count += dropWithChildren(cells, childPath(path, name), dropping);
+    const quiet = quietLeaves(cells, dropping !== undefined);
+    quiet?.enter(path);
+    for (const name of listItems(cells, childrenList, path)) {
+      if (quiet?.drop(name) === true) count++;
+      else {
+        count += dropWithChildren(cells, childPath(path, name), dropping);
+        quiet?.enter(path);
+      }
+    }
   }
   dropping?.(path);
   dropInner(cells, path);
   return count;
+}
+
+/** Removes children of a node of whose going nobody has to know. */
+interface QuietLeaves {
+  enter(path: string): void;
+  /** Whether it is gone. */
+  drop(name: string): boolean;
+}
+
+/** How leaves may go without a look at each; undefined where they may not. */
+function quietLeaves(cells: Cells, told: boolean): QuietLeaves | undefined {
+  if (!(cells instanceof StoreCells) || !cells.dropsQuietly || hasObservers(cells)) return undefined;
+  const { nodes, watches } = cells;
+  const minds = (hash: number, perms: string): boolean =>
+    (told && watches.mayHave(hash)) || isUnprivilegedDomid(cells, ownerOf(perms));
+  return { enter: (path) => nodes.enter(path), drop: (name) => nodes.dropLeaf(name, minds) };
 }
 
 /** Removes a node whose children have gone. It stays in its parent's list, which goes with the parent. */

@@ -10,6 +10,8 @@ import { observersType, transactionNodeType, transactionType } from "./observati
 import { OwnNodes } from "./own-nodes.ts";
 import { textHash, TextTable } from "./text-table.ts";
 import { childrenList, nodeType } from "./tree.ts";
+import { WatchTable } from "./watch-table.ts";
+import { pathWatchesType } from "./watch.ts";
 
 /** What a process can give the cells that the core has not. */
 export interface StoreMemory {
@@ -22,10 +24,14 @@ export interface StoreMemory {
 /** Cells without tracking, for as many nodes as there is memory for. */
 export class StoreCells extends PlainCells {
   readonly nodes: NodeTable;
+  readonly watches: WatchTable;
+  /** Whether nodes may go without `drop` being called for each. */
+  readonly dropsQuietly: boolean = true;
 
   constructor({ make = (length) => new Uint8Array(length), seed = 0 }: StoreMemory = {}) {
     const nodes = new NodeTable(make, seed);
     const hashOf = (path: string): number => nodes.hashOf(path);
+    const watches = new WatchTable(hashOf);
     super([
       [nodeType, nodes],
       [childrenList.head, new Heads(nodes)],
@@ -33,8 +39,10 @@ export class StoreCells extends PlainCells {
       [transactionType, new TextTable((text) => textHash(seed, text))],
       [transactionNodeType, new OwnNodes(hashOf)],
       [observersType, new TextTable(hashOf)],
+      [pathWatchesType, watches],
     ]);
     this.nodes = nodes;
+    this.watches = watches;
   }
 }
 

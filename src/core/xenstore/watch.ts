@@ -31,7 +31,7 @@ export interface Watch {
 interface PathWatches {
   watches: Watch[];
 }
-const pathWatchesType = cellType<PathWatches>("path-watches");
+export const pathWatchesType = cellType<PathWatches>("path-watches");
 
 /** A connection's watches, `path NUL token`, by the connection's number as text. */
 const connectionWatches = listType("connection-watches", { listed: false });

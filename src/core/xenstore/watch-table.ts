@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Watches by path, and a rough idea of which paths are watched: enough to remove a
+// tree without asking for each of its nodes.
+
+import type { CellId, CellTable } from "../engine/cells.ts";
+
+/** A power of two. */
+const ROUGH = 4096;
+
+/** Cells by path. */
+export class WatchTable implements CellTable {
+  readonly #watches = new Map<CellId, object>();
+  readonly #hashOf: (path: string) => number;
+  /** How many watched paths have a hash that ends alike. */
+  readonly #rough = new Int32Array(ROUGH);
+
+  constructor(hashOf: (path: string) => number) {
+    this.#hashOf = hashOf;
+  }
+
+  get count(): number {
+    return this.#watches.size;
+  }
+
+  /** Whether a path with that hash may be watched; where not, it is not. */
+  mayHave(hash: number): boolean {
+    return this.#rough[hash & (ROUGH - 1)] !== 0;
+  }
+
+  ids(): CellId[] {
+    return [...this.#watches.keys()];
+  }
+
+  get(id: CellId): object | undefined {
+    return this.#watches.get(id);
+  }
+
+  add(id: CellId, content: object): object | undefined {
+    const before = this.#watches.size;
+    this.#watches.set(id, content);
+    if (this.#watches.size === before) return undefined;
+    (this.#rough[this.#hashOf(id as string) & (ROUGH - 1)] as number)++;
+    return content;
+  }
+
+  drop(id: CellId): boolean {
+    if (!this.#watches.delete(id)) return false;
+    (this.#rough[this.#hashOf(id as string) & (ROUGH - 1)] as number)--;
+    return true;
+  }
+}
