@@ -50,6 +50,57 @@ test("behaves as frames kept in cells do", () => {
   );
 });
 
+/** A page as a process has it that maps it. */
+function mapped(files: FileMemory, mfn: number, write: Uint8Array | null): Uint8Array {
+  const { file, page } = placeOf(mfn);
+  const fd = fs.openSync(join(files.folder, fileName(file)), "r+");
+  const bytes = new Uint8Array(4096);
+  if (write !== null) fs.writeSync(fd, write, 0, write.length, page * 4096);
+  fs.readSync(fd, bytes, 0, 4096, page * 4096);
+  fs.closeSync(fd);
+  return bytes;
+}
+
+test("processes that map frames and the host see what each other wrote, however often it looks", () => {
+  const offset = fc.nat(4080);
+  const change = fc.oneof(
+    fc.record({ do: fc.constant("write" as const), mfn: frame, offset }),
+    fc.record({ do: fc.constant("look" as const), mfn: frame, offset }),
+    fc.record({ do: fc.constant("discard" as const), mfn: frame, offset }),
+    fc.record({ do: fc.constant("map" as const), mfn: frame, offset, writable: fc.boolean() }),
+    fc.record({ do: fc.constant("unmap" as const), mfn: frame, offset }),
+  );
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 20, maxLength: 60 }), (changes) => {
+      const files = memory();
+      const cells = new CellMemory(new PlainCells());
+      const maps = new Map<number, boolean>();
+      for (const [at, one] of changes.entries()) {
+        const { mfn } = one;
+        const bytes = new Uint8Array(16).fill(at + 1);
+        const runs = [{ mfn, pages: 1 }];
+        if (one.do === "write") for (const target of [files, cells]) target.write(mfn, one.offset, bytes);
+        // A frame that somebody maps is somebody's: it is not given back.
+        if (one.do === "discard" && !maps.has(mfn))
+          for (const target of [files, cells]) target.discard(mfn, 1);
+        if (one.do === "map" && !maps.has(mfn)) {
+          expect(files.prepareToMap(runs, one.writable)).toBe(true);
+          maps.set(mfn, one.writable);
+          if (one.writable) {
+            mapped(files, mfn, bytes);
+            cells.write(mfn, 0, bytes);
+          }
+        }
+        if (one.do === "unmap" && maps.delete(mfn)) files.unmapped(runs);
+        if (maps.has(mfn)) expect(mapped(files, mfn, null)).toEqual(cells.read(mfn, 0, 4096));
+        for (let look = 0; look < (one.do === "look" ? 5 : 1); look++)
+          expect(files.read(mfn, one.offset, 16)).toEqual(cells.read(mfn, one.offset, 16));
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
 test("gives back the space of what is discarded", () => {
   const files = memory();
   for (let mfn = 0; mfn < 2 * FILE_FRAMES; mfn++) files.write(mfn, 0, Uint8Array.of(1));

@@ -10,6 +10,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { assert } from "../core/engine/errno.ts";
 import type { Memory } from "../core/engine/host.ts";
+import { OwnPages, emptyPage } from "./own-pages.ts";
 import { Problem } from "./problem.ts";
 
 const PAGE_BYTES = 4096;
@@ -19,6 +20,9 @@ export const FILE_FRAMES = 1024;
 const OPEN_MAX = 128;
 /** What mapping leaves free on the file system, for our own writes. */
 const SPARE_BYTES = 16 << 20;
+
+/** Looks at a frame after which it is taken for one that is looked at often. */
+const LOOKS_TO_KEEP = 4;
 
 /** A tmpfs on every Linux. */
 const SHARED_MEMORY = "/dev/shm";
@@ -37,6 +41,10 @@ interface MemoryFile {
   /** Frames that take space or may come to: also what was discarded keeps its block. */
   readonly claimed: Uint8Array;
   claimedCount: number;
+  /** How often a frame is mapped by processes. */
+  readonly mapped: Uint16Array;
+  /** How often a frame that no process maps was looked at, up to LOOKS_TO_KEEP. */
+  readonly looks: Uint8Array;
 }
 
 /** Where a frame is: the file's number, as in its name, and the page in it. */
@@ -111,6 +119,7 @@ export class FileMemory implements Memory {
   readonly #files = new Map<number, MemoryFile>();
   /** Numbers of open files, the one used last at the end. */
   readonly #open = new Set<number>();
+  readonly #own = new OwnPages((mfn, bytes) => this.#writeFile(placeOf(mfn), 0, bytes));
   /** Claimed frames of all files. */
   #claimed = 0;
 
@@ -125,19 +134,33 @@ export class FileMemory implements Memory {
 
   read(mfn: number, offset: number, length: number): Uint8Array {
     assert(offset >= 0 && length >= 0 && offset + length <= PAGE_BYTES, "a read leaves its frame");
-    const bytes = new Uint8Array(length);
+    const own = this.#own.read(mfn, offset, length);
+    if (own !== undefined) return own;
     const { file, page } = placeOf(mfn);
     const found = this.#files.get(file);
-    if (found === undefined || found.touched[page] === 0) return bytes;
-    fs.readSync(this.#fd(file, found), bytes, 0, length, page * PAGE_BYTES + offset);
+    if (found === undefined || found.touched[page] === 0) return new Uint8Array(length);
+    const isOften = found.mapped[page] === 0 && ++(found.looks[page] as number) >= LOOKS_TO_KEEP;
+    if (!isOften) return this.#readFile(file, found, page * PAGE_BYTES + offset, new Uint8Array(length));
+    found.looks[page] = 0;
+    const whole = this.#readFile(file, found, page * PAGE_BYTES, emptyPage());
+    this.#own.keep(mfn, whole);
+    return whole.slice(offset, offset + length);
+  }
+
+  #readFile(file: number, found: MemoryFile, at: number, bytes: Uint8Array): Uint8Array {
+    fs.readSync(this.#fd(file, found), bytes, 0, bytes.length, at);
     return bytes;
   }
 
   write(mfn: number, offset: number, bytes: Uint8Array): void {
     assert(offset >= 0 && offset + bytes.length <= PAGE_BYTES, "a write leaves its frame");
-    const { file, page } = placeOf(mfn);
-    const target = this.#touch(file, page);
-    target.dirty[page] = 1;
+    const place = placeOf(mfn);
+    this.#touch(place.file, place.page).dirty[place.page] = 1;
+    if (!this.#own.write(mfn, offset, bytes)) this.#writeFile(place, offset, bytes);
+  }
+
+  #writeFile({ file, page }: FramePlace, offset: number, bytes: Uint8Array): void {
+    const target = this.#file(file);
     try {
       fs.writeSync(this.#fd(file, target), bytes, 0, bytes.length, page * PAGE_BYTES + offset);
     } catch (error) {
@@ -171,6 +194,7 @@ export class FileMemory implements Memory {
   stale(): void {}
 
   discard(mfn: number, count: number): void {
+    this.#own.forget(mfn, count);
     for (let at = mfn; at < mfn + count;) {
       const { file, page } = placeOf(at);
       const frames = Math.min(FILE_FRAMES - page, mfn + count - at);
@@ -193,15 +217,25 @@ export class FileMemory implements Memory {
       else for (let at = page; at < page + frames; at++) if (claimed[at] === 0) fresh++;
     }
     if (fresh > 0 && !this.hasRoomFor(fresh)) return false;
-    if (fresh === 0 && !writable) return true;
+    for (const { mfn, pages } of runs) this.#own.giveBack(mfn, pages);
     for (const { file, page, frames } of this.#partsOf(runs)) {
       const target = this.#file(file);
       for (let at = page; at < page + frames; at++) {
-        this.#claim(target, at);
+        (target.mapped[at] as number)++;
+        if (fresh > 0 || writable) this.#claim(target, at);
       }
       if (writable) target.dirty.fill(1, page, page + frames);
     }
     return true;
+  }
+
+  /** A process no longer maps frames that were made ready for it. */
+  unmapped(runs: readonly FrameRun[]): void {
+    for (const { file, page, frames } of this.#partsOf(runs)) {
+      const target = this.#files.get(file);
+      if (target === undefined) continue;
+      for (let at = page; at < page + frames; at++) (target.mapped[at] as number)--;
+    }
   }
 
   /** Runs of frames, cut where files end. */
@@ -275,6 +309,8 @@ export class FileMemory implements Memory {
         touchedCount: 0,
         claimed: new Uint8Array(FILE_FRAMES),
         claimedCount: 0,
+        mapped: new Uint16Array(FILE_FRAMES),
+        looks: new Uint8Array(FILE_FRAMES),
       };
       this.#files.set(file, target);
       fs.ftruncateSync(this.#fd(file, target), FILE_FRAMES * PAGE_BYTES);

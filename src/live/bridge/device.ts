@@ -141,7 +141,10 @@ export function mapFrames(
 ): MappingReply | null {
   const pieces = piecesOf(frames);
   if (!memory.prepareToMap(pieces, writable)) return null;
-  const id = session.mappings.add(pieces, release);
+  const id = session.mappings.add(pieces, (gone) => {
+    memory.unmapped(gone);
+    release(gone);
+  });
   return { id, base, runs: runsOf(base, pieces, writable) };
 }
 

@@ -174,6 +174,9 @@ export class BridgeServer {
     if (protocol !== PROTOCOL) return EPROTO;
     if (connection.session !== null || connection.device !== null) return fail("EINVAL");
     if (path === "" && sessionId !== 0) return this.#joinSession(connection, sessionId);
+    const known = this.#sessions.get(sessionId)?.process;
+    // Who names a process's session is that process; but a child may not have noticed yet that it is another.
+    if (path !== "" && known?.pid === pid) return this.#openDevice(connection, known, path, descriptor);
     const process = CallerProcess.open(pid);
     if (isFailure(process)) return fail("EPERM");
     const nonce = process.read(nonceAddress, NONCE_BYTES);
@@ -182,14 +185,19 @@ export class BridgeServer {
       return fail("EPERM");
     }
     if (path === "") return this.#newSession(connection, process);
-    const open = this.#options.devices.get(path);
-    const device =
-      open === undefined ? fail("ENOENT") : open(process, (bytes) => void connection.socket.write(bytes));
+    const opened = this.#openDevice(connection, process, path, descriptor);
     process.close();
+    return opened;
+  }
+
+  #openDevice(connection: Connection, process: CallerProcess, path: string, inode: number): number | Failure {
+    const open = this.#options.devices.get(path);
+    if (open === undefined) return fail("ENOENT");
+    const device = open(process, (bytes) => void connection.socket.write(bytes));
     if (isFailure(device)) return device;
     connection.device = device;
-    connection.inode = descriptor;
-    this.#devices.set(descriptor, device);
+    connection.inode = inode;
+    this.#devices.set(inode, device);
     return 0;
   }
 
