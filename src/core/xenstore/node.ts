@@ -74,21 +74,28 @@ export function setValue(cells: Cells, path: string, value: string): void {
 
 /** Sets a node's permissions, and with them its owner. */
 export function setPerms(cells: Cells, path: string, perms: string): void {
+  const { perms: before } = must(cells, nodeType, path);
+  nodeChanging(cells, path, before === perms ? 0 : SEEN_PERMS, perms);
+  if (before === perms) return;
+  const owner = ownerOf(before);
+  // Where domain 0 keeps what it has nothing is counted.
+  if (owner !== ownerOf(perms) || isUnprivilegedDomid(cells, owner)) chargeForPerms(cells, path, perms);
+  cells.edit(nodeType, path).perms = perms;
+}
+
+/** A node is about to have other permissions, and with them perhaps another owner. */
+function chargeForPerms(cells: Cells, path: string, perms: string): void {
   const node = must(cells, nodeType, path);
-  nodeChanging(cells, path, node.perms === perms ? 0 : SEEN_PERMS, perms);
-  if (node.perms === perms) return;
   const childrenBytes = listBytes(cells, childrenList, path);
   const from = ownerOf(node.perms);
   const to = ownerOf(perms);
   chargeRecord(cells, -1, from, path, node, childrenBytes);
   chargeRecord(cells, 1, to, path, { perms, value: node.value }, childrenBytes);
-  if (from !== to) {
-    removeOwned(cells, from, path);
-    addOwned(cells, to, path);
-    charge(cells, from, "nodes", -1);
-    charge(cells, to, "nodes", 1);
-  }
-  cells.edit(nodeType, path).perms = perms;
+  if (from === to) return;
+  removeOwned(cells, from, path);
+  addOwned(cells, to, path);
+  charge(cells, from, "nodes", -1);
+  charge(cells, to, "nodes", 1);
 }
 
 /**

@@ -111,8 +111,15 @@ export interface PermEntry {
   readonly domid: number;
 }
 
-/** Texts parsed before, and their entries: nearly all requests ask for one of a few. */
-const parsed = new Map<string, readonly PermEntry[]>();
+/** Permissions that are asked for. */
+export interface PermRequest {
+  readonly entries: readonly PermEntry[];
+  /** What `formatPerms` made of them last. */
+  formatted: { readonly text: string; readonly incarnations: readonly number[] } | null;
+}
+
+/** Texts parsed before: nearly all requests ask for one of a few. */
+const parsed = new Map<string, PermRequest>();
 /** So many, and no longer ones, are kept; one more, and all are forgotten. */
 const PARSED_MAX = 64;
 const PARSED_LENGTH_MAX = 64;
@@ -122,14 +129,16 @@ const PARSED_LENGTH_MAX = 64;
  * EINVAL where one is not a letter of `nrwb` and a number as strtol takes it
  * (xs_strings_to_perms in xs_lib.c).
  */
-export function parsePerms(text: string): readonly PermEntry[] | Failure {
+export function parsePerms(text: string): PermRequest | Failure {
   const known = parsed.get(text);
   if (known !== undefined) return known;
   const entries = parseEntries(text);
-  if (isFailure(entries) || text.length > PARSED_LENGTH_MAX) return entries;
+  if (isFailure(entries)) return entries;
+  const asked: PermRequest = { entries, formatted: null };
+  if (text.length > PARSED_LENGTH_MAX) return asked;
   if (parsed.size >= PARSED_MAX) parsed.clear();
-  parsed.set(text, entries);
-  return entries;
+  parsed.set(text, asked);
+  return asked;
 }
 
 function parseEntries(text: string): readonly PermEntry[] | Failure {
@@ -171,13 +180,17 @@ function parseC(text: string): number | undefined {
   return (match[1] === "-" ? -magnitude : magnitude) | 0;
 }
 
-/** Entries as stored. `incarnations` says which incarnation of its domid each entry is for, 0 for none. */
-export function formatPerms(entries: readonly PermEntry[], incarnations: readonly number[]): string {
+/** As stored. `incarnations` says which incarnation of its domid each entry is for, 0 for none. */
+export function formatPerms(asked: PermRequest, incarnations: readonly number[]): string {
+  const { entries, formatted } = asked;
+  if (formatted?.incarnations.every((incarnation, at) => incarnation === incarnations[at]) === true)
+    return formatted.text;
   let text = "";
   for (let at = 0; at < entries.length; at++) {
     const { letter, domid } = entries[at] as PermEntry;
     text += at === 0 ? `${letter}${domid}` : ` ${letter}${domid}:${incarnations[at]}`;
   }
+  asked.formatted = { text, incarnations };
   return text;
 }
 

@@ -40,7 +40,7 @@ export const OK = "OK\0";
  * Where the first NUL of `bytes[at, end)` is; `end` where there is none. What is
  * searched is short: the engine's own search takes longer to call.
  */
-function nulFrom(bytes: Uint8Array, from: number, end: number): number {
+export function nulFrom(bytes: Uint8Array, from: number, end: number): number {
   let at = from;
   while (at < end && bytes[at] !== 0) at++;
   return at;
@@ -74,6 +74,15 @@ export function nulCount({ bytes, start, end }: Request): number {
 
 /** A number as C's atoi reads it: leading blanks, a sign, digits, and whatever follows; 0 where there is none. */
 export function atoi(text: string): number {
+  // A few digits, as nearly all are, are read in less time than the expression takes.
+  let value = 0;
+  let at = 0;
+  for (; at < text.length && at < 9; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (digit < 0 || digit > 9) break;
+    value = value * 10 + digit;
+  }
+  if (at === text.length) return value;
   const digits = /^[ \t\n\v\f\r]*([+-]?\d+)/.exec(text);
   return digits === null ? 0 : Number(digits[1]) | 0;
 }

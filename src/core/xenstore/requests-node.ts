@@ -13,7 +13,7 @@ import { domainPath, nameOf, parentOf } from "./path.ts";
 import { PERM_READ, PERM_WRITE } from "./perms.ts";
 import type { Store } from "./ports.ts";
 import { accountOf, exceeds, exceedsMemory, noteMaximum, traitsOf } from "./quota.ts";
-import { atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts";
+import { atoi, nulCount, nulFrom, OK, oneArg, type Request, strings } from "./request.ts";
 import {
   createInTransaction,
   leanOn,
@@ -101,8 +101,8 @@ export function read(store: Store, request: Request): string | Failure {
 export function write(store: Store, request: Request): string | Failure {
   const { cells } = store;
   const { caller, bytes, start, end } = request;
-  const nul = bytes.indexOf(0, start);
-  if (nul < 0 || nul >= end) return fail("EINVAL");
+  const nul = nulFrom(bytes, start, end);
+  if (nul === end) return fail("EINVAL");
   const path = absolute(caller, readLatin1(bytes, start, nul));
   const value = readLatin1(bytes, nul + 1, end);
   const node = nodeFor(cells, caller, path, PERM_WRITE);

@@ -55,12 +55,12 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
   if (!caller.privileged && exceeds(cells, caller.domid, "permissions", count)) return fail("ENOSPC");
   if (!caller.privileged) noteMaximum(cells, caller.domid, "permissions", count);
   const name = strings(request, 1)[0] as string;
-  const entries = parsePerms(readLatin1(request.bytes, request.start + name.length + 1, request.end));
-  if (isFailure(entries)) return entries;
+  const asked = parsePerms(readLatin1(request.bytes, request.start + name.length + 1, request.end));
+  if (isFailure(asked)) return asked;
   const features = featuresOf(cells, caller.conn);
-  const incarnations = entries.map(({ domid }) => knowDomain(store, domid, features));
+  const incarnations = asked.entries.map(({ domid }) => knowDomain(store, domid, features));
   if (incarnations[0] === 0) return fail("ENOENT");
-  const perms = formatPerms(entries, incarnations);
+  const perms = formatPerms(asked, incarnations);
   if (isSpecial(name)) return setPermsSpecial(store, caller, name, perms);
   const path = absolute(caller, name);
   const node = nodeFor(cells, caller, path, PERM_WRITE | PERM_OWNER);
@@ -71,7 +71,8 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
   seen(cells, caller, path, SEEN_EXISTENCE);
   if (!caller.privileged && ownerOf(perms) !== ownerOf(node.perms)) return fail("EPERM");
   if (
-    tooLarge(cells, caller, perms, node.value.length, caller.privileged ? 0 : childBytes(cells, caller, path))
+    !caller.privileged &&
+    tooLarge(cells, caller, perms, node.value.length, childBytes(cells, caller, path))
   ) {
     return poisoned(cells, caller, "ENOSPC");
   }
