@@ -113,6 +113,21 @@ requires(
     expect(store).toEqual(["was here", ["/tool/python", "token"], ["0", String(domid)]]);
   }, 60_000);
 
+  test("xenstore-control quota: what a guest holds is what it owns, and limits can be set", async () => {
+    const control = (...args: string[]): Promise<string> => host.ok("xenstore-control", ...args);
+    const owners = [...(await host.ok("xenstore-ls", "-fp")).matchAll(/ \([nrwb](\d+)[,)]/g)];
+    const owned = owners.filter(([, owner]) => Number(owner) === domid).length;
+    expect(owned).toBeGreaterThan(0);
+    const held = await control("quota", String(domid));
+    expect(held).toMatch(new RegExp(`^Domain ${domid}:\nnodes +: +${owned}\nwatches +: +[1-9]`));
+    expect(await control("quota")).toMatch(/^Quota settings:\n[^]*^nodes +: +1000 /m);
+    await control("quota", "set", "nodes", String(owned));
+    expect(await control("quota")).toMatch(new RegExp(`^nodes +: +${owned} `, "m"));
+    await control("quota", "set", "nodes", "1000");
+    expect((await host.run("xenstore-control", "quota", "set", "nodes", "none")).code).not.toBe(0);
+    expect((await host.run("xenstore-control", "quota", "999")).code).not.toBe(0);
+  }, 60_000);
+
   test("test-xenstore: every test of it passes", async () => {
     expect(await testXenstore(host)).toEqual(XENSTORE_TESTS);
   }, 120_000);

@@ -3,7 +3,9 @@
 // Domains: permissions, what they own, their limits, their end.
 
 import { describe, expect, test } from "vitest";
+import { must } from "../engine/cells.ts";
 import { checkStore } from "./check.ts";
+import { outputType } from "./output.ts";
 import { accountOf } from "./quota.ts";
 import { disconnect, domainsChanged, expireEvents, mayRead, receive } from "./store.ts";
 import { TestClient, type TestStore, testStore } from "./test-client.ts";
@@ -174,6 +176,7 @@ describe("events", () => {
     expireEvents(store, 1);
     expect(one.take()).toEqual([]);
     expect(accountOf(store.cells, 1).memory).toBe(before);
+    expect(must(store.cells, outputType, 1).timedOut).toBe(2);
   });
 });
 

@@ -39,9 +39,11 @@ export interface Output {
   eventDeadline: number | null;
   /** For each event after the oldest: microseconds between its deadline and that of the one before. */
   eventIntervals: number[];
+  /** How many events were dropped as they were not taken in time. */
+  timedOut: number;
 }
 export const outputType = cellType<Output>("xenstore-output", {
-  provenance: ["events"],
+  provenance: ["events", "timedOut"],
   deadlines: ["eventDeadline"],
 });
 
@@ -57,6 +59,7 @@ export function addOutput(cells: Cells, conn: number): void {
     events: null,
     eventDeadline: null,
     eventIntervals: [],
+    timedOut: 0,
   });
 }
 
@@ -273,6 +276,7 @@ export function expireEvents(store: Store, conn: number): void {
     charge(cells, conn, "memory", -(HEADER_SIZE + message.body.length));
     eventGone(store, output, message);
     nextDeadlineCounts(output);
+    output.timedOut++;
     store.log?.(`watch event path ${message.body.split("\0", 1)[0]} for domain ${conn} timed out`);
   }
   if (output.messages.length === 0) clear(output);

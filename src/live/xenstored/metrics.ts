@@ -9,6 +9,7 @@ import type { AddressInfo } from "node:net";
 import type { Cells } from "../../core/engine/cells.ts";
 import { holdings, stallOf } from "../../core/xenstore/accounting.ts";
 import { knownDomains } from "../../core/xenstore/domain.ts";
+import { outputType } from "../../core/xenstore/output.ts";
 import { isUnprivilegedDomid, limitsOf, settingsOf } from "../../core/xenstore/quota.ts";
 import { storeTotals, type TraceLine } from "../../core/xenstore/store.ts";
 import { typeName, XS } from "../../core/xenstore/wire.ts";
@@ -159,6 +160,15 @@ function addDomains(page: Exposition, cells: Cells): void {
     held.flatMap(([domid, counts]) => {
       const limits: ReadonlyMap<string, number> = new Map(Object.entries(limitsOf(cells, domid)));
       return counts.map(([quota]) => [{ domid, quota }, limits.get(quota) ?? 0] as const);
+    }),
+  );
+  page.add(
+    "xenstored_domain_events_timed_out_total",
+    "counter",
+    "Watch events dropped as the domain did not take them in time.",
+    domids.flatMap((domid) => {
+      const output = cells.get(outputType, domid);
+      return output === undefined ? [] : [[{ domid }, output.timedOut] as const];
     }),
   );
   page.add(
