@@ -245,6 +245,21 @@ export function treeCaseName(workload: string, text: string): string {
   return `${workload}, 8 clients, 16 in flight, tree of ${text}`;
 }
 
+export function turnTreeCaseName(text: string): string {
+  return `read, 1 client, same processor, tree of ${text}`;
+}
+
+/** Latency by itself: nothing that is asked together is waited for together. */
+const turnTreeCases: readonly Case[] = treeSizes.map(({ nodes, text }) => ({
+  suite: "scale",
+  name: turnTreeCaseName(text),
+  args: words(`--workload read --clients 1 --pipeline 1 --nodes ${nodes} --no-setup --keep`),
+  prepare: words(`--workload read --nodes ${nodes} --setup-only`),
+  share: `turn in a tree of ${nodes}`,
+  figure: "turn",
+  oursOnly: true,
+}));
+
 const scaleCases: readonly Case[] = treeSizes.flatMap(({ nodes, text }) =>
   treeWorkloads.map((workload) => ({
     suite: "scale" as const,
@@ -261,4 +276,4 @@ const scaleCases: readonly Case[] = treeSizes.flatMap(({ nodes, text }) =>
   })),
 );
 
-export const cases: readonly Case[] = [...baseCases, ...specialCases, ...scaleCases];
+export const cases: readonly Case[] = [...baseCases, ...specialCases, ...scaleCases, ...turnTreeCases];
