@@ -55,13 +55,14 @@ export class Driver {
 
   /**
    * Gives an input and runs at once what it wakes: for what somebody waits for who
-   * can be answered now. Not to be called in a turn.
+   * can be answered now. Where a turn is to come anyway, those who ask meanwhile
+   * share it. Not to be called in a turn.
    */
   serve<D extends Plain>(input: Input<D>, data: D): void {
     this.guard(() => {
       this.#setClock();
       this.world.give(input, data);
-      this.#turn();
+      if (this.#scheduled === null) this.#turn();
     });
   }
 
@@ -96,7 +97,6 @@ export class Driver {
   }
 
   #turn(): void {
-    if (this.#scheduled !== null) clearImmediate(this.#scheduled);
     this.#scheduled = null;
     this.#setClock();
     this.#fireDue();

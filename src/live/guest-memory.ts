@@ -42,7 +42,7 @@ interface MemoryFile {
   readonly claimed: Uint8Array;
   claimedCount: number;
   /** How often a frame is mapped by processes. */
-  readonly mapped: Uint16Array;
+  readonly mapped: Uint32Array;
   /** How often a frame that no process maps was looked at, up to LOOKS_TO_KEEP. */
   readonly looks: Uint8Array;
 }
@@ -309,7 +309,7 @@ export class FileMemory implements Memory {
         touchedCount: 0,
         claimed: new Uint8Array(FILE_FRAMES),
         claimedCount: 0,
-        mapped: new Uint16Array(FILE_FRAMES),
+        mapped: new Uint32Array(FILE_FRAMES),
         looks: new Uint8Array(FILE_FRAMES),
       };
       this.#files.set(file, target);
