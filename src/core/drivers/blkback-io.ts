@@ -16,7 +16,7 @@ import { BLKIF_RSP_ERROR, BLKIF_RSP_OKAY, blkifLayout, decodeRequest, encodeResp
 import type { BlkifRequest } from "./blkif.ts";
 import { diskCaller } from "./blkback-ring.ts";
 import { submitBio } from "./disk.ts";
-import { produceResponse, readSlot, requestsProduced } from "./ring.ts";
+import { produceResponse, readSlot, requestsConsumed, requestsProduced } from "./ring.ts";
 import { unmapFrontendPage } from "./unmap.ts";
 
 interface RingArgs {
@@ -33,7 +33,7 @@ function makeResponse(
   { id, operation }: { id: number; operation: number },
   status: number,
 ): void {
-  produceResponse(
+  const notify = produceResponse(
     host.memory,
     ring.ring.mfn,
     blkifLayout,
@@ -41,7 +41,7 @@ function makeResponse(
     encodeResponse(id, operation, status),
   );
   ring.rspProd++;
-  evtchnSend(host, domid, ring.port);
+  if (notify) evtchnSend(host, domid, ring.port);
 }
 
 /** Maps the pages of a request that are not mapped already; null where one cannot be. */
@@ -127,6 +127,7 @@ const doBlockIoOp = routine(
         const waiting = (requestsProduced(host.memory, ring.ring.mfn) - ring.reqCons) >>> 0;
         l.more = waiting > 0 && waiting <= blkifLayout.slots;
         l.request = null;
+        if (waiting === 0) requestsConsumed(host.memory, ring.ring.mfn, ring.reqCons);
         if (!l.more) return;
         const request = decodeRequest(readSlot(host.memory, ring.ring.mfn, blkifLayout, ring.reqCons));
         ring.reqCons++;

@@ -64,9 +64,9 @@ function queueRead(
     sector,
     refs: granted.map(({ ref }) => ref),
   });
-  produceRequest(host.memory, ring.ring.mfn, blkifLayout, ring.reqProd, request);
+  const notify = produceRequest(host.memory, ring.ring.mfn, blkifLayout, ring.reqProd, request);
   ring.reqProd++;
-  evtchnSend(host, domid, ring.port);
+  if (notify) evtchnSend(host, domid, ring.port);
   return id;
 }
 

@@ -9,6 +9,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { allocUnbound, close } from "../hypervisor/event-channel-op.ts";
+import { domainCell } from "../hypervisor/domain.ts";
 import { evtchnPort } from "../hypervisor/port.ts";
 import { deviceOf, sameDevice, xenbusDriver } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
@@ -296,10 +297,11 @@ const blkbackChanged = routine(
 
 const blkfrontProbe = routine(
   "blkfront_probe [xen_blkfront]",
-  (a: DeviceArgs) => ({ ...a, nodename: "", vdevice: null as string | null }),
-  ({ step, call }) => [
+  (a: DeviceArgs) => ({ ...a, nodename: "", vdevice: null as string | null, hvm: false, isDisk: true }),
+  ({ step, call, when, failWith }) => [
     step("nodename", (host, l) => {
       l.nodename = deviceOf(host, l.device).nodename;
+      l.hvm = must(host, domainCell, l.domid).type !== "pv";
     }),
     call(
       "virtual-device",
@@ -309,6 +311,16 @@ const blkfrontProbe = routine(
         l.vdevice = value;
       },
     ),
+    when("xen_hvm_domain", (l) => l.hvm, [
+      call(
+        "device-type",
+        xenbusReadOptional,
+        (l) => ({ domid: l.domid, dir: l.nodename, name: "device-type" }),
+        (l, type) => void (l.isDisk = type !== null && !type.startsWith("cdrom")),
+      ),
+      // Its device model emulates it, and that is what the guest uses.
+      when("a CD-ROM", (l) => !l.isDisk, [failWith("no driver for it", "ENODEV")]),
+    ]),
     step("info", (host, l) => {
       const vdevice = Number.parseInt(l.vdevice ?? "0", 10);
       host.add(blkfrontCell, l.device, {

@@ -17,7 +17,7 @@ import { netbackQueueCell, netbackStatsCell } from "./netback-cells.ts";
 import type { NetbackQueue } from "./netback-cells.ts";
 import { txLayout } from "./netfront-cells.ts";
 import { sendSkb } from "./packets.ts";
-import { produceResponse, readSlot, requestsProduced } from "./ring.ts";
+import { produceResponse, readSlot, requestsConsumed, requestsProduced } from "./ring.ts";
 import { unmapFrontendPage } from "./unmap.ts";
 
 const XEN_NETIF_RSP_OKAY = 0;
@@ -29,9 +29,10 @@ function txResponse(id: number, status: number): Uint8Array {
 }
 
 function respond(host: Host, domid: number, queue: NetbackQueue, id: number, status: number): void {
-  produceResponse(host.memory, queue.txRing.mfn, txLayout, queue.txRspProd, txResponse(id, status));
+  const response = txResponse(id, status);
+  const notify = produceResponse(host.memory, queue.txRing.mfn, txLayout, queue.txRspProd, response);
   queue.txRspProd++;
-  evtchnSend(host, domid, queue.txPort);
+  if (notify) evtchnSend(host, domid, queue.txPort);
 }
 
 /** Maps one packet's page and hands it on, without copying it. */
@@ -76,6 +77,10 @@ export const xenvifPoll = routine(
         l.more = waiting > 1 && waiting <= txLayout.slots;
         if (waiting > 0 && waiting <= txLayout.slots)
           forwardPacket(host, l.domid, l.queue, host.edit(netbackQueueCell, l.queue));
+        // xenvif_napi_schedule_or_enable_events
+        if (l.more) return;
+        const { txRing, txReqCons } = must(host, netbackQueueCell, l.queue);
+        requestsConsumed(host.memory, txRing.mfn, txReqCons);
       }),
     ]),
   ],

@@ -13,7 +13,7 @@ import { writeU32 } from "../xenstore/wire.ts";
 import { grantForeignAccess } from "./gnttab.ts";
 import { netfrontCell, netfrontQueueCell, txLayout } from "./netfront-cells.ts";
 import { allocPage, freePage } from "./pages.ts";
-import { produceRequest, readSlot, responsesProduced } from "./ring.ts";
+import { produceRequest, readSlot, responsesConsumed, responsesProduced } from "./ring.ts";
 
 const PACKET_BYTES = 98;
 
@@ -46,6 +46,7 @@ function txBufGc(host: Host, domid: number, id: string): void {
     queue.txRefs.push(page.ref);
     freePage(host, domid, page.mfn);
   }
+  responsesConsumed(host.memory, queue.txRing.mfn, queue.txRspCons);
 }
 
 /** Sends one packet through an interface's first queue; nothing where it has no carrier or no room. */
@@ -62,9 +63,10 @@ function startXmit(host: Host, domid: number, device: string): void {
   let requestId = 0;
   while (queue.sent.some((packet) => packet.id === requestId)) requestId++;
   queue.sent.push({ id: requestId, page: { ref, mfn } });
-  produceRequest(host.memory, queue.txRing.mfn, txLayout, queue.txProd, txRequest(ref, requestId));
+  const request = txRequest(ref, requestId);
+  const notify = produceRequest(host.memory, queue.txRing.mfn, txLayout, queue.txProd, request);
   queue.txProd++;
-  evtchnSend(host, domid, queue.txPort);
+  if (notify) evtchnSend(host, domid, queue.txPort);
 }
 
 /** Sends a packet through every interface of a guest. */

@@ -40,10 +40,26 @@ export function initRing(memory: Memory, mfn: number): void {
 
 /**
  * A frontend has taken the responses before that index, and wants to be told of
- * that one (RING_FINAL_CHECK_FOR_RESPONSES). Our backends tell of each; QEMU's do not.
+ * that one (RING_FINAL_CHECK_FOR_RESPONSES).
  */
 export function responsesConsumed(memory: Memory, mfn: number, index: number): void {
   setIndex(memory, mfn, RSP_EVENT, (index + 1) >>> 0);
+}
+
+/**
+ * A backend has taken the requests before that index, and wants to be told of
+ * that one (RING_FINAL_CHECK_FOR_REQUESTS).
+ */
+export function requestsConsumed(memory: Memory, mfn: number, index: number): void {
+  setIndex(memory, mfn, REQ_EVENT, (index + 1) >>> 0);
+}
+
+/** Produces everything before an index; whether the other side asked to be told of any of it. */
+function push(memory: Memory, mfn: number, producer: number, event: number, index: number): boolean {
+  const before = readU32(memory.read(mfn, producer, 4), 0);
+  setIndex(memory, mfn, producer, index >>> 0);
+  const asked = readU32(memory.read(mfn, event, 4), 0);
+  return (index - asked) >>> 0 < (index - before) >>> 0;
 }
 
 /** How many requests were ever produced. */
@@ -60,28 +76,34 @@ function slot({ slotBytes, slots }: RingLayout, index: number): number {
   return SLOTS + (index % slots) * slotBytes;
 }
 
-/** Writes the request of that index and produces it. */
+/**
+ * Writes the request of that index and produces it; whether the backend is to be
+ * told (RING_PUSH_REQUESTS_AND_CHECK_NOTIFY).
+ */
 export function produceRequest(
   memory: Memory,
   mfn: number,
   layout: RingLayout,
   index: number,
   bytes: Uint8Array,
-): void {
+): boolean {
   memory.write(mfn, slot(layout, index), bytes);
-  setIndex(memory, mfn, REQ_PROD, (index + 1) >>> 0);
+  return push(memory, mfn, REQ_PROD, REQ_EVENT, index + 1);
 }
 
-/** Writes the response of that index and produces it. */
+/**
+ * Writes the response of that index and produces it; whether the frontend is to
+ * be told (RING_PUSH_RESPONSES_AND_CHECK_NOTIFY).
+ */
 export function produceResponse(
   memory: Memory,
   mfn: number,
   layout: RingLayout,
   index: number,
   bytes: Uint8Array,
-): void {
+): boolean {
   memory.write(mfn, slot(layout, index), bytes);
-  setIndex(memory, mfn, RSP_PROD, (index + 1) >>> 0);
+  return push(memory, mfn, RSP_PROD, RSP_EVENT, index + 1);
 }
 
 /** A copy of the slot of that index. */

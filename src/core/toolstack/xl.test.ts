@@ -66,6 +66,21 @@ describe("a domain's life", () => {
     expect(host.log("/var/log/xen/xl-g.log")).toContain("Action for shutdown reason code 0 is destroy\n");
   });
 
+  test.each([
+    ["pv", "4"],
+    ["pvh", "6"],
+  ])(
+    "Linux in a %s guest leaves a CD-ROM to its device model, if it can have one: state %s",
+    (type, state) => {
+      const host = new XlHost();
+      host.write("/mnt/cd.iso", "");
+      host.create("g", "mode=idle dev=1", `type = "${type}"`, 'disk = ["/mnt/cd.iso,raw,xvda,cdrom"]');
+      host.pass(3);
+      expect(host.node("/local/domain/1/device/vbd/51712/state")).toBe(state);
+      expect(host.xl("xl destroy g")).toMatchObject({ status: 0, stderr: "" });
+    },
+  );
+
   test("a guest that does not answer makes xl shutdown give up after a minute", () => {
     const host = new XlHost();
     host.create("g", "mode=ignore");
