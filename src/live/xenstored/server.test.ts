@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { checkStore } from "../../core/xenstore/check.ts";
 import type { Store, StoreOptions } from "../../core/xenstore/store.ts";
 import { encode, XS } from "../../core/xenstore/wire.ts";
@@ -96,6 +109,33 @@ test("a transaction is tried again until nobody is in its way", async () => {
   await expect(a.transaction(() => Promise.reject(new Error("no")))).rejects.toThrow("no");
 });
 
+/**
+ * Finds descriptors although clients are in the same process, where two sockets
+ * are new each time: the system lists accepted ones with the path they were accepted at.
+ */
+class ByPath extends AcceptedDescriptors {
+  readonly #known = new Set<string>();
+
+  override accepted(): number | null {
+    for (const line of readFileSync("/proc/net/unix", "latin1").split("\n")) {
+      const [, , , flags, , , inode, path] = line.trim().split(/\s+/);
+      if (path !== socketPath || flags !== "00000000" || this.#known.has(inode as string)) continue;
+      this.#known.add(inode as string);
+      for (const fd of readdirSync("/proc/self/fd"))
+        if (linkOf(fd) === `socket:[${inode}]`) return Number(fd);
+    }
+    throw new Error("it is not listed");
+  }
+}
+
+function linkOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return "";
+  }
+}
+
 /** Where the system does not tell how many there are. */
 const notTold = new AcceptedDescriptors({
   count: () => 0,
@@ -104,8 +144,21 @@ const notTold = new AcceptedDescriptors({
   close: () => undefined,
 });
 
+test("where no second socket can be made clients are read on the server's", async () => {
+  const descriptors = new AcceptedDescriptors();
+  const file = openSync("/dev/null", "r");
+  const accepted = vi.spyOn(descriptors, "accepted").mockReturnValue(file);
+  const giveUp = vi.spyOn(descriptors, "giveUp");
+  await serve({}, descriptors);
+  const a = await client();
+  await a.write("/x", "1");
+  expect(await a.read("/x")).toBe("1");
+  expect([accepted.mock.calls.length, giveUp.mock.calls]).toEqual([1, [[file]]]);
+  closeSync(file);
+});
+
 describe.each([
-  ["known", undefined],
+  ["known", new ByPath()],
   ["not known", notTold],
 ])("where descriptors of clients are %s", (_, descriptors) => {
   test("long lists, many requests at once, and clients that come and go", async () => {
