@@ -122,6 +122,11 @@ test("a console shows what the guest prints, and Ctrl-] leaves it", async () => 
   await console.printed(/GUEST: up mode=tick[^]*GUEST: tick 2/);
   console.process.stdin?.write("typed\u001d");
   expect(await console.ended).toMatchObject({ code: 0, err: "" });
+  // With nobody at the keyboard, as in a script.
+  expect(xenolith(["xl", "--dir", dir, "console", "nosuch"], { input: "" })).toMatchObject({
+    code: 1,
+    err: "nosuch is an invalid domain identifier (rc=-6)\n",
+  });
   expect(listed(dir)).toHaveLength(2);
   // Whoever comes next gets what was printed since.
   const again = startXenolith(["xl", "--dir", dir, "console", "guest"]);

@@ -474,6 +474,7 @@ export const XEN_DOMINF_shutdownmask = 255;
 export const XEN_DOMINF_shutdownshift = 16;
 export const XEN_DOMINF_xs_domain = 128;
 export const XEN_HVM_START_MAGIC_VALUE = 862897528;
+export const XEN_INVALID_DEV = 4294967294;
 export const XEN_INVALID_MAX_VCPU_ID = 4294967295;
 export const XEN_INVALID_MEM_SZ = 4294967295;
 export const XEN_INVALID_NODE_DIST = 4294967295;

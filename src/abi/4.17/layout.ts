@@ -362,6 +362,20 @@ export const xen_sysctl_cputopoinfo = {
   cputopo: u64(8),
 } as const;
 
+export const xen_sysctl_pcitopoinfo = {
+  sizeof: 24,
+  num_devs: u32(0),
+  devs: u64(8),
+  nodes: u64(16),
+} as const;
+
+export const physdev_pci_device = {
+  sizeof: 4,
+  seg: u16(0),
+  bus: u8(2),
+  devfn: u8(3),
+} as const;
+
 export const xen_sysctl_meminfo = {
   sizeof: 16,
   memsize: u64(0),

@@ -40,9 +40,8 @@ function writeFiles(files: readonly WrittenFile[], invocation: Invocation): bool
 }
 
 /**
- * Keys go to a domain's console until Ctrl-] is among them, or the terminal hangs
- * up: that is the end of a command that is a console and nothing else. Another
- * one goes on without it.
+ * Keys go to a domain's console until Ctrl-] is among them, or the terminal hangs up: that is the end of a
+ * command that is a console and nothing else. Another one goes on without it.
  */
 function attachKeys(
   { typed }: Conversation,
@@ -59,7 +58,8 @@ function attachKeys(
     else if (end !== 0) typed(end < 0 ? text : text.slice(0, end));
     if (only && end >= 0) leave({ exit: 0 });
   };
-  const onEnd = (): void => void (only && leave({ exit: 0 }));
+  // Without a terminal it goes on for as long as there is a console (console/client/main.c, interactive).
+  const onEnd = (): void => void (only && stdin.isTTY && leave({ exit: 0 }));
   stdin.on("data", onKeys).on("end", onEnd);
   const detach = (): void => {
     stdin.off("data", onKeys).off("end", onEnd);

@@ -7,7 +7,7 @@
 import { hvmSave } from "../../abi/4.17/hvm-save.ts";
 import * as abi from "../../abi/4.17/layout.ts";
 import { viewOf } from "../../abi/struct.ts";
-import { isFailure } from "../engine/errno.ts";
+import { fail, isFailure } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -29,9 +29,10 @@ import { seedGrantTable } from "./gnttab-seed.ts";
 import { BUILTIN_IMAGE } from "./kernel-image.ts";
 import { bootImageFailed, buildDomFailed, isFile, noMemory, openDomFile, parseImage } from "./libxc.ts";
 import { dom0 } from "./libxl-ctx.ts";
-import { complaining, reported } from "./log.ts";
+import { complaining, libxlError, reported } from "./log.ts";
 import { mfnOf, populateClaimed } from "./populate.ts";
 import type { Populated, Stretch } from "./populate.ts";
+import { ERROR_NONSPECIFIC } from "./rc.ts";
 
 /** The pages Xen and the guest share, eight below 4 GiB less 4 MiB (xg_dom_x86.c, special_pfn). */
 const SPECIAL_FIRST = 0xfeff8;
@@ -166,6 +167,14 @@ const archCreate = routine(
   ],
 );
 
+/** Opens the kernel or its ramdisk (libxl__domain_firmware): what libxc returns where it is not there is the result. */
+function firmware(host: Host, process: string, line: number, file: string, part: string): void | Failure {
+  const opened = openDomFile(host, process, file, `libxl_dom.c:${line}:libxl__domain_firmware`, part);
+  if (!isFailure(opened)) return;
+  libxlError(host, process, "libxl_dom.c:1075:libxl__build_hvm", "initializing domain firmware failed");
+  return fail(ERROR_NONSPECIFIC);
+}
+
 /** Builds an HVM or PVH guest; its rings are at guest frames. */
 export const buildHvm = routine(
   "libxl__build_hvm",
@@ -186,10 +195,12 @@ export const buildHvm = routine(
         shadowMemkb: build.shadowMemkb,
       })),
       step("xc_dom_kernel_file", (host, l) => {
-        if (!isFile(l.build.kernel)) return;
-        const where = "libxl_dom.c:889:libxl__load_hvm_firmware_module";
-        const kernel = openDomFile(host, l.process, l.build.kernel, where, "xc_dom_kernel_file");
-        return isFailure(kernel) ? kernel : undefined;
+        const kernel = l.build.kernel;
+        return isFile(kernel) ? firmware(host, l.process, 909, kernel, "xc_dom_kernel_file") : undefined;
+      }),
+      step("xc_dom_module_file", (host, l) => {
+        const ramdisk = l.build.ramdisk ?? "";
+        return ramdisk === "" ? undefined : firmware(host, l.process, 926, ramdisk, "xc_dom_ramdisk_file");
       }),
       step("xc_dom_parse_image", (host, l) => {
         const image = parseImage(host, l.process, l.build.kernel);

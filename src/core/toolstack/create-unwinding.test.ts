@@ -48,6 +48,25 @@ describe("a creation that fails leaves nothing", () => {
       "failed to open file '/no/kernel': No such file or directory",
     ],
     [
+      "a PVH guest's kernel that is not there",
+      'type = "pvh"\nkernel = "/no/kernel"',
+      "libxl: error: libxl_dom.c:909:libxl__domain_firmware: xc_dom_kernel_file failed: No such file or directory\n" +
+        "libxl: error: libxl_dom.c:1075:libxl__build_hvm: initializing domain firmware failed\n" +
+        "libxl: error: libxl_create.c:1640:domcreate_rebuild_done: Domain 2:cannot (re-)build domain: -1\n",
+    ],
+    [
+      "a PVH guest's ramdisk that is not there",
+      'type = "pvh"\nramdisk = "/no/ramdisk"',
+      "libxl: error: libxl_dom.c:926:libxl__domain_firmware: xc_dom_ramdisk_file failed: No such file or directory\n",
+    ],
+    [
+      "a PVH guest of a name that is taken",
+      'type = "pvh"\nname = "Domain-0"',
+      "libxl: error: libxl_xshelp.c:206:libxl__xs_read_mandatory: xenstore read failed: `/libxl/2/type': " +
+        "No such file or directory\n" +
+        "libxl: warning: libxl_dom.c:49:libxl__domain_type: unable to get domain type for domid=2, assuming HVM\n",
+    ],
+    [
       "more memory than there is",
       "memory = 1000000",
       "xc_dom_boot_mem_init: can't allocate low memory for domain",

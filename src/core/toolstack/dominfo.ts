@@ -10,9 +10,9 @@ import { DOMINF_hvm_guest } from "../hypervisor/dominfo.ts";
 import type { DomainInfoReply } from "../hypervisor/dominfo.ts";
 import { getdomaininfolist } from "../hypervisor/sysctl.ts";
 import { dom0 } from "./libxl-ctx.ts";
-import { libxlError } from "./log.ts";
+import { libxlError, libxlWarning } from "./log.ts";
 import { ERROR_DOMAIN_NOTFOUND, ERROR_FAIL } from "./rc.ts";
-import { xsGetDomainPath, xsRead } from "./xs.ts";
+import { missingNode, xsGetDomainPath, xsRead } from "./xs.ts";
 import { sameDomain } from "./same.ts";
 
 /** One hypercall's worth of domains. */
@@ -69,7 +69,7 @@ export type GuestType = "hvm" | "pv" | "pvh";
 /** A domain's type (libxl__domain_type). Fails, and says so, where there is no such domain. */
 export const domainType = routine(
   "libxl__domain_type",
-  (a: { process: string; domid: number }) => ({ ...a, hvm: false, type: "pv" as GuestType }),
+  (a: { process: string; domid: number }) => ({ ...a, hvm: false, unknown: false, type: "pv" as GuestType }),
   ({ step, when, call }) => [
     step("getdomaininfolist", (host, l) => {
       const info = domainInfo(host, l.process, l.domid);
@@ -90,8 +90,17 @@ export const domainType = routine(
         "read type",
         xsRead,
         (l) => ({ process: l.process, path: `/libxl/${l.domid}/type` }),
-        (l, type) => void (l.type = type === "pvh" ? "pvh" : "hvm"),
+        (l, type) => {
+          l.unknown = type === null;
+          l.type = type === "pvh" ? "pvh" : "hvm";
+        },
       ),
+      step("type unknown", (host, l) => {
+        if (!l.unknown) return;
+        missingNode(host, l.process, `/libxl/${l.domid}/type`);
+        const text = `unable to get domain type for domid=${l.domid}, assuming HVM`;
+        libxlWarning(host, l.process, "libxl_dom.c:49:libxl__domain_type", text);
+      }),
     ]),
   ],
   (l) => l.type,

@@ -7,6 +7,8 @@ import type { Errno } from "../engine/errno.ts";
 
 /** libxl's own failures (libxl_types.idl, "error"), as the error numbers that stand for them. */
 export const ERROR_FAIL: Errno = "EIO";
+/** What libxc returned, -1, passed on as it was. */
+export const ERROR_NONSPECIFIC: Errno = "ENOTTY";
 export const ERROR_INVAL: Errno = "EINVAL";
 export const ERROR_TIMEDOUT: Errno = "ETIMEDOUT";
 export const ERROR_NOPARAVIRT: Errno = "EOPNOTSUPP";
@@ -16,6 +18,7 @@ export const ERROR_GUEST_TIMEDOUT: Errno = "ETIME";
 export const ERROR_NOMEM: Errno = "ENOMEM";
 
 const codes: { readonly [E in Errno]?: number } = {
+  ENOTTY: -1,
   ENOMEM: -5,
   EINVAL: -6,
   ETIME: -8,

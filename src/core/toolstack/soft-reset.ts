@@ -11,7 +11,7 @@ import { domainCreate } from "./domain-create.ts";
 import { domainDestroyState } from "./domain-destroy.ts";
 import { complaining, libxlError } from "./log.ts";
 import { ERROR_FAIL } from "./rc.ts";
-import { xsGetDomainPath, xsRead, xsReleaseDomain } from "./xs.ts";
+import { missingNode, xsGetDomainPath, xsRead, xsReleaseDomain } from "./xs.ts";
 import { sameDomain } from "./same.ts";
 
 /** Where a domain's rings are and its console's terminal, as its nodes say; there must be a terminal. */
@@ -54,8 +54,7 @@ const currentRings = routine(
     ),
     step("has a terminal", (host, l) => {
       if (l.tty !== null) return undefined;
-      const missing = `xenstore read failed: \`${l.home}/console/tty': No such file or directory`;
-      libxlError(host, l.process, "libxl_xshelp.c:206:libxl__xs_read_mandatory", missing);
+      missingNode(host, l.process, `${l.home}/console/tty`);
       libxlError(
         host,
         l.process,

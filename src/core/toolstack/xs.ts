@@ -4,10 +4,12 @@
 // reply (tools/libs/light/libxl_xshelp.c). A transaction is its number; 0 for none.
 
 import type { Errno } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import type { Routine } from "../engine/routine.ts";
 import { freeWatchSlot, takeWatchSlot, xsTalk } from "../daemons/xs-client.ts";
 import type { XsOp } from "../daemons/xs-client.ts";
+import { libxlError } from "./log.ts";
 
 /** What a request is about: who asks, in which transaction, which node. */
 export interface OfPath {
@@ -133,6 +135,13 @@ const nothing = (): void => {};
 
 /** A node's value, or null where it cannot be read. */
 export const xsRead = query("xs_read", "READ", (reply) => reply);
+
+/** Says that a node is missing that libxl cannot do without (libxl__xs_read_mandatory). */
+export function missingNode(host: Host, process: string, path: string): void {
+  const text = `xenstore read failed: \`${path}': No such file or directory`;
+  libxlError(host, process, "libxl_xshelp.c:206:libxl__xs_read_mandatory", text);
+}
+
 /** A directory's children in xenstored's order, or null where there is no such node. */
 export const xsDirectory = query("xs_directory", "DIRECTORY", names);
 

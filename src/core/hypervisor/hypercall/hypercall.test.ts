@@ -99,6 +99,26 @@ test("an HVM context is given back as it was merged, and its vCPUs are up", () =
   expect(host.world.get(domainCell, domid)?.nrVcpus).toBe(2);
 });
 
+test("of a PCI device nobody has, the node is not told", () => {
+  const host = new Called();
+  const U = abi.xen_sysctl.u.offset;
+  const s = abi.xen_sysctl_pcitopoinfo;
+  const ask = (devices: number): unknown => {
+    const view = host.control(abi.xen_sysctl, X.XEN_SYSCTL_pcitopoinfo);
+    s.num_devs.set(view, 2, U);
+    s.devs.set(view, devices, U);
+    s.nodes.set(view, BASE + 512, U);
+    return host.call(xl, X.__HYPERVISOR_sysctl, BASE);
+  };
+  expect(ask(BASE + 256)).toBe(0);
+  const nodes = viewOf(host.memory.bytes.slice(512, 520));
+  expect([nodes.getUint32(0, true), nodes.getUint32(4, true)]).toEqual([
+    X.XEN_INVALID_DEV,
+    X.XEN_INVALID_DEV,
+  ]);
+  expect(ask(0)).toEqual(fail("EINVAL"));
+});
+
 /** Addresses in and around the caller's memory, counts and garbage. */
 const word = fc.oneof(
   fc.integer({ min: BASE - 16, max: BASE + 9000 }),

@@ -147,6 +147,16 @@ function cpuTopology({ view, memory, copyBack }: SysctlCall): Prepared {
   });
 }
 
+/** The machine has no PCI devices: Xen knows none of those it is asked about. */
+function pciTopology({ view, memory }: SysctlCall): number | Failure {
+  const s = abi.xen_sysctl_pcitopoinfo;
+  const [devices, nodes, count] = [s.devs.get(view, U), s.nodes.get(view, U), s.num_devs.get(view, U)];
+  if (devices === 0 || nodes === 0) return fail("EINVAL");
+  const asked = readBytes(memory, devices, count * abi.physdev_pci_device.sizeof);
+  if (isFailure(asked)) return asked;
+  return writeU32s(memory, nodes, Array<number>(count).fill(X.XEN_INVALID_DEV));
+}
+
 function cpuInfo({ view, memory, copyBack }: SysctlCall): Prepared {
   const s = abi.xen_sysctl_getcpuinfo;
   return prepare(getcpuinfo, null, (cpus) => {
@@ -189,8 +199,7 @@ const commands: { readonly [command: number]: Decoder } = {
   },
   [X.XEN_SYSCTL_get_cpu_featureset]: featuresetCommand,
   [X.XEN_SYSCTL_get_cpu_policy]: systemPolicyCommand,
-  // The machine has no PCI bus.
-  [X.XEN_SYSCTL_pcitopoinfo]: () => fail("ENODEV"),
+  [X.XEN_SYSCTL_pcitopoinfo]: pciTopology,
 };
 
 /** `sysctl(u_sysctl)`: EACCES for a tool of another version. */

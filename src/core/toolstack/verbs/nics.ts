@@ -10,7 +10,6 @@ import { deviceDetach } from "../device-detach.ts";
 import { deviceInfo } from "../device-info.ts";
 import type { DeviceInfo } from "../device-info.ts";
 import { nicFromXenstore, nicList } from "../device-list.ts";
-import { libxlError } from "../log.ts";
 import { findDomain } from "../name.ts";
 import { ERROR_INVAL } from "../rc.ts";
 import { verb } from "../verb.ts";
@@ -23,7 +22,7 @@ import type { DeviceNic } from "../xlcfg/device-nic.ts";
 import { printJson } from "../xlcfg/json.ts";
 import { defaultNic, parseNicPart } from "../xlcfg/nic-spec.ts";
 import { atoi } from "../xlcfg/strtol.ts";
-import { xsRead } from "../xs.ts";
+import { missingNode, xsRead } from "../xs.ts";
 import { sameDomain } from "../same.ts";
 
 const NODES = ["state", "event-channel", "tx-ring-ref", "rx-ring-ref"];
@@ -172,8 +171,7 @@ const whichNic = routine(
         ),
         when("none", (l) => l.found === null, [
           step("complain", (host, l) => {
-            const text = `xenstore read failed: \`/libxl/${l.domid}/device/vif/${l.devid}': No such file or directory`;
-            libxlError(host, l.process, "libxl_xshelp.c:206:libxl__xs_read_mandatory", text);
+            missingNode(host, l.process, `/libxl/${l.domid}/device/vif/${l.devid}`);
             return fail(ERROR_INVAL);
           }),
         ]),
