@@ -8,12 +8,21 @@ import type { CellId, CellTable } from "../engine/cells.ts";
 /** A power of two. */
 const ROUGH = 4096;
 
+/** A power of two; longer paths are counted with others. */
+const LENGTHS = 1024;
+
+function lengthOf(id: CellId): number {
+  return (id as string).length & (LENGTHS - 1);
+}
+
 /** Cells by path. */
 export class WatchTable implements CellTable {
   readonly #watches = new Map<CellId, object>();
   readonly #hashOf: (path: string) => number;
   /** How many watched paths have a hash that ends alike. */
   readonly #rough = new Int32Array(ROUGH);
+  /** How many have a length; an event looks for the paths above its own, too, and most lengths have none. */
+  readonly #ofLength = new Int32Array(LENGTHS);
 
   constructor(hashOf: (path: string) => number) {
     this.#hashOf = hashOf;
@@ -33,7 +42,7 @@ export class WatchTable implements CellTable {
   }
 
   get(id: CellId): object | undefined {
-    return this.#watches.get(id);
+    return this.#ofLength[lengthOf(id)] === 0 ? undefined : this.#watches.get(id);
   }
 
   add(id: CellId, content: object): object | undefined {
@@ -41,12 +50,14 @@ export class WatchTable implements CellTable {
     this.#watches.set(id, content);
     if (this.#watches.size === before) return undefined;
     (this.#rough[this.#hashOf(id as string) & (ROUGH - 1)] as number)++;
+    (this.#ofLength[lengthOf(id)] as number)++;
     return content;
   }
 
   drop(id: CellId): boolean {
     if (!this.#watches.delete(id)) return false;
     (this.#rough[this.#hashOf(id as string) & (ROUGH - 1)] as number)--;
+    (this.#ofLength[lengthOf(id)] as number)--;
     return true;
   }
 }
