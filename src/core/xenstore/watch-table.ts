@@ -6,7 +6,7 @@
 import type { CellId, CellTable } from "../engine/cells.ts";
 
 /** A power of two. */
-const ROUGH = 4096;
+const ROUGH = 65_536;
 
 /** A power of two; longer paths are counted with others. */
 const LENGTHS = 1024;
@@ -20,7 +20,7 @@ export class WatchTable implements CellTable {
   readonly #watches = new Map<CellId, object>();
   readonly #hashOf: (path: string) => number;
   /** How many watched paths have a hash that ends alike. */
-  readonly #rough = new Int32Array(ROUGH);
+  readonly #rough = new Uint16Array(ROUGH);
   /** How many have a length; an event looks for the paths above its own, too, and most lengths have none. */
   readonly #ofLength = new Int32Array(LENGTHS);
 
