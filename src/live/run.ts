@@ -142,12 +142,22 @@ export function startOnHost(
   return spawn(words[0] as string, words.slice(1), { ...spawning, env, stdio });
 }
 
+/** Says where libxl would keep what it knows of domains, if that is not this user's to write. */
+function unwritable(): string {
+  const folder = "/var/lib/xen";
+  try {
+    fs.accessSync(folder, fs.constants.W_OK);
+    return "";
+  } catch {
+    return `, and xl creates no domain without a ${folder} that it may write to`;
+  }
+}
+
 /** Runs a program on the host and returns its exit code; 128 and the signal's number where one ended it. */
 export async function runOnHost(options: RunOptions): Promise<number> {
   if (isolation() === "environment") {
-    process.stderr.write(
-      "xenolith: no private mounts here; only libxenstore's clients find this host's xenstored\n",
-    );
+    const text = "no private mounts here; only libxenstore's clients find this host's xenstored";
+    process.stderr.write(`xenolith: ${text}${unwritable()}\n`);
   }
   const child = startOnHost(options, "inherit");
   // The terminal signals the program too; what is sent to us alone is passed on.
