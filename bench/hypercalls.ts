@@ -123,7 +123,7 @@ async function measureDomains(
   { quick, progress }: BenchOptions,
 ): Promise<Measured> {
   const [few, many] = quick ? [8, 80] : [100, 1000];
-  const [rounds, seconds] = quick ? [3, 0.5] : [25, 30];
+  const [rounds, seconds] = quick ? [3, 0.5] : [25, 15];
   const shell = new HostShell(where);
   const idle = [await idling("none", seconds)];
   progress(`creating ${few} domains`);
