@@ -16,6 +16,7 @@ import type { GuestType } from "./dominfo.ts";
 import { dmCheckStart } from "./dm-check.ts";
 import { contextLock } from "./libxl-ctx.ts";
 import { libxlError } from "./log.ts";
+import { qualifierToDomid } from "./name.ts";
 import { newNic, nicSetDefault, nicSetDevids } from "./nic.ts";
 import { ERROR_FAIL } from "./rc.ts";
 import { randomMac } from "./urandom.ts";
@@ -55,10 +56,12 @@ function prepareNic(
   process: string,
   domid: number,
   given: DeviceNic,
+  backend: number,
   type: GuestType,
   taken: readonly number[],
 ): NewDevice | Failure {
-  const settled = nicSetDefault(given, false, given.mac ?? randomMac(host));
+  const named = { ...given, backend_domid: backend };
+  const settled = nicSetDefault(named, false, given.mac ?? randomMac(host));
   const [nic] = nicSetDevids([settled], taken) as [DeviceNic];
   if (type !== "hvm" && given.nictype === "vif_ioemu") {
     const text = "trying to create PV or PVH guest with an emulated interface";
@@ -78,9 +81,10 @@ function prepareDisk(
   process: string,
   domid: number,
   given: DeviceDisk,
+  backend: number,
   type: GuestType,
 ): NewDevice | Failure {
-  const disk = diskSetDefault(host, process, given);
+  const disk = diskSetDefault(host, process, { ...given, backend_domid: backend });
   const device = isFailure(disk) ? disk : newDisk(host, process, domid, disk, type === "pv");
   if (isFailure(device)) return device;
   const devid = diskDevid(given.vdev ?? "");
@@ -90,6 +94,11 @@ function prepareDisk(
   return isFailure(stored) ? stored : device;
 }
 
+/** What a disk and an interface have in common: who serves them. */
+function specOf(spec: DeviceSpec): Pick<DeviceDisk, "backend_domid" | "backend_domname"> {
+  return "disk" in spec ? spec.disk : spec.nic;
+}
+
 /** Writes the device's nodes and keeps it; the device and the watch to wait on. */
 const addNodes = routine(
   "libxl__device_add_async",
@@ -97,6 +106,7 @@ const addNodes = routine(
     ...a,
     type: "pv" as GuestType,
     taken: [] as number[],
+    backend: specOf(a.spec).backend_domid,
     device: null as NewDevice | null,
     watch: null as Watch | null,
   }),
@@ -113,12 +123,20 @@ const addNodes = routine(
       ),
     ]),
     call("libxl__dm_check_start", dmCheckStart, sameDomain),
+    when("backend by name", (l) => specOf(l.spec).backend_domname !== null, [
+      call(
+        "libxl__resolve_domid",
+        qualifierToDomid,
+        ({ process, spec }) => ({ process, domain: specOf(spec).backend_domname as string }),
+        (l, backend) => void (l.backend = backend),
+      ),
+    ]),
     step("settle", (host, l) => {
-      const { process, domid, spec, type, taken } = l;
+      const { process, domid, spec, type, taken, backend } = l;
       const device =
         "disk" in spec
-          ? prepareDisk(host, process, domid, spec.disk, type)
-          : prepareNic(host, process, domid, spec.nic, type, taken);
+          ? prepareDisk(host, process, domid, spec.disk, backend, type)
+          : prepareNic(host, process, domid, spec.nic, backend, type, taken);
       if (isFailure(device)) return device;
       l.device = device;
       return;

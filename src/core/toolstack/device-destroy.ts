@@ -17,10 +17,11 @@ export const deviceDestroy = routine(
     device: a.device,
     back: "",
     front: "",
+    own: 0,
     t: 0,
   }),
   (words) => {
-    const { call } = words;
+    const { call, when } = words;
     return [
       call(
         "backend path",
@@ -34,7 +35,7 @@ export const deviceDestroy = routine(
         ({ process, device }) => ({ process, device }),
         (l, path) => void (l.front = path),
       ),
-      call("own domid", ownDomid, sameProcess),
+      call("own domid", ownDomid, sameProcess, (l, domid) => void (l.own = domid)),
       transaction(words, [
         call("clean frontend", pathCleanup, ({ process, t, front }) => ({ process, t, path: front })),
         call("clean libxl", pathCleanup, ({ process, t, device }) => ({
@@ -42,7 +43,10 @@ export const deviceDestroy = routine(
           t,
           path: libxlDevicePath(device),
         })),
-        call("clean backend", pathCleanup, ({ process, t, back }) => ({ process, t, path: back })),
+        // A driver domain's directory is for it to remove.
+        when("served from here", (l) => l.device.backendDomid === l.own, [
+          call("clean backend", pathCleanup, ({ process, t, back }) => ({ process, t, path: back })),
+        ]),
       ]),
     ];
   },

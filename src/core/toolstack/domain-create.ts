@@ -8,6 +8,7 @@ import { isFailure } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { resolveBackends } from "./backend-domid.ts";
 import { buildConfig } from "./build-config.ts";
 import type { BuildConfig } from "./build-config.ts";
 import type { Rings } from "./build-post.ts";
@@ -206,6 +207,7 @@ export const domainCreate = routine(
           call("libxl__domain_make", makeNodes, makeArgs),
         ]),
         call("dm-version", storeEntry, sameDomain),
+        call("libxl__resolve_domid", resolveBackends, sameDomain),
         step("device defaults", (host, l) => {
           const failed = settleDevices(host, l.process, l.domid);
           l.build = buildConfig(settledConfig(host, l.process));

@@ -96,6 +96,7 @@ export const deviceHotplug = routine(
   (a: { process: string; device: Device; action: DeviceAction }) => ({
     ...a,
     back: "",
+    own: 0,
     runs: 0,
     run: null as ScriptRun | null,
     status: 0,
@@ -106,16 +107,19 @@ export const deviceHotplug = routine(
     repeatUntil("no more scripts", (l) => l.run === null, [
       locked("device_hotplug", (l) => contextLock(l.process), [
         call("backend path", backendPath, ({ process, device }) => ({ process, device })),
-        call("own domid", ownDomid, sameProcess),
-        call(
-          "script info",
-          scriptInfo,
-          ({ process, device, action, runs }) => ({ process, device, action, runs }),
-          (l, run) => {
-            l.run = run;
-          },
-        ),
-        step("say what", (host, l) => sayHotplug(host, l), { unseen: true }),
+        call("own domid", ownDomid, sameProcess, (l, domid) => void (l.own = domid)),
+        // A driver domain runs the scripts of what it serves itself.
+        when("served from here", (l) => l.device.backendDomid === l.own, [
+          call(
+            "script info",
+            scriptInfo,
+            ({ process, device, action, runs }) => ({ process, device, action, runs }),
+            (l, run) => {
+              l.run = run;
+            },
+          ),
+          step("say what", (host, l) => sayHotplug(host, l), { unseen: true }),
+        ]),
       ]),
       when("a script", (l) => l.run !== null, [
         attempt([

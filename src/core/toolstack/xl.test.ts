@@ -81,6 +81,47 @@ describe("a domain's life", () => {
     },
   );
 
+  test("an interface is served by the driver domain that is named, or not at all", () => {
+    const host = new XlHost();
+    host.create("net", "mode=idle backend=1");
+    host.pass(3);
+    host.create("g", "mode=idle dev=1", 'vif = ["mac=00:16:3e:00:00:09,backend=net"]');
+    host.pass(3);
+    const backend = "/local/domain/1/backend/vif/2/0";
+    expect(host.node("/local/domain/2/device/vif/0/backend")).toBe(backend);
+    expect([host.node(`${backend}/state`), host.node("/local/domain/2/device/vif/0/state")]).toEqual([
+      "4",
+      "4",
+    ]);
+    expect(host.xl("xl network-attach g mac=00:16:3e:00:00:0a backend=net").status).toBe(0);
+    host.pass(3);
+    expect(host.node("/local/domain/1/backend/vif/2/1/state")).toBe("4");
+
+    for (const [line, words] of [
+      [
+        'vif = ["backend=nosuch"]',
+        "libxl_nic.c:520:libxl__device_nic_set_devids: Domain 3:Unable to set nic defaults for nic 0",
+      ],
+      [
+        'disk = ["/none,raw,xvda,w,backend=nosuch"]',
+        "libxl_create.c:1318:initiate_domain_create: Domain 4:Unable to set disk defaults for disk 0",
+      ],
+    ] as const) {
+      host.write("/tmp/b.cfg", `name = "b"\ntype = "pv"\nmemory = 32\n${line}\n`);
+      const { status, stderr } = host.xl("xl create /tmp/b.cfg");
+      expect(status).toBe(3);
+      expect(stderr).toContain(`libxl: error: ${words}\n`);
+    }
+    expect(host.xl("xl network-attach g backend=nosuch")).toMatchObject({
+      status: 1,
+      stderr:
+        "libxl: error: libxl_device.c:1486:device_addrm_aocomplete: unable to add device\n" +
+        "libxl_device_nic_add failed.\n",
+    });
+    expect(host.xl("xl destroy g").status).toBe(0);
+    expect(host.node("/local/domain/2")).toBeUndefined();
+  });
+
   test("a guest that does not answer makes xl shutdown give up after a minute", () => {
     const host = new XlHost();
     host.create("g", "mode=ignore");
