@@ -2,14 +2,6 @@
 //
 // How a command that runs on is asked to end.
 
-import { readFileSync } from "node:fs";
-
-/** Whether whoever started this process had it ignore SIGHUP, as nohup does. */
-function hangupIsIgnored(): boolean {
-  const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0";
-  return (BigInt(`0x${mask}`) & 1n) !== 0n;
-}
-
 /**
  * Resolves with the first of SIGINT, SIGTERM and SIGHUP; a second one ends the process at once.
  *
@@ -22,6 +14,6 @@ export function untilSignal(hungUp?: () => void): Promise<NodeJS.Signals> {
   if (isDaemon) process.on("SIGHUP", hungUp);
   return new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve(signal));
-    if (!isDaemon && !hangupIsIgnored()) process.once("SIGHUP", () => resolve("SIGHUP"));
+    if (!isDaemon) process.once("SIGHUP", () => resolve("SIGHUP"));
   });
 }
