@@ -74,11 +74,13 @@ function settled(list: string, text: string): string {
 function byDevice(found: Facts): Facts {
   const split: Facts = new Map();
   for (const [list, lines] of found) {
+    const deals = DEALS_WITH_DEVICES.test(list) && lines.some(({ text }) => DEVICE.test(text));
     for (const line of lines) {
       line.text = settled(list, line.text);
-      const [, bus, id] = (DEALS_WITH_DEVICES.test(list) && DEVICE.exec(line.text)) || [];
+      const [, bus, id] = (deals && DEVICE.exec(line.text)) || [];
       const { after: _, ...rest } = line;
-      if (bus === undefined) add(split, list, line);
+      // Behind how many requests an event comes counts those about devices, too.
+      if (bus === undefined) add(split, list, deals ? rest : line);
       else add(split, `${list} (${bus} ${id})`, rest);
     }
   }
