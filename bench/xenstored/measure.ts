@@ -126,7 +126,8 @@ async function rounds(of: Case, contestants: readonly Contestant[], effort: Effo
     const time = ["--seconds", String(effort.seconds), "--seed", String(round + 1)];
     for (let at = 0; at < contestants.length; at++) {
       const contestant = contestants[(at + round) % contestants.length] as Contestant;
-      const warmup = round === 0 && contestant.name === "ours" ? effort.warmup : WARMUP_LATER;
+      const first = Math.max(effort.warmup, of.warmup ?? 0);
+      const warmup = round === 0 && contestant.name === "ours" ? first : WARMUP_LATER;
       await contestant.round([...of.args, ...time, "--warmup", String(warmup)]);
     }
   }
