@@ -21,7 +21,7 @@ const explored: { readonly [mutant: string]: { scenario: string; says: RegExp } 
   "lost-put": { scenario: "kill", says: /violated: domain 1 is freed\n {2}somebody holds on to it for ever/ },
   "unowned-reference": {
     scenario: "kill",
-    says: /violated: every reference has an owner\n {2}page \d+ count: counted 2, known 1/,
+    says: /violated: every reference has an owner\n {2}page \d+ count: counted 3, known 1/,
   },
   "early-reuse": { scenario: "reuse", says: /violated: no assertion fails\n {2}cell domain\/1 added twice/ },
 };
@@ -41,7 +41,8 @@ const checked: { readonly [mutant: string]: { check: string; scenario: string; s
   "lost-edit-page": {
     check: "undo",
     scenario: "save-restore",
-    says: /^step \d+ given back, line \d+: page\/\d+ /,
+    // Each step is taken twice, but not behind each is everything looked at: then the model finds it at its next.
+    says: /^step \d+ given back, line \d+: page\/\d+ |^assertion failed: d1v0 drops a cr3 reference it does not have$/,
   },
   "lost-pre-image": { check: "undo", scenario: "create-paused", says: /^no cell / },
   "unread-absent": { check: "saving", scenario: "create-paused", says: /^trace, line \d+: .* instead of / },
