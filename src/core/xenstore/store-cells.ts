@@ -25,7 +25,7 @@ export interface StoreMemory {
 export class StoreCells extends PlainCells {
   readonly nodes: NodeTable;
   readonly watches: WatchTable;
-  /** Whether nodes may go without `drop` being called for each. */
+  /** Whether nodes may go without `drop` being called for each; not where a `drop` of one's own has to know. */
   readonly dropsQuietly: boolean = true;
 
   constructor({ make = (length) => new Uint8Array(length), seed = 0 }: StoreMemory = {}) {
