@@ -4,9 +4,9 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { ForeignWrite } from "../core/engine/world.ts";
-import { fileName, placeOf } from "./guest-memory.ts";
+import { FileMemory, fileName, placeOf } from "./guest-memory.ts";
 import { WitnessedMemory, changes } from "./witnessed-memory.ts";
 
 test("what changed, written over what was, gives what is", () => {
@@ -74,6 +74,21 @@ describe("a page that a program outside writes to", () => {
       { step: 0, mfn: MFN, offset: 1, bytes: Uint8Array.of(7) },
       { step: 1, mfn: MFN, offset: 2, bytes: Uint8Array.of(8) },
     ]);
+  });
+
+  test("a page that is written while it is read is read anew: no index without what it tells of", () => {
+    const { read } = FileMemory.prototype;
+    const reading = vi.spyOn(FileMemory.prototype, "read").mockImplementationOnce((...place) => {
+      const before = read.call(memory, ...place);
+      // Behind what was read already, and then what says that it is there.
+      writeOutside(0, 7);
+      writeOutside(2048, 1);
+      before.set([1], 2048);
+      return before;
+    });
+    expect([...memory.read(MFN, 2048, 1), ...memory.read(MFN, 0, 1)]).toEqual([1, 7]);
+    reading.mockRestore();
+    expect(found).toHaveLength(2);
   });
 
   test("who looks between steps gets what is there, and nothing is told of it", () => {

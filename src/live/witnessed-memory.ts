@@ -13,6 +13,8 @@ import type { FrameRun } from "./guest-memory.ts";
 const PAGE_BYTES = 4096;
 /** Changes that are no further apart than this are told as one. */
 const GAP_BYTES = 16;
+/** So often a page is read anew where somebody writes meanwhile; who never pauses is taken as he comes. */
+const READS_MAX = 100;
 
 /** Whose steps are witnessed, and who is told. */
 export interface Witness {
@@ -92,11 +94,25 @@ export class WitnessedMemory extends FileMemory {
       this.#seen.clear();
     }
     if (before !== null && this.#seen.has(mfn)) return before;
-    const now = super.read(mfn, 0, PAGE_BYTES);
+    const now = this.#atOneMoment(mfn);
     for (const piece of changes(before ?? new Uint8Array(PAGE_BYTES), now))
       this.#witness.found({ step, mfn, ...piece });
     this.#known.set(mfn, now);
     this.#seen.add(mfn);
+    return now;
+  }
+
+  /**
+   * All of a page as it was at one moment. Others write while it is read: what was read first
+   * could be from before, and an index behind it from after, which says that there is more.
+   */
+  #atOneMoment(mfn: number): Uint8Array {
+    let now = super.read(mfn, 0, PAGE_BYTES);
+    for (let reads = 1; reads < READS_MAX; reads++) {
+      const again = super.read(mfn, 0, PAGE_BYTES);
+      if (Buffer.compare(now, again) === 0) break;
+      now = again;
+    }
     return now;
   }
 }
