@@ -17,7 +17,7 @@ import { allocHeapPages, freeHeapPages, MAX_ORDER, unclaimedPages } from "./heap
 import { grantTableCell } from "./grant-cells.ts";
 import { growTable } from "./grant-table.ts";
 import { mapFrame, unmapFrame } from "./mapping.ts";
-import { gfnToMfn, maximumGpfn, p2mType, physmapAdd, physmapRemove } from "./p2m.ts";
+import { gfnToMfn, maximumGpfn, p2mReaches, p2mType, physmapAdd, physmapRemove } from "./p2m.ts";
 import { pageOf, putPageAllocRef } from "./page.ts";
 import { NO_FRAME, runFind, runsOf } from "./runs.ts";
 
@@ -88,6 +88,7 @@ function populate(
   order: number,
   addressBits: number,
 ): number {
+  if (pagingModeTranslate(d) && !p2mReaches(gpfn, 2 ** order)) return NO_FRAME;
   // The allocator knows two zones: below 4 GiB and all there is.
   const limit = addressBits > 0 && addressBits <= 32 ? 1 << 20 : Infinity;
   const mfn = claimedOrFree(host, d.domid, order) ? allocHeapPages(host, order, limit) : NO_FRAME;
@@ -299,7 +300,7 @@ function addXenFrame(
   index: number,
   gpfn: number,
 ): 0 | Failure {
-  if (!pagingModeTranslate(d)) return fail("EINVAL");
+  if (!pagingModeTranslate(d) || !p2mReaches(gpfn, 1)) return fail("EINVAL");
   if (space === "grant_table") {
     const grown = growTable(host, d.domid, index + 1);
     if (isFailure(grown)) return grown;

@@ -5,7 +5,17 @@
 import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { pagingModeTranslate } from "./domain.ts";
 import type { Domain } from "./domain.ts";
-import { NO_FRAME, runFind, runFrom, runInsert, runMap, runRemove, runValue, runsOf } from "./runs.ts";
+import {
+  FRAMES_MAX,
+  NO_FRAME,
+  runFind,
+  runFrom,
+  runInsert,
+  runMap,
+  runRemove,
+  runValue,
+  runsOf,
+} from "./runs.ts";
 import type { RunMap } from "./runs.ts";
 
 /**
@@ -18,6 +28,14 @@ export type P2mType = "ram" | "ram_ro" | "ioreq_server" | "xen" | "foreign";
 /** A translated domain's frames. */
 export function p2m(domid: number): RunMap {
   return runMap(`p2m/${domid}`);
+}
+
+/**
+ * Whether a translated domain can have these guest frames. Beyond what its tables reach Xen answers EINVAL
+ * (ept_set_entry); they reach 4 TiB here.
+ */
+export function p2mReaches(gfn: number, count: number): boolean {
+  return gfn + count <= FRAMES_MAX;
 }
 
 /** The machine frame behind a guest frame, or NO_FRAME. */

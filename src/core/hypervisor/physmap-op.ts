@@ -13,7 +13,7 @@ import { pagingModeTranslate } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { frameOwner, setM2p } from "./frames.ts";
 import { guestRemovePage, mfnToGfn } from "./memory-op.ts";
-import { gfnToMfn, p2mType, physmapAdd, physmapRemove } from "./p2m.ts";
+import { gfnToMfn, p2mReaches, p2mType, physmapAdd, physmapRemove } from "./p2m.ts";
 import { NO_FRAME } from "./runs.ts";
 
 /** Which frames go where. */
@@ -49,6 +49,7 @@ function relocateOne(host: Host, d: DeepReadonly<Domain>, from: number, to: numb
   if (mfn === NO_FRAME || frameOwner(host, mfn) !== d.domid) return fail("EINVAL");
   if (mfnToGfn(host, mfn) !== from) return fail("EXDEV");
   if (from === to) return 0;
+  if (!p2mReaches(to, 1)) return fail("EINVAL");
   if (gfnToMfn(host, d, to) !== NO_FRAME) {
     if (p2mType(host, d.domid, to) === "xen") physmapRemove(host, d.domid, to, 1);
     else if (!guestRemovePage(host, d, to)) return fail("EINVAL");

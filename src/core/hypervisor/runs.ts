@@ -32,9 +32,13 @@ export interface RunMap {
   readonly lasts: Bitmap;
 }
 
-/** Describes a map of frame numbers below 2^30 (4 TiB). It takes no space while empty. */
+const LEVELS = 6;
+/** Frame numbers are below this: 4 TiB. */
+export const FRAMES_MAX = 32 ** LEVELS;
+
+/** Describes a map of frame numbers below FRAMES_MAX. It takes no space while empty. */
 export function runMap(name: string): RunMap {
-  return { name, lasts: bitmap(`${name}/runs`, 6) };
+  return { name, lasts: bitmap(`${name}/runs`, LEVELS) };
 }
 
 function runEndingAt(cells: Cells, map: RunMap, last: number): Run {

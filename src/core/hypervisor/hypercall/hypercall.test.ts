@@ -99,6 +99,23 @@ test("an HVM context is given back as it was merged, and its vCPUs are up", () =
   expect(host.world.get(domainCell, domid)?.nrVcpus).toBe(2);
 });
 
+test("where a guest frame cannot be, none is put: 4 TiB, and the last number there is", () => {
+  const host = new Called();
+  const domid = host.makePvh();
+  const s = abi.xen_add_to_physmap;
+  const add = (gpfn: bigint): unknown => {
+    host.memory.bytes.fill(0);
+    const view = viewOf(host.memory.bytes);
+    s.domid.set(view, domid);
+    s.space.set(view, X.XENMAPSPACE_grant_table);
+    s.idx.set(view, 0);
+    setBig(view, s.gpfn, gpfn);
+    return host.call(xl, X.__HYPERVISOR_memory_op, X.XENMEM_add_to_physmap, BASE);
+  };
+  expect(add(2n ** 30n - 1n)).toBe(0);
+  for (const gpfn of [2n ** 30n, 2n ** 52n, 2n ** 64n - 1n]) expect(add(gpfn)).toEqual(fail("EINVAL"));
+});
+
 test("of a PCI device nobody has, the node is not told", () => {
   const host = new Called();
   const U = abi.xen_sysctl.u.offset;
