@@ -86,19 +86,16 @@ function deliver(host: Host, d: DeepReadonly<Domain>, address: bigint, data: num
     const pirq = Number((address >> 32n) & 0xffffff00n) + message.dest;
     return pirq === 0 ? fail("ERANGE") : pirq < PIRQS ? 0 : fail("EINVAL");
   }
+  const apic = (vcpu: number): DataView => viewOf(recordOf(host, d, hvmSave.LAPIC_REGS, vcpu));
   const meant = Array.from({ length: d.nrVcpus }, (_, vcpu) => vcpu).filter((vcpu) =>
-    matches(viewOf(recordOf(host, d, hvmSave.LAPIC_REGS, vcpu)), message),
+    matches(apic(vcpu), message),
   );
   switch ((data >> 8) & 7) {
     case FIXED:
       for (const vcpu of meant) request(host, d, vcpu, message);
       return 0;
     case LOWEST_PRIORITY: {
-      const first = meant.find(
-        (vcpu) =>
-          (viewOf(recordOf(host, d, hvmSave.LAPIC_REGS, vcpu)).getUint32(APIC.spiv, true) & SPIV_ENABLED) !==
-          0,
-      );
+      const first = meant.find((vcpu) => (apic(vcpu).getUint32(APIC.spiv, true) & SPIV_ENABLED) !== 0);
       if (first === undefined) return fail("ESRCH");
       request(host, d, first, message);
       return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// AcceptedDescriptors of accepted sockets, which Node does not tell, as the system tells
+// Descriptors of accepted sockets, which Node does not tell, as the system tells
 // them; and how two sockets of Node on one descriptor are closed.
 
 import { closeSync, fstatSync, openSync, readdirSync, statSync } from "node:fs";
