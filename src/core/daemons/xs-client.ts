@@ -8,10 +8,10 @@ import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import { clientReceives, clientTakes, closeByClient, connectSocket, sendToServer } from "./unix-socket.ts";
 import { fail, isFailure } from "../engine/errno.ts";
-import type { Errno, Failure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import { encode, parse, readLatin1, XS } from "../xenstore/wire.ts";
+import { encode, errorNamed, parse, readLatin1, XS } from "../xenstore/wire.ts";
 import { XENSTORED } from "./xenstored-ports.ts";
 
 /** A request's type, by its name. */
@@ -63,6 +63,11 @@ function messageAt(bytes: Uint8Array, at: number): Message | undefined {
   return parsed.state === "packet" ? parsed : undefined;
 }
 
+/** Whether nothing more will be understood: the server has closed, or says what is no message (read_message). */
+function isOver(bytes: Uint8Array, at: number, closed: boolean): boolean {
+  return closed || parse(bytes, at).state === "failed";
+}
+
 function bodyOf(bytes: Uint8Array, { start, end }: Message): string {
   return readLatin1(bytes, start, end);
 }
@@ -72,7 +77,7 @@ function replyPending(cells: Cells, process: string): boolean {
   const { bytes, closed } = clientReceives(cells, must(cells, xsHandleCell, process).socket);
   for (let at = 0; ;) {
     const message = messageAt(bytes, at);
-    if (message === undefined) return closed;
+    if (message === undefined) return isOver(bytes, at, closed);
     if (message.type !== XS.WATCH_EVENT) return true;
     at = message.end;
   }
@@ -92,7 +97,7 @@ function queueEvents(host: Host, handle: XsHandle): void {
   if (at > 0) clientTakes(host, handle.socket, at);
 }
 
-function takeReply(host: Host, process: string): string | Failure {
+function takeReply(host: Host, process: string, op: XsOp): string | Failure {
   const handle = host.edit(xsHandleCell, process);
   queueEvents(host, handle);
   const { bytes } = clientReceives(host, handle.socket);
@@ -100,7 +105,8 @@ function takeReply(host: Host, process: string): string | Failure {
   if (reply === undefined) return fail("EIO");
   const body = bodyOf(bytes, reply);
   clientTakes(host, handle.socket, reply.end);
-  return reply.type === XS.ERROR ? fail(body.split("\0")[0] as Errno) : body;
+  if (reply.type === XS.ERROR) return fail(errorNamed(body));
+  return reply.type === XS[op] ? body : fail("EBADF");
 }
 
 /**
@@ -117,7 +123,7 @@ export const xsTalk = routine(
     }),
     waitFor("read_reply", (host, l) => replyPending(host, l.process), { unseen: true }),
     step("got reply", (host, l) => {
-      const reply = takeReply(host, l.process);
+      const reply = takeReply(host, l.process, l.op);
       if (isFailure(reply)) return reply;
       l.reply = reply;
       return;
@@ -133,7 +139,7 @@ export function xsEventPending(cells: Cells, process: string, token: string): bo
   const { bytes, closed } = clientReceives(cells, handle.socket);
   for (let at = 0; ;) {
     const message = messageAt(bytes, at);
-    if (message?.type !== XS.WATCH_EVENT) return closed;
+    if (message?.type !== XS.WATCH_EVENT) return isOver(bytes, at, closed);
     if (bodyOf(bytes, message).split("\0")[1] === token) return true;
     at = message.end;
   }

@@ -2,18 +2,22 @@
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
 import { cellType, must } from "../engine/cells.ts";
+import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { checkHash } from "../engine/save.ts";
 import { random } from "../engine/scheduler.ts";
 import { hasEnded, joinThread, spawnThread } from "../engine/thread.ts";
 import { addBlockDevice, addBridge } from "../drivers/dom0-devices.ts";
+import { setPending } from "../hypervisor/port.ts";
 import { deviceNode } from "../xenbus/bus.ts";
 import { parseState, XenbusState, xenbusStrState } from "../xenbus/state.ts";
 import { registerXenbusWatch, unregisterXenbusWatch } from "../xenbus/watch.ts";
-import { watchTokens, xenbusCell, xenbusQueueCell } from "../xenbus/xenbus.ts";
+import { watchTokens, xenbusCell, xenbusQueueCell, xenbusRequestCell } from "../xenbus/xenbus.ts";
 import type { WatchEvent } from "../xenbus/xenbus.ts";
 import { pendingEvents } from "../xenbus/xenwatch.ts";
 import { xenbusDirectory, xenbusPrintf, xenbusRead } from "../xenbus/xs.ts";
+import { serverWrite } from "../xenstore/ring.ts";
+import { encode, writeU32, XS } from "../xenstore/wire.ts";
 import { TestHost } from "./testing.ts";
 
 const seen = routine(
@@ -87,6 +91,113 @@ describe("a bus", () => {
     ["frontend", "device/vbd/51712/state", "device/vbd/51712"],
     ["frontend", "device/vbd", null],
   ] as const)("%s: %s belongs to %s", (bus, path, node) => expect(deviceNode(bus, path)).toBe(node));
+});
+
+/** Puts bytes into the ring of replies to dom0's kernel, as a xenstored outside could, and tells it. */
+function say(host: TestHost, ...messages: Uint8Array[]): void {
+  host.act((h) => {
+    const { mfn, port } = must(h, xenbusCell, 0);
+    for (const bytes of messages) {
+      const page = { read: readOf(h, mfn), write: writeOf(h, mfn) };
+      expect(serverWrite(page, bytes)).toBe(bytes.length);
+    }
+    setPending(h, 0, port);
+  });
+  host.settle();
+}
+
+const readOf =
+  (host: Host, mfn: number) =>
+  (offset: number, length: number): Uint8Array =>
+    host.memory.read(mfn, offset, length);
+
+const writeOf =
+  (host: Host, mfn: number) =>
+  (offset: number, bytes: Uint8Array): void =>
+    host.memory.write(mfn, offset, bytes);
+
+/** A header and no body, whatever length it speaks of. */
+function header(type: number, length: number): Uint8Array {
+  const bytes = encode(type, 1, 0, "");
+  writeU32(bytes, 12, length);
+  return bytes;
+}
+
+/** What dom0's kernel said of its ring. */
+function complaints(host: TestHost): string[] {
+  return host.records.flatMap((r) =>
+    r.kind === "printk" && r.data.text.startsWith("xenbus: ") ? [r.data.text.slice(8)] : [],
+  );
+}
+
+describe("nonsense from xenstored is noted, and the kernel goes on", () => {
+  test.each<[string, Uint8Array[], string[]]>([
+    ["a length no message has", [header(XS.READ, 0xffff_ffff)], ["error EINVAL while reading message"]],
+    ["a reply nobody waits for", [encode(XS.READ, 77, 0, "x")], ["error ENOENT while reading message"]],
+    [
+      "an event of one string",
+      [encode(XS.WATCH_EVENT, 0, 0, "path\0")],
+      ["error EINVAL while reading message"],
+    ],
+    [
+      "an event without its last NUL",
+      [encode(XS.WATCH_EVENT, 0, 0, "p\0t")],
+      ["error EINVAL while reading message"],
+    ],
+    ["an event of no watch", [encode(XS.WATCH_EVENT, 0, 0, "path\0token\0")], []],
+    [
+      "a wrong length before a whole event",
+      [header(99, 5000), encode(XS.WATCH_EVENT, 0, 0, "x\0y\0z\0")],
+      ["error EINVAL while reading message", "error EINVAL while reading message"],
+    ],
+  ])("%s", (_what, messages, said) => {
+    const host = new TestHost();
+    say(host, ...messages);
+    expect(complaints(host)).toEqual(said);
+    expect(inKernel(host, xenbusPrintf, { domid: 0, dir: "data", name: "a", value: "b" })).toBeNull();
+    expect(inKernel(host, xenbusRead, { domid: 0, dir: "data", name: "a" })).toBe("b");
+  });
+
+  test("impossible indices empty the ring of replies", () => {
+    const host = new TestHost();
+    host.act((h) => {
+      const { mfn, port } = must(h, xenbusCell, 0);
+      h.memory.write(mfn, 2056, Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 9));
+      setPending(h, 0, port);
+    });
+    host.settle();
+    expect(complaints(host)).toEqual(["error EIO while reading message"]);
+    expect(inKernel(host, xenbusDirectory, { domid: 0, dir: "/local/domain", name: "" })).toEqual(["0"]);
+  });
+
+  test("impossible indices of the ring of requests fail the request, and no later one", () => {
+    const host = new TestHost();
+    host.act((h) => h.memory.write(must(h, xenbusCell, 0).mfn, 2048, Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 9)));
+    expect(inKernel(host, xenbusDirectory, { domid: 0, dir: "/local/domain", name: "" })).toBe("EIO");
+    expect(complaints(host)).toEqual(["error EIO while writing message"]);
+    expect(inKernel(host, xenbusDirectory, { domid: 0, dir: "/local/domain", name: "" })).toEqual(["0"]);
+  });
+
+  test.each([
+    ["another type", encode(XS.WRITE, 1, 0, "OK\0"), "EINVAL"],
+    ["an error of no name", encode(XS.ERROR, 1, 0, "what?"), "EINVAL"],
+    ["an error's name without its NUL", encode(XS.ERROR, 1, 0, "ENOENT"), "ENOENT"],
+  ])("a reply of %s is the request's failure", (_what, reply, errno) => {
+    const host = new TestHost();
+    host.act((h) => {
+      const args = { domid: 0, dir: "data", name: "x" };
+      spawnThread(h, "dom0/test", xenbusRead, args, { joinable: true });
+    });
+    host.until((world) => world.get(xenbusRequestCell, "0/1")?.state === "wait_reply", "it is sent");
+    host.act((h) => {
+      const { mfn, port } = must(h, xenbusCell, 0);
+      // Before xenstored, which has not looked yet.
+      serverWrite({ read: readOf(h, mfn), write: writeOf(h, mfn) }, reply);
+      setPending(h, 0, port);
+    });
+    host.until((world) => hasEnded(world, "dom0/test"), "it is answered");
+    expect(host.act((h) => joinThread(h, "dom0/test")).errno).toBe(errno);
+  });
 });
 
 describe("a kernel's requests", () => {

@@ -5,19 +5,20 @@
 // drivers/xen/xenbus/xenbus_comms.c).
 
 import { must } from "../engine/cells.ts";
-import { assert, isFailure } from "../engine/errno.ts";
-import type { Errno } from "../engine/errno.ts";
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
 import { consumeEvent, eventPending } from "../hypervisor/port.ts";
-import { clientRead, clientWrite } from "../xenstore/ring.ts";
+import { clientEmpties, clientRead, clientWrite } from "../xenstore/ring.ts";
 import type { RingPage } from "../xenstore/ring.ts";
-import { parse, readLatin1, XS } from "../xenstore/wire.ts";
+import { errorNamed, HEADER_SIZE, parse, readLatin1, readU32, XS } from "../xenstore/wire.ts";
 import type { Packet } from "../xenstore/wire.ts";
 import { kthreadRun } from "./kthread.ts";
+import { printk } from "./printk.ts";
 import { xenbusCell, xenbusQueueCell, xenbusRequestCell } from "./xenbus.ts";
-import type { XenwatchPolicy } from "./xenbus.ts";
+import type { XenbusQueue, XenwatchPolicy } from "./xenbus.ts";
 import { startXenwatch, xsWatchMsg } from "./xenwatch.ts";
 import type { FirstCall } from "./xenwatch.ts";
 
@@ -37,39 +38,92 @@ function ringPage({ memory }: Host, mfn: number): RingPage {
   };
 }
 
-/** One message from xenstored: a watch event to its mailbox, a reply to the request that waits for it. */
-function processMsg(host: Host, domid: number, { type, reqId }: Packet, body: string): void {
+/**
+ * One message from xenstored: a watch event to its mailbox, a reply to the
+ * request that waits for it. What is neither is refused (process_msg).
+ */
+function processMsg(host: Host, domid: number, { type, reqId }: Packet, body: string): Failure | undefined {
   if (type === XS.WATCH_EVENT) {
-    const [path, token] = body.split("\0");
-    return xsWatchMsg(host, domid, token ?? "", path ?? "");
+    const [path = "", token = "", ...more] = body.split("\0");
+    // Two strings, each with its NUL (count_strings).
+    if (more.length !== 1 || more[0] !== "") return fail("EINVAL");
+    xsWatchMsg(host, domid, token, path);
+    return undefined;
   }
   const id = `${domid}/${reqId}`;
-  // A reply nobody waits for is dropped: the ring is shared with another domain.
-  if (host.get(xenbusRequestCell, id)?.state !== "wait_reply") return;
-  const request = host.edit(xenbusRequestCell, id);
-  request.state = "got_reply";
-  if (type === XS.ERROR) request.errno = body.replace(/\0$/, "") as Errno;
-  else request.reply = body;
+  if (host.get(xenbusRequestCell, id)?.state !== "wait_reply") return fail("ENOENT");
+  answer(host, domid, id, type, body);
+  return undefined;
 }
 
-/** Takes what xenstored sent; true where room was made in the ring. */
+/** Hands a request its reply; one of another type than the request's is EINVAL to who asked (xs_talkv). */
+function answer(host: Host, domid: number, id: string, type: number, body: string): void {
+  const request = host.edit(xenbusRequestCell, id);
+  const asked = readU32(request.message, 0);
+  request.state = "got_reply";
+  if (type === XS.ERROR) request.errno = errorNamed(body);
+  else if (type === asked) request.reply = body;
+  else {
+    printk(host, domid, `xenbus: unexpected type [${type}], expected [${asked}]`);
+    request.errno = "EINVAL";
+  }
+}
+
+/**
+ * Takes what xenstored sent; true where room was made in the ring. What makes no
+ * sense is noted and left behind: as in Linux, the next bytes are the next message.
+ */
 function processMsgs(host: Host, domid: number, mfn: number): boolean {
-  const received = clientRead(ringPage(host, mfn));
-  if (isFailure(received) || received.length === 0) return false;
+  const page = ringPage(host, mfn);
+  const warn = ({ errno }: Failure): void =>
+    printk(host, domid, `xenbus: error ${errno} while reading message`);
+  const received = clientRead(page);
+  if (isFailure(received)) {
+    clientEmpties(page, "replies");
+    warn(received);
+    return false;
+  }
+  if (received.length === 0) return false;
   const queue = host.edit(xenbusQueueCell, domid);
   const bytes = concat(queue.incoming, received);
   let at = 0;
   for (;;) {
     const packet = parse(bytes, at);
-    if (packet.state !== "packet") {
-      assert(packet.state === "need-more", `xenstored sent nonsense to d${domid}`);
-      break;
+    if (packet.state === "need-more") break;
+    if (packet.state === "failed") {
+      warn(fail("EINVAL"));
+      at += HEADER_SIZE;
+      continue;
     }
-    processMsg(host, domid, packet, readLatin1(bytes, packet.start, packet.end));
+    const refused = processMsg(host, domid, packet, readLatin1(bytes, packet.start, packet.end));
+    if (refused !== undefined) warn(refused);
     at = packet.end;
   }
   queue.incoming = bytes.slice(at);
   return true;
+}
+
+/** Writes as much of the oldest request as there is room for; how many bytes. A ring that is broken fails it. */
+function writeRequest(host: Host, domid: number, mfn: number, queue: XenbusQueue): number {
+  const id = `${domid}/${queue.writes[0]}`;
+  const { message } = must(host, xenbusRequestCell, id);
+  const page = ringPage(host, mfn);
+  const wrote = clientWrite(page, message.subarray(queue.written));
+  queue.written += isFailure(wrote) ? 0 : wrote;
+  queue.full = !isFailure(wrote) && queue.written < message.length;
+  if (queue.full) return isFailure(wrote) ? 0 : wrote;
+  queue.writes.shift();
+  queue.written = 0;
+  const request = host.edit(xenbusRequestCell, id);
+  if (!isFailure(wrote)) {
+    request.state = "wait_reply";
+    return wrote;
+  }
+  clientEmpties(page, "requests");
+  printk(host, domid, `xenbus: error ${wrote.errno} while writing message`);
+  request.state = "got_reply";
+  request.errno = wrote.errno;
+  return 0;
 }
 
 /** Writes requests for as long as there is room; true where something was written. */
@@ -77,21 +131,8 @@ function processWrites(host: Host, domid: number, mfn: number): boolean {
   if (must(host, xenbusQueueCell, domid).writes.length === 0) return false;
   const queue = host.edit(xenbusQueueCell, domid);
   let wrote = false;
-  while (queue.writes.length > 0) {
-    const id = `${domid}/${queue.writes[0]}`;
-    const { message } = must(host, xenbusRequestCell, id);
-    const fits = clientWrite(ringPage(host, mfn), message.subarray(queue.written));
-    const count = isFailure(fits) ? 0 : fits;
-    wrote ||= count > 0;
-    queue.written += count;
-    if (queue.written < message.length) {
-      queue.full = true;
-      break;
-    }
-    queue.writes.shift();
-    queue.written = 0;
-    host.edit(xenbusRequestCell, id).state = "wait_reply";
-  }
+  do wrote = writeRequest(host, domid, mfn, queue) > 0 || wrote;
+  while (queue.writes.length > 0 && !queue.full);
   return wrote;
 }
 

@@ -241,7 +241,8 @@ export const xenbusTransactionStart = routine(
       xsTalkv,
       (l) => ({ domid: l.domid, type: XS.TRANSACTION_START, tx: XBT_NIL, body: "\0" }),
       (l, reply) => {
-        l.tx = Number.parseInt(reply, 10);
+        // simple_strtoul
+        l.tx = Number.parseInt(reply, 10) || 0;
       },
     ),
   ],

@@ -32,7 +32,7 @@ import { getPerms, setPermsRequest } from "./requests-perms.ts";
 import { getFeature, getQuota, setFeature, setQuota } from "./requests-settings.ts";
 import { forgetLastAccess } from "./transaction.ts";
 import type { VersionTraits } from "./version.ts";
-import { HEADER_SIZE, PAYLOAD_MAX, type Packet, parse, readLatin1, WIRE_ERRORS, XS } from "./wire.ts";
+import { HEADER_SIZE, isWireError, PAYLOAD_MAX, type Packet, parse, readLatin1, XS } from "./wire.ts";
 
 /** A kind of request. All have the same fields in the same order: they are looked at with every request. */
 interface RequestType {
@@ -76,8 +76,6 @@ const requestTypes: readonly (RequestType | undefined)[] = Object.assign([], {
   [XS.GET_QUOTA]: requestType(getQuota, { since: "domainSettings", privileged: true }),
   [XS.SET_QUOTA]: requestType(setQuota, { since: "domainSettings", privileged: true }),
 } satisfies Record<number, RequestType>);
-
-const wireErrors: ReadonlySet<string> = new Set(WIRE_ERRORS);
 
 /**
  * Takes bytes a connection has sent, in pieces of any size, and answers every
@@ -174,7 +172,7 @@ function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): 
   const ref = request?.ref ?? null;
   if (isFailure(result)) {
     const { errno } = result;
-    const name = traits.wireNames[errno] ?? (wireErrors.has(errno) ? errno : "EINVAL");
+    const name = traits.wireNames[errno] ?? (isWireError(errno) ? errno : "EINVAL");
     queueReply(store, conn, XS.ERROR, reqId, txId, `${name}\0`, ref);
   } else {
     queueReply(store, conn, type, reqId, txId, result, ref);

@@ -141,6 +141,11 @@ export function clientWrite(page: RingPage, bytes: Uint8Array): number | Failure
   return produce(page, REQUESTS, bytes);
 }
 
+/** A domain: empties the ring of replies, or of requests, whose indices cannot be (Linux xb_read, xb_write). */
+export function clientEmpties(page: RingPage, ring: "replies" | "requests"): void {
+  page.write(ring === "replies" ? RESPONSES.cons : REQUESTS.cons, new Uint8Array(8));
+}
+
 /**
  * xenstored, at INTRODUCE: both rings empty; true where the domain was waiting
  * for that (`connection` was RECONNECT) and has to be notified.

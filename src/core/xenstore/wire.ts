@@ -60,6 +60,19 @@ export const WIRE_ERRORS = [
   "EPERM",
 ] as const;
 
+const wireErrors: ReadonlySet<string> = new Set(WIRE_ERRORS);
+
+/** Whether it is one of the names there are on the wire. */
+export function isWireError(name: string): name is (typeof WIRE_ERRORS)[number] {
+  return wireErrors.has(name);
+}
+
+/** The error that the body of an ERROR reply names; any other name is EINVAL to who asked (`get_error`). */
+export function errorNamed(body: string): (typeof WIRE_ERRORS)[number] {
+  const [name = ""] = body.split("\0");
+  return isWireError(name) ? name : "EINVAL";
+}
+
 /** Bytes of a header: type, request id, transaction id, payload length. */
 export const HEADER_SIZE = 16;
 /** Longest payload in either direction (XENSTORE_PAYLOAD_MAX). */
