@@ -21,6 +21,7 @@ import { LiveHost, type LiveOptions } from "../../src/live/live-host.ts";
 import { libxendev } from "../../src/live/native.ts";
 import { startOnHost } from "../../src/live/run.ts";
 import { verbsOf } from "../../src/live/verbs.ts";
+import { Told, waitUntil } from "../live-told.ts";
 
 /** What a program said, both streams in one, and its exit code. */
 export interface Result {
@@ -30,16 +31,19 @@ export interface Result {
 
 type Daemons = Partial<Pick<LiveOptions, "xenstored" | "xenconsoled" | "trace">>;
 
-async function startLive(folder: string, warnings: string[], daemons: Daemons): Promise<LiveHost> {
+/** What the hosts that run have to say. */
+const running = new Set<Told>();
+
+async function startLive(folder: string, told: Told, daemons: Daemons): Promise<LiveHost> {
   const live = await LiveHost.start({
     where: directory(join(folder, "host")),
     config: {},
     trace: null,
     ...daemons,
     code: "test",
-    warn: (text) => warnings.push(text),
-    crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),
+    ...told.options,
   });
+  told.listen(live);
   await live.serve(verbsOf(live, () => live.stop()));
   return live;
 }
@@ -52,28 +56,31 @@ export class RealHost {
   readonly warnings: string[];
   /** Hypercalls that changed something, since the list was emptied. */
   hypercalls: TraceEvents["hypercall"][] = [];
+  readonly #told: Told;
   readonly #children: ChildProcess[] = [];
 
-  private constructor(folder: string, live: LiveHost, warnings: string[]) {
+  private constructor(folder: string, live: LiveHost, told: Told) {
     this.folder = folder;
     this.where = directory(join(folder, "host"));
     this.live = live;
-    this.warnings = warnings;
+    this.#told = told;
+    this.warnings = told.warnings;
+    running.add(told);
     this.#listen();
   }
 
   /** @param daemons which of Xen's own serve it, ours where none are said; and the file it is recorded in */
   static async start(daemons: Daemons = {}): Promise<RealHost> {
     const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-real-"));
-    const warnings: string[] = [];
+    const told = new Told();
     fs.writeFileSync(join(folder, "tiny.elf"), tinyKernel());
-    return new RealHost(folder, await startLive(folder, warnings, daemons), warnings);
+    return new RealHost(folder, await startLive(folder, told, daemons), told);
   }
 
   /** Stops it and starts another one in its place: no domain and no trace of programs is left. */
   async restart(): Promise<void> {
     await this.live.stop();
-    this.live = await startLive(this.folder, this.warnings, {});
+    this.live = await startLive(this.folder, this.#told, {});
     this.#listen();
   }
 
@@ -82,6 +89,7 @@ export class RealHost {
   }
 
   async stop(): Promise<void> {
+    running.delete(this.#told);
     await this.live.stop();
     // A test that failed may have left some; xenstore-watch spins when its xenstored is gone.
     for (const child of this.#children) if (child.exitCode === null) child.kill("SIGKILL");
@@ -160,10 +168,7 @@ export class RealHost {
   }
 }
 
-/** Waits for what happens in the test's own process. */
-export async function until(what: string, condition: () => boolean, timeoutMs = 10_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!condition() && performance.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  if (!condition()) throw new Error(`it did not happen: ${what}`);
+/** Waits for what happens in the test's own process; in vain, the hosts that run say what they know. */
+export function until(what: string, condition: () => boolean, timeoutMs = 30_000): Promise<void> {
+  return waitUntil(what, condition, running, { timeoutMs, everyMs: 20 });
 }

@@ -47,6 +47,8 @@ const RACES: readonly Race[] = [
     list: /^xl create \[15\], process 1$/,
     line: /^(?:domctl pausedomain dom=D7 = (?:-1 )?errno=3|sysctl getdomaininfolist first=D7 = ok)$/,
   },
+  // xenconsoled says where a domain's console is while xl writes what else the domain has.
+  { list: /^watchers: /, line: /^\/local\/domain\/D\d+\/console\/tty w1$/ },
   // xenstored drops an event that is still waiting on the same connection.
   { list: /^watchers: .* \(vbd \d+\)$/, line: /\/state w1$/ },
 ];

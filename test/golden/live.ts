@@ -8,16 +8,16 @@ import * as fs from "node:fs";
 import type * as net from "node:net";
 import { join } from "node:path";
 import { tinyKernel } from "../../examples/guests/tiny-kernel.ts";
-import { input } from "../../src/core/engine/input.ts";
-import { bootTimesCell, defaultBootTimes, type BootTimes } from "../../src/core/guest/guest.ts";
 import { domainById, forEachDomain } from "../../src/core/hypervisor/domain.ts";
 import { getdomaininfo } from "../../src/core/hypervisor/dominfo.ts";
 import { directory } from "../../src/live/directory.ts";
 import { inject } from "../../src/live/dom0.ts";
 import { LiveHost } from "../../src/live/live-host.ts";
 import { verbsOf } from "../../src/live/verbs.ts";
+import { Told, waitUntil } from "../live-told.ts";
 import { textLines, type Output } from "./collect.ts";
 import { FILES, putBridge, putFile, setRover, startCommand, startPutNodes } from "./drive.ts";
+import { holdBoots, holdEnds, letBoot, letEnd } from "./guest-clock.ts";
 import { frameToHold } from "./hold.ts";
 import { LiveCollector, type Players } from "./live-collector.ts";
 import { Lines, listStore, namedWatches, traceXenstored, WATCHES, watchStore } from "./live-onlookers.ts";
@@ -38,27 +38,17 @@ const PATIENCE_MS = 60_000;
 const QUIET_MS = 200;
 /** How often is looked whether what is waited for has happened. */
 const LOOK_MS = 5;
+/** A guest's first line of its own. */
+const UP = /GUEST: up [^\n]*\n/;
 /** Between two commands, at least: no process of the recordings started faster. */
 const BETWEEN_MS = 20;
-
-/** A guest takes seconds to boot where the scenario does something to it before its first word. */
-function bootTimesOf(scenario: string): BootTimes {
-  const late = /^[ad]-/.test(scenario);
-  return late ? { ...defaultBootTimes, kernelUs: 1_500_000 } : defaultBootTimes;
-}
-
-const setBootTimes = input(
-  "golden: boot times",
-  (host, { kernelUs, lateInitUs }: { [time: string]: number }) => {
-    host.add(bootTimesCell, 0, { kernelUs: kernelUs!, lateInitUs: lateInitUs! });
-  },
-);
 
 /** A host, and everybody who looks on. */
 export class LiveRun {
   readonly host: LiveHost;
   /** What the host warned of. */
-  readonly warnings: string[];
+  readonly warnings: readonly string[];
+  readonly #told: Told;
   readonly #players: Players;
   readonly #collector: LiveCollector;
   /** Stands for the recordings' root: their paths are below it. */
@@ -73,13 +63,16 @@ export class LiveRun {
   #pipe: net.Socket | null = null;
   #lastEvent: Time = 0;
   #started = 0;
+  /** The scenario waits for a guest's end. */
+  #mayEnd = false;
   /** The process that does not get on. */
   #stalled = 0;
   #holder: ChildProcess | null = null;
 
-  private constructor(host: LiveHost, scenario: string, players: Players, root: string, warnings: string[]) {
+  private constructor(host: LiveHost, scenario: string, players: Players, root: string, told: Told) {
     this.host = host;
-    this.warnings = warnings;
+    this.#told = told;
+    this.warnings = told.warnings;
     this.#players = players;
     this.#root = root;
     this.#programs = new Programs(host.where, root);
@@ -88,19 +81,24 @@ export class LiveRun {
 
   /** Brings a host up in an empty folder, with the recording's past, and lets the onlookers in. */
   static async start(recording: Recording, players: Players, root: string): Promise<LiveRun> {
-    const warnings: string[] = [];
+    const told = new Told();
     const host = await LiveHost.start({
       where: directory(join(root, "host")),
       config: { files: FILES },
       ...(players.xenstored === "builtin" ? {} : { xenstored: players.xenstored }),
       trace: null,
       code: "test",
-      warn: (text) => warnings.push(text),
-      crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),
+      ...told.options,
     });
+    told.listen(host);
     await host.serve(verbsOf(host, () => host.stop()));
-    const run = new LiveRun(host, recording.scenario, players, root, warnings);
-    await run.#prepare(recording);
+    const run = new LiveRun(host, recording.scenario, players, root, told);
+    try {
+      await run.#prepare(recording);
+    } catch (error) {
+      await run.stop();
+      throw error;
+    }
     return run;
   }
 
@@ -138,7 +136,6 @@ export class LiveRun {
     fs.writeFileSync(join(this.#root, "guest/vmlinuz"), tinyKernel(LINUX));
     fs.writeFileSync(join(this.#root, "guest/initrd.gz"), Buffer.alloc(INITRD_PAGES * 4096));
     await this.#relive(recording);
-    this.host.driver.give(setBootTimes, { ...bootTimesOf(recording.scenario) });
     // Of two scripts at once, the recordings' bridge was the slower.
     inject(this.host, ["slow-script", "/etc/xen/scripts/vif-bridge", "0.6"]);
     this.#listen();
@@ -185,7 +182,10 @@ export class LiveRun {
       this.#collector.take(record);
       if (record.kind !== "console") return;
       const { domid, text } = record.data;
-      this.#consoles.set(domid, (this.#consoles.get(domid) ?? "") + text);
+      const before = this.#consoles.get(domid) ?? "";
+      this.#consoles.set(domid, before + text);
+      // Inputs are given between turns, and guests' timers go off in them.
+      if (UP.test(before + text) && !UP.test(before)) setImmediate(() => this.#holdEnds());
     });
     const recordStep = world.onStep;
     world.onStep = (step) => {
@@ -230,6 +230,7 @@ export class LiveRun {
         return void this.#holder?.kill();
       case "sleep":
         // What the driver waited for has happened when nothing happens any more.
+        this.host.driver.give(letBoot, null);
         return this.#quiet();
       default:
         throw new Error(`a live run does not know how to ${step.do}`);
@@ -252,6 +253,8 @@ export class LiveRun {
 
   /** Runs a command to its end and notes what it said. */
   async #command(line: string, waits = false): Promise<void> {
+    this.#mayEnd = false;
+    this.host.driver.give(holdBoots, null);
     const start = this.#collector.tick();
     const { stdout, stderr, status } = await this.#execute(line, waits ? "hurried" : "traced");
     const end = this.#collector.tick();
@@ -280,8 +283,9 @@ export class LiveRun {
     const output: Output = { stdout: "", stderr: "", status: null };
     for (const stream of ["stdout", "stderr"] as const)
       child[stream]?.on("data", (bytes: Buffer) => (output[stream] += this.#plain(bytes.toString("latin1"))));
-    // Its background process keeps the pipes: that it ended is what counts.
-    child.on("exit", (code) => (output.status = code ?? -1));
+    // Its background process keeps the pipes: that it ended is what counts. All that it
+    // wrote is in them, and has been read when the loop has come round to them again.
+    child.on("exit", (code) => setImmediate(() => setImmediate(() => (output.status = code ?? -1))));
     await this.#until(`${line} ends`, () => output.status !== null);
     return output;
   }
@@ -348,11 +352,19 @@ export class LiveRun {
 
   async #waitUp(name: string): Promise<void> {
     const domid = this.#domids.at(-1) ?? -1;
-    await this.#until(`guest ${name} up`, () => this.#consoles.get(domid)?.includes("GUEST: up") === true);
+    this.host.driver.give(letBoot, null);
+    await this.#until(`guest ${name} (domain ${domid}) up`, () => UP.test(this.#consoles.get(domid) ?? ""));
     this.#note(`guest ${name} up`);
   }
 
+  /** Guests do not end by themselves, unless the scenario waits for their end by now. */
+  #holdEnds(): void {
+    if (!this.#mayEnd) this.host.driver.give(holdEnds, null);
+  }
+
   async #waitGone(domid: number): Promise<void> {
+    this.#mayEnd = true;
+    this.host.driver.give(letEnd, null);
     await this.#until(`dom ${domid} gone`, () => domainById(this.host.world, domid) === undefined);
     this.#note(`dom ${domid} gone from hypervisor`);
   }
@@ -362,9 +374,11 @@ export class LiveRun {
     this.#collector.recording.snapshots.push(parseSnapshot(name, this.#plain(text)));
   }
 
-  /** xenstored and xenconsoled need a moment to let go of a domain. */
+  /** A monitor needs a moment to destroy a domain that has shut down, xenstored and xenconsoled to let go of it. */
   #everybodyLives(): boolean {
-    return [...forEachDomain(this.host.world)].every(({ isDying }) => isDying === "alive");
+    return [...forEachDomain(this.host.world)].every(
+      ({ isDying, shutdown }) => isDying === "alive" && shutdown === "none",
+    );
   }
 
   /**
@@ -382,11 +396,7 @@ export class LiveRun {
     });
   }
 
-  async #until(what: string, condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + PATIENCE_MS;
-    while (!condition()) {
-      if (performance.now() > deadline) throw new Error(`it did not happen: ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
+  #until(what: string, condition: () => boolean): Promise<void> {
+    return waitUntil(what, condition, [this.#told], { timeoutMs: PATIENCE_MS, everyMs: LOOK_MS });
   }
 }
