@@ -8,20 +8,42 @@ import type { AcceptedDescriptors } from "./accepted-descriptors.ts";
 /** After how many milliseconds another attempt is made to close what could not be. */
 const AGAIN_MS = 100;
 
+/** A socket on a descriptor that is known, and may be used for as long as `closing` has not been told. */
+export class DescriptorSocket extends Socket {
+  readonly #closing: () => void;
+
+  /** @throws the system's error where it cannot be made */
+  constructor(fd: number, onread: OnReadOpts, closing: () => void) {
+    super({ fd, readable: true, writable: true, onread });
+    this.#closing = closing;
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#closing();
+    super._destroy(error, done);
+  }
+}
+
 /**
  * A socket on the descriptor of one that a server has accepted. Node reads a
  * server's sockets in its own way, which allocates 64 KiB for each chunk; one that
  * is made for a descriptor may bring a buffer. The server's is paused from its
  * beginning (`pauseOnConnect`), and does nothing but to be closed after this one.
  */
-export class SocketOnAccepted extends Socket {
+export class SocketOnAccepted extends DescriptorSocket {
   readonly #accepted: Socket;
   readonly #fd: number;
   readonly #descriptors: AcceptedDescriptors;
 
   /** @throws the system's error where it cannot be made */
-  constructor(accepted: Socket, fd: number, onread: OnReadOpts, descriptors: AcceptedDescriptors) {
-    super({ fd, readable: true, writable: true, onread });
+  constructor(
+    accepted: Socket,
+    fd: number,
+    onread: OnReadOpts,
+    closing: () => void,
+    descriptors: AcceptedDescriptors,
+  ) {
+    super(fd, onread, closing);
     this.#accepted = accepted;
     this.#fd = fd;
     this.#descriptors = descriptors;

@@ -3,8 +3,9 @@
 // One client's socket, for many small messages: all clients are read into one
 // buffer and written from another, and who sends much waits for the others.
 
+import { writeSync } from "node:fs";
 import { type OnReadOpts, Socket } from "node:net";
-import { SocketOnAccepted, Stays } from "./accepted-socket.ts";
+import { DescriptorSocket, SocketOnAccepted, Stays } from "./accepted-socket.ts";
 import type { AcceptedDescriptors } from "./accepted-descriptors.ts";
 
 /** Bytes read from a client at a time. One that has sent so many has its next turn after all others. */
@@ -61,6 +62,10 @@ export class ClientSocket {
   readonly #socket: Socket;
   readonly #buffers: SharedBuffers;
   readonly #events: ClientEvents;
+  /** What it is written to by; -1 where only its socket may do so. */
+  #fd = -1;
+  /** Its socket was given something to write, and may not have done so yet. */
+  #queued = false;
   #chunks = 0;
   #waiting = false;
   #held = false;
@@ -74,7 +79,7 @@ export class ClientSocket {
     this.#socket =
       client instanceof Socket
         ? (this.#onAccepted(client) ?? this.#asAccepted(client))
-        : new Socket({ fd: client.fd, readable: true, writable: true, onread: this.#onRead() });
+        : this.#onDescriptor(client.fd);
     this.#socket.on("drain", () => this.#events.drained());
     // The error is followed by close, and a client that vanishes is nothing special.
     this.#socket.on("error", () => undefined);
@@ -96,12 +101,25 @@ export class ClientSocket {
     const fd = stays.likely ? descriptors.accepted() : null;
     if (fd === null) return null;
     try {
-      return new SocketOnAccepted(accepted, fd, this.#onRead(), descriptors);
+      const socket = new SocketOnAccepted(accepted, fd, this.#onRead(), this.#closing, descriptors);
+      this.#fd = fd;
+      return socket;
     } catch {
       descriptors.giveUp(fd);
       return null;
     }
   }
+
+  #onDescriptor(fd: number): Socket {
+    const socket = new DescriptorSocket(fd, this.#onRead(), this.#closing);
+    this.#fd = fd;
+    return socket;
+  }
+
+  /** The descriptor is closed, and may be somebody else's at once. */
+  readonly #closing = (): void => {
+    this.#fd = -1;
+  };
 
   /** Has it read into the shared buffer, where otherwise 64 KiB are allocated for each chunk. */
   #onRead(): OnReadOpts {
@@ -147,9 +165,31 @@ export class ClientSocket {
    * @returns whether it takes more now; where not, `drained` is told
    */
   write(buffer: Buffer, length: number): boolean {
-    const takesMore = this.#socket.write(this.#buffers.beginning(buffer, length));
+    const written = this.#writeNow(buffer, length);
+    if (written === length) return true;
+    this.#queued = true;
+    const rest = written === 0 ? this.#buffers.beginning(buffer, length) : buffer.subarray(written, length);
+    const takesMore = this.#socket.write(rest);
     this.#buffers.written(buffer, this.#socket.writableLength > 0);
     return takesMore;
+  }
+
+  /**
+   * Gives the system what it takes at once; returns how much. A socket has several
+   * objects for each write and many for itself, and with a thousand clients none of
+   * them is in a cache. What is left over, and what goes wrong, is the socket's.
+   */
+  #writeNow(buffer: Buffer, length: number): number {
+    if (this.#fd < 0) return 0;
+    if (this.#queued) {
+      if (this.#socket.writableLength > 0) return 0;
+      this.#queued = false;
+    }
+    try {
+      return writeSync(this.#fd, buffer, 0, length);
+    } catch {
+      return 0;
+    }
   }
 
   /** The socket itself, for a process that takes it over; from here on this one does not read from it. */
@@ -182,6 +222,7 @@ export class ClientSocket {
 
   /** Closes it once all is written. */
   end(): void {
+    this.#fd = -1;
     this.#socket.end();
   }
 
