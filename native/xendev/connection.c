@@ -29,23 +29,32 @@ static unsigned char nonce[16];
 static struct sockaddr_un host_address;
 static atomic_int host_address_known;
 
-/* Devices whose mmap() only holds places: inodes, which are not used twice. The oldest is forgotten. */
-#define HOLDERS 16
-static _Atomic uint64_t holders[HOLDERS];
+/*
+ * Devices that were seen to be ours: twice the inode of each, which is not used again, and one more where
+ * its mmap() only holds places. The oldest is forgotten.
+ */
+#define KNOWN 16
+static _Atomic uint64_t known[KNOWN];
 
-static void note_holder(uint64_t inode)
+static void note_known(uint64_t inode, int holds)
 {
     static atomic_uint next;
 
-    atomic_store(&holders[atomic_fetch_add(&next, 1) % HOLDERS], inode);
+    atomic_store(&known[atomic_fetch_add(&next, 1) % KNOWN], inode * 2 + (holds ? 1 : 0));
+}
+
+/* What is noted of an inode, 0 for nothing. */
+static uint64_t noted(uint64_t inode)
+{
+    for (int i = 0; inode && i < KNOWN; i++)
+        if (atomic_load(&known[i]) / 2 == inode)
+            return atomic_load(&known[i]);
+    return 0;
 }
 
 int connection_holds_places(uint64_t inode)
 {
-    for (int i = 0; inode && i < HOLDERS; i++)
-        if (atomic_load(&holders[i]) == inode)
-            return 1;
-    return 0;
+    return noted(inode) == inode * 2 + 1;
 }
 
 uint64_t connection_inode(int fd)
@@ -54,7 +63,7 @@ uint64_t connection_inode(int fd)
     int saved = errno;
     uint64_t inode = 0;
 
-    if (!syscall(SYS_fstat, fd, &status))
+    if (!syscall(SYS_fstat, fd, &status) && S_ISSOCK(status.st_mode))
         inode = status.st_ino;
     errno = saved;
     return inode;
@@ -69,22 +78,34 @@ static int peer_of(int fd, struct sockaddr_un *peer)
            !peer->sun_path[0];
 }
 
-int connection_is_ours(int fd)
+static int has_our_peer(int fd)
 {
     struct sockaddr_un peer;
-    int saved = errno, ours = 0;
 
-    if (fd >= 0 && !peer_of(fd, &peer)) {
-        if (!atomic_load(&host_address_known)) {
-            /* Inherited over exec, nothing asked of the host yet. */
-            int probe = connection_open("", O_CLOEXEC, 0, NULL);
-            if (probe >= 0)
-                raw_close(probe);
-        }
-        ours = atomic_load(&host_address_known) && !strcmp(peer.sun_path, host_address.sun_path);
+    if (peer_of(fd, &peer))
+        return 0;
+    if (!atomic_load(&host_address_known)) {
+        /* Inherited over exec, nothing asked of the host yet. */
+        int probe = connection_open("", O_CLOEXEC, 0, NULL);
+        if (probe >= 0)
+            raw_close(probe);
+    }
+    return atomic_load(&host_address_known) && !strcmp(peer.sun_path, host_address.sun_path);
+}
+
+uint64_t connection_of(int fd)
+{
+    uint64_t inode = fd < 0 ? 0 : connection_inode(fd);
+    int saved = errno;
+
+    if (inode && !noted(inode)) {
+        if (has_our_peer(fd))
+            note_known(inode, 0);
+        else
+            inode = 0;
     }
     errno = saved;
-    return ours;
+    return inode;
 }
 
 static int connect_to_host(int flags)
@@ -170,8 +191,8 @@ int connection_open(const char *device, int flags, uint64_t session, uint64_t *g
     }
     if (granted)
         *granted = (uint64_t)reply.result;
-    if (*device && reply.mapping)
-        note_holder(connection_inode(fd));
+    if (*device)
+        note_known(connection_inode(fd), reply.mapping != 0);
     if (flags & O_NONBLOCK)
         fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;

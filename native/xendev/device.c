@@ -211,14 +211,14 @@ static int refused_always(struct refusal *asked, const void *argument)
     return refusals_known(asked->descriptor) && first_word(argument, &asked->word) ? refusal_of(asked) : 0;
 }
 
-int device_ioctl(int fd, unsigned long number, void *argument)
+int device_ioctl(uint64_t device, unsigned long number, void *argument)
 {
     size_t size = _IOC_SIZE(number);
-    struct refusal asked = { connection_inode(fd), number, 0 };
+    struct refusal asked = { device, number, 0 };
     struct call call = {
         .request = {
             .type = XENDEV_IOCTL,
-            .descriptor = asked.descriptor,
+            .descriptor = device,
             .args = { number, (uint64_t)(uintptr_t)argument },
             .payload = size <= INLINE_ARGUMENT ? (uint32_t)size : 0,
         },
@@ -268,10 +268,10 @@ static void *hold_place(void *address, size_t length, int prot, int flags)
     return place;
 }
 
-void *device_map(void *address, size_t length, int prot, int flags, int fd, off_t offset)
+void *device_map(void *address, size_t length, int prot, int flags, uint64_t device, off_t offset)
 {
     struct call call = {
-        .request = { .type = XENDEV_MMAP, .descriptor = connection_inode(fd) },
+        .request = { .type = XENDEV_MMAP, .descriptor = device },
     };
     void *place;
 
@@ -281,7 +281,7 @@ void *device_map(void *address, size_t length, int prot, int flags, int fd, off_
     }
     length = whole_pages(length);
     place = hold_place(address, length, prot, flags);
-    if (place == MAP_FAILED || connection_holds_places(call.request.descriptor))
+    if (place == MAP_FAILED || connection_holds_places(device))
         return place;
     call.request.args[0] = (uint64_t)(uintptr_t)place;
     call.request.args[1] = length;

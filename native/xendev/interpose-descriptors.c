@@ -25,21 +25,24 @@ int ioctl(int fd, unsigned long number, ...)
 {
     va_list arguments;
     void *argument;
+    uint64_t device;
 
     va_start(arguments, number);
     argument = va_arg(arguments, void *);
     va_end(arguments);
-    if (number_is_xen(number) && connection_is_ours(fd))
-        return device_ioctl(fd, number, argument);
+    device = number_is_xen(number) ? connection_of(fd) : 0;
+    if (device)
+        return device_ioctl(device, number, argument);
     return (int)syscall(SYS_ioctl, fd, number, argument);
 }
 
 static void *map(void *address, size_t length, int prot, int flags, int fd, off_t offset)
 {
+    uint64_t device = flags & MAP_ANONYMOUS ? 0 : connection_of(fd);
     void *place;
 
-    if (fd >= 0 && !(flags & MAP_ANONYMOUS) && connection_is_ours(fd))
-        return device_map(address, length, prot, flags, fd, offset);
+    if (device)
+        return device_map(address, length, prot, flags, device, offset);
     place = raw_map(address, length, prot, flags, fd, offset);
     if (regions_exist && (flags & MAP_FIXED) && place != MAP_FAILED)
         device_replaced(place, length);

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "stream.h"
 
+#include "xendev.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -36,8 +38,10 @@ int stream_receive(int fd, void *buffer, size_t size)
     char *place = buffer;
 
     while (size) {
-        ssize_t got = recv(fd, place, size, 0);
+        ssize_t got = awake_receive(fd, place, size);
 
+        if (got < 0 && errno == EAGAIN)
+            got = recv(fd, place, size, 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {

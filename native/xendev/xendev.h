@@ -94,8 +94,8 @@ int connection_open(const char *device, int flags, uint64_t session, uint64_t *g
  * where that is not known: for descriptors that came from another program.
  */
 int connection_holds_places(uint64_t inode);
-/* Whether a descriptor is a connection to our host's bridge. Keeps errno. */
-int connection_is_ours(int fd);
+/* Inode of a descriptor that is a connection to our host's bridge, 0 for any other. Keeps errno. */
+uint64_t connection_of(int fd);
 /* Inode of the socket behind a descriptor, 0 where there is none. Keeps errno. */
 uint64_t connection_inode(int fd);
 
@@ -135,6 +135,11 @@ int call_next_hidden(int fd);
 void call_after_fork(void);
 /* The session this process has with the host; 0 before the first call. */
 uint64_t call_session(void);
+
+/* ---- awake.c ---- */
+
+/* What comes within a moment, as recv() gives it; -1 with EAGAIN where nothing did, or is not waited for. */
+ssize_t awake_receive(int fd, void *buffer, size_t size);
 
 /* ---- regions.c: what of the address space is ours ---- */
 
@@ -176,8 +181,9 @@ void raw_free(void *array, size_t room, size_t item);
 
 /* ---- device.c: what a program does to a device ---- */
 
-int device_ioctl(int fd, unsigned long number, void *argument);
-void *device_map(void *address, size_t length, int prot, int flags, int fd, off_t offset);
+/* Devices are named by their inodes. */
+int device_ioctl(uint64_t device, unsigned long number, void *argument);
+void *device_map(void *address, size_t length, int prot, int flags, uint64_t device, off_t offset);
 /* munmap() of any range, ours or not. */
 int device_unmap(void *address, size_t length);
 /* A MAP_FIXED of something else over a range: what was ours there is gone. */

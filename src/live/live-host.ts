@@ -15,6 +15,7 @@ import { bootHost, defaultHost, hostCell, hostIsUp } from "../core/host.ts";
 import type { HostConfig } from "../core/host.ts";
 import { defaultMachine } from "../core/hypervisor/machine.ts";
 import type { TraceHeader } from "../export/trace-file.ts";
+import { Attention } from "./attention.ts";
 import { startBridge } from "./bridge/bridge.ts";
 import type { Bridge } from "./bridge/bridge.ts";
 import { listen, serveControl } from "./control.ts";
@@ -67,6 +68,7 @@ export class LiveHost {
   readonly driver: Driver;
   readonly world: World;
   readonly #memory: FileMemory;
+  readonly #attention = new Attention();
   readonly #sockets: Sockets;
   readonly #warn: (text: string) => void;
   #xenstored: XenstoredProcess | null = null;
@@ -99,7 +101,7 @@ export class LiveHost {
       options.crashed(problem);
     });
     this.world.boot((host) => bootHost(host, this.config));
-    this.#sockets = new Sockets(this.driver);
+    this.#sockets = new Sockets(this.driver, this.#attention);
     this.driver.afterTurn(() => this.recorder.flush());
   }
 
@@ -235,7 +237,8 @@ export class LiveHost {
     const { driver, where, world } = this;
     const { storeMfn: mfn, storePort: port } = must(world, hostCell, 0);
     const store = { mfn, port };
-    this.#bridge = await startBridge({ driver, memory: this.#memory, store, folder: where.bridge, log });
+    const options = { memory: this.#memory, attention: this.#attention, store, log };
+    this.#bridge = await startBridge({ ...options, driver, folder: where.bridge });
     writeScripts(where);
   }
 

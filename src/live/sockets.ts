@@ -16,6 +16,7 @@ import {
   serverReceives,
   socketCell,
 } from "../core/daemons/unix-socket.ts";
+import type { Attention } from "./attention.ts";
 import type { Driver } from "./driver.ts";
 
 /** Bytes the other side may leave unread before we stop handing it more. */
@@ -27,13 +28,15 @@ type RealEnd = "client" | "server";
 /** The real ends of a live host's sockets. */
 export class Sockets {
   readonly #driver: Driver;
+  readonly #attention: Attention;
   readonly #open = new Map<string, net.Socket>();
   /** Paths of real servers, by name. */
   readonly #servers = new Map<string, string>();
   #count = 0;
 
-  constructor(driver: Driver) {
+  constructor(driver: Driver, attention: Attention) {
     this.#driver = driver;
+    this.#attention = attention;
     driver.afterTurn(() => this.#flush());
   }
 
@@ -58,7 +61,10 @@ export class Sockets {
 
   #attach(socket: string, real: net.Socket, from: RealEnd): void {
     this.#open.set(socket, real);
-    real.on("data", (bytes) => this.#driver.serve(outsideSent, { socket, from, bytes: Buffer.from(bytes) }));
+    real.on("data", (bytes) => {
+      this.#driver.serve(outsideSent, { socket, from, bytes: Buffer.from(bytes) });
+      this.#attention.answered();
+    });
     real.on("drain", () => this.#driver.guard(() => this.#flushAll([socket], 0)));
     real.on("error", () => real.destroy());
     real.on("close", () => {

@@ -12,9 +12,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -261,6 +263,100 @@ static void test_events(void)
     CHECK(read(fd, ports, sizeof(ports)) == 4 && ports[0] == 18);
 }
 
+static int store(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    strcpy(address.sun_path, getenv("XENSTORED_PATH"));
+    CHECK(!connect(fd, (struct sockaddr *)&address, sizeof(address)));
+    return fd;
+}
+
+/* The server sends back what it gets; for 'q' it closes. */
+static void ask_store(int fd)
+{
+    char answer[2];
+
+    for (int i = 0; i < 200; i++) {
+        char byte = (char)('A' + i % 26);
+        errno = 77;
+        CHECK(write(fd, &byte, 1) == 1 && read(fd, answer, 2) == 1 && answer[0] == byte && errno == 77);
+    }
+}
+
+static void *ask_and_wait(void *asked)
+{
+    int fd = store();
+    char byte;
+
+    ask_store(fd);
+    *(volatile int *)asked = 1;
+    read(fd, &byte, 1);
+    return NULL;
+}
+
+static void *wait_for_event(void *fd)
+{
+    char byte;
+
+    read(*(int *)fd, &byte, 1);
+    return NULL;
+}
+
+static void cancel(pthread_t thread)
+{
+    void *result;
+
+    usleep(20000);
+    CHECK(!pthread_cancel(thread) && !pthread_join(thread, &result) && result == PTHREAD_CANCELED);
+}
+
+static void ignore(int signal)
+{
+    (void)signal;
+}
+
+static void test_store(void)
+{
+    struct itimerval timer = { { 0, 0 }, { 0, 20000 } };
+    struct sigaction action = { .sa_handler = ignore };
+    int fd = store(), pipes[2];
+    volatile int asked = 0;
+    pthread_t thread;
+    char byte;
+
+    ask_store(fd);
+    pthread_create(&thread, NULL, ask_and_wait, (void *)&asked);
+    while (!asked)
+        usleep(1000);
+    cancel(thread);
+    pthread_create(&thread, NULL, wait_for_event, &fd);
+    cancel(thread);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    CHECK(read(fd, &byte, 1) == -1 && errno == EINTR);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    CHECK(read(fd, &byte, 1) == -1 && errno == EAGAIN);
+    fcntl(fd, F_SETFL, 0);
+    ask_store(fd);
+    CHECK(write(fd, "q", 1) == 1 && read(fd, &byte, 1) == 0);
+    close(fd);
+    CHECK(!pipe(pipes) && pipes[0] == fd);
+    CHECK(write(pipes[1], "p", 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'p');
+}
+
+static int wait_long(void)
+{
+    struct pair pair = { 1, 20000 };
+    int fd = device();
+
+    CHECK(add(fd, 1, 1) == 2);
+    puts("waits");
+    fflush(stdout);
+    return ioctl(fd, SLOW, &pair) < 0 ? errno : 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -285,6 +381,10 @@ int main(int argc, char **argv)
         test_mappings();
     else if (!strcmp(what, "events"))
         test_events();
+    else if (!strcmp(what, "store"))
+        test_store();
+    else if (!strcmp(what, "wait"))
+        return wait_long();
     else if (!strcmp(what, "hold")) {
         map_pages(device(), 4, 50);
         puts("held");

@@ -3,13 +3,16 @@
 // libxendev against a host that only adds numbers: descriptors, threads,
 // signals, fork and exec, and that every page mapped is given back once.
 
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import * as fs from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { fail } from "../../src/core/engine/errno.ts";
+import { Attention } from "../../src/live/attention.ts";
 import { mapFrames } from "../../src/live/bridge/device.ts";
 import type { Device, OpenDevice, Send } from "../../src/live/bridge/device.ts";
 import type { Release } from "../../src/live/bridge/mappings.ts";
@@ -28,6 +31,7 @@ let memory: FileMemory;
 let server: BridgeServer;
 let library: string;
 let client: string;
+let awake: string;
 
 function hold(mfn: number, by: number): void {
   held.set(mfn, (held.get(mfn) ?? 0) + by);
@@ -79,7 +83,12 @@ function evtchn(send: Send): Device {
 
 function start(what: string): ChildProcess {
   return spawn(client, [what], {
-    env: { ...process.env, LD_PRELOAD: library, XENOLITH_BRIDGE: folder },
+    env: {
+      ...process.env,
+      LD_PRELOAD: library,
+      XENOLITH_BRIDGE: folder,
+      XENSTORED_PATH: join(folder, "store"),
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
 }
@@ -105,7 +114,9 @@ requires("c-compiler")("libxendev", () => {
   beforeAll(() => {
     library = libxendev();
     client = join(build, "client");
+    awake = join(build, "awake");
     execFileSync("gcc", ["-Wall", "-o", client, join(import.meta.dirname, "client.c"), "-lpthread"]);
+    execFileSync("gcc", ["-Wall", "-o", awake, join(import.meta.dirname, "awake.c")]);
   });
   afterAll(() => fs.rmSync(build, { recursive: true }));
 
@@ -122,6 +133,7 @@ requires("c-compiler")("libxendev", () => {
         ["/dev/xen/evtchn", (_process, send) => evtchn(send)],
       ]),
       memoryFolder: memory.folder,
+      attention: new Attention(),
       failed: (error) => {
         throw error;
       },
@@ -134,6 +146,11 @@ requires("c-compiler")("libxendev", () => {
     fs.rmSync(folder, { recursive: true });
   });
 
+  test.each(["answered", "in-vain", "pays-again", "one-processor", "non-blocking", "no-socket"])(
+    "an answer is waited for awake: %s",
+    (what) => expect(spawnSync(awake, [what], { encoding: "utf8" })).toMatchObject({ status: 0, stderr: "" }),
+  );
+
   test.each(["calls", "files", "descriptors", "closed-behind", "threads", "signals", "mappings", "events"])(
     "%s",
     async (what) => {
@@ -142,6 +159,25 @@ requires("c-compiler")("libxendev", () => {
       expect([...held]).toEqual([]);
     },
   );
+
+  test("a thread that asks xenstored waits as read() does, however it ends", async () => {
+    const store = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.on("data", (bytes) => (bytes.toString() === "q" ? socket.end() : socket.write(bytes)));
+    });
+    await new Promise<void>((resolve) => store.listen(join(folder, "store"), resolve));
+    expect(await run("store")).toEqual({ code: 0, stderr: "" });
+    store.close();
+  });
+
+  test("a host that goes away during a call is missed at once", async () => {
+    const child = start("wait");
+    await new Promise((resolve) => child.stdout?.once("data", resolve));
+    const ended = once(child, "close");
+    await server.close();
+    expect(await ended).toEqual([19, null]);
+    await server.listen(join(folder, "socket"));
+  });
 
   test("what is always refused is asked once of a device, until something else is asked of it", async () => {
     asked.length = 0;

@@ -7,6 +7,7 @@ import * as path from "node:path";
 import { builtDomainRuns } from "../../core/guest/built.ts";
 import type { Unknown } from "../../core/hypervisor/hypercall/operation.ts";
 import { versionOf } from "../../core/hypervisor/machine.ts";
+import type { Attention } from "../attention.ts";
 import type { Driver } from "../driver.ts";
 import type { FileMemory } from "../guest-memory.ts";
 import type { OpenDevice } from "./device.ts";
@@ -23,6 +24,7 @@ export interface BridgeOptions {
   readonly driver: Driver;
   /** The frames of the driver's world. */
   readonly memory: FileMemory;
+  readonly attention: Attention;
   /** dom0's page and port for a xenstored that comes from outside. */
   readonly store: { readonly mfn: number; readonly port: number };
   /** A folder for the bridge alone; its path is what $XENOLITH_BRIDGE must say. */
@@ -108,6 +110,7 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
   const server = new BridgeServer({
     devices,
     memoryFolder: memory.folder,
+    attention: options.attention,
     failed: (error) => options.log(`a call failed by our fault: ${String((error as Error).stack ?? error)}`),
   });
   await server.listen(bridgeSocket(folder));

@@ -23,12 +23,15 @@ import { PROT_WRITE, mapFrames, negative, piecesOf } from "./device.ts";
 import type { Answer, Device, OpenDevice, Session } from "./device.ts";
 import type { Done, Hypercalls } from "./hypercalls.ts";
 import type { Release } from "./mappings.ts";
+import { readWord } from "./protocol.ts";
 import type { Place } from "./protocol.ts";
 
 /** Pages of one batch; Linux takes as many as fit an int. */
 const BATCH_MAX = 1 << 20;
 /** Parts of one multicall. */
 const MULTICALL_MAX = 1 << 12;
+/** Words of `privcmd_hypercall` behind the hypercall's number. */
+const REGISTERS = [1, 2, 3, 4, 5];
 /** Buffers of one device model operation (Linux, dm_op_max_nr_bufs). */
 const DM_BUFFERS_MAX = 16;
 
@@ -148,8 +151,8 @@ class PrivcmdDevice implements Device {
 
   #hypercall(session: Session, inline: Buffer, answer: Answer): void {
     if (this.#restrictedTo !== null) return answer(fail("EPERM"));
-    const registers = Array.from({ length: 6 }, (_, i) => Number(inline.readBigUInt64LE(i * 8)));
-    const [number = 0, ...args] = registers;
+    const number = readWord(inline, 0);
+    const args = REGISTERS.map((register) => readWord(inline, register * 8));
     this.#make(session, number, args, isAbsent(number) ? (result) => answer(result, "always") : answer);
   }
 

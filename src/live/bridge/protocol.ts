@@ -87,13 +87,24 @@ export class RequestParser {
   }
 }
 
+/** An unsigned number of 64 bits; above 2^53 it is not exact. */
+export function readWord(data: Buffer, at: number): number {
+  return data.readUInt32LE(at) + data.readUInt32LE(at + 4) * TWO_32;
+}
+
+/** A number of 64 bits, of which those up to 2^53 and their negatives are exact. */
+function writeWord(data: Buffer, value: number, at: number): void {
+  const high = Math.floor(value / TWO_32);
+  data.writeUInt32LE(value - high * TWO_32, at);
+  data.writeInt32LE(high, at + 4);
+}
+
 function readRequest(data: Buffer): Request {
-  const word = (at: number): number => Number(data.readBigUInt64LE(at));
   return {
     type: data.readUInt32LE(0),
     seq: data.readUInt32LE(4),
-    descriptor: word(8),
-    args: [word(16), word(24), word(32), word(40)],
+    descriptor: readWord(data, 8),
+    args: [readWord(data, 16), readWord(data, 24), readWord(data, 32), readWord(data, 40)],
     protocol: data.readUInt32LE(52),
     payload: data.subarray(REQUEST_BYTES),
   };
@@ -102,16 +113,15 @@ function readRequest(data: Buffer): Request {
 /** A reply: the result, or a negative errno, and what to map. */
 export function encodeReply(seq: number, result: number, mapping: MappingReply | null): Buffer {
   const runs = mapping?.runs ?? [];
-  const data = Buffer.alloc(REPLY_BYTES + runs.length * RUN_BYTES);
+  const data = Buffer.allocUnsafe(REPLY_BYTES + runs.length * RUN_BYTES);
   data.writeUInt32LE(seq, 0);
   data.writeUInt32LE(runs.length, 4);
-  data.writeBigInt64LE(BigInt(result), 8);
-  data.writeBigUInt64LE(BigInt(mapping?.id ?? 0), 16);
-  data.writeBigUInt64LE(BigInt(mapping?.base ?? 0), 24);
+  writeWord(data, result, 8);
+  writeWord(data, mapping?.id ?? 0, 16);
+  writeWord(data, mapping?.base ?? 0, 24);
   let at = REPLY_BYTES;
   for (const run of runs) {
-    data.writeUInt32LE(run.address % TWO_32, at);
-    data.writeUInt32LE(Math.floor(run.address / TWO_32), at + 4);
+    writeWord(data, run.address, at);
     data.writeUInt32LE(run.file, at + 8);
     data.writeUInt32LE(run.page, at + 12);
     data.writeUInt32LE(run.pages, at + 16);
@@ -126,7 +136,7 @@ export function readUnmapped(payload: Buffer): Unmapped[] {
   const found: Unmapped[] = [];
   for (let at = 0; at + UNMAPPED_BYTES <= payload.length; at += UNMAPPED_BYTES) {
     found.push({
-      mapping: Number(payload.readBigUInt64LE(at)),
+      mapping: readWord(payload, at),
       first: payload.readUInt32LE(at + 8),
       pages: payload.readUInt32LE(at + 12),
     });

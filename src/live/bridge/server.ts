@@ -8,6 +8,7 @@ import { randomInt } from "node:crypto";
 import * as net from "node:net";
 import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
+import type { Attention } from "../attention.ts";
 import { endDaemon } from "../run-session.ts";
 import { CallerProcess } from "./caller-process.ts";
 import { negative } from "./device.ts";
@@ -54,6 +55,7 @@ export interface BridgeOptions {
   readonly devices: ReadonlyMap<string, OpenDevice>;
   /** The folder of the files of frames: whoever maps one holds something. */
   readonly memoryFolder: string;
+  readonly attention: Attention;
   /** Told of a fault of ours in a call, which then fails with EIO: the host lives on. */
   readonly failed: (error: unknown) => void;
 }
@@ -128,6 +130,7 @@ export class BridgeServer {
         connection.socket.write(encodeReply(request.seq, negative(fail("EIO")), null));
       }
     }
+    if (connection.session !== null) this.#options.attention.answered();
   }
 
   #serve(connection: Connection, request: Request): void {
