@@ -11,6 +11,7 @@ import type { Caller } from "./caller.ts";
 import { domainPolicy, featureset, machinePolicy, mergePolicy } from "./cpu-policy.ts";
 import type { CpuPolicy, PolicyError } from "./cpu-policy.ts";
 import { domainCell } from "./domain.ts";
+import { another } from "./domctl-op.ts";
 
 /** A policy that was not taken: why, and where it is wrong. */
 export interface PolicyRefused extends Failure {
@@ -42,6 +43,13 @@ export function getCpuPolicy(host: Host, caller: Caller, { domid }: { domid: num
   return isFailure(d) ? d : domainPolicy(host, domid);
 }
 
+/** Whether a domain's policy can be set: EINVAL for the caller's own, EEXIST for one that has run. */
+export function policyTarget(host: Host, caller: Caller, { domid }: { domid: number }): 0 | Failure {
+  const d = another(host, caller, domid);
+  if (isFailure(d)) return d;
+  return must(host, domainCell, domid).creationFinished ? fail("EEXIST") : 0;
+}
+
 /**
  * Changes what a domain's processors say of themselves, before it first runs
  * (EEXIST afterwards); leaves that are not given stay as they are. E2BIG, ERANGE
@@ -52,12 +60,8 @@ export function setCpuPolicy(
   caller: Caller,
   { domid, policy = { leaves: [], msrs: [] } }: { domid: number; policy?: CpuPolicy },
 ): 0 | Failure | PolicyRefused {
-  const d = controlled(host, caller, domid);
-  const result = isFailure(d)
-    ? d
-    : must(host, domainCell, domid).creationFinished
-      ? fail("EEXIST")
-      : merge(host, domid, policy);
+  const target = policyTarget(host, caller, { domid });
+  const result = isFailure(target) ? target : merge(host, domid, policy);
   traced(host, caller, "domctl set_cpu_policy", domid, {}, result);
   return result;
 }

@@ -174,7 +174,7 @@ function addDomainCells(host: Host, domid: number, config: DomainConfig, isPrivi
     addressSize: 64,
     pagingMempool: 1 << 20,
     timeOffsetSeconds: 0,
-    tsc: { mode: 0, khz: machineOf(host).cpuKhz, elapsedNs: 0n, incarnation: 0 },
+    tsc: { mode: 0, khz: machineOf(host).cpuKhz, elapsedNs: 0n, incarnation: isPrivileged ? 0 : 1 },
     sched: { weight: 256, cap: 0 },
     nodeAffinity: "all",
   });

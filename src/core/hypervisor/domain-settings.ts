@@ -8,16 +8,17 @@ import type { DeepReadonly } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
+import { another } from "./domctl-op.ts";
 import { controlled, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
-import { SCHED_CREDIT2 } from "./cpupool.ts";
-import { domainInfoCell } from "./domain.ts";
+import { cpupoolCell, SCHED_CREDIT2 } from "./cpupool.ts";
+import { domainCell, domainInfoCell } from "./domain.ts";
 import type { Domain, DomainInfo } from "./domain.ts";
 import { machineOf } from "./machine.ts";
 import { domainVcpu, vcpuCell, vcpuId } from "./vcpu.ts";
+import type { Vcpu } from "./vcpu.ts";
 
-/** Weights Credit2 knows; 0 in a call leaves the weight as it is. */
-const WEIGHT_MAX = 65535;
+const UINT_MAX = 0xffffffff;
 /** TSC_MODE_DEFAULT … TSC_MODE_PVRDTSCP, of which the last is gone since 4.14. */
 const TSC_MODE_MAX = 2;
 
@@ -32,8 +33,8 @@ function change(
   domid: number,
   args: { readonly [name: string]: number | string },
   run: (d: DeepReadonly<Domain>) => 0 | Failure,
+  d: DeepReadonly<Domain> | Failure = controlled(host, caller, domid),
 ): 0 | Failure {
-  const d = controlled(host, caller, domid);
   return traced(host, caller, `domctl ${name}`, domid, args, isFailure(d) ? d : run(d));
 }
 
@@ -42,15 +43,42 @@ function settings(host: Host, caller: Caller, domid: number): DeepReadonly<Domai
   return isFailure(d) ? d : must(host, domainInfoCell, domid);
 }
 
+/** The processors a domain's pool has (cpupool_domain_master_cpumask). */
+function poolCpus(host: Host, d: DeepReadonly<Domain>): readonly number[] {
+  return must(host, cpupoolCell, d.cpupool).cpus;
+}
+
+function common(set: DeepReadonly<Affinity>, others: readonly number[]): readonly number[] {
+  return set === "all" ? others : others.filter((member) => set.includes(member));
+}
+
 /** Members that the machine has; all of them is "all". */
 function within(members: readonly number[], count: number): Affinity {
   const known = members.filter((member) => member < count);
   return known.length === count ? "all" : known;
 }
 
+/** The vCPU whose affinity is meant: EINVAL beyond the domain's maximum, ESRCH for one that was not made. */
+function affineVcpu(host: Host, d: DeepReadonly<Domain>, vcpu: number): DeepReadonly<Vcpu> | Failure {
+  if (vcpu >= d.maxVcpus) return fail("EINVAL");
+  return domainVcpu(host, d.domid, vcpu) ?? fail("ESRCH");
+}
+
+/** Whether a vCPU's affinity can be set or asked for: ESRCH, EPERM and `affineVcpu`'s. */
+export function affinityTarget(
+  host: Host,
+  caller: Caller,
+  { domid, vcpu }: { domid: number; vcpu: number },
+): 0 | Failure {
+  const d = controlled(host, caller, domid);
+  const v = isFailure(d) ? d : affineVcpu(host, d, vcpu);
+  return isFailure(v) ? v : 0;
+}
+
 /**
  * Which processors a vCPU must and which it should run on; null leaves one as it
- * is. EINVAL for no such vCPU or no processor.
+ * is. EINVAL for no such vCPU or no processor, ESRCH for one that was not made
+ * (vcpu_affinity_domctl).
  */
 export function setvcpuaffinity(
   host: Host,
@@ -61,14 +89,25 @@ export function setvcpuaffinity(
   const count = machineOf(host).nrCpus;
   const hard = args.hard === null ? null : within(args.hard, count);
   const soft = args.soft === null ? null : within(args.soft, count);
-  const result = change(host, caller, "setvcpuaffinity", domid, { vcpu }, () => {
-    if (domainVcpu(host, domid, vcpu) === undefined || hard?.length === 0) return fail("EINVAL");
+  const result = change(host, caller, "setvcpuaffinity", domid, { vcpu }, (d) => {
+    const found = affineVcpu(host, d, vcpu);
+    if (isFailure(found)) return found;
+    if (hard !== null && common(hard, poolCpus(host, d)).length === 0) return fail("EINVAL");
     const v = host.edit(vcpuCell, vcpuId(domid, vcpu));
     if (hard !== null) v.hardAffinity = hard;
     if (soft !== null) v.softAffinity = soft;
     return 0;
   });
-  return isFailure(result) ? result : getvcpuaffinity(host, caller, { domid, vcpu });
+  return isFailure(result) ? result : effectiveAffinity(host, domid, vcpu);
+}
+
+/** Where a vCPU really runs: on processors of its pool alone, and preferably on those that it also must. */
+function effectiveAffinity(host: Host, domid: number, vcpu: number): { hard: Affinity; soft: Affinity } {
+  const v = must(host, vcpuCell, vcpuId(domid, vcpu));
+  const hard = common(v.hardAffinity, poolCpus(host, must(host, domainCell, domid)));
+  const soft = common(v.softAffinity, hard);
+  const count = machineOf(host).nrCpus;
+  return { hard: within(hard, count), soft: within(soft, count) };
 }
 
 /** Which processors a vCPU must and which it should run on. */
@@ -79,8 +118,8 @@ export function getvcpuaffinity(
 ): { hard: Affinity; soft: Affinity } | Failure {
   const d = controlled(host, caller, domid);
   if (isFailure(d)) return d;
-  const v = domainVcpu(host, domid, vcpu);
-  if (v === undefined) return fail("EINVAL");
+  const v = affineVcpu(host, d, vcpu);
+  if (isFailure(v)) return v;
   const copied = (set: "all" | readonly number[]): Affinity => (set === "all" ? set : [...set]);
   return { hard: copied(v.hardAffinity), soft: copied(v.softAffinity) };
 }
@@ -112,7 +151,8 @@ export function getnodeaffinity(
 
 /**
  * Changes a domain's share of the processors: a weight of 0 leaves it as it is, a
- * cap above what its vCPUs could use is EINVAL.
+ * cap above what its vCPUs could use is EINVAL, with the weight already changed
+ * (csched2_dom_cntl).
  */
 export function putSchedulerParams(
   host: Host,
@@ -126,9 +166,9 @@ export function putSchedulerParams(
 ): 0 | Failure {
   return change(host, caller, "scheduler_op", domid, { cmd: "putinfo", weight, cap }, (d) => {
     if (schedId !== SCHED_CREDIT2) return fail("EINVAL");
-    if (weight > WEIGHT_MAX || cap > 100 * Math.max(d.nrVcpus, 1)) return fail("EINVAL");
     const { sched } = host.edit(domainInfoCell, domid);
     if (weight !== 0) sched.weight = weight;
+    if (cap > 100 * d.nrVcpus) return fail("EINVAL");
     sched.cap = cap;
     return 0;
   });
@@ -148,24 +188,28 @@ export function getSchedulerParams(
 /** How a domain's time stamp counter behaves. */
 export type TscInfo = DomainInfo["tsc"];
 
-/** Sets it; EINVAL for a mode there is not. */
+/**
+ * Sets it: EINVAL for the caller's own domain and a mode there is not. A domain
+ * that has moved is one incarnation on (tsc_set_info).
+ */
 export function settscinfo(
   host: Host,
   caller: Caller,
   { domid, tsc }: { domid: number; tsc: TscInfo },
 ): 0 | Failure {
-  return change(host, caller, "settscinfo", domid, {}, () => {
+  const set = (): 0 | Failure => {
     if (tsc.mode > TSC_MODE_MAX) return fail("EINVAL");
     const khz = tsc.khz === 0 ? machineOf(host).cpuKhz : tsc.khz;
-    host.edit(domainInfoCell, domid).tsc = { ...tsc, khz };
+    host.edit(domainInfoCell, domid).tsc = { ...tsc, khz, incarnation: tsc.incarnation + 1 };
     return 0;
-  });
+  };
+  return change(host, caller, "settscinfo", domid, {}, set, another(host, caller, domid));
 }
 
-/** How a domain's time stamp counter behaves. */
+/** How a domain's time stamp counter behaves: EINVAL for the caller's own, which cannot be paused. */
 export function gettscinfo(host: Host, caller: Caller, { domid }: { domid: number }): TscInfo | Failure {
-  const info = settings(host, caller, domid);
-  return isFailure(info) ? info : { ...info.tsc };
+  const d = another(host, caller, domid);
+  return isFailure(d) ? d : { ...must(host, domainInfoCell, domid).tsc };
 }
 
 /** Seconds a domain's clock is ahead of the machine's. */
@@ -209,7 +253,7 @@ export function setPagingMempool(
 ): 0 | Failure {
   return change(host, caller, "set_paging_mempool_size", domid, { size: bytes }, (d) => {
     if (d.type === "pv") return fail("EOPNOTSUPP");
-    if (bytes % 4096 !== 0) return fail("EINVAL");
+    if (bytes % 4096 !== 0 || bytes / 4096 > UINT_MAX) return fail("EINVAL");
     host.edit(domainInfoCell, domid).pagingMempool = bytes;
     return 0;
   });

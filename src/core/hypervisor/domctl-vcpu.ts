@@ -39,6 +39,17 @@ export interface VcpuContext {
   gdt?: readonly number[];
 }
 
+/** Whether a vCPU can be given a state: ESRCH, EPERM; EINVAL for the caller's own domain and no such vCPU. */
+export function contextTarget(
+  host: Host,
+  caller: Caller,
+  { domid, vcpu }: { domid: number; vcpu: number },
+): 0 | Failure {
+  const d = another(host, caller, domid);
+  if (isFailure(d)) return d;
+  return domainVcpu(host, domid, vcpu) === undefined ? fail("EINVAL") : 0;
+}
+
 /**
  * Gives a vCPU its state; null takes it away (vcpu_reset). EINVAL for a vCPU
  * that was not made, the caller's own domain, or frames that are not its.
@@ -134,6 +145,9 @@ function oneVcpu(host: Host, caller: Caller, domid: number, vcpu: number): DeepR
   return domainVcpu(host, domid, vcpu) ?? fail("ESRCH");
 }
 
+/** What can be sent; `unknown` stands for any number that means nothing. */
+export type Trigger = "nmi" | "reset" | "init" | "unknown" | AcpiButton;
+
 /**
  * Sends a vCPU an NMI, or presses a button of the domain's ACPI: ESRCH for a
  * vCPU that was not made, EINVAL for buttons of a PV domain, ENOSYS for the
@@ -142,7 +156,7 @@ function oneVcpu(host: Host, caller: Caller, domid: number, vcpu: number): DeepR
 export function sendtrigger(
   host: Host,
   caller: Caller,
-  { domid, vcpu, trigger }: { domid: number; vcpu: number; trigger: "nmi" | "reset" | "init" | AcpiButton },
+  { domid, vcpu, trigger }: { domid: number; vcpu: number; trigger: Trigger },
 ): 0 | Failure {
   return domctl(
     host,

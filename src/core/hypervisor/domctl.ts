@@ -155,15 +155,18 @@ export function resumedomain(host: Host, caller: Caller, domid: number): 0 | Fai
 /**
  * What is known of the first domain from `domid` on: its identifier says which
  * one it is. ESRCH after the last, EINVAL for reserved identifiers, EPERM for
- * callers that neither control domains nor are xenstore's.
+ * callers that neither control domains, nor are xenstore's, nor the domain's
+ * device model (xsm_getdomaininfo, XSM_XS_PRIV).
  */
 export function getdomaininfo(host: Host, caller: Caller, domid: number): DomainInfoReply | Failure {
   if (domid >= DOMID_FIRST_RESERVED) return fail("EINVAL");
   const d = domainFrom(host, domid);
   if (d === undefined) return fail("ESRCH");
-  return isPrivileged(host, caller) || isXenstoreDomain(host, caller.domid)
-    ? domainInfo(host, host.now, d)
-    : fail("EPERM");
+  const may =
+    isPrivileged(host, caller) ||
+    isXenstoreDomain(host, caller.domid) ||
+    host.get(domainCell, caller.domid)?.target === d.domid;
+  return may ? domainInfo(host, host.now, d) : fail("EPERM");
 }
 
 /** Whether a domain may see all others because xenstored runs in it (XEN_DOMCTL_CDF_xs_domain). */
@@ -280,8 +283,9 @@ export function setTarget(
   return domctl(host, caller, "set_target", controlled(host, caller, domid), domid, { target }, (d) => {
     const e = domainById(host, target);
     if (e === undefined) return fail("ESRCH");
-    if (target === domid || d.target !== null) return fail("EINVAL");
+    if (target === domid) return fail("EINVAL");
     if (e.type === "pv") return fail("EOPNOTSUPP");
+    if (d.target !== null) return fail("EINVAL");
     getDomain(host, target, { holder: `d${domid}`, kind: "set_target", op: "set_target" });
     host.edit(domainCell, domid).target = target;
     return 0;

@@ -191,7 +191,11 @@ export function gethvmcontext(
   return d.isDying === "alive" ? serialise(records(host, d)) : fail("EINVAL");
 }
 
-/** One record; ENOENT for a vCPU there is not, EINVAL for a kind the domain has not. */
+/**
+ * One record: EINVAL for a kind there is not, ENOENT for a vCPU there is not and a
+ * device the domain has not, ENODATA for a vCPU that has nothing of the kind
+ * (hvm_save_one).
+ */
 export function gethvmcontextPartial(
   host: Host,
   caller: Caller,
@@ -199,12 +203,13 @@ export function gethvmcontextPartial(
 ): Uint8Array | Failure {
   const d = translated(host, caller, domid);
   if (isFailure(d)) return d;
-  const kind = kinds(d).find((one) => one.typecode === typecode);
-  if (d.isDying !== "alive" || kind === undefined) return fail("EINVAL");
-  if (instance >= kind.instances) return fail("ENOENT");
+  const ofVcpu = PER_VCPU.some((kind) => kind.typecode === typecode);
+  const ofDevice = DEVICES.some((kind) => kind.typecode === typecode);
+  if (d.isDying !== "alive" || (!ofVcpu && !ofDevice)) return fail("EINVAL");
+  if (ofVcpu && instance >= d.nrVcpus) return fail("ENOENT");
   return (
     records(host, d).find((one) => one.typecode === typecode && one.instance === instance)?.bytes ??
-    fail("ENOENT")
+    fail(ofVcpu ? "ENODATA" : "ENOENT")
   );
 }
 
@@ -231,6 +236,7 @@ export function sethvmcontext(
 }
 
 function load(host: Host, d: DeepReadonly<Domain>, data: Uint8Array): 0 | Failure {
+  if (d.isDying !== "alive") return fail("EINVAL");
   const found = parse(data);
   if (isFailure(found)) return found;
   const [first, ...rest] = found;
@@ -239,7 +245,7 @@ function load(host: Host, d: DeepReadonly<Domain>, data: Uint8Array): 0 | Failur
   const view = viewOf(first.bytes);
   const { magic, version } = abi.hvm_save_header;
   const known = magic.get(view) === HVM_FILE_MAGIC && version.get(view) === HVM_FILE_VERSION;
-  if (d.isDying !== "alive" || !known || !rest.every((record) => fits(d, record))) return fail("EINVAL");
+  if (!known || !rest.every((record) => fits(d, record))) return fail("EINVAL");
   for (const record of rest) storeRecord(host, d.domid, record);
   const running = new Set(
     rest.filter(({ typecode }) => typecode === hvmSave.CPU.typecode).map((r) => r.instance),

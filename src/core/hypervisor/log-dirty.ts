@@ -3,6 +3,7 @@
 // Log-dirty mode: which frames of a running domain were written since somebody
 // looked, for a migration that copies it meanwhile (xen/arch/x86/mm/paging.c).
 
+import { XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL } from "../../abi/4.17/constants.ts";
 import { must } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
@@ -25,36 +26,47 @@ interface OfDomain {
   domid: number;
 }
 
-/** The domain: EINVAL for the caller's own, a dying one, one without vCPUs (paging_domctl). */
-function pagedDomain(host: Host, caller: Caller, domid: number): Domain | Failure {
+const MIB = 2 ** 20;
+
+/** How a paging operation on a domain begins: EINVAL for the caller's own and one without vCPUs (paging_domctl). */
+function pagedDomain(host: Host, caller: Caller, domid: number): Domain | "dying" | Failure {
   const d = controlled(host, caller, domid);
   if (isFailure(d)) return d;
-  return d.domid === caller.domid || d.isDying !== "alive" || d.nrVcpus === 0 ? fail("EINVAL") : d;
+  if (d.domid === caller.domid) return fail("EINVAL");
+  // What is asked of a dying domain is ignored, and succeeds.
+  if (d.isDying !== "alive") return "dying";
+  return d.nrVcpus === 0 ? fail("EINVAL") : d;
+}
+
+/** Performs an operation on a domain's paging and records it. */
+function pagingOp(
+  host: Host,
+  caller: Caller,
+  domid: number,
+  op: string,
+  run: (d: Domain) => 0 | Failure,
+): 0 | Failure {
+  const d = pagedDomain(host, caller, domid);
+  const result = isFailure(d) ? d : d === "dying" ? 0 : run(d);
+  return traced(host, caller, "domctl shadow_op", domid, { op }, result);
 }
 
 /** Switches the mode on; everything is clean then. EINVAL where it is on. */
 export function enableLogDirty(host: Host, caller: Caller, { domid }: OfDomain): 0 | Failure {
-  const d = pagedDomain(host, caller, domid);
-  let result: 0 | Failure = isFailure(d) ? d : 0;
-  if (result === 0) {
-    if (host.get(logDirtyCell, domid) !== undefined) result = fail("EINVAL");
-    else {
-      host.add(logDirtyCell, domid, { on: true });
-      dirtyFrames(host, domid, true);
-    }
-  }
-  return traced(host, caller, "domctl shadow_op", domid, { op: "enable_logdirty" }, result);
+  return pagingOp(host, caller, domid, "enable_logdirty", () => {
+    if (host.get(logDirtyCell, domid) !== undefined) return fail("EINVAL");
+    host.add(logDirtyCell, domid, { on: true });
+    dirtyFrames(host, domid, true);
+    return 0;
+  });
 }
 
-/** Switches it off. A PV domain that is not in the mode is EINVAL, others are not asked (hap_disable_log_dirty). */
+/** Switches it off; where it is not on, nothing is (paging_log_dirty_disable). */
 export function disableLogDirty(host: Host, caller: Caller, { domid }: OfDomain): 0 | Failure {
-  const d = pagedDomain(host, caller, domid);
-  let result: 0 | Failure = isFailure(d) ? d : 0;
-  if (!isFailure(d)) {
+  return pagingOp(host, caller, domid, "off", () => {
     if (host.get(logDirtyCell, domid) !== undefined) host.drop(logDirtyCell, domid);
-    else if (d.type === "pv") result = fail("EINVAL");
-  }
-  return traced(host, caller, "domctl shadow_op", domid, { op: "off" }, result);
+    return 0;
+  });
 }
 
 /** What of a domain's memory was written. A frame that somebody maps may have been written by them. */
@@ -70,28 +82,59 @@ function dirtyFrames(host: Host, domid: number, clean: boolean): number[] {
   return gfns;
 }
 
-function lookedAt(host: Host, caller: Caller, domid: number, clean: boolean): DirtyFrames | Failure {
+/** Which frames, and in which way they are looked at: bits of XEN_DOMCTL_SHADOW_LOGDIRTY_*. */
+interface Looked extends OfDomain {
+  mode?: number;
+}
+
+function lookedAt(
+  host: Host,
+  caller: Caller,
+  { domid, mode = 0 }: Looked,
+  clean: boolean,
+): DirtyFrames | "dying" | Failure {
   const d = pagedDomain(host, caller, domid);
-  if (isFailure(d)) return d;
-  if (host.get(logDirtyCell, domid) === undefined) return fail("EINVAL");
+  if (isFailure(d) || d === "dying") return d;
+  if ((mode & ~XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL) !== 0) return fail("EINVAL");
+  // Out of the mode nothing was kept: no frame is dirty (paging_log_dirty_op).
+  if (host.get(logDirtyCell, domid) === undefined) return { gfns: [], faults: 0 };
   const gfns = dirtyFrames(host, domid, clean);
   return { gfns, faults: gfns.length };
 }
 
 /** Which frames were written, by guest frame number, and from here on all are clean (…SHADOW_OP_CLEAN). */
-export function cleanDirty(host: Host, caller: Caller, { domid }: OfDomain): DirtyFrames | Failure {
-  const found = lookedAt(host, caller, domid, true);
-  const count = isFailure(found) ? 0 : found.gfns.length;
-  return traced(host, caller, "domctl shadow_op", domid, { op: "clean" }, found, () => ({ dirty: count }));
+export function cleanDirty(host: Host, caller: Caller, asked: Looked): DirtyFrames | "dying" | Failure {
+  const found = lookedAt(host, caller, asked, true);
+  const count = isFailure(found) || found === "dying" ? 0 : found.gfns.length;
+  return traced(host, caller, "domctl shadow_op", asked.domid, { op: "clean" }, found, () => ({
+    dirty: count,
+  }));
 }
 
 /** Which frames were written (…SHADOW_OP_PEEK). */
-export function peekDirty(host: Host, caller: Caller, { domid }: OfDomain): DirtyFrames | Failure {
-  return lookedAt(host, caller, domid, false);
+export function peekDirty(host: Host, caller: Caller, asked: Looked): DirtyFrames | "dying" | Failure {
+  return lookedAt(host, caller, asked, false);
 }
 
 /** MiB of a domain's paging pool (…SHADOW_OP_GET_ALLOCATION). */
 export function pagingAllocation(host: Host, caller: Caller, { domid }: OfDomain): number | Failure {
   const d = pagedDomain(host, caller, domid);
-  return isFailure(d) ? d : Math.ceil(must(host, domainInfoCell, domid).pagingMempool / 2 ** 20);
+  return isFailure(d) ? d : allocationOf(host, domid);
+}
+
+/** Sets it, and says what it is then (…SHADOW_OP_SET_ALLOCATION). */
+export function setPagingAllocation(
+  host: Host,
+  caller: Caller,
+  { domid, mib }: { domid: number; mib: number },
+): number | Failure {
+  const result = pagingOp(host, caller, domid, "set_allocation", () => {
+    host.edit(domainInfoCell, domid).pagingMempool = mib * MIB;
+    return 0;
+  });
+  return isFailure(result) ? result : allocationOf(host, domid);
+}
+
+function allocationOf(host: Host, domid: number): number {
+  return Math.ceil(must(host, domainInfoCell, domid).pagingMempool / MIB);
 }

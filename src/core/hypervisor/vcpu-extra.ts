@@ -3,12 +3,13 @@
 // DOMCTL of a vCPU's state beyond its registers: callbacks, extended state, model
 // specific registers. No processor runs here, so there is none to be told of.
 
+import { must } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { controlled, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
-import { another } from "./domctl-op.ts";
+import { domainCell } from "./domain.ts";
 import { domainVcpu } from "./vcpu.ts";
 
 /** Bytes of struct xen_domctl_ext_vcpucontext before what only newer tools send. */
@@ -25,19 +26,29 @@ export function extraVcpu(
   return domainVcpu(host, domid, vcpu) === undefined ? fail("ESRCH") : 0;
 }
 
+/** The same for model specific registers, which PV vCPUs alone have this way: EINVAL for others. */
+export function msrVcpu(
+  host: Host,
+  caller: Caller,
+  { domid, vcpu }: { domid: number; vcpu: number },
+): 0 | Failure {
+  const found = extraVcpu(host, caller, { domid, vcpu });
+  return isFailure(found) || must(host, domainCell, domid).type === "pv" ? found : fail("EINVAL");
+}
+
 /**
- * Takes a vCPU's callbacks (XEN_DOMCTL_set_ext_vcpucontext): ESRCH, EINVAL for
- * one's own domain or a short structure.
+ * Takes a vCPU's callbacks (XEN_DOMCTL_set_ext_vcpucontext): ESRCH, for one's own
+ * domain too, EINVAL for a short structure.
  */
 export function setExtVcpucontext(
   host: Host,
   caller: Caller,
   { domid, vcpu, size }: { domid: number; vcpu: number; size: number },
 ): 0 | Failure {
-  const d = another(host, caller, domid);
+  const d = controlled(host, caller, domid);
   const result = isFailure(d)
     ? d
-    : domainVcpu(host, domid, vcpu) === undefined
+    : domainVcpu(host, domid, vcpu) === undefined || d.domid === caller.domid
       ? fail("ESRCH")
       : size < EXT_SIZE_MIN
         ? fail("EINVAL")

@@ -8,10 +8,13 @@ import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import type { CallerMemory } from "./caller-memory.ts";
 
-/** No machine has more processors. */
+/** Room for more is not written to: a garbage count must not make us allocate. */
 const BITS_MAX = 1 << 16;
 
-/** Writes a set to where the bitmap at `at` points; members it has no room for are left out. */
+/**
+ * Writes a set to where the bitmap at `at` points; members it has no room for are
+ * left out, and what it has room for beyond is zeroed (bitmap_to_xenctl_bitmap).
+ */
 export function writeBitmap(
   memory: CallerMemory,
   view: DataView,
@@ -21,8 +24,8 @@ export function writeBitmap(
   const { bitmap, nr_bits } = abi.xenctl_bitmap;
   const bits = nr_bits.get(view, at);
   const address = bitmap.get(view, at);
-  if (address === 0 || bits === 0) return 0;
-  if (bits > BITS_MAX) return fail("EINVAL");
+  if (bits === 0) return 0;
+  if (bits > BITS_MAX) return fail("EFAULT");
   const bytes = new Uint8Array((bits + 7) >> 3);
   for (const member of members) {
     if (member < bits) bytes[member >> 3] = (bytes[member >> 3] ?? 0) | (1 << (member & 7));
@@ -30,11 +33,16 @@ export function writeBitmap(
   return memory.write(address, bytes);
 }
 
-/** Reads a set, in ascending order. */
-export function readBitmap(memory: CallerMemory, view: DataView, at: number): number[] | Failure {
+/** Reads a set, in ascending order; of members from `limit` on nothing is looked at (xenctl_bitmap_to_bitmap). */
+export function readBitmap(
+  memory: CallerMemory,
+  view: DataView,
+  at: number,
+  limit: number,
+): number[] | Failure {
   const { bitmap, nr_bits } = abi.xenctl_bitmap;
-  const bits = nr_bits.get(view, at);
-  if (bits > BITS_MAX) return fail("EINVAL");
+  const bits = Math.min(nr_bits.get(view, at), limit);
+  if (bits === 0) return [];
   const bytes = memory.read(bitmap.get(view, at), (bits + 7) >> 3);
   if (isFailure(bytes)) return bytes;
   const members: number[] = [];

@@ -136,9 +136,11 @@ export function domainPolicyCommand({ view, domid, memory, copyBack }: DomctlCal
 }
 
 /** XEN_DOMCTL_set_cpu_policy: where a policy is refused, the structure says which leaf or register is wrong. */
-export function setPolicyCommand({ view, domid, memory, copyBack }: DomctlCall): Prepared | Failure {
+export function setPolicyCommand(call: DomctlCall): Prepared | Failure {
+  const { host, caller, view, domid, memory, copyBack } = call;
+  const target = op.policyTarget(host, caller, { domid });
+  if (isFailure(target)) return target;
   const policy = takePolicy(memory, domctlBuffers(view));
-  if (isFailure(policy)) return policy;
   const tell = ({ leaf, subleaf, msr }: PolicyError): 0 | Failure => {
     const s = abi.xen_domctl_cpu_policy;
     s.err_leaf.set(view, leaf, DOMCTL_U);
@@ -146,9 +148,12 @@ export function setPolicyCommand({ view, domid, memory, copyBack }: DomctlCall):
     s.err_msr.set(view, msr, DOMCTL_U);
     return copyBack();
   };
-  const nowhere = { leaf: NO_SUBLEAF, subleaf: NO_SUBLEAF, msr: NO_SUBLEAF };
+  if (isFailure(policy)) {
+    const told = tell({ leaf: NO_SUBLEAF, subleaf: NO_SUBLEAF, msr: NO_SUBLEAF });
+    return isFailure(told) ? told : policy;
+  }
   const failed = (failure: Failure): void => {
     if ("refused" in failure) tell((failure as op.PolicyRefused).refused);
   };
-  return { ...prepare(setPolicy, { domid, policy }, () => tell(nowhere)), failed };
+  return { ...prepare(setPolicy, { domid, policy }), failed };
 }

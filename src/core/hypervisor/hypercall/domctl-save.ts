@@ -17,11 +17,14 @@ import { operation, prepare, query, unknownCall } from "./operation.ts";
 import type { Prepared } from "./operation.ts";
 
 const U = abi.xen_domctl.u.offset;
+/** Registers Xen sends of a PV vCPU. */
+const MSRS_MAX = 11;
 /** Bits of one dirty bitmap: as many as a garbage count may make us allocate. */
 const BITMAP_PAGES_MAX = 1 << 28;
 
 const frameInfo = query("domctl getpageframeinfo3", getpageframeinfo3);
 const extraVcpu = query("domctl get_ext_vcpucontext", op.extraVcpu);
+const msrVcpu = query("domctl get_vcpu_msrs", op.msrVcpu);
 const setExtVcpucontext = operation("domctl set_ext_vcpucontext", op.setExtVcpucontext);
 const enableLogDirty = operation("domctl shadow_op enable_logdirty", dirty.enableLogDirty);
 const disableLogDirty = operation("domctl shadow_op off", dirty.disableLogDirty);
@@ -60,17 +63,42 @@ function getExtended({ view, domid, copyBack }: DomctlCall): Prepared {
   });
 }
 
+/** A vCPU of a structure that begins with its number. */
+function vcpuOf({ view, domid }: DomctlCall): { domid: number; vcpu: number } {
+  return { domid, vcpu: abi.xen_domctl_vcpu_msrs.vcpu.get(view, U) };
+}
+
 /** No processor has run: a vCPU has no extended state and no register that differs from reset. */
-function nothingExtended(size: (view: DataView) => void): DomctlCommand {
-  return ({ view, domid, copyBack }) =>
-    prepare(extraVcpu, { domid, vcpu: abi.xen_domctl_vcpu_msrs.vcpu.get(view, U) }, () => {
-      size(view);
-      return copyBack();
+function nothingExtended(vcpu: typeof extraVcpu, size: (view: DataView) => void): DomctlCommand {
+  return (call) =>
+    prepare(vcpu, vcpuOf(call), () => {
+      size(call.view);
+      return call.copyBack();
     });
 }
 
-/** A bitmap of dirty frames goes to the caller, the counts into the structure. */
-function putDirty({ view, memory, copyBack }: DomctlCall, found: dirty.DirtyFrames): 0 | Failure {
+function setExtendedState(call: DomctlCall): Prepared | Failure {
+  const { host, caller, view, memory } = call;
+  const s = abi.xen_domctl_vcpuextstate;
+  const target = op.extraVcpu(host, caller, vcpuOf(call));
+  const state = isFailure(target) ? target : readBytes(memory, s.buffer.get(view, U), s.size.get(view, U));
+  return isFailure(state) ? state : prepare(extraVcpu, vcpuOf(call));
+}
+
+function setMsrs(call: DomctlCall): Prepared | Failure {
+  const { host, caller, view, memory } = call;
+  const s = abi.xen_domctl_vcpu_msrs;
+  const target = op.msrVcpu(host, caller, vcpuOf(call));
+  if (isFailure(target)) return target;
+  const count = s.msr_count.get(view, U);
+  if (count > MSRS_MAX) return fail("EINVAL");
+  const list = readBytes(memory, s.msrs.get(view, U), count * abi.xen_msr_entry.sizeof);
+  return isFailure(list) ? list : prepare(msrVcpu, vcpuOf(call));
+}
+
+/** A bitmap of dirty frames goes to the caller, the counts into the structure; of a dying domain, nothing. */
+function putDirty({ view, memory, copyBack }: DomctlCall, found: dirty.DirtyFrames | "dying"): 0 | Failure {
+  if (found === "dying") return copyBack();
   const s = abi.xen_domctl_shadow_op;
   const [address, pages] = [s.dirty_bitmap.get(view, U), s.pages.get(view, U)];
   if (address !== 0) {
@@ -96,22 +124,28 @@ function shadow(call: DomctlCall): Prepared | Failure {
       return prepare(enableLogDirty, { domid });
     case X.XEN_DOMCTL_SHADOW_OP_CLEAN:
     case X.XEN_DOMCTL_SHADOW_OP_PEEK: {
-      const bad = (s.mode.get(view, U) & ~X.XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL) !== 0;
-      if (bad || s.pages.get(view, U) > BITMAP_PAGES_MAX) return fail("EINVAL");
+      if (s.pages.get(view, U) > BITMAP_PAGES_MAX) return fail("EFAULT");
       const clean = command === X.XEN_DOMCTL_SHADOW_OP_CLEAN;
-      return prepare(clean ? cleanDirty : peekDirty, { domid }, (found) => putDirty(call, found));
+      const asked = { domid, mode: s.mode.get(view, U) };
+      return prepare(clean ? cleanDirty : peekDirty, asked, (found) => putDirty(call, found));
     }
     case X.XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION:
       return prepare(dirtyAllocation, { domid }, (mib) => {
         s.mb.set(view, mib, U);
         return copyBack();
       });
+    case X.XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION:
+      return prepare(setDirtyAllocation, { domid, mib: s.mb.get(view, U) }, (mib) => {
+        s.mb.set(view, mib, U);
+        return copyBack();
+      });
     default:
-      return unknownCall(`domctl shadow_op ${command}`);
+      return unknownCall(`domctl shadow_op ${command}`, "EINVAL");
   }
 }
 
 const dirtyAllocation = query("domctl shadow_op get_allocation", dirty.pagingAllocation);
+const setDirtyAllocation = operation("domctl shadow_op set_allocation", dirty.setPagingAllocation);
 
 /** The commands of this file. */
 export const saveCommands: { readonly [command: number]: DomctlCommand } = {
@@ -122,20 +156,13 @@ export const saveCommands: { readonly [command: number]: DomctlCommand } = {
     const s = abi.xen_domctl_ext_vcpucontext;
     return prepare(setExtVcpucontext, { domid, vcpu: s.vcpu.get(view, U), size: s.size.get(view, U) });
   },
-  [X.XEN_DOMCTL_getvcpuextstate]: nothingExtended((view) => {
+  [X.XEN_DOMCTL_getvcpuextstate]: nothingExtended(extraVcpu, (view) => {
     abi.xen_domctl_vcpuextstate.xfeature_mask.set(view, 0, U);
     abi.xen_domctl_vcpuextstate.size.set(view, 0, U);
   }),
-  [X.XEN_DOMCTL_get_vcpu_msrs]: nothingExtended((view) => abi.xen_domctl_vcpu_msrs.msr_count.set(view, 0, U)),
-  [X.XEN_DOMCTL_setvcpuextstate]: ({ view, memory, domid }) => {
-    const s = abi.xen_domctl_vcpuextstate;
-    const state = readBytes(memory, s.buffer.get(view, U), s.size.get(view, U));
-    return isFailure(state) ? state : prepare(extraVcpu, { domid, vcpu: s.vcpu.get(view, U) });
-  },
-  [X.XEN_DOMCTL_set_vcpu_msrs]: ({ view, memory, domid }) => {
-    const s = abi.xen_domctl_vcpu_msrs;
-    const size = s.msr_count.get(view, U) * abi.xen_msr_entry.sizeof;
-    const list = readBytes(memory, s.msrs.get(view, U), size);
-    return isFailure(list) ? list : prepare(extraVcpu, { domid, vcpu: s.vcpu.get(view, U) });
-  },
+  [X.XEN_DOMCTL_get_vcpu_msrs]: nothingExtended(msrVcpu, (view) =>
+    abi.xen_domctl_vcpu_msrs.msr_count.set(view, 0, U),
+  ),
+  [X.XEN_DOMCTL_setvcpuextstate]: setExtendedState,
+  [X.XEN_DOMCTL_set_vcpu_msrs]: setMsrs,
 };

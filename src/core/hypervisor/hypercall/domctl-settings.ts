@@ -51,20 +51,42 @@ function putAffinity(
   return copyBack();
 }
 
+/** Nodes Xen is built for. */
+const MAX_NUMNODES = 64;
 /** XEN_VCPUAFFINITY_HARD, XEN_VCPUAFFINITY_SOFT */
 const HARD = 1;
 const SOFT = 2;
 
+/** The vCPU, and which of its sets are meant: EINVAL for none, or one without an address (vcpuaffinity_params_invalid). */
+function affinityArgument({
+  host,
+  caller,
+  view,
+  domid,
+}: DomctlCall): { vcpu: number; flags: number } | Failure {
+  const s = abi.xen_domctl_vcpuaffinity;
+  const vcpu = s.vcpu.get(view, U);
+  const target = op.affinityTarget(host, caller, { domid, vcpu });
+  if (isFailure(target)) return target;
+  const flags = s.flags.get(view, U);
+  const nowhere = (set: number, { offset }: { offset: number }): boolean =>
+    (flags & set) !== 0 && abi.xenctl_bitmap.bitmap.get(view, U + offset) === 0;
+  const invalid = flags === 0 || nowhere(HARD, s.cpumap_hard) || nowhere(SOFT, s.cpumap_soft);
+  return invalid ? fail("EINVAL") : { vcpu, flags };
+}
+
 function setAffinity(call: DomctlCall): Prepared | Failure {
   const s = abi.xen_domctl_vcpuaffinity;
-  const { view, memory, domid } = call;
-  const flags = s.flags.get(view, U);
-  if ((flags & (HARD | SOFT)) === 0) return fail("EINVAL");
-  const hard = (flags & HARD) === 0 ? null : readBitmap(memory, view, U + s.cpumap_hard.offset);
-  const soft = (flags & SOFT) === 0 ? null : readBitmap(memory, view, U + s.cpumap_soft.offset);
+  const { host, view, memory, domid } = call;
+  const argument = affinityArgument(call);
+  if (isFailure(argument)) return argument;
+  const { vcpu, flags } = argument;
+  const { nrCpus } = machineOf(host);
+  const hard = (flags & HARD) === 0 ? null : readBitmap(memory, view, U + s.cpumap_hard.offset, nrCpus);
+  const soft = (flags & SOFT) === 0 ? null : readBitmap(memory, view, U + s.cpumap_soft.offset, nrCpus);
   if (isFailure(hard)) return hard;
   if (isFailure(soft)) return soft;
-  const asked = { domid, vcpu: s.vcpu.get(view, U), hard, soft };
+  const asked = { domid, vcpu, hard, soft };
   return prepare(setvcpuaffinity, asked, (made) => putAffinity(call, made));
 }
 
@@ -110,11 +132,13 @@ function getTsc({ view, domid, copyBack }: DomctlCall): Prepared {
 export const settingsCommands: { readonly [command: number]: DomctlCommand } = {
   [X.XEN_DOMCTL_setvcpuaffinity]: setAffinity,
   [X.XEN_DOMCTL_getvcpuaffinity]: (call) => {
-    const asked = { domid: call.domid, vcpu: abi.xen_domctl_vcpuaffinity.vcpu.get(call.view, U) };
+    const argument = affinityArgument(call);
+    if (isFailure(argument)) return argument;
+    const asked = { domid: call.domid, vcpu: argument.vcpu };
     return prepare(getvcpuaffinity, asked, (found) => putAffinity(call, found));
   },
   [X.XEN_DOMCTL_setnodeaffinity]: ({ view, memory, domid }) => {
-    const nodes = readBitmap(memory, view, U + abi.xen_domctl_nodeaffinity.nodemap.offset);
+    const nodes = readBitmap(memory, view, U + abi.xen_domctl_nodeaffinity.nodemap.offset, MAX_NUMNODES);
     return isFailure(nodes) ? nodes : prepare(setnodeaffinity, { domid, nodes });
   },
   [X.XEN_DOMCTL_getnodeaffinity]: ({ view, memory, domid, copyBack }) =>

@@ -46,10 +46,12 @@ function readContext(bytes: Uint8Array): op.VcpuContext | Failure {
   return { online: (CONTEXT.flags.get(view) & X.VGCF_online) !== 0, bytes, cr3, gdt };
 }
 
-function setContext({ view, memory, domid }: DomctlCall): Prepared | Failure {
+function setContext({ host, caller, view, memory, domid }: DomctlCall): Prepared | Failure {
   const s = abi.xen_domctl_vcpucontext;
   const vcpu = s.vcpu.get(view, U);
   const address = s.ctxt.get(view, U);
+  const target = op.contextTarget(host, caller, { domid, vcpu });
+  if (isFailure(target)) return target;
   if (address === 0) return prepare(setvcpucontext, { domid, vcpu, context: null });
   const bytes = memory.read(address, CONTEXT.sizeof);
   if (isFailure(bytes)) return bytes;
@@ -88,9 +90,7 @@ export const vcpuCommands: { readonly [command: number]: DomctlCommand } = {
   [X.XEN_DOMCTL_getvcpuinfo]: info,
   [X.XEN_DOMCTL_sendtrigger]: ({ view, domid }) => {
     const s = abi.xen_domctl_sendtrigger;
-    const trigger = triggers[s.trigger.get(view, U)];
-    return trigger === undefined
-      ? fail("ENOSYS")
-      : prepare(sendtrigger, { domid, vcpu: s.vcpu.get(view, U), trigger });
+    const trigger = triggers[s.trigger.get(view, U)] ?? "unknown";
+    return prepare(sendtrigger, { domid, vcpu: s.vcpu.get(view, U), trigger });
   },
 };

@@ -8,7 +8,7 @@ import * as abi from "../../../abi/4.17/layout.ts";
 import { viewOf, zeroed } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
-import { controlled } from "../caller.ts";
+import { controlled, isPrivileged } from "../caller.ts";
 import * as op from "../domctl.ts";
 import { versionOf } from "../machine.ts";
 import { hex } from "./caller-memory.ts";
@@ -122,6 +122,18 @@ const commands: { readonly [command: number]: DomctlCommand } = {
   ...vcpuCommands,
 };
 
+/**
+ * What a refused argument comes to: a domain there is not (ESRCH) and a caller
+ * who may not (EPERM) come before anything in the union is looked at.
+ */
+function refused({ host, caller, domid }: DomctlCall, command: number, failure: Failure): Failure {
+  const d =
+    command === X.XEN_DOMCTL_createdomain
+      ? isPrivileged(host, caller) || fail("EPERM")
+      : controlled(host, caller, domid);
+  return isFailure(d) ? d : failure;
+}
+
 /** `domctl(u_domctl)`: EACCES for a tool of another version. */
 export const domctlOp: Family = (call) => {
   const address = call.args[0] ?? 0;
@@ -131,8 +143,8 @@ export const domctlOp: Family = (call) => {
   if (abi.xen_domctl.interface_version.get(view) !== versionOf(call.host).domctlInterface)
     return fail("EACCES");
   const command = abi.xen_domctl.cmd.get(view);
-  const decode = commands[command];
-  if (decode === undefined) return unknownCall(`domctl ${command}`);
   const copyBack = (): 0 | Failure => call.memory.write(address, bytes);
-  return decode({ ...call, view, domid: abi.xen_domctl.domain.get(view), copyBack });
+  const made = { ...call, view, domid: abi.xen_domctl.domain.get(view), copyBack };
+  const taken = commands[command]?.(made) ?? unknownCall(`domctl ${command}`);
+  return isFailure(taken) ? refused(made, command, taken) : taken;
 };

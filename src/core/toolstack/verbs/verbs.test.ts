@@ -261,7 +261,10 @@ describe("on a domain that lives", () => {
     expectRow(host, ["vcpu-pin g 0 0", 1, "", "vcpu hard affinity map is empty\n"]);
     expectRow(host, ["vcpu-pin g 0 0-1", 0, ""]);
     expect(host.xl("xl vcpu-list g").stdout).toContain("1 / all\n");
-    expectRow(host, ["vcpu-pin -i g all 0 1", 0, ""]);
+    const unreachable = (vcpu: number): string =>
+      `libxl: warning: libxl_sched.c:84:libxl__set_vcpuaffinity: Domain 1:All cpus in soft affinity of vcpu ${vcpu}` +
+      " are unreachable. Only hard affinity will be considered for scheduling\n";
+    expectRow(host, ["vcpu-pin -i g all 0 1", 0, "", unreachable(0) + unreachable(1)]);
     expect(withoutTimes(host.xl("xl vcpu-list g").stdout)).toBe(
       `${VCPUS}g                                    1     0    0   -b- T  0 / 1\n` +
         "g                                    1     1    1   -b- T  0 / 1\n",
