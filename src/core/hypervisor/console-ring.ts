@@ -50,18 +50,21 @@ export function printk(host: Host, text: string): void {
 }
 
 /**
- * What the ring has from character number `from` on, at most what it keeps and what was not cleared, and
- * the number after it.
+ * What the ring has from character number `from` on, at most `room` characters, and
+ * the number after them. Where there is no such number, or none any more, it begins
+ * with the first that is kept and was not cleared (read_console_ring).
  */
-export function readConsoleRing(cells: Cells, from: number): { text: string; next: number } {
+export function readConsoleRing(cells: Cells, from: number, room: number): { text: string; next: number } {
   const { chunks, produced, cleared } = must(cells, consoleRingCell, 0);
   const kept = chunks.join("");
-  const start = Math.max(from, cleared, produced - CONRING_SIZE);
-  return { text: start >= produced ? "" : kept.slice(kept.length - (produced - start)), next: produced };
+  const first = Math.max(cleared, produced - CONRING_SIZE);
+  const start = first < from && from <= produced ? from : first;
+  const begin = kept.length - (produced - start);
+  const text = kept.slice(begin, begin + Math.min(room, produced - start));
+  return { text, next: start + text.length };
 }
 
-/** Forgets what was printed until now (`xl dmesg -c`). */
-export function clearConsoleRing(cells: Cells): void {
-  const ring = cells.edit(consoleRingCell, 0);
-  ring.cleared = ring.produced;
+/** Forgets what was printed before character number `until` (`xl dmesg -c`). */
+export function clearConsoleRing(cells: Cells, until: number): void {
+  cells.edit(consoleRingCell, 0).cleared = until;
 }

@@ -27,6 +27,9 @@ export function systemPolicy(host: Host, caller: Caller, { index }: { index: num
   return index < POLICIES ? machinePolicy() : fail("EINVAL");
 }
 
+/** How many feature words a policy has. */
+export const FEATURE_WORDS = featureset.length;
+
 /** The feature words of one of the machine's policies. */
 export function systemFeatureset(
   host: Host,

@@ -146,14 +146,19 @@ export function cpupoolDestroy(
   });
 }
 
+/** XEN_SYSCTL_CPUPOOL_PAR_ANY: any processor will do. */
+const ANY_CPU = 0xffffffff;
+
 /** Gives a pool a free processor: ENOENT, EINVAL for no processor, ENODEV for one that is not free. */
 export function cpupoolAddcpu(
   host: Host,
   caller: Caller,
-  { cpupoolId, cpu }: { cpupoolId: number; cpu: number },
+  { cpupoolId, cpu: asked }: { cpupoolId: number; cpu: number },
 ): 0 | Failure {
-  return change(host, caller, "addcpu", { pool: cpupoolId, cpu }, () => {
+  return change(host, caller, "addcpu", { pool: cpupoolId, cpu: asked }, () => {
     if (host.get(cpupoolCell, cpupoolId) === undefined) return fail("ENOENT");
+    const cpu = asked === ANY_CPU ? freeCpus(host)[0] : asked;
+    if (cpu === undefined) return fail("ENODEV");
     if (cpu >= machineOf(host).nrCpus) return fail("EINVAL");
     if (!freeCpus(host).includes(cpu)) return fail("ENODEV");
     const pool = host.edit(cpupoolCell, cpupoolId);
@@ -170,11 +175,12 @@ export function cpupoolAddcpu(
 export function cpupoolRmcpu(
   host: Host,
   caller: Caller,
-  { cpupoolId, cpu }: { cpupoolId: number; cpu: number },
+  { cpupoolId, cpu: asked }: { cpupoolId: number; cpu: number },
 ): 0 | Failure {
-  return change(host, caller, "rmcpu", { pool: cpupoolId, cpu }, () => {
+  return change(host, caller, "rmcpu", { pool: cpupoolId, cpu: asked }, () => {
     const pool = host.get(cpupoolCell, cpupoolId);
     if (pool === undefined) return fail("ENOENT");
+    const cpu = asked === ANY_CPU ? (pool.cpus.at(-1) ?? ANY_CPU) : asked;
     if (cpu >= machineOf(host).nrCpus || (cpupoolId === 0 && cpu === 0)) return fail("EINVAL");
     if (!pool.cpus.includes(cpu)) return fail("EADDRNOTAVAIL");
     const domains = domainsOf(host, cpupoolId);

@@ -61,10 +61,15 @@ export function enableLogDirty(host: Host, caller: Caller, { domid }: OfDomain):
   });
 }
 
-/** Switches it off; where it is not on, nothing is (paging_log_dirty_disable). */
+/**
+ * Switches it off. A PV domain that is not in the mode is EINVAL: the recorded
+ * Xen was built without shadow paging, which is all that a PV domain could have
+ * (shadow_domctl); others are asked for nothing (hap_domctl).
+ */
 export function disableLogDirty(host: Host, caller: Caller, { domid }: OfDomain): 0 | Failure {
-  return pagingOp(host, caller, domid, "off", () => {
+  return pagingOp(host, caller, domid, "off", (d) => {
     if (host.get(logDirtyCell, domid) !== undefined) host.drop(logDirtyCell, domid);
+    else if (d.type === "pv") return fail("EINVAL");
     return 0;
   });
 }

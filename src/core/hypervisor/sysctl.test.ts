@@ -63,6 +63,22 @@ test("the console keeps its last 16 KiB, and forgets on demand", () => {
   expect(read().text).toBe("");
 });
 
+test("only what was read of the console is cleared, and a place that is not there is its beginning", () => {
+  const t = new TestHost();
+  const read = (args: { index?: number; clear?: boolean; room?: number }): { text: string; index: number } =>
+    t.act((host) => {
+      const got = op.readconsole(host, xl, args);
+      if ("errno" in got) throw new Error(got.errno);
+      return got;
+    });
+  const whole = read({});
+  const part = read({ room: 10, clear: true });
+  expect(part).toEqual({ text: whole.text.slice(0, 10), index: 10 });
+  expect(read({})).toEqual({ text: whole.text.slice(10), index: whole.index });
+  expect(read({ index: 3 }).text).toBe(whole.text.slice(10));
+  expect(read({ index: whole.index + 1 }).text).toBe(whole.text.slice(10));
+});
+
 test("a guest may not look around", () => {
   const t = new TestHost();
   const guest = { domid: t.makeDomain(), process: "kernel" };

@@ -10,9 +10,8 @@ import type { Host } from "../engine/host.ts";
 import { isPrivileged, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { SCHED_CREDIT2 } from "./cpupool.ts";
-import { clearConsoleRing, readConsoleRing } from "./console-ring.ts";
+import { clearConsoleRing, CONRING_SIZE, readConsoleRing } from "./console-ring.ts";
 import { handleKeypress } from "./debug-keys.ts";
-import { isXenstoreDomain } from "./domctl.ts";
 import { domainFrom, forEachDomain } from "./domain.ts";
 import { getdomaininfo } from "./dominfo.ts";
 import type { DomainInfoReply } from "./dominfo.ts";
@@ -20,13 +19,13 @@ import { heapCell } from "./heap.ts";
 import { machineOf, maxPage } from "./machine.ts";
 import { runningTime, vcpusOf } from "./vcpu.ts";
 
-/** Up to `maxDomains` domains from `firstDomain` on, in order; xenstore's domain may ask too. */
+/** Up to `maxDomains` domains from `firstDomain` on, in order. */
 export function getdomaininfolist(
   host: Host,
   caller: Caller,
   { firstDomain, maxDomains }: { firstDomain: number; maxDomains: number },
 ): DomainInfoReply[] | Failure {
-  if (!isPrivileged(host, caller) && !isXenstoreDomain(host, caller.domid)) return fail("EPERM");
+  if (!isPrivileged(host, caller)) return fail("EPERM");
   const infos: DomainInfoReply[] = [];
   for (
     let d = domainFrom(host, firstDomain);
@@ -64,6 +63,9 @@ const PHYSCAP = 1 | 2 | 8 | 0x100 | 0x200;
 /** The recordings' processor (an emulated Athlon), with VME as real ones have it. */
 const HW_CAP = [0x1fcbf3ff, 0xc2d8220b, 0xec500800, 0x00000077, 0, 0x01884389, 0x0000020c, 0];
 
+/** Nodes Xen is built for. */
+export const MAX_NUMNODES = 64;
+
 /** The machine's processors and memory. */
 export function physinfo(host: Host, caller: Caller): PhysInfo | Failure {
   if (!isPrivileged(host, caller)) return fail("EPERM");
@@ -75,7 +77,7 @@ export function physinfo(host: Host, caller: Caller): PhysInfo | Failure {
     nrCpus: machine.nrCpus,
     maxCpuId: machine.nrCpus - 1,
     nrNodes: 1,
-    maxNodeId: 0,
+    maxNodeId: MAX_NUMNODES - 1,
     cpuKhz: machine.cpuKhz,
     capabilities: PHYSCAP,
     totalPages: machine.totalPages,
@@ -87,15 +89,18 @@ export function physinfo(host: Host, caller: Caller): PhysInfo | Failure {
   };
 }
 
-/** Reads the hypervisor's console from character `index` on (0 for all it keeps) and, if asked, clears it. */
+/**
+ * Reads the hypervisor's console from character `index` on (0 for all it keeps), as
+ * much as there is room for, and, if asked, clears what was read.
+ */
 export function readconsole(
   host: Host,
   caller: Caller,
-  { index = 0, clear = false }: { index?: number; clear?: boolean } = {},
+  { index = 0, clear = false, room = CONRING_SIZE }: { index?: number; clear?: boolean; room?: number } = {},
 ): { text: string; index: number } | Failure {
   if (!isPrivileged(host, caller)) return fail("EPERM");
-  const { text, next } = readConsoleRing(host, index);
-  if (clear) clearConsoleRing(host);
+  const { text, next } = readConsoleRing(host, index, room);
+  if (clear) clearConsoleRing(host, next);
   return { text, index: next };
 }
 

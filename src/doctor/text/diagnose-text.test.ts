@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { readConsoleRing } from "../../core/hypervisor/console-ring.ts";
+import { CONRING_SIZE, readConsoleRing } from "../../core/hypervisor/console-ring.ts";
 import { handleKeypress } from "../../core/hypervisor/debug-keys.ts";
 import * as domctl from "../../core/hypervisor/domctl.ts";
 import { ownedFrames } from "../../core/hypervisor/frames.ts";
@@ -180,7 +180,7 @@ describe("the text and the ledger agree", () => {
     t.destroy(domid);
     t.settle();
     t.act((host) => ["q", "g"].forEach((key) => handleKeypress(host, key)));
-    const byText = diagnoseText(readText(readConsoleRing(t.world, 0).text), domid);
+    const byText = diagnoseText(readText(readConsoleRing(t.world, 0, CONRING_SIZE).text), domid);
     const byLedger = diagnose(t.world, domid);
     expect(byText.counts).toEqual(byLedger.counts);
     expect(byText.stage).toBe(byLedger.stage);

@@ -87,8 +87,10 @@ function takePolicy(memory: CallerMemory, from: Buffers): CpuPolicy | Failure {
 }
 
 /** XEN_SYSCTL_get_cpu_policy */
-export function systemPolicyCommand({ view, memory, copyBack }: SysctlCall): Prepared {
+export function systemPolicyCommand({ view, memory, copyBack }: SysctlCall): Prepared | Failure {
   const s = abi.xen_sysctl_cpu_policy;
+  const reserved = view.getUint32(SYSCTL_U + s.nr_msrs.offset + 4, true);
+  if (reserved !== 0) return fail("EINVAL");
   return prepare(systemPolicy, { index: s.index.get(view, SYSCTL_U) }, (policy) => {
     const [leaves, msrs, nrLeaves, nrMsrs] = [s.leaves, s.msrs, s.nr_leaves, s.nr_msrs].map((f) =>
       f.get(view, SYSCTL_U),
@@ -101,16 +103,21 @@ export function systemPolicyCommand({ view, memory, copyBack }: SysctlCall): Pre
   });
 }
 
-/** XEN_SYSCTL_get_cpu_featureset */
-export function featuresetCommand({ view, memory, copyBack }: SysctlCall): Prepared {
+/** XEN_SYSCTL_get_cpu_featureset: without an address, how many words there are; ENOBUFS where not all fitted. */
+export function featuresetCommand({ view, memory, copyBack }: SysctlCall): Prepared | 0 | Failure {
   const s = abi.xen_sysctl_cpu_featureset;
+  const address = s.features.get(view, SYSCTL_U);
+  if (address === 0) {
+    s.nr_features.set(view, op.FEATURE_WORDS, SYSCTL_U);
+    return copyBack();
+  }
   return prepare(systemFeatureset, { index: s.index.get(view, SYSCTL_U) }, (words) => {
-    const address = s.features.get(view, SYSCTL_U);
-    const listed = address === 0 ? words : words.slice(0, s.nr_features.get(view, SYSCTL_U));
-    const written = address === 0 ? 0 : writeU32s(memory, address, listed);
+    const listed = words.slice(0, s.nr_features.get(view, SYSCTL_U));
+    const written = writeU32s(memory, address, listed);
     if (isFailure(written)) return written;
     s.nr_features.set(view, listed.length, SYSCTL_U);
-    return copyBack();
+    const told = copyBack();
+    return !isFailure(told) && listed.length < words.length ? fail("ENOBUFS") : told;
   });
 }
 

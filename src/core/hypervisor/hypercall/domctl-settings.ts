@@ -10,6 +10,7 @@ import type { Failure } from "../../engine/errno.ts";
 import { iommuDomctl, psrDomctl } from "../absent.ts";
 import * as op from "../domain-settings.ts";
 import { machineOf } from "../machine.ts";
+import { MAX_NUMNODES } from "../sysctl.ts";
 import { readBitmap, writeBitmap } from "./bitmap-argument.ts";
 import type { DomctlCall, DomctlCommand } from "./domctl-call.ts";
 import { operation, prepare, query } from "./operation.ts";
@@ -51,8 +52,6 @@ function putAffinity(
   return copyBack();
 }
 
-/** Nodes Xen is built for. */
-const MAX_NUMNODES = 64;
 /** XEN_VCPUAFFINITY_HARD, XEN_VCPUAFFINITY_SOFT */
 const HARD = 1;
 const SOFT = 2;

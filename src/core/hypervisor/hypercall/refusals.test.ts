@@ -39,6 +39,12 @@ class Table extends Called {
     fill(this.control(abi.xen_domctl, command, domid), U);
     return errnoOf(this.call(caller, X.__HYPERVISOR_domctl, BASE));
   }
+
+  /** Makes a sysctl with its part of the union filled in. */
+  sysctl(command: number, fill: Fill = () => {}, caller = xl): number | Errno {
+    fill(this.control(abi.xen_sysctl, command), abi.xen_sysctl.u.offset);
+    return errnoOf(this.call(caller, X.__HYPERVISOR_sysctl, BASE));
+  }
 }
 
 function errnoOf(result: number | { errno: Errno }): number | Errno {
@@ -271,6 +277,79 @@ describe("domctl", () => {
           }),
         ),
       "ENOENT",
+    ],
+  ]);
+});
+
+const pool = abi.xen_sysctl_cpupool_op;
+const room = BASE + 512;
+
+describe("sysctl", () => {
+  held([
+    ["a command nobody knows, by nobody", "xsm_sysctl", (h) => h.sysctl(99, undefined, h.guest), "EPERM"],
+    ["a command nobody knows", "arch_do_sysctl", (h) => h.sysctl(99), "ENOSYS"],
+    [
+      "where PCI devices are, by nobody",
+      "xsm_sysctl",
+      (h) => h.sysctl(X.XEN_SYSCTL_pcitopoinfo, undefined, h.guest),
+      "EPERM",
+    ],
+    [
+      "keys that are not there, by nobody",
+      "xsm_sysctl",
+      (h) =>
+        h.sysctl(
+          X.XEN_SYSCTL_debug_keys,
+          fields(abi.xen_sysctl_debug_keys, { keys: NOWHERE, nr_keys: 1 }),
+          h.guest,
+        ),
+      "EPERM",
+    ],
+    [
+      "features of a policy there is not, without an address",
+      "arch_do_sysctl",
+      (h) => h.sysctl(X.XEN_SYSCTL_get_cpu_featureset, fields(abi.xen_sysctl_cpu_featureset, { index: 99 })),
+      0,
+    ],
+    [
+      "features of a policy there is not",
+      "arch_do_sysctl",
+      (h) =>
+        h.sysctl(
+          X.XEN_SYSCTL_get_cpu_featureset,
+          fields(abi.xen_sysctl_cpu_featureset, { index: 99, features: room }),
+        ),
+      "EINVAL",
+    ],
+    [
+      "features, into too little room",
+      "arch_do_sysctl",
+      (h) =>
+        h.sysctl(
+          X.XEN_SYSCTL_get_cpu_featureset,
+          fields(abi.xen_sysctl_cpu_featureset, { features: room, nr_features: 2 }),
+        ),
+      "ENOBUFS",
+    ],
+    [
+      "any processor for a pool, where none is free",
+      "cpupool_do_sysctl",
+      (h) =>
+        h.sysctl(
+          X.XEN_SYSCTL_cpupool_op,
+          fields(pool, { op: X.XEN_SYSCTL_CPUPOOL_OP_ADDCPU, cpu: X.XEN_SYSCTL_CPUPOOL_PAR_ANY }),
+        ),
+      "ENODEV",
+    ],
+    [
+      "any processor out of a pool",
+      "cpupool_do_sysctl",
+      (h) =>
+        h.sysctl(
+          X.XEN_SYSCTL_cpupool_op,
+          fields(pool, { op: X.XEN_SYSCTL_CPUPOOL_OP_RMCPU, cpu: X.XEN_SYSCTL_CPUPOOL_PAR_ANY }),
+        ),
+      0,
     ],
   ]);
 });

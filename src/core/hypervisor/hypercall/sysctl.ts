@@ -10,6 +10,7 @@ import type { NumberField } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import { psrSysctl } from "../absent.ts";
+import { isPrivileged } from "../caller.ts";
 import type { DomainInfoReply } from "../dominfo.ts";
 import { versionOf } from "../machine.ts";
 import * as op from "../sysctl.ts";
@@ -23,8 +24,7 @@ import type { SysctlCall } from "./sysctl-call.ts";
 
 /** Where the union is: fields of a command's structure are read and written from there. */
 const U = abi.xen_sysctl.u.offset;
-/** Characters of one readconsole, domains of one list: what a caller could have room for. */
-const CONSOLE_BYTES_MAX = 16 << 20;
+/** Domains of one list: what there could be. */
 const DOMAINS_MAX = 0x7ff0;
 
 type Decoder = (call: SysctlCall) => Prepared | number | Failure;
@@ -83,19 +83,18 @@ function physicalInfo({ view, copyBack }: SysctlCall): Prepared {
 
 function consoleRing({ view, memory, copyBack }: SysctlCall): Prepared {
   const s = abi.xen_sysctl_readconsole;
-  const room = Math.min(s.count.get(view, U), CONSOLE_BYTES_MAX);
   const incremental = s.incremental.get(view, U) !== 0;
-  const asked = { index: incremental ? s.index.get(view, U) : 0, clear: s.clear.get(view, U) !== 0 };
+  const asked = {
+    index: incremental ? s.index.get(view, U) : 0,
+    clear: s.clear.get(view, U) !== 0,
+    room: s.count.get(view, U),
+  };
   return prepare(readconsole, asked, ({ text, index }) => {
-    // What does not fit is left for the next call, from the index given back.
-    const part = text.slice(0, room);
-    const written = memory.write(
-      s.buffer.get(view, U),
-      Uint8Array.from(part, (c) => c.charCodeAt(0)),
-    );
+    const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
+    const written = text === "" ? 0 : memory.write(s.buffer.get(view, U), bytes);
     if (isFailure(written)) return written;
-    s.count.set(view, part.length, U);
-    s.index.set(view, index - (text.length - part.length), U);
+    s.count.set(view, text.length, U);
+    s.index.set(view, index, U);
     return copyBack();
   });
 }
@@ -106,27 +105,29 @@ function keys({ view, memory }: SysctlCall): Prepared | Failure {
   return isFailure(pressed) ? pressed : prepare(debugKeys, { keys: latin1(pressed) });
 }
 
-/** A null handle asks how many there are (numainfo, cputopoinfo). */
+/** Two null handles ask how many nodes there are; otherwise as many are told of as there is room for. */
 function numa({ view, memory, copyBack }: SysctlCall): Prepared {
   const s = abi.xen_sysctl_numainfo;
   return prepare(numainfo, null, ({ meminfo, distance }) => {
-    const [meminfoAt, distanceAt, room] = [s.meminfo, s.distance, s.num_nodes].map((f) => f.get(view, U));
-    const count = meminfo.length;
-    if (meminfoAt && room !== undefined && room >= count) {
+    const [meminfoAt, distanceAt] = [s.meminfo.get(view, U), s.distance.get(view, U)];
+    const room = meminfoAt === 0 && distanceAt === 0 ? meminfo.length : s.num_nodes.get(view, U);
+    const told = meminfo.slice(0, room);
+    if (meminfoAt !== 0 && told.length > 0) {
       const m = abi.xen_sysctl_meminfo;
-      const list = new DataView(new ArrayBuffer(count * m.sizeof));
-      for (const [i, node] of meminfo.entries()) {
+      const list = new DataView(new ArrayBuffer(told.length * m.sizeof));
+      for (const [i, node] of told.entries()) {
         m.memsize.set(list, node.memsize, i * m.sizeof);
         m.memfree.set(list, node.memfree, i * m.sizeof);
       }
       const written = memory.write(meminfoAt, bytesOf(list));
       if (isFailure(written)) return written;
     }
-    if (distanceAt && room !== undefined && room >= count) {
-      const written = writeU32s(memory, distanceAt, distance.flat());
+    if (distanceAt !== 0 && told.length > 0) {
+      const square = distance.slice(0, room).flatMap((row) => row.slice(0, room));
+      const written = writeU32s(memory, distanceAt, square);
       if (isFailure(written)) return written;
     }
-    s.num_nodes.set(view, count, U);
+    s.num_nodes.set(view, told.length, U);
     return copyBack();
   });
 }
@@ -202,7 +203,7 @@ const commands: { readonly [command: number]: Decoder } = {
   [X.XEN_SYSCTL_pcitopoinfo]: pciTopology,
 };
 
-/** `sysctl(u_sysctl)`: EACCES for a tool of another version. */
+/** `sysctl(u_sysctl)`: EACCES for a tool of another version, EPERM for who is no control domain (do_sysctl). */
 export const sysctlOp: Family = (call) => {
   const address = call.args[0] ?? 0;
   const bytes = call.memory.read(address, abi.xen_sysctl.sizeof);
@@ -210,6 +211,7 @@ export const sysctlOp: Family = (call) => {
   const view = viewOf(bytes);
   if (abi.xen_sysctl.interface_version.get(view) !== versionOf(call.host).sysctlInterface)
     return fail("EACCES");
+  if (!isPrivileged(call.host, call.caller)) return fail("EPERM");
   const command = abi.xen_sysctl.cmd.get(view);
   const decode = commands[command];
   if (decode === undefined) return unknownCall(`sysctl ${command}`);
