@@ -56,7 +56,10 @@ function putAffinity(
 const HARD = 1;
 const SOFT = 2;
 
-/** The vCPU, and which of its sets are meant: EINVAL for none, or one without an address (vcpuaffinity_params_invalid). */
+/**
+ * The vCPU, and which of its sets are meant: EINVAL for none, or one without an
+ * address (vcpuaffinity_params_invalid).
+ */
 function affinityArgument({
   host,
   caller,

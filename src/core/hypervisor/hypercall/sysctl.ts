@@ -203,7 +203,7 @@ const commands: { readonly [command: number]: Decoder } = {
   [X.XEN_SYSCTL_pcitopoinfo]: pciTopology,
 };
 
-/** `sysctl(u_sysctl)`: EACCES for a tool of another version, EPERM for who is no control domain (do_sysctl). */
+/** `sysctl(u_sysctl)`: EACCES for a tool of another version, EPERM but for control domains (do_sysctl). */
 export const sysctlOp: Family = (call) => {
   const address = call.args[0] ?? 0;
   const bytes = call.memory.read(address, abi.xen_sysctl.sizeof);
