@@ -229,6 +229,7 @@ export const constants: readonly RegExp[] = [
   /^IOREQ_(READ|WRITE|TYPE_\w+)$/,
   /^SCHEDOP_\w+$/,
   /^XENVER_\w+$/,
+  /^XENFEAT_\w+$/,
   /^XENPF_[a-z]\w*$/,
   /^MMUEXT_[A-Z]\w*$/,
   /^VIRQ_\w+$/,

@@ -3,6 +3,7 @@
 // Debian's unmodified xl, its hypercalls decoded into the functions the built-in
 // toolstack calls, on a live host with our own xenstored and xenconsoled.
 
+import { HVM_PARAM_CONSOLE_PFN, HVM_PARAM_STORE_PFN } from "../../src/abi/4.17/constants.ts";
 import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
@@ -17,11 +18,7 @@ import { domainById, domainPagesCell, domlist, forEachDomain } from "../../src/c
 import { findNextBit } from "../../src/core/hypervisor/bitmap.ts";
 import { guestCell } from "../../src/core/guest/guest.ts";
 import { heapCell } from "../../src/core/hypervisor/heap.ts";
-import {
-  HVM_PARAM_CONSOLE_PFN,
-  HVM_PARAM_STORE_PFN,
-  hvmParam,
-} from "../../src/core/hypervisor/hvm-params.ts";
+import { hvmParam } from "../../src/core/hypervisor/hvm-params.ts";
 import { gfnToMfn } from "../../src/core/hypervisor/p2m.ts";
 import { directory } from "../../src/live/directory.ts";
 import { doctorSays } from "../../src/live/doctor.ts";

@@ -29,6 +29,7 @@ export type Errno =
   | "ENOTTY"
   | "ENOSPC"
   | "EROFS"
+  | "EDOM"
   | "ERANGE"
   | "EDEADLK"
   | "ENOSYS"

@@ -4,6 +4,12 @@
 // in the domain's memory and in its first vCPU's registers, as it does for a
 // kernel that really runs.
 
+import {
+  HVM_PARAM_CONSOLE_EVTCHN,
+  HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_STORE_EVTCHN,
+  HVM_PARAM_STORE_PFN,
+} from "../../abi/4.17/constants.ts";
 import * as X from "../../abi/4.17/constants.ts";
 import { hvmSave } from "../../abi/4.17/hvm-save.ts";
 import * as abi from "../../abi/4.17/layout.ts";
@@ -14,13 +20,7 @@ import { input } from "../engine/input.ts";
 import { domainById } from "../hypervisor/domain.ts";
 import type { Domain } from "../hypervisor/domain.ts";
 import { loadedRecord } from "../hypervisor/hvm-context.ts";
-import {
-  HVM_PARAM_CONSOLE_EVTCHN,
-  HVM_PARAM_CONSOLE_PFN,
-  HVM_PARAM_STORE_EVTCHN,
-  HVM_PARAM_STORE_PFN,
-  hvmParam,
-} from "../hypervisor/hvm-params.ts";
+import { hvmParam } from "../hypervisor/hvm-params.ts";
 import { vcpuContextCell, vcpuId } from "../hypervisor/vcpu.ts";
 import { startGuest } from "./boot.ts";
 import { guestCell } from "./guest.ts";

@@ -3,12 +3,12 @@
 // What a Linux kernel asks of the hypervisor before anything else (Linux
 // arch/x86/xen/enlighten_pv.c, setup.c; drivers/xen/events/events_base.c).
 
+import { HVM_PARAM_CALLBACK_IRQ } from "../../abi/4.17/constants.ts";
 import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { domainCell } from "../hypervisor/domain.ts";
 import { initControl } from "../hypervisor/event-channel-op.ts";
 import { setParam } from "../hypervisor/hvm-op.ts";
-import { HVM_PARAM_CALLBACK_IRQ } from "../hypervisor/hvm-params.ts";
 import { mapSharedFrames } from "../hypervisor/memory-op.ts";
 import {
   VMASST_TYPE_4gb_segments,

@@ -4,9 +4,10 @@
 // which PCI functions there are and gives those that need it their registers
 // (Xen tools/firmware/hvmloader/pci.c, pci_setup). No boot loader follows.
 
+import { HVM_PARAM_ACPI_IOPORTS_LOCATION } from "../../abi/4.17/constants.ts";
 import type { Cells } from "../engine/cells.ts";
 import { routine } from "../engine/routine.ts";
-import { HVM_PARAM_ACPI_IOPORTS_LOCATION, hvmParam } from "../hypervisor/hvm-params.ts";
+import { hvmParam } from "../hypervisor/hvm-params.ts";
 import { setParam } from "../hypervisor/hvm-op.ts";
 import { ioreqServerSelect } from "../hypervisor/ioreq-send.ts";
 import { ioreqServersOf } from "../hypervisor/ioreq.ts";

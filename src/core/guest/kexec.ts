@@ -3,11 +3,12 @@
 // A guest's kernel gives way to the next one in the same domain. Its old event
 // channels are closed by then: the toolstack has made a soft reset of it.
 
+import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_STORE_EVTCHN } from "../../abi/4.17/constants.ts";
 import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { domainCell } from "../hypervisor/domain.ts";
-import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_STORE_EVTCHN, hvmParam } from "../hypervisor/hvm-params.ts";
+import { hvmParam } from "../hypervisor/hvm-params.ts";
 import { changeVcpu, vcpusOf } from "../hypervisor/vcpu.ts";
 import { startGuest } from "./boot.ts";
 import { guestOf } from "./guest.ts";

@@ -131,28 +131,30 @@ export interface PortStatus {
   pirq: number;
 }
 
-/** Asks about a port: ESRCH, EPERM, EINVAL beyond those there are, EACCES for one of Xen's. */
+/** Asks about a port: ESRCH, EINVAL beyond those there are, EACCES for one of Xen's, EPERM (evtchn_status). */
 export function status(
   host: Host,
   caller: Caller,
   { domid, port }: { domid: number; port: number },
 ): PortStatus | Failure {
-  const d = targeted(host, caller, domid);
-  if (isFailure(d)) return d;
+  const d = domainById(host, self(caller, domid));
+  if (d === undefined) return fail("ESRCH");
   if (port >= evtchn.validPorts(host, d.domid)) return fail("EINVAL");
   const chn = evtchnPort(host, d.domid, port);
+  if (chn !== undefined && chn.xenConsumer !== 0) return fail("EACCES");
+  const may = targeted(host, caller, domid);
+  if (isFailure(may)) return may;
   if (chn === undefined || chn.state === "reserved" || chn.state === "free") {
     return { status: "closed", vcpu: 0, domid: 0, remotePort: 0, virq: 0, pirq: 0 };
   }
-  if (chn.xenConsumer !== 0) return fail("EACCES");
   const { state, notifyVcpu: vcpu, remoteDomid, remotePort, virq, pirq } = chn;
   return { status: state, vcpu, domid: remoteDomid, remotePort, virq, pirq };
 }
 
-/** Unmasks a port of the caller's and delivers what is pending there. */
+/** Unmasks a port of the caller's and delivers what is pending there: EINVAL beyond those there are. */
 export function unmask(host: Host, caller: Caller, { port }: BoundPort): 0 | Failure {
-  if (evtchnPort(host, caller.domid, port) === undefined) return fail("EINVAL");
-  unmaskPort(host, caller.domid, port);
+  if (port >= evtchn.validPorts(host, caller.domid)) return fail("EINVAL");
+  if (evtchnPort(host, caller.domid, port) !== undefined) unmaskPort(host, caller.domid, port);
   return 0;
 }
 

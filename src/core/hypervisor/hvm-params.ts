@@ -2,20 +2,12 @@
 //
 // HVM parameters: numbers a toolstack and a guest leave with the hypervisor.
 
+import { HVM_PARAM_TRIPLE_FAULT_REASON } from "../../abi/4.17/constants.ts";
 import { cellType } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import { domainCell, ShutdownCode } from "./domain.ts";
 
-/** public/hvm/params.h. */
-export const HVM_PARAM_CALLBACK_IRQ = 0;
-export const HVM_PARAM_STORE_PFN = 1;
-export const HVM_PARAM_STORE_EVTCHN = 2;
-export const HVM_PARAM_CONSOLE_PFN = 17;
-export const HVM_PARAM_CONSOLE_EVTCHN = 18;
-export const HVM_PARAM_ACPI_IOPORTS_LOCATION = 19;
-export const HVM_PARAM_TRIPLE_FAULT_REASON = 31;
-export const HVM_PARAM_IOREQ_SERVER_PFN = 32;
-export const HVM_PARAM_NR_IOREQ_SERVER_PAGES = 33;
+/** How many there are. */
 export const HVM_NR_PARAMS = 39;
 
 /** Identifier: `domid/index`. One that was never set is 0 and has no cell. */

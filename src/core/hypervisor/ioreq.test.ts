@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { HVM_PARAM_IOREQ_SERVER_PFN, HVM_PARAM_NR_IOREQ_SERVER_PAGES } from "../../abi/4.17/constants.ts";
 import { expect, test } from "vitest";
 import { must } from "../engine/cells.ts";
 import { isFailure } from "../engine/errno.ts";
@@ -6,7 +7,6 @@ import { checkLedger } from "./check-ledger.ts";
 import { domainById, domainPagesCell, domainTotPages } from "./domain.ts";
 import * as evtchn from "./event-channel-op.ts";
 import { setParam } from "./hvm-op.ts";
-import { HVM_PARAM_IOREQ_SERVER_PFN, HVM_PARAM_NR_IOREQ_SERVER_PAGES } from "./hvm-params.ts";
 import * as op from "./ioreq-op.ts";
 import { mapForeign, populatePhysmap, unmapForeign } from "./memory-op.ts";
 import { mapFrame, unmapFrame } from "./mapping.ts";

@@ -5,6 +5,7 @@
 // the domain's name, or guest frames set apart for it; it keeps its emulator's
 // domain, and stays until it is destroyed, whatever becomes of the emulator.
 
+import { HVM_PARAM_IOREQ_SERVER_PFN, HVM_PARAM_NR_IOREQ_SERVER_PAGES } from "../../abi/4.17/constants.ts";
 import { ioreq } from "../../abi/4.17/layout.ts";
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells, DeepReadonly } from "../engine/cells.ts";
@@ -17,7 +18,7 @@ import { allocUnbound, closePort } from "./event-channel.ts";
 import { allocExtraPage } from "./extra-page.ts";
 import { getDomain, putDomain } from "./free.ts";
 import { hvmMemoryCell } from "./hvm-memory-cell.ts";
-import { HVM_PARAM_IOREQ_SERVER_PFN, HVM_PARAM_NR_IOREQ_SERVER_PAGES, hvmParam } from "./hvm-params.ts";
+import { hvmParam } from "./hvm-params.ts";
 import { gfnToMfn, physmapAdd, physmapRemove } from "./p2m.ts";
 import { getPageAndType, putPageAllocRef, putPageAndType } from "./page.ts";
 import type { PageHolder } from "./page.ts";

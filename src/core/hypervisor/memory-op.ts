@@ -10,8 +10,9 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { controlled, isPrivileged, targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
-import { domainPagesCell, pagingModeTranslate } from "./domain.ts";
+import { domainById, domainPagesCell, pagingModeTranslate } from "./domain.ts";
 import type { Domain } from "./domain.ts";
+import { DOMID_SELF } from "./domid.ts";
 import { assignPages, frameOwner, ownedFrames, setM2p, setOutstandingPages } from "./frames.ts";
 import { allocHeapPages, freeHeapPages, MAX_ORDER, unclaimedPages } from "./heap.ts";
 import { grantTableCell } from "./grant-cells.ts";
@@ -166,18 +167,32 @@ export function claimPages(
 /** Entries of a memory map (E820MAX). */
 const E820_MAX = 1024;
 
-/**
- * Tells the hypervisor which memory map a domain is to see (XENMEM_set_memory_map): EINVAL for one that is
- * too long.
- */
+/** Whether a domain can be given a memory map: EINVAL for one that is too long, ESRCH, EPERM. */
+export function memoryMapTarget(
+  host: Host,
+  caller: Caller,
+  { domid, entries }: { domid: number; entries: number },
+): 0 | Failure {
+  if (entries > E820_MAX) return fail("EINVAL");
+  const d = targeted(host, caller, domid);
+  return isFailure(d) ? d : 0;
+}
+
+/** Tells the hypervisor which memory map a domain is to see (XENMEM_set_memory_map): `memoryMapTarget`'s errors. */
 export function setMemoryMap(
   host: Host,
   caller: Caller,
   { domid, entries }: { domid: number; entries: number },
 ): 0 | Failure {
-  const d = targeted(host, caller, domid);
-  const result = entries > E820_MAX ? fail("EINVAL") : isFailure(d) ? d : 0;
+  const result = memoryMapTarget(host, caller, { domid, entries });
   return traced(host, caller, "memory_op set_memory_map", domid, { entries }, result);
+}
+
+/** A domain whose physical map can be changed: ESRCH, EACCES for PV, EPERM (xatp_permission_check). */
+export function translated(host: Host, caller: Caller, domid: number): DeepReadonly<Domain> | Failure {
+  const d = domainById(host, domid === DOMID_SELF ? caller.domid : domid);
+  if (d !== undefined && !pagingModeTranslate(d)) return fail("EACCES");
+  return targeted(host, caller, domid);
 }
 
 /** The highest guest frame: a PV domain's from its m2p entries (XENMEM_maximum_gpfn). */
@@ -267,21 +282,19 @@ export function acquireGrantFrames(
   return { mfns: must(host, grantTableCell, d.domid).frames.slice(frame, frame + nrFrames) };
 }
 
+/** Which of the hypervisor's frames; `unknown` stands for any space there is not. */
+export type XenSpace = "shared_info" | "grant_table" | "unknown";
+
 /**
  * Puts one of the hypervisor's frames at a guest frame of a translated domain (XENMEM_add_to_physmap):
- * EINVAL for PV or no such frame.
+ * `translated`'s errors, EINVAL for no such frame.
  */
 export function addToPhysmap(
   host: Host,
   caller: Caller,
-  {
-    domid,
-    space,
-    index,
-    gpfn,
-  }: { domid: number; space: "shared_info" | "grant_table"; index: number; gpfn: number },
+  { domid, space, index, gpfn }: { domid: number; space: XenSpace; index: number; gpfn: number },
 ): 0 | Failure {
-  const d = targeted(host, caller, domid);
+  const d = translated(host, caller, domid);
   const result = isFailure(d) ? d : addXenFrame(host, d, space, index, gpfn);
   return traced(
     host,
@@ -296,14 +309,14 @@ export function addToPhysmap(
 function addXenFrame(
   host: Host,
   d: DeepReadonly<Domain>,
-  space: "shared_info" | "grant_table",
+  space: XenSpace,
   index: number,
   gpfn: number,
 ): 0 | Failure {
-  if (!pagingModeTranslate(d) || !p2mReaches(gpfn, 1)) return fail("EINVAL");
+  if (space === "unknown" || !p2mReaches(gpfn, 1)) return fail("EINVAL");
   if (space === "grant_table") {
     const grown = growTable(host, d.domid, index + 1);
-    if (isFailure(grown)) return grown;
+    if (isFailure(grown)) return fail("EINVAL");
   }
   const frames =
     space === "shared_info"
@@ -315,18 +328,14 @@ function addXenFrame(
   return 0;
 }
 
-/** Takes a guest frame of a translated domain away (XENMEM_remove_from_physmap). */
+/** Takes a guest frame of a domain away: `translated`'s errors, ENOENT (XENMEM_remove_from_physmap). */
 export function removeFromPhysmap(
   host: Host,
   caller: Caller,
   { domid, gpfn }: { domid: number; gpfn: number },
 ): 0 | Failure {
-  const d = targeted(host, caller, domid);
-  const result = isFailure(d)
-    ? d
-    : pagingModeTranslate(d) && gfnToMfn(host, d, gpfn) !== NO_FRAME
-      ? 0
-      : fail("ENOENT");
+  const d = translated(host, caller, domid);
+  const result = isFailure(d) ? d : gfnToMfn(host, d, gpfn) === NO_FRAME ? fail("ENOENT") : 0;
   if (result === 0 && !isFailure(d)) physmapRemove(host, d.domid, gpfn, 1);
   return traced(host, caller, "memory_op remove_from_physmap", domid, { gpfn }, result);
 }

@@ -4,17 +4,31 @@
 // are pinned (xen/arch/x86/mm.c, do_mmuext_op).
 
 import { must } from "../engine/cells.ts";
+import type { DeepReadonly } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
-import { domainCell } from "./domain.ts";
+import { domainById, domainCell } from "./domain.ts";
+import type { Domain } from "./domain.ts";
+import { DOMID_SELF } from "./domid.ts";
 import { getPageAndType, pageOf, putPageAndType, setPinned } from "./page.ts";
 import type { PageHolder } from "./page.ts";
 import { writeEntry } from "./page-table.ts";
 import { domainVcpu } from "./vcpu.ts";
 import { newBaseptr, setGdt, setLdt } from "./vcpu-pages.ts";
+
+/**
+ * Whose page tables are meant: ESRCH for no domain and for the caller's own by its
+ * number, EINVAL for one that is not PV, EPERM (get_pg_owner, do_mmuext_op).
+ */
+export function pageOwner(host: Host, caller: Caller, domid: number): DeepReadonly<Domain> | Failure {
+  const d =
+    domid === caller.domid ? undefined : domainById(host, domid === DOMID_SELF ? caller.domid : domid);
+  if (d === undefined) return fail("ESRCH");
+  return d.type === "pv" ? targeted(host, caller, domid) : fail("EINVAL");
+}
 
 /** Pins a frame of a PV domain as a page table: EINVAL where it is not its, is in other use, or is pinned already. */
 export function mmuextPin(

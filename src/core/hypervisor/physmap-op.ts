@@ -7,12 +7,11 @@ import type { DeepReadonly } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
-import { targeted, traced } from "./caller.ts";
+import { traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
-import { pagingModeTranslate } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { frameOwner, setM2p } from "./frames.ts";
-import { guestRemovePage, mfnToGfn } from "./memory-op.ts";
+import { guestRemovePage, mfnToGfn, translated } from "./memory-op.ts";
 import { gfnToMfn, p2mReaches, p2mType, physmapAdd, physmapRemove } from "./p2m.ts";
 import { NO_FRAME } from "./runs.ts";
 
@@ -25,13 +24,13 @@ export interface Relocation {
 }
 
 /**
- * Puts guest frames elsewhere; what was there is the domain's no more. Stops at
- * the first that cannot be moved: EINVAL where there is none, EXDEV where it is
- * known by another number.
+ * Puts guest frames elsewhere; what was there is the domain's no more. `translated`'s
+ * errors; stops at the first frame that cannot be moved: EINVAL where there is none,
+ * EXDEV where it is known by another number.
  */
 export function relocateMemory(host: Host, caller: Caller, { domid, from, to, nr }: Relocation): 0 | Failure {
-  const d = targeted(host, caller, domid);
-  const result = isFailure(d) ? d : pagingModeTranslate(d) ? relocate(host, d, from, to, nr) : fail("EINVAL");
+  const d = translated(host, caller, domid);
+  const result = isFailure(d) ? d : relocate(host, d, from, to, nr);
   const shown = { space: "gmfn_range", idx: from, gpfn: to, size: nr };
   return traced(host, caller, "memory_op add_to_physmap", domid, shown, result);
 }

@@ -7,7 +7,7 @@ import { must } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
-import { controlled, targeted, traced } from "./caller.ts";
+import { targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { domainCell } from "./domain.ts";
 import { versionOf } from "./machine.ts";
@@ -24,13 +24,13 @@ export function schedopShutdown(host: Host, caller: Caller, { reason }: { reason
   return 0;
 }
 
-/** SCHEDOP_remote_shutdown: a control domain shuts another one down. ESRCH, EPERM. */
+/** SCHEDOP_remote_shutdown: a control domain, or its device model's, shuts another one down. ESRCH, EPERM. */
 export function remoteShutdown(
   host: Host,
   caller: Caller,
   { domid, reason }: { domid: number; reason: number },
 ): 0 | Failure {
-  const d = domid === caller.domid ? fail("EPERM") : controlled(host, caller, domid);
+  const d = domid === caller.domid ? fail("EPERM") : targeted(host, caller, domid);
   if (!isFailure(d)) domainShutdown(host, domid, reason & 255);
   return traced(host, caller, "sched_op remote_shutdown", domid, { reason }, isFailure(d) ? d : 0);
 }

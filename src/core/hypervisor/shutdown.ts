@@ -3,6 +3,7 @@
 // Shutdown (xen/common/domain.c): who asks first gives the reason; it is
 // complete when every vCPU is paused for it; only then is anybody told.
 
+import { HVM_PARAM_TRIPLE_FAULT_REASON } from "../../abi/4.17/constants.ts";
 import { must } from "../engine/cells.ts";
 import type { DeepReadonly } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
@@ -11,7 +12,7 @@ import { printk } from "./console-ring.ts";
 import { domainCell, hardwareDomid, SHUTDOWN_CODE_INVALID, ShutdownCode } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { evtchnSend } from "./event-channel.ts";
-import { HVM_PARAM_TRIPLE_FAULT_REASON, hvmParam } from "./hvm-params.ts";
+import { hvmParam } from "./hvm-params.ts";
 import { machineCell } from "./machine.ts";
 import { domainPause, domainUnpause } from "./pause.ts";
 import { changeVcpu, vcpuCell, vcpuId, vcpusOf, VPF_blocked, VPF_down } from "./vcpu.ts";

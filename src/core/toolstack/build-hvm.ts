@@ -4,6 +4,12 @@
 // libxl__build_hvm; tools/libs/guest/xg_dom_x86.c, meminit_hvm). Guest frames
 // below 4 GiB leave room for devices and for the pages Xen and the guest share.
 
+import {
+  HVM_PARAM_CONSOLE_EVTCHN,
+  HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_STORE_EVTCHN,
+  HVM_PARAM_STORE_PFN,
+} from "../../abi/4.17/constants.ts";
 import { hvmSave } from "../../abi/4.17/hvm-save.ts";
 import * as abi from "../../abi/4.17/layout.ts";
 import { viewOf } from "../../abi/struct.ts";
@@ -15,12 +21,6 @@ import { startGuest } from "../guest/boot.ts";
 import { setPagingMempool } from "../hypervisor/domain-settings.ts";
 import { gethvmcontext, sethvmcontext } from "../hypervisor/hvm-context.ts";
 import { setParam } from "../hypervisor/hvm-op.ts";
-import {
-  HVM_PARAM_CONSOLE_EVTCHN,
-  HVM_PARAM_CONSOLE_PFN,
-  HVM_PARAM_STORE_EVTCHN,
-  HVM_PARAM_STORE_PFN,
-} from "../hypervisor/hvm-params.ts";
 import { setMemoryMap } from "../hypervisor/memory-op.ts";
 import type { BuildConfig } from "./build-config.ts";
 import type { Rings } from "./build-post.ts";

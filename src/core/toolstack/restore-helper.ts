@@ -4,6 +4,12 @@
 // xg_sr_restore_x86_pv.c, xg_sr_restore_x86_hvm.c): its memory page by page, the
 // state of its vCPUs, its first grants. Then its guest is there again.
 
+import {
+  HVM_PARAM_CONSOLE_EVTCHN,
+  HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_STORE_EVTCHN,
+  HVM_PARAM_STORE_PFN,
+} from "../../abi/4.17/constants.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
@@ -14,12 +20,6 @@ import { setCpuPolicy } from "../hypervisor/cpu-policy-op.ts";
 import { settscinfo } from "../hypervisor/domain-settings.ts";
 import { setvcpucontext } from "../hypervisor/domctl-vcpu.ts";
 import { setParam } from "../hypervisor/hvm-op.ts";
-import {
-  HVM_PARAM_CONSOLE_EVTCHN,
-  HVM_PARAM_CONSOLE_PFN,
-  HVM_PARAM_STORE_EVTCHN,
-  HVM_PARAM_STORE_PFN,
-} from "../hypervisor/hvm-params.ts";
 import { populatePhysmap } from "../hypervisor/memory-op.ts";
 import { mmuextPin } from "../hypervisor/mmuext-op.ts";
 import { bootContext } from "./build-hvm.ts";

@@ -30,6 +30,7 @@ const words: { readonly [E in Errno]: readonly [number, string] } = {
   ENOTTY: [25, "Inappropriate ioctl for device"],
   ENOSPC: [28, "No space left on device"],
   EROFS: [30, "Read-only file system"],
+  EDOM: [33, "Numerical argument out of domain"],
   ERANGE: [34, "Numerical result out of range"],
   EDEADLK: [35, "Resource deadlock avoided"],
   ENOSYS: [38, "Function not implemented"],

@@ -86,6 +86,7 @@ const errnos: { readonly [name in Errno]: number } = {
   ENOTTY: 25,
   ENOSPC: 28,
   EROFS: 30,
+  EDOM: 33,
   ERANGE: 34,
   EDEADLK: 35,
   ENOSYS: 38,

@@ -6,16 +6,17 @@ import * as X from "../../../abi/4.17/constants.ts";
 import * as abi from "../../../abi/4.17/layout.ts";
 import { viewOf } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
-import type { Errno, Failure } from "../../engine/errno.ts";
+import type { Errno } from "../../engine/errno.ts";
 import * as op from "../mmuext-op.ts";
 import { writeU32s } from "./caller-memory.ts";
 import { operation, prepare, unknownCall } from "./operation.ts";
-import type { Family } from "./operation.ts";
+import type { Family, Unknown } from "./operation.ts";
 
-/** One operation: pins a frame as a table of that level, or unpins it. */
+/** One operation: pins a frame as a table of that level, or unpins it; none of these is refused when it is its turn. */
 interface PinOrUnpin {
   level: 1 | 2 | 3 | 4 | null;
   mfn: number;
+  refused?: Errno;
 }
 
 /** What became of them: how many were done, and why not the next. */
@@ -28,7 +29,8 @@ interface PinsDone {
 const pinTables = operation(
   "mmuext_op pin_table",
   (host, caller, { domid, ops }: { domid: number; ops: readonly PinOrUnpin[] }): PinsDone => {
-    for (const [done, { level, mfn }] of ops.entries()) {
+    for (const [done, { level, mfn, refused }] of ops.entries()) {
+      if (refused !== undefined) return { done, refused };
       const result =
         level === null
           ? op.mmuextUnpin(host, caller, { domid, mfn })
@@ -49,25 +51,33 @@ const levels: { readonly [command: number]: 1 | 2 | 3 | 4 } = {
 /** Operations of one call: a restore pins a thousand tables at a time. */
 const OPERATIONS_MAX = 1 << 14;
 
-function readOps(bytes: Uint8Array, count: number): PinOrUnpin[] | Failure {
+/** The operations, the last of which may be one that is not known here. */
+function readOps(bytes: Uint8Array, count: number): PinOrUnpin[] | Unknown {
   const s = abi.mmuext_op;
   const view = viewOf(bytes);
   const ops: PinOrUnpin[] = [];
   for (let i = 0; i < count; i++) {
     const command = s.cmd.get(view, i * s.sizeof);
+    const mfn = s["arg1.mfn"].get(view, i * s.sizeof);
     const level = levels[command] ?? null;
-    if (level === null && command !== X.MMUEXT_UNPIN_TABLE)
-      return command > X.MMUEXT_UNMARK_SUPER ? fail("ENOSYS") : unknownCall(`mmuext_op ${command}`);
-    ops.push({ level, mfn: s["arg1.mfn"].get(view, i * s.sizeof) });
+    if (level !== null || command === X.MMUEXT_UNPIN_TABLE) {
+      ops.push({ level, mfn });
+      continue;
+    }
+    // One that Xen has and this hypervisor has not is worth a line in the log.
+    if (i === 0 && command <= X.MMUEXT_UNMARK_SUPER) return unknownCall(`mmuext_op ${command}`);
+    ops.push({ level, mfn, refused: "ENOSYS" });
+    break;
   }
   return ops;
 }
 
 /** `mmuext_op(uops, count, pdone, domid)` */
-export const mmuextOp: Family = ({ memory, args }) => {
+export const mmuextOp: Family = ({ host, caller, memory, args }) => {
   const [address = 0, count = 0, doneAt = 0, domid = 0] = args;
-  if (count === 0) return 0;
   if (count > OPERATIONS_MAX) return fail("E2BIG");
+  const owner = op.pageOwner(host, caller, domid);
+  if (isFailure(owner)) return owner;
   const bytes = memory.read(address, count * abi.mmuext_op.sizeof);
   if (isFailure(bytes)) return bytes;
   const ops = readOps(bytes, count);

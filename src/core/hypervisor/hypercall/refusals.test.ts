@@ -7,11 +7,13 @@ import { describe, expect, test } from "vitest";
 import * as X from "../../../abi/4.17/constants.ts";
 import { hvmSave } from "../../../abi/4.17/hvm-save.ts";
 import * as abi from "../../../abi/4.17/layout.ts";
+import { setBig, viewOf } from "../../../abi/struct.ts";
 import type { Field } from "../../../abi/struct.ts";
 import type { Errno } from "../../engine/errno.ts";
 import { isFailure } from "../../engine/errno.ts";
 import type { Caller } from "../caller.ts";
 import { createdomain } from "../domctl.ts";
+import { machineOf, maxPage } from "../machine.ts";
 import { BASE, Called, xl } from "./testing.ts";
 
 const NOWHERE = 0xdead_0000;
@@ -32,6 +34,8 @@ function fields<S extends object>(struct: S, values: { readonly [field in keyof 
 class Table extends Called {
   readonly pvh = this.makePvh();
   readonly pv = this.makeDomain(64);
+  /** The PVH domain's kernel. */
+  readonly own: Caller = { domid: this.pvh, process: "kernel" };
   readonly guest: Caller = { domid: this.makeDomain(64), process: "kernel" };
 
   /** Makes a domctl with its part of the union filled in. */
@@ -44,6 +48,17 @@ class Table extends Called {
   sysctl(command: number, fill: Fill = () => {}, caller = xl): number | Errno {
     fill(this.control(abi.xen_sysctl, command), abi.xen_sysctl.u.offset);
     return errnoOf(this.call(caller, X.__HYPERVISOR_sysctl, BASE));
+  }
+
+  /** Makes a hypercall of a command and one structure, which is put at the start of the caller's memory. */
+  op(number: number, command: number, fill: Fill = () => {}, caller = xl): number | Errno {
+    this.memory.bytes.fill(0);
+    fill(viewOf(this.memory.bytes), 0);
+    return errnoOf(this.call(caller, number, command, BASE));
+  }
+
+  memoryOp(command: number, fill?: Fill, caller?: Caller): number | Errno {
+    return this.op(X.__HYPERVISOR_memory_op, command, fill, caller);
   }
 }
 
@@ -352,4 +367,356 @@ describe("sysctl", () => {
       0,
     ],
   ]);
+});
+
+const machine = machineOf(new Called().world);
+
+/** A command that says one extent of it is already done. */
+const begun = (command: number): number => command + 64;
+const { xen_memory_reservation: reservation, xen_add_to_physmap: physmap } = abi;
+
+describe("memory_op", () => {
+  held([
+    ["a command nobody knows", "arch_memory_op", (h) => h.memoryOp(60), "ENOSYS"],
+    [
+      "memory for nobody",
+      "do_memory_op",
+      (h) =>
+        h.memoryOp(
+          X.XENMEM_populate_physmap,
+          fields(reservation, { domid: NOBODY, nr_extents: 1, extent_start: room }),
+        ),
+      0,
+    ],
+    [
+      "memory for another",
+      "xsm_memory_adjust_reservation",
+      (h) =>
+        h.memoryOp(
+          X.XENMEM_populate_physmap,
+          fields(reservation, { domid: h.pvh, nr_extents: 1, extent_start: room }),
+          h.guest,
+        ),
+      0,
+    ],
+    [
+      "memory at frames that are not there",
+      "populate_physmap",
+      (h) =>
+        h.memoryOp(
+          X.XENMEM_populate_physmap,
+          fields(reservation, { domid: h.pvh, nr_extents: 1, extent_start: NOWHERE }),
+        ),
+      0,
+    ],
+    [
+      "memory below addresses of 12 bits",
+      "construct_memop_from_reservation",
+      (h) =>
+        h.memoryOp(
+          X.XENMEM_populate_physmap,
+          fields(reservation, { domid: h.pvh, nr_extents: 1, extent_start: room, mem_flags: 12 }),
+        ),
+      0,
+    ],
+    [
+      "memory of which a part is done",
+      "do_memory_op",
+      (h) =>
+        h.memoryOp(
+          begun(X.XENMEM_populate_physmap),
+          fields(reservation, { domid: h.pvh, nr_extents: 2, extent_start: room }),
+        ),
+      2,
+    ],
+    ["the machine's memory", "do_memory_op", (h) => h.memoryOp(X.XENMEM_maximum_ram_page), maxPage(machine)],
+    [
+      "the machine's memory, of which a part is done",
+      "do_memory_op",
+      (h) => h.memoryOp(begun(X.XENMEM_maximum_ram_page)),
+      "EINVAL",
+    ],
+    [
+      "a memory map, of which a part is done",
+      "arch_memory_op",
+      (h) => h.memoryOp(begun(X.XENMEM_set_memory_map)),
+      "ENOSYS",
+    ],
+    [
+      "a foreign frame",
+      "do_memory_op",
+      (h) =>
+        h.memoryOp(
+          X.XENMEM_add_to_physmap,
+          fields(physmap, { domid: NOBODY, space: X.XENMAPSPACE_gmfn_foreign }),
+        ),
+      "ENOSYS",
+    ],
+    [
+      "a frame for a PV domain, by nobody",
+      "xatp_permission_check",
+      (h) => h.memoryOp(X.XENMEM_add_to_physmap, fields(physmap, { domid: h.pv }), h.guest),
+      "EACCES",
+    ],
+    [
+      "a frame of a space there is not",
+      "xenmem_add_to_physmap_one",
+      (h) => h.memoryOp(X.XENMEM_add_to_physmap, fields(physmap, { domid: h.pvh, space: 77 })),
+      "EINVAL",
+    ],
+    [
+      "frames beyond the last number",
+      "xenmem_add_to_physmap",
+      (h) =>
+        h.memoryOp(
+          X.XENMEM_add_to_physmap,
+          fields(physmap, {
+            domid: h.pvh,
+            space: X.XENMAPSPACE_gmfn_range,
+            size: 0xffff,
+            idx: 2 ** 64 - 2048,
+          }),
+        ),
+      "EOVERFLOW",
+    ],
+    [
+      "taking a frame of a PV domain",
+      "do_memory_op",
+      (h) => h.memoryOp(X.XENMEM_remove_from_physmap, fields(abi.xen_remove_from_physmap, { domid: h.pv })),
+      "EACCES",
+    ],
+    [
+      "a promise to nobody",
+      "do_memory_op",
+      (h) => h.memoryOp(X.XENMEM_claim_pages, fields(reservation, { domid: NOBODY })),
+      "EINVAL",
+    ],
+    [
+      "a promise of large pages, by nobody",
+      "do_memory_op",
+      (h) => h.memoryOp(X.XENMEM_claim_pages, fields(reservation, { domid: h.pv, extent_order: 9 }), h.guest),
+      "EINVAL",
+    ],
+    [
+      "a memory map that is not there, for nobody",
+      "arch_memory_op",
+      (h) =>
+        h.memoryOp(
+          X.XENMEM_set_memory_map,
+          fields(abi.xen_foreign_memory_map, { domid: NOBODY, "map.nr_entries": 1, "map.buffer": NOWHERE }),
+        ),
+      "ESRCH",
+    ],
+    [
+      "a memory map that is not there",
+      "arch_memory_op",
+      (h) =>
+        h.memoryOp(
+          X.XENMEM_set_memory_map,
+          fields(abi.xen_foreign_memory_map, { domid: h.pvh, "map.nr_entries": 1, "map.buffer": NOWHERE }),
+        ),
+      "EFAULT",
+    ],
+    [
+      "one's own nodes",
+      "do_memory_op",
+      (h) =>
+        h.memoryOp(
+          X.XENMEM_get_vnumainfo,
+          fields(abi.xen_vnuma_topology_info, { domid: X.DOMID_SELF }),
+          h.guest,
+        ),
+      "EOPNOTSUPP",
+    ],
+    [
+      "another's nodes",
+      "xsm_get_vnumainfo",
+      (h) =>
+        h.memoryOp(X.XENMEM_get_vnumainfo, fields(abi.xen_vnuma_topology_info, { domid: h.pvh }), h.guest),
+      "EPERM",
+    ],
+  ]);
+});
+
+const evtchn = (h: Table, command: number, fill: Fill, caller?: Caller): number | Errno =>
+  h.op(X.__HYPERVISOR_event_channel_op, command, fill, caller);
+
+describe("event_channel_op", () => {
+  held([
+    [
+      "a port beyond those there are, of another",
+      "evtchn_status",
+      (h) => evtchn(h, X.EVTCHNOP_status, fields(abi.evtchn_status, { dom: h.pvh, port: 5000 }), h.guest),
+      "EINVAL",
+    ],
+    [
+      "a port of another",
+      "xsm_evtchn_status",
+      (h) => evtchn(h, X.EVTCHNOP_status, fields(abi.evtchn_status, { dom: h.pvh, port: 1 }), h.guest),
+      "EPERM",
+    ],
+    [
+      "unmasking a port that is free",
+      "evtchn_unmask",
+      (h) => evtchn(h, X.EVTCHNOP_unmask, fields(abi.evtchn_unmask, { port: 9 }), h.guest),
+      0,
+    ],
+    [
+      "unmasking a port beyond those there are",
+      "evtchn_unmask",
+      (h) => evtchn(h, X.EVTCHNOP_unmask, fields(abi.evtchn_unmask, { port: 5000 }), h.guest),
+      "EINVAL",
+    ],
+  ]);
+});
+
+const param = abi.xen_hvm_param;
+const hvm = (h: Table, command: number, fill: Fill, caller?: Caller): number | Errno =>
+  h.op(X.__HYPERVISOR_hvm_op, command, fill, caller);
+
+describe("hvm_op", () => {
+  held([
+    [
+      "a parameter there is not, of nobody",
+      "hvmop_set_param",
+      (h) => hvm(h, X.HVMOP_set_param, fields(param, { domid: NOBODY, index: 39 })),
+      "EINVAL",
+    ],
+    [
+      "a parameter of a PV domain, by nobody",
+      "hvmop_get_param",
+      (h) => hvm(h, X.HVMOP_get_param, fields(param, { domid: h.pv }), h.guest),
+      "EINVAL",
+    ],
+    [
+      "a parameter of another",
+      "xsm_hvm_param",
+      (h) => hvm(h, X.HVMOP_get_param, fields(param, { domid: h.pvh }), h.guest),
+      "EPERM",
+    ],
+    [
+      "one that nothing reads any more",
+      "hvm_allow_set_param",
+      (h) => hvm(h, X.HVMOP_set_param, fields(param, { domid: h.pvh, index: X.HVM_PARAM_DM_DOMAIN })),
+      "EINVAL",
+    ],
+    [
+      "one's own store's page, to be set",
+      "hvm_allow_set_param",
+      (h) =>
+        hvm(
+          h,
+          X.HVMOP_set_param,
+          fields(param, { domid: X.DOMID_SELF, index: X.HVM_PARAM_STORE_PFN }),
+          h.own,
+        ),
+      "EPERM",
+    ],
+    [
+      "one's own store's page",
+      "hvm_allow_get_param",
+      (h) =>
+        hvm(
+          h,
+          X.HVMOP_get_param,
+          fields(param, { domid: X.DOMID_SELF, index: X.HVM_PARAM_STORE_PFN }),
+          h.own,
+        ),
+      0,
+    ],
+    [
+      "another value of what is set once",
+      "hvm_allow_set_param",
+      (h) => {
+        const index = X.HVM_PARAM_IOREQ_PFN;
+        hvm(h, X.HVMOP_set_param, setParam({ domid: h.pvh, index }, 5n));
+        return hvm(h, X.HVMOP_set_param, setParam({ domid: h.pvh, index }, 6n));
+      },
+      "EEXIST",
+    ],
+    [
+      "a reason for triple faults there is not",
+      "hvm_set_param",
+      (h) =>
+        hvm(h, X.HVMOP_set_param, setParam({ domid: h.pvh, index: X.HVM_PARAM_TRIPLE_FAULT_REASON }, 6n)),
+      "EINVAL",
+    ],
+  ]);
+});
+
+function setParam(values: { domid: number; index: number }, value: bigint): Fill {
+  return (view, at) => {
+    fields(param, values)(view, at);
+    setBig(view, param.value, value, at);
+  };
+}
+
+const mmuext = (h: Table, domid: number, commands: readonly number[], caller = xl): number | Errno => {
+  h.memory.bytes.fill(0);
+  const { sizeof, cmd } = abi.mmuext_op;
+  for (const [i, command] of commands.entries()) cmd.set(viewOf(h.memory.bytes), command, i * sizeof);
+  return errnoOf(h.call(caller, X.__HYPERVISOR_mmuext_op, BASE, commands.length, 0, domid));
+};
+
+describe("mmuext_op, sched_op and xen_version", () => {
+  held([
+    ["nothing, for nobody", "get_pg_owner", (h) => mmuext(h, NOBODY, []), "ESRCH"],
+    ["nothing, for oneself by number", "get_pg_owner", (h) => mmuext(h, 0, []), "ESRCH"],
+    ["tables of a domain that has none", "do_mmuext_op", (h) => mmuext(h, h.pvh, []), "EINVAL"],
+    ["tables of another", "xsm_mmuext_op", (h) => mmuext(h, h.pv, [], h.guest), "EPERM"],
+    ["what nobody knows", "do_mmuext_op", (h) => mmuext(h, h.pv, [99]), "ENOSYS"],
+    [
+      "what nobody knows, behind what is refused",
+      "do_mmuext_op",
+      (h) => mmuext(h, h.pv, [X.MMUEXT_UNPIN_TABLE, 99]),
+      "EINVAL",
+    ],
+    [
+      "shutting down a device model's own domain",
+      "xsm_schedop_shutdown",
+      (h) => {
+        h.domctl(
+          X.XEN_DOMCTL_set_target,
+          h.guest.domid,
+          fields(abi.xen_domctl_set_target, { target: h.pvh }),
+        );
+        const fill = fields(abi.sched_remote_shutdown, { domain_id: h.pvh });
+        return h.op(X.__HYPERVISOR_sched_op, X.SCHEDOP_remote_shutdown, fill, h.guest);
+      },
+      0,
+    ],
+    [
+      "the size of a page, to somewhere",
+      "do_xen_version",
+      (h) => h.op(X.__HYPERVISOR_xen_version, X.XENVER_pagesize),
+      "EINVAL",
+    ],
+    [
+      "the hypervisor's build, by a guest",
+      "xsm_xen_version",
+      (h) => h.op(X.__HYPERVISOR_xen_version, X.XENVER_build_id, undefined, h.guest),
+      "EPERM",
+    ],
+    [
+      "the hypervisor's build, without room",
+      "do_xen_version",
+      (h) => h.op(X.__HYPERVISOR_xen_version, X.XENVER_build_id),
+      "EINVAL",
+    ],
+  ]);
+});
+
+test("a guest is told who it is and what Xen does for it, not how Xen was started", () => {
+  const h = new Table();
+  const read = (command: number, length: number, caller = xl): Uint8Array => {
+    expect(h.op(X.__HYPERVISOR_xen_version, command, undefined, caller)).toBe(0);
+    return h.memory.bytes.slice(0, length);
+  };
+  expect(new TextDecoder().decode(read(X.XENVER_commandline, 9, h.guest))).toBe("<denied>\0");
+  h.domctl(X.XEN_DOMCTL_setdomainhandle, h.guest.domid, (view, at) => view.setUint8(at, 0xab));
+  expect(read(X.XENVER_guest_handle, 2, h.guest)).toEqual(Uint8Array.of(0xab, 0));
+  const submap = (caller: Caller): number =>
+    abi.xen_feature_info.submap.get(viewOf(read(X.XENVER_get_features, 8, caller)));
+  expect(submap(xl)).toBe(submap(h.guest) | (1 << X.XENFEAT_dom0));
+  expect(submap(h.own) & (1 << X.XENFEAT_auto_translated_physmap)).not.toBe(0);
 });

@@ -5,10 +5,15 @@
 import * as X from "../../../abi/4.17/constants.ts";
 import * as abi from "../../../abi/4.17/layout.ts";
 import { bytesOf, viewOf, zeroed } from "../../../abi/struct.ts";
+import { must } from "../../engine/cells.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
+import type { Host } from "../../engine/host.ts";
+import { isPrivileged } from "../caller.ts";
+import { domainCell, domainInfoCell, hardwareDomid } from "../domain.ts";
 import { machineOf, versionOf } from "../machine.ts";
-import { writeText } from "./caller-memory.ts";
+import { VMASST_TYPE_pae_extended_cr3 } from "../vm-assist.ts";
+import { unhex, writeText } from "./caller-memory.ts";
 import { unknownCall } from "./operation.ts";
 import type { Arrived, Family } from "./operation.ts";
 
@@ -47,15 +52,58 @@ function platformParameters({ memory }: Arrived, address: number): 0 | Failure {
   return memory.write(address, bytesOf(view));
 }
 
-/** Only submap 0 has bits, and none of them is a caller's here: dom0's kernel does not ask this way. */
-function features({ memory }: Arrived, address: number): 0 | Failure {
+const PV_FEATURES = [
+  X.XENFEAT_mmu_pt_update_preserve_ad,
+  X.XENFEAT_highmem_assist,
+  X.XENFEAT_gnttab_map_avail_bits,
+  X.XENFEAT_direct_mapped,
+];
+const TRANSLATED_FEATURES = [
+  X.XENFEAT_writable_page_tables,
+  X.XENFEAT_auto_translated_physmap,
+  X.XENFEAT_hvm_safe_pvclock,
+  X.XENFEAT_hvm_callback_vector,
+  X.XENFEAT_not_direct_mapped,
+];
+
+/** What Xen does for a domain, a bit each. */
+function featuresOf(host: Host, domid: number): number {
+  const { type } = must(host, domainCell, domid);
+  const { vmAssist, emulationFlags } = must(host, domainInfoCell, domid);
+  const bits = [X.XENFEAT_memory_op_vnode_supported, ...(type === "pv" ? PV_FEATURES : TRANSLATED_FEATURES)];
+  if ((vmAssist & (1 << VMASST_TYPE_pae_extended_cr3)) !== 0) bits.push(X.XENFEAT_pae_pgdir_above_4gb);
+  if (domid === hardwareDomid) bits.push(X.XENFEAT_dom0);
+  if (type !== "pv" && (emulationFlags & X.XEN_X86_EMU_USE_PIRQ) !== 0) bits.push(X.XENFEAT_hvm_pirqs);
+  return bits.reduce((submap, bit) => submap | (1 << bit), 0);
+}
+
+/** Only submap 0 has bits. */
+function features({ host, caller, memory }: Arrived, address: number): 0 | Failure {
   const s = abi.xen_feature_info;
   const bytes = memory.read(address, s.sizeof);
   if (isFailure(bytes)) return bytes;
   const view = viewOf(bytes);
   if (s.submap_idx.get(view) !== 0) return fail("EINVAL");
-  s.submap.set(view, 0);
+  s.submap.set(view, featuresOf(host, caller.domid));
   return memory.write(address, bytes);
+}
+
+/** The command line is for control domains alone; others read this in its place (xen_deny). */
+const DENIED = "<denied>";
+
+function commandLine({ host, caller, memory }: Arrived, address: number): 0 | Failure {
+  return isPrivileged(host, caller)
+    ? writeText(memory, address, machineOf(host).commandLine, SIZES.commandline)
+    : writeText(memory, address, DENIED, DENIED.length + 1);
+}
+
+/** There is no build to identify. */
+function buildId({ host, caller, memory }: Arrived, address: number): Failure {
+  if (!isPrivileged(host, caller)) return fail("EPERM");
+  if (address === 0) return fail("ENODATA");
+  const length = memory.read(address, 4);
+  if (isFailure(length)) return length;
+  return fail(viewOf(length).getUint32(0, true) === 0 ? "EINVAL" : "ENODATA");
 }
 
 const commands: { readonly [command: number]: (call: Arrived, address: number) => number | Failure } = {
@@ -68,11 +116,11 @@ const commands: { readonly [command: number]: (call: Arrived, address: number) =
   [X.XENVER_changeset]: ({ memory }, address) => writeText(memory, address, "", SIZES.changeset),
   [X.XENVER_platform_parameters]: platformParameters,
   [X.XENVER_get_features]: features,
-  [X.XENVER_pagesize]: () => PAGE_BYTES,
-  [X.XENVER_commandline]: ({ host, memory }, address) =>
-    writeText(memory, address, machineOf(host).commandLine, SIZES.commandline),
-  // There is no build to identify.
-  [X.XENVER_build_id]: () => fail("ENODATA"),
+  [X.XENVER_pagesize]: (_call, address) => (address === 0 ? PAGE_BYTES : fail("EINVAL")),
+  [X.XENVER_guest_handle]: ({ host, caller, memory }, address) =>
+    memory.write(address, unhex(must(host, domainInfoCell, caller.domid).handle)),
+  [X.XENVER_commandline]: commandLine,
+  [X.XENVER_build_id]: buildId,
 };
 
 /** `xen_version(cmd, arg)` */
