@@ -9,7 +9,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
-import { domainCell } from "./domain.ts";
+import { domainById, domainCell } from "./domain.ts";
 import { versionOf } from "./machine.ts";
 import { gfnToMfn } from "./p2m.ts";
 import { domainShutdown, vcpuDown, vcpuUp } from "./shutdown.ts";
@@ -30,7 +30,8 @@ export function remoteShutdown(
   caller: Caller,
   { domid, reason }: { domid: number; reason: number },
 ): 0 | Failure {
-  const d = domid === caller.domid ? fail("EPERM") : targeted(host, caller, domid);
+  const byNumber = domainById(host, domid) === undefined ? fail("ESRCH") : targeted(host, caller, domid);
+  const d = domid === caller.domid ? fail("EPERM") : byNumber;
   if (!isFailure(d)) domainShutdown(host, domid, reason & 255);
   return traced(host, caller, "sched_op remote_shutdown", domid, { reason }, isFailure(d) ? d : 0);
 }
