@@ -103,11 +103,22 @@ export function bindRing(
 
 function unbindRing(host: Host, domid: number): Pick<MappedRing, "mfn" | "handle"> {
   const { port, mfn, handle } = must(host, mappedRingCell, domid);
-  host.drop(upcallCell, portId(0, port));
-  host.drop(ringPortCell, port);
   host.drop(mappedRingCell, domid);
-  evtchn.close(host, XENSTORED_CALLER, { port });
+  if (port !== NO_PORT) {
+    host.drop(upcallCell, portId(0, port));
+    host.drop(ringPortCell, port);
+    evtchn.close(host, XENSTORED_CALLER, { port });
+  }
   return { mfn, handle };
+}
+
+/** A ring whose domain was introduced again with a port that cannot be bound: it stays, and nobody is told of it. */
+const NO_PORT = 0;
+
+function rebindRing(host: Host, domid: number, port: number): void {
+  const { mfn, handle } = unbindRing(host, domid);
+  if (bindRing(host, domid, port, { mfn, handle }) !== undefined)
+    host.add(mappedRingCell, domid, { mfn, handle, port: NO_PORT, again: false });
 }
 
 function introduce(host: Host, domid: number, port: number, setup: RingSetup): Failure | undefined {
@@ -131,10 +142,7 @@ function domainsOf(host: Host): Domains {
       return { shutdown: (flags & DOMINF_shutdown) !== 0, dying: (flags & DOMINF_dying) !== 0 };
     },
     introduce: (domid, _gfn, port, setup) => introduce(host, domid, port, setup),
-    rebind: (domid, port) => {
-      const { mfn, handle } = unbindRing(host, domid);
-      bindRing(host, domid, port, { mfn, handle });
-    },
+    rebind: (domid, port) => rebindRing(host, domid, port),
     resetRing: (domid) => {
       if (resetRing(page(domid)))
         evtchn.send(host, XENSTORED_CALLER, { port: must(host, mappedRingCell, domid).port });

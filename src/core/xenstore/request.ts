@@ -72,7 +72,14 @@ export function nulCount({ bytes, start, end }: Request): number {
   return count;
 }
 
-/** A number as C's atoi reads it: leading blanks, a sign, digits, and whatever follows; 0 where there is none. */
+const LONG_MAX = 2n ** 63n - 1n;
+const LONG_MIN = -(2n ** 63n);
+
+/**
+ * A number as C's atoi reads it: leading blanks, a sign, digits, and whatever follows;
+ * 0 where there is none. glibc's reads a long, which ends at its limits, and takes the
+ * lower half of that.
+ */
 export function atoi(text: string): number {
   // A few digits, as nearly all are, are read in less time than the expression takes.
   let value = 0;
@@ -84,7 +91,10 @@ export function atoi(text: string): number {
   }
   if (at === text.length) return value;
   const digits = /^[ \t\n\v\f\r]*([+-]?\d+)/.exec(text);
-  return digits === null ? 0 : Number(digits[1]) | 0;
+  if (digits === null) return 0;
+  const number = BigInt(digits[1] as string);
+  const long = number > LONG_MAX ? LONG_MAX : number < LONG_MIN ? LONG_MIN : number;
+  return Number(BigInt.asIntN(32, long));
 }
 
 /**

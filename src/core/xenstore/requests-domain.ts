@@ -27,8 +27,10 @@ export function introduce(store: Store, request: Request): string | Failure {
   if (domid === undefined || gfn === undefined || port === undefined) return fail("EINVAL");
   const id = parseDomid(store.cells, domid);
   if (isFailure(id)) return id;
-  if (atoi(port) <= 0) return fail("EINVAL");
-  return introduceDomain(store, id, atoi(gfn), atoi(port)) ?? OK;
+  // A port is unsigned: only 0 is none (do_introduce).
+  const portNumber = atoi(port) >>> 0;
+  if (portNumber === 0) return fail("EINVAL");
+  return introduceDomain(store, id, atoi(gfn), portNumber) ?? OK;
 }
 
 /** The domid a request with one argument names: an introduced domain other than 0. */

@@ -11,6 +11,7 @@ import { compare, compareOcaml, showDisagreement } from "./compare.ts";
 import { differences } from "./differences.ts";
 import { daemonSubject, NARROW_LIMITS, narrowOcaml, realSubject, type Subject } from "./driver.ts";
 import { sequences } from "./generate.ts";
+import { grid } from "./grid.ts";
 import { ourSubject } from "./ours.ts";
 import { scriptOf } from "./script.ts";
 import { ask, type Sequence } from "./steps.ts";
@@ -55,6 +56,13 @@ requires(
       await Promise.all([expectSame(sequence, c), expectSameOcaml(sequence, ocaml, asOcaml)]);
     });
   }
+
+  test("every request in every shape, and domids as nobody writes them", async () => {
+    for (const sequence of grid) {
+      await Promise.all([expectSame(sequence, c), expectSameOcaml(sequence, ocaml, asOcaml)]);
+    }
+    expect(c.deaths + ocaml.deaths).toBe(0);
+  });
 
   test(`${SEQUENCES} sequences at random`, async () => {
     await fc.assert(
