@@ -117,7 +117,7 @@ test("a domain introduced again with a port that cannot be bound keeps its ring,
   const host = new TestHost();
   const { domid } = new Guest(host);
   for (const port of [9999, 0xffffffff])
-    expect(host.store(["INTRODUCE", `${domid}\0${1}\0${port}\0`])).toEqual(["OK\0"]);
+    expect(host.store(["INTRODUCE", `${[domid, 1, port].join("\0")}\0`])).toEqual(["OK\0"]);
   expect(host.store(["IS_DOMAIN_INTRODUCED", `${domid}\0`])).toEqual(["T\0"]);
   expect(host.store(["RELEASE", `${domid}\0`])).toEqual(["OK\0"]);
   expect(host.store(["IS_DOMAIN_INTRODUCED", `${domid}\0`])).toEqual(["F\0"]);
