@@ -179,7 +179,9 @@ async function run(invocation: Invocation): Promise<number> {
   } catch (error) {
     throw new Problem(
       `no xenstored answers at ${socket}: ${systemWords(error)}`,
-      `xenolith up --detach${dirWords(invocation)}`,
+      socket === hostDirectory(invocation).xenstored
+        ? `xenolith up --detach${dirWords(invocation)}`
+        : `xenolith xenstored --socket ${shellWord(socket)}`,
     );
   }
   try {

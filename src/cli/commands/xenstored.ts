@@ -2,6 +2,8 @@
 //
 // xenolith xenstored: only the store, on a socket.
 
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import type { ConflictRule, XenstoreVersion } from "../../core/xenstore/store.ts";
 import { XENSTORE_VERSIONS } from "../../core/xenstore/version.ts";
 import type { WatchLayout } from "../../core/xenstore/stream.ts";
@@ -82,6 +84,13 @@ function problemOf(error: unknown, options: DaemonOptions): Problem {
     return new Problem(
       `cannot use the journal ${state}: ${systemWords(error)}`,
       `${same} --state OTHER-FILE`,
+    );
+  const folder = dirname(socketPath);
+  // libuv tells of a folder that is not there as if nobody might enter it.
+  if (!existsSync(folder))
+    return new Problem(
+      `cannot serve ${socketPath}: there is no folder ${folder}`,
+      `mkdir --parents ${shellWord(folder)}`,
     );
   return new Problem(`cannot serve ${socketPath}: ${systemWords(error)}`, NEXT.SOCKET_NOT_A_SOCKET);
 }
