@@ -20,23 +20,17 @@ const ROOT = path.resolve(import.meta.dirname, "..");
 const PLACE = /<!-- transcript (.*?) -->\n([\s\S]*?)<!-- end -->/g;
 const PROMPT = "dom0# ";
 
-const guest = (name: string): string =>
-  [
-    `name = "${name}"`,
-    'type = "pv"',
-    "memory = 32",
-    'extra = "dev=1 ping=1"',
-    'vif = [ "bridge=xenbr0" ]',
-    `disk = [ "phy:/dev/vg0/${name},xvda,w" ]`,
-    "",
-  ].join("\n");
-
+/** Guests whose configurations anybody can type, too: they are in examples/. */
 const names = ["one", "two", "three"];
+
+const config = (name: string): string => `examples/${name}.cfg`;
 
 function shell(policy: string | undefined): Dom0Shell {
   return new Dom0Shell({
     xenwatch: (policy ?? "single") as XenwatchPolicy,
-    files: Object.fromEntries(names.map((name) => [`/etc/xen/${name}.cfg`, guest(name)])),
+    files: Object.fromEntries(
+      names.map((name) => [config(name), fs.readFileSync(path.join(ROOT, config(name)), "utf8")]),
+    ),
     blockDevices: Object.fromEntries([...names, "spare"].map((name) => [`/dev/vg0/${name}`, 1 << 21])),
   });
 }

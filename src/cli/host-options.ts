@@ -52,8 +52,10 @@ export const HOST_OPTIONS: readonly Option[] = [
   },
 ];
 
-/** What every live host's dom0 has for its guests, in sectors of 512 bytes. */
-const VOLUMES = { "/dev/vg0/web": 1 << 21, "/dev/vg0/db": 1 << 21 } as const;
+/** What every live host's dom0 has for its guests, those in examples/, in sectors of 512 bytes. */
+const VOLUMES: { readonly [device: string]: number } = Object.fromEntries(
+  ["web", "db", "one", "two", "three", "spare"].map((name) => [`/dev/vg0/${name}`, 1 << 21]),
+);
 
 /** Programs that dom0's kernel starts when it is asked to end; without them it would ignore that. */
 const PROGRAMS = { "/sbin/poweroff": "", "/sbin/reboot": "" } as const;
