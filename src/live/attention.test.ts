@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { expect, test } from "vitest";
-import { ASLEEP_MAX, Attention, ENOUGH, MOMENT_MS } from "./attention.ts";
+import { ASLEEP_MAX, Attention, MOMENT_MS } from "./attention.ts";
 
 /** Attention whose clock goes on by two fifths of a moment with each look; how many looks requests brought. */
 function measured(processors = 2): { attention: Attention; ask: () => void; looks: () => number } {
@@ -51,25 +51,33 @@ test("each request that comes meanwhile is followed by a moment of its own", () 
 test("where nothing comes it sleeps at once after some requests, after more each time", () => {
   const { ask, looks } = measured();
   const slept: number[] = [];
-  for (let asked = 0; slept.length < 12; asked++) {
-    ask();
-    if (looks() === 0) continue;
-    slept.push(asked);
-    asked = -1;
+  while (slept.length < 40) {
+    let requests = 0;
+    do ask();
+    while (looks() === 0 && requests++ < 2 * ASLEEP_MAX);
+    slept.push(requests);
   }
-  expect(slept).toEqual([0, 1, 3, 7, 15, 31, 63, 127, 255, 511, ASLEEP_MAX, ASLEEP_MAX]);
+  expect(slept.slice(0, 9)).toEqual([0, 1, 2, 3, 4, 6, 8, 11, 14]);
+  expect(slept.every((requests, i) => requests >= (slept[i - 1] ?? 0))).toBe(true);
+  expect(slept.at(-1)).toBe(ASLEEP_MAX);
 });
 
-test("requests that came one after another pay for the look behind the last", () => {
+test("the more came meanwhile, the sooner it looks again", () => {
   const { ask, looks } = measured();
   const burst = (requests: number): number => {
-    for (let asked = 0; asked <= requests; asked++) ask();
+    for (let asked = 0; asked < requests; asked++) ask();
     return looks();
   };
-  expect(burst(ENOUGH)).toBe(3);
-  expect(burst(ENOUGH)).toBe(3);
-  expect(burst(ENOUGH - 1)).toBe(3);
-  expect([burst(0), burst(0)]).toEqual([0, 3]);
+  const untilItLooks = (): number => {
+    let requests = 1;
+    while (burst(1) === 0) requests++;
+    return requests;
+  };
+  for (let i = 0; i < 8; i++) untilItLooks();
+  // It slept for eleven requests, and would for fourteen; two of three come while it looks.
+  for (let i = 0; i < 14; i++) expect(burst(1)).toBe(0);
+  expect(burst(3)).toBe(3);
+  expect(untilItLooks()).toBe((14 >> 2) + 1);
 });
 
 test("on one processor it never looks: whoever is to ask needs it", () => {

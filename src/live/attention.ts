@@ -4,7 +4,8 @@
 // each time the host has to be woken for it, which between two processors of a
 // virtual machine takes longer than most requests. So after a request the host looks
 // again and again for a moment whether there is another before it sleeps. Where that
-// did not help it sleeps at once after some requests, after more of them each time.
+// did not help it sleeps at once after some requests, after more of them each time;
+// after fewer where it did.
 
 import { availableParallelism } from "node:os";
 
@@ -12,8 +13,6 @@ import { availableParallelism } from "node:os";
 export const MOMENT_MS = 0.03;
 /** Requests that at most are not followed by a look after one that was in vain. */
 export const ASLEEP_MAX = 1023;
-/** Requests in a row that pay for the look in vain behind the last of them. */
-export const ENOUGH = 4;
 
 /** What attention is measured with. */
 export interface AttentionClock {
@@ -71,7 +70,8 @@ export class Attention {
       return;
     }
     this.#looks = false;
-    this.#vain = this.#found >= ENOUGH ? 0 : Math.min(this.#vain * 2 + 1, ASLEEP_MAX);
+    if (this.#found > 0) this.#vain >>= this.#found;
+    else this.#vain = Math.min(this.#vain + (this.#vain >> 2) + 1, ASLEEP_MAX);
     this.#asleep = this.#vain;
   };
 }

@@ -101,38 +101,47 @@ function lookAtRing(host: Host, domid: number): void {
   if (hasRequest(store, domid, ring)) serveAgain(host, domid);
 }
 
+/** Whether time will do something to a domain. */
+function isSlow(host: Host, domid: number): boolean {
+  return ringOf(host, domid) !== undefined && (outputLength(host, domid) > 0 || isOverdrawn(host, domid));
+}
+
 /** Notes which of the domains that were dealt with time will do something to. */
 function noteSlow(host: Host, conns: Iterable<number>): void {
   for (const domid of conns) {
     if (domid >= FIRST_SOCKET) continue;
     const { domids } = must(host, slowCell, 0);
-    const isSlow =
-      ringOf(host, domid) !== undefined && (outputLength(host, domid) > 0 || isOverdrawn(host, domid));
-    if (isSlow && !domids.includes(domid)) host.edit(slowCell, 0).domids.push(domid);
-    if (!isSlow && domids.includes(domid))
-      host.edit(slowCell, 0).domids = domids.filter((other) => other !== domid);
+    if (domids.includes(domid) === isSlow(host, domid)) continue;
+    const others = domids.filter((other) => other !== domid);
+    host.edit(slowCell, 0).domids = others.length < domids.length ? others : [...domids, domid];
   }
 }
 
 /** Does what is due: events that were not taken in time are dropped, and who has credit again is read from. */
 function serveSlow(host: Host): void {
   const { domids } = must(host, slowCell, 0);
-  for (const domid of [...domids]) {
+  if (domids.length === 0) return;
+  const store = storeOf(host);
+  for (const domid of domids) {
     if (ringOf(host, domid) === undefined) continue;
-    expireEvents(storeOf(host), domid);
-    if (writeRateDeadline(storeOf(host), domid) === host.now) serveAgain(host, domid);
+    expireEvents(store, domid);
+    if (writeRateDeadline(store, domid) === host.now) serveAgain(host, domid);
   }
-  noteSlow(host, [...domids]);
+  const still = domids.filter((domid) => isSlow(host, domid));
+  if (still.length < domids.length) host.edit(slowCell, 0).domids = still;
 }
 
 /** Microseconds until something is due, or null (initialize_fds). */
 function untilDue(host: Host): number | null {
-  let next: number | null = null;
-  for (const domid of must(host, slowCell, 0).domids) {
-    const dues = [host.get(outputType, domid)?.eventDeadline, writeRateDeadline(storeOf(host), domid)];
-    for (const due of dues) if (typeof due === "number") next = Math.min(next ?? due, due);
+  const { domids } = must(host, slowCell, 0);
+  if (domids.length === 0) return null;
+  const store = storeOf(host);
+  let next = Infinity;
+  for (const domid of domids) {
+    next = Math.min(next, host.get(outputType, domid)?.eventDeadline ?? Infinity);
+    next = Math.min(next, writeRateDeadline(store, domid) ?? Infinity);
   }
-  return next === null ? null : Math.max(0, next - host.now);
+  return next === Infinity ? null : Math.max(0, next - host.now);
 }
 
 /** One request of a client on a socket, or its end (handle_input). */

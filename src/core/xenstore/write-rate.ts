@@ -6,7 +6,7 @@
 // time, shared by all domains, and what a domain does not need goes to a reserve
 // for all. So no flood of writes keeps a transaction from ever committing (XSA-206).
 
-import { type Cells, cellType } from "../engine/cells.ts";
+import { type Cells, cellType, must } from "../engine/cells.ts";
 import type { Caller } from "./caller.ts";
 import { transactionType } from "./observation.ts";
 import { FIRST_SOCKET } from "./output.ts";
@@ -84,6 +84,12 @@ function update(store: Store, domid: number): Credit {
   return own;
 }
 
+/** Whether `update` would change nothing of a domain that has used up its credit: it is asked of often. */
+function isUpToNow(store: Store, domid: number): boolean {
+  const { since } = must(store.cells, creditType, domid);
+  return since === nowMs(store) && must(store.cells, reserveType, 0).credit <= 0;
+}
+
 function debit(store: Store, domid: number, changes: number): void {
   const own = update(store, domid);
   own.credit -= changes * WRITE_COST;
@@ -121,7 +127,7 @@ export function isOverdrawn(cells: Cells, domid: number): boolean {
 export function writeRateDeadline(store: Store, domid: number): number | null {
   const { cells } = store;
   if (!isOverdrawn(cells, domid)) return null;
-  const { credit } = update(store, domid);
+  const { credit } = isUpToNow(store, domid) ? must(cells, creditType, domid) : update(store, domid);
   if (credit >= 0) return store.now;
   const domains = cells.get(reserveType, 0)?.domains ?? 1;
   const ms = Math.ceil((-credit * domains) / settingsOf(cells).writeRate);
