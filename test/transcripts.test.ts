@@ -68,7 +68,7 @@ describe("one thread for all domains, and a lost packet", () => {
   });
 
   test("no domain is created, no device plugged in, no domain moved", () => {
-    const create = printed("single", "time xl create /etc/xen/two.cfg", reset);
+    const create = printed("single", "time xl create examples/two.cfg", reset);
     expect(create).toMatch(
       /Domain 3:unable to add device with path \/local\/domain\/0\/backend\/vbd\/3\/51712/,
     );
@@ -87,7 +87,7 @@ describe("one thread for all domains, and a lost packet", () => {
   test("resetting the card frees the packet, and everything goes on", () => {
     expect(printed("single", "xl list")).not.toContain("(null)");
     expect(printed("single", "xenolith stack xenwatch")).toContain("wait_event watch_events_waitq");
-    expect(printed("single", "time xl create /etc/xen/two.cfg")).toMatch(
+    expect(printed("single", "time xl create examples/two.cfg")).toMatch(
       /^Parsing config from .*\n+real 0\.0 s\n$/,
     );
   });
@@ -99,7 +99,7 @@ test("with a thread for each domain only that domain stalls", () => {
     "STAT  THREAD              STANDS AT\nD     dom0/xen-mtwatch-1  kthread_stop: wait_for_completion\n",
   );
   for (const command of [
-    "create /etc/xen/two.cfg",
+    "create examples/two.cfg",
     "block-attach three phy:/dev/vg0/spare xvdb w",
     "destroy three",
   ])
