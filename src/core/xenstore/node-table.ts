@@ -393,16 +393,9 @@ export class NodeTable implements CellTable {
    * @returns whether it is gone; where not, it is as it was
    */
   dropLeaf(name: string, minds: (hash: number, perms: string) => boolean): boolean {
-    const bytes = this.#belowBytes;
     const words = this.#belowWords;
-    const start = this.#belowLength;
-    const length = start + name.length;
-    for (let at = 0; at < name.length; at++) bytes[start + at] = name.charCodeAt(at);
-    for (let at = length; (at & 3) !== 0; at++) bytes[at] = 0;
-    let hash = this.#belowHash;
-    const count = wordsOf(length);
-    for (let word = start >>> 2; word < count; word++) hash = mix(hash, words[word] as number);
-    hash = finish(hash ^ length);
+    const length = this.#belowLength + name.length;
+    const hash = this.#takeBelow(name);
     const index = this.#index;
     let pair = hash & this.#mask;
     let ref = index[2 * pair + 1] as number;
@@ -413,10 +406,31 @@ export class NodeTable implements CellTable {
     if (ref === 0) return false;
     if ((this.#words[ref >>> SLAB_BITS] as Int32Array)[(ref & UNIT_MASK) * 4 + LIST] !== 0) return false;
     if (minds(hash, this.permsAt(ref))) return false;
-    const near = this.#near[nearOf(length, bytes[length - 1] as number)] as Near;
+    const near = this.#near[nearOf(length, this.#belowBytes[length - 1] as number)] as Near;
     if (near.ref === ref) near.ref = 0;
     this.#dropRecord(ref, pair);
     return true;
+  }
+
+  /** Reads ahead what `dropLeaf` will read of the names from `from` on, at most TOUCH_MAX of them. */
+  touchLeaves(names: readonly string[], from: number): void {
+    const count = Math.min(names.length - from, TOUCH_MAX);
+    for (let at = 0; at < count; at++) this.#touched[at] = this.#takeBelow(names[from + at] as string);
+    this.#touchHashes(count);
+  }
+
+  /** Puts the path of a child of the node that was entered into `#belowWords`; returns its hash. */
+  #takeBelow(name: string): number {
+    const bytes = this.#belowBytes;
+    const words = this.#belowWords;
+    const start = this.#belowLength;
+    const length = start + name.length;
+    for (let at = 0; at < name.length; at++) bytes[start + at] = name.charCodeAt(at);
+    for (let at = length; (at & 3) !== 0; at++) bytes[at] = 0;
+    let hash = this.#belowHash;
+    const count = wordsOf(length);
+    for (let word = start >>> 2; word < count; word++) hash = mix(hash, words[word] as number);
+    return finish(hash ^ length);
   }
 
   /** Paths of all nodes, in no particular order. */
@@ -439,12 +453,17 @@ export class NodeTable implements CellTable {
    */
   touch(bytes: Uint8Array, ranges: Int32Array, count: number): void {
     if (this.#freeUnits > FREE_UNITS_MAX && 2 * this.#freeUnits > this.#slabUnits()) this.#compact();
-    const index = this.#index;
-    const touched = this.#touched;
     for (let at = 0; at < count; at++) {
       const [start, limit] = [ranges[2 * at] as number, ranges[2 * at + 1] as number];
-      touched[at] = hashOfBytes(this.#seed, bytes, start, limit);
+      this.#touched[at] = hashOfBytes(this.#seed, bytes, start, limit);
     }
+    this.#touchHashes(count);
+  }
+
+  /** Reads what there is of the first `count` hashes in `#touched`. */
+  #touchHashes(count: number): void {
+    const index = this.#index;
+    const touched = this.#touched;
     // Nothing in this loop waits for the round before it.
     for (let at = 0; at < count; at++) {
       touched[TOUCH_MAX + at] = index[2 * ((touched[at] as number) & this.#mask)] as number;

@@ -14,6 +14,7 @@ import {
   SEEN_SUPPORT,
   SEEN_VALUE,
 } from "./observation.ts";
+import { TOUCH_MAX } from "./node-table.ts";
 import { addOwned, removeOwned } from "./owned.ts";
 import { childPath, nameOf, parentOf } from "./path.ts";
 import { ownerOf, permCount } from "./perms.ts";
@@ -120,7 +121,9 @@ function dropWithChildren(cells: Cells, path: string, dropping?: (path: string) 
   if (cells.get(childrenList.head, path) !== undefined) {
     const quiet = quietLeaves(cells, dropping !== undefined);
     quiet?.enter(path);
-    for (const name of listItems(cells, childrenList, path)) {
+    const names = listItems(cells, childrenList, path);
+    for (const [at, name] of names.entries()) {
+      if (at % TOUCH_MAX === 0) quiet?.readAhead(names, at);
       if (quiet?.drop(name) === true) count++;
       else {
         count += dropWithChildren(cells, childPath(path, name), dropping);
@@ -136,6 +139,8 @@ function dropWithChildren(cells: Cells, path: string, dropping?: (path: string) 
 /** Removes children of a node of whose going nobody has to know. */
 interface QuietLeaves {
   enter(path: string): void;
+  /** Those from a place on are about to go: what is read of each is read of some together, which waits less. */
+  readAhead(names: readonly string[], from: number): void;
   /** Whether it is gone. */
   drop(name: string): boolean;
 }
@@ -146,7 +151,11 @@ function quietLeaves(cells: Cells, told: boolean): QuietLeaves | undefined {
   const { nodes, watches } = cells;
   const minds = (hash: number, perms: string): boolean =>
     (told && watches.mayHave(hash)) || isUnprivilegedDomid(cells, ownerOf(perms));
-  return { enter: (path) => nodes.enter(path), drop: (name) => nodes.dropLeaf(name, minds) };
+  return {
+    enter: (path) => nodes.enter(path),
+    readAhead: (names, from) => nodes.touchLeaves(names, from),
+    drop: (name) => nodes.dropLeaf(name, minds),
+  };
 }
 
 /** Removes a node whose children have gone. It stays in its parent's list, which goes with the parent. */
