@@ -60,8 +60,18 @@ export function listBytes(cells: Cells, type: ListType, list: string): number {
 export function listAppend(cells: Cells, type: ListType, list: string, item: string): number {
   forgetText(cells, type, list);
   if (cells.get(type.head, list) === undefined) {
-    cells.add(type.head, list, { first: 0, last: 0, count: 0, bytes: 0, digestLow: 0, digestHigh: 0 });
-    cells.add(type.chunk, chunkId(list, 0), { previous: -1, next: -1, items: [] });
+    const bytes = item.length + 1;
+    const head = cells.add(type.head, list, {
+      first: 0,
+      last: 0,
+      count: 1,
+      bytes,
+      digestLow: 0,
+      digestHigh: 0,
+    });
+    if (type.listed) addPair(head, "", item, 1);
+    cells.add(type.chunk, chunkId(list, 0), { previous: -1, next: -1, items: [item] });
+    return 0;
   }
   const head = cells.edit(type.head, list);
   let chunk = cells.edit(type.chunk, chunkId(list, head.last));

@@ -14,7 +14,7 @@ import { accountOf, exceeds, exceedsMemory, noteMaximum, traitsOf } from "./quot
 import { FEATURE_WATCH_DEPTH } from "./version.ts";
 import { type After, atoi, nulCount, OK, oneArg, type Request, strings } from "./request.ts";
 import { dropAllTransactions, dropTransaction, startTransaction } from "./transaction.ts";
-import { addWatch, fireInitialEvent, hasWatch, removeAllWatches, removeWatch } from "./watch.ts";
+import { addWatch, hasWatch, removeAllWatches, removeWatch, sendEvent } from "./watch.ts";
 
 /** WATCH: a path or special path, a token, and where the version has it a depth. The first event comes at once. */
 export function watch(store: Store, request: Request, after: After): string | Failure {
@@ -37,8 +37,8 @@ export function watch(store: Store, request: Request, after: After): string | Fa
     return fail(traits.watchQuotaErrno);
   }
   if (!privileged && exceedsMemory(cells, domid, path.length + token.length)) return fail("ENOMEM");
-  addWatch(cells, conn, path, token, path !== name, depth);
-  after.do = () => fireInitialEvent(store, conn, path, token);
+  const added = addWatch(cells, conn, path, token, path !== name, depth);
+  after.do = () => sendEvent(store, added, path);
   return OK;
 }
 

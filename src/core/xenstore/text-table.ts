@@ -41,6 +41,8 @@ export class TextTable implements CellTable {
   /** What was looked for last: a request asks for the same several times. */
   #lastId = "";
   #lastHash = 0;
+  /** Where that is, or would be; -1 where it may have moved. */
+  #lastAt = -1;
 
   /** @param hash of an identifier; quick for those asked for lately */
   constructor(hash: (id: string) => number) {
@@ -88,6 +90,7 @@ export class TextTable implements CellTable {
     }
     this.#ids[hole] = undefined;
     this.#contents[hole] = undefined;
+    this.#lastAt = -1;
     this.#count--;
     return true;
   }
@@ -97,12 +100,12 @@ export class TextTable implements CellTable {
     if (id !== this.#lastId) {
       this.#lastId = id;
       this.#lastHash = this.#hash(id);
-    }
+    } else if (this.#lastAt >= 0) return this.#lastAt;
     const hash = this.#lastHash;
     const ids = this.#ids;
     for (let at = hash & this.#mask; ; at = (at + 1) & this.#mask) {
       const there = ids[at];
-      if (there === undefined || (this.#hashes[at] === hash && there === id)) return at;
+      if (there === undefined || (this.#hashes[at] === hash && there === id)) return (this.#lastAt = at);
     }
   }
 
@@ -113,6 +116,7 @@ export class TextTable implements CellTable {
     this.#contents = nothing(size);
     this.#hashes = new Int32Array(size);
     this.#mask = size - 1;
+    this.#lastAt = -1;
     for (let from = 0; from < ids.length; from++) {
       if (contents[from] === undefined) continue;
       let at = (hashes[from] as number) & this.#mask;

@@ -4,6 +4,7 @@
 // tree without asking for each of its nodes.
 
 import type { CellId, CellTable } from "../engine/cells.ts";
+import { TextTable } from "./text-table.ts";
 
 /** A power of two. */
 const ROUGH = 65_536;
@@ -17,7 +18,7 @@ function lengthOf(id: CellId): number {
 
 /** Cells by path. */
 export class WatchTable implements CellTable {
-  readonly #watches = new Map<CellId, object>();
+  readonly #watches: TextTable;
   readonly #hashOf: (path: string) => number;
   /** How many watched paths have a hash that ends alike. */
   readonly #rough = new Uint16Array(ROUGH);
@@ -26,10 +27,11 @@ export class WatchTable implements CellTable {
 
   constructor(hashOf: (path: string) => number) {
     this.#hashOf = hashOf;
+    this.#watches = new TextTable(hashOf);
   }
 
   get count(): number {
-    return this.#watches.size;
+    return this.#watches.count;
   }
 
   /** Whether a path with that hash may be watched; where not, it is not. */
@@ -38,24 +40,22 @@ export class WatchTable implements CellTable {
   }
 
   ids(): CellId[] {
-    return [...this.#watches.keys()];
+    return this.#watches.ids();
   }
 
   get(id: CellId): object | undefined {
-    return this.#ofLength[lengthOf(id)] === 0 ? undefined : this.#watches.get(id);
+    return this.#ofLength[lengthOf(id)] === 0 ? undefined : this.#watches.get(id as string);
   }
 
   add(id: CellId, content: object): object | undefined {
-    const before = this.#watches.size;
-    this.#watches.set(id, content);
-    if (this.#watches.size === before) return undefined;
+    if (this.#watches.add(id as string, content) === undefined) return undefined;
     (this.#rough[this.#hashOf(id as string) & (ROUGH - 1)] as number)++;
     (this.#ofLength[lengthOf(id)] as number)++;
     return content;
   }
 
   drop(id: CellId): boolean {
-    if (!this.#watches.delete(id)) return false;
+    if (!this.#watches.drop(id as string)) return false;
     (this.#rough[this.#hashOf(id as string) & (ROUGH - 1)] as number)--;
     (this.#ofLength[lengthOf(id)] as number)--;
     return true;

@@ -66,7 +66,7 @@ export function hasWatch(cells: Cells, conn: number, path: string, token: string
   return find(cells, conn, path, token) !== undefined;
 }
 
-/** Adds a watch the connection does not have yet. */
+/** Adds a watch the connection does not have yet; returns it. */
 export function addWatch(
   cells: Cells,
   conn: number,
@@ -74,17 +74,20 @@ export function addWatch(
   token: string,
   relative: boolean,
   depth: number,
-): void {
+): Readonly<Watch> {
   const slot = listAppend(cells, connectionWatches, String(conn), `${path}\0${token}`);
   if (cells.get(pathWatchesType, path) === undefined) cells.add(pathWatchesType, path, { watches: [] });
   const { watches } = cells.edit(pathWatchesType, path);
+  const watch: Watch = { conn, token, relative, depth, slot };
   let at = watches.length;
   while (at > 0 && (watches[at - 1] as Watch).conn > conn) at--;
-  watches.splice(at, 0, { conn, token, relative, depth, slot });
+  if (at === watches.length) watches.push(watch);
+  else watches.splice(at, 0, watch);
   if (conn < FIRST_SOCKET) {
     charge(cells, conn, "watches", 1);
     charge(cells, conn, "memory", path.length + token.length);
   }
+  return watch;
 }
 
 /** Removes a watch; false where there is none. */
@@ -98,11 +101,12 @@ export function removeWatch(cells: Cells, conn: number, path: string, token: str
 
 function unindex(cells: Cells, conn: number, path: string, token: string): void {
   const { watches } = cells.edit(pathWatchesType, path);
-  watches.splice(
-    watches.findIndex((w) => w.conn === conn && w.token === token),
-    1,
-  );
-  if (watches.length === 0) cells.drop(pathWatchesType, path);
+  if (watches.length === 1) cells.drop(pathWatchesType, path);
+  else
+    watches.splice(
+      watches.findIndex((w) => w.conn === conn && w.token === token),
+      1,
+    );
   if (conn < FIRST_SOCKET) {
     charge(cells, conn, "watches", -1);
     charge(cells, conn, "memory", -path.length - token.length);
@@ -247,7 +251,10 @@ export function fireSpecialChanged(store: Store, path: string, permsBefore: stri
   }
 }
 
-/** Sends one event for `path`; nothing where it would be longer than a message may be. */
+/**
+ * Sends one event for `path`; nothing where it would be longer than a message may
+ * be. Every new watch starts with one, whatever its owner may read.
+ */
 export function sendEvent(store: Store, watch: Readonly<Watch>, path: string): void {
   const body = `${eventPath(store.cells, watch, path)}\0${watch.token}\0`;
   if (body.length > PAYLOAD_MAX) return;
@@ -263,10 +270,4 @@ export function eventPath(
   if (!watch.relative) return path;
   const prefix = implicitPath(must(cells, connectionType, watch.conn));
   return path.slice(path.charCodeAt(prefix.length) === 0x2f ? prefix.length + 1 : prefix.length);
-}
-
-/** The event every new watch starts with, whatever its owner may read. */
-export function fireInitialEvent(store: Store, conn: number, path: string, token: string): void {
-  const watch = find(store.cells, conn, path, token);
-  if (watch !== undefined) sendEvent(store, watch, path);
 }

@@ -163,8 +163,24 @@ interface NativeLatin1 {
   latin1Write?(text: string, at: number, length: number): number;
 }
 
+/** Texts of so many bytes are put together here: calling the engine takes four times as long. */
+const SHORT_TEXT = 4;
+
+/** At most SHORT_TEXT bytes as a string. */
+function shortText(bytes: Uint8Array, start: number, length: number): string {
+  if (length <= 0) return "";
+  const [a, b] = [bytes[start] as number, bytes[start + 1] as number];
+  if (length === 1) return String.fromCharCode(a);
+  if (length === 2) return String.fromCharCode(a, b);
+  const c = bytes[start + 2] as number;
+  return length === 3
+    ? String.fromCharCode(a, b, c)
+    : String.fromCharCode(a, b, c, bytes[start + 3] as number);
+}
+
 /** Bytes `[start, end)` as a latin1 string that does not keep `bytes` alive. */
 export function readLatin1(bytes: Uint8Array, start: number, end: number): string {
+  if (end - start <= SHORT_TEXT) return shortText(bytes, start, end - start);
   const native = bytes as NativeLatin1;
   if (native.latin1Slice !== undefined) return native.latin1Slice(start, end);
   let text = "";

@@ -13,7 +13,7 @@ import { OK } from "../request.ts";
 import { exceeds, settingsOf } from "../quota.ts";
 import { dropAllTransactions, dropTransaction, openTransaction } from "../transaction.ts";
 import { transactionType, transactionKey } from "../observation.ts";
-import { addWatch, fireInitialEvent, hasWatch, removeAllWatches, removeWatch, watchCount } from "../watch.ts";
+import { addWatch, hasWatch, removeAllWatches, removeWatch, sendEvent, watchCount } from "../watch.ts";
 import { XS } from "../wire.ts";
 import { entriesOf } from "./entries.ts";
 import { mayBeWatched, watchPath } from "./path.ts";
@@ -140,8 +140,8 @@ function watch(store: Store, request: OcamlRequest): string | Failure {
   if (!isDom0(request.caller) && exceeds(cells, domid, "watches", watchCount(cells, conn) + 1))
     return fail("ENOSPC");
   if (hasWatch(cells, conn, path, token)) return fail("EEXIST");
-  addWatch(cells, conn, path, token, path !== name, -1);
-  request.after.do = () => fireInitialEvent(store, conn, path, token);
+  const added = addWatch(cells, conn, path, token, path !== name, -1);
+  request.after.do = () => sendEvent(store, added, path);
   return OK;
 }
 
