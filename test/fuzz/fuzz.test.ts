@@ -14,6 +14,8 @@ import { connectSocket, receive } from "../../src/core/xenstore/store.ts";
 import { encode, writeU32 } from "../../src/core/xenstore/wire.ts";
 import { serveXenstored } from "../../src/live/xenstored/server.ts";
 import { standaloneStore } from "../../src/live/xenstored/standalone.ts";
+import { attackBuilt } from "./built.ts";
+import { attackPages } from "./pages.ts";
 import { attackRing } from "./ring.ts";
 import { attackSocket } from "./socket.ts";
 import { attackStore } from "./store.ts";
@@ -30,6 +32,19 @@ describe("at random", () => {
 
   test("10,000 pieces in a ring", () => {
     expect(attackRing(1, 10_000).connectionsLost).toBeGreaterThan(50);
+  });
+
+  for (const seed of [2, 173]) {
+    test(`150 pieces to a host's shared memory, store and files, seed ${seed}`, () => {
+      const { kinds } = attackPages(seed, 150);
+      expect(Object.keys(kinds)).toHaveLength(6);
+    });
+  }
+
+  test("12 domains that were built wrong, or whose suspended kernel was written over", () => {
+    const { started, resumed } = attackBuilt(4, 12);
+    expect(started).toBeGreaterThan(6);
+    expect(resumed).toBeGreaterThan(3);
   });
 
   test("3,000 pieces to the daemon's socket", async () => {

@@ -6,7 +6,8 @@
 
 import { must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
-import { fail } from "../engine/errno.ts";
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
@@ -22,13 +23,18 @@ import {
 } from "./blkif.ts";
 import { blkfrontCell, blkfrontRingCell } from "./blkfront-cells.ts";
 import type { BlkfrontRing } from "./blkfront-cells.ts";
-import { allocGrantReferences, endForeignAccess, grantForeignAccess } from "./gnttab.ts";
+import { endForeignAccess, grantPage } from "./gnttab.ts";
 import type { GrantedPage } from "./gnttab.ts";
-import { allocPage } from "./pages.ts";
 import { produceRequest, readSlot, responsesConsumed, responsesProduced } from "./ring.ts";
 
 /** Pages for a request: those that stayed granted first, then new ones. */
-function getGrants(host: Host, domid: number, ring: BlkfrontRing, to: number, count: number): GrantedPage[] {
+function getGrants(
+  host: Host,
+  domid: number,
+  ring: BlkfrontRing,
+  to: number,
+  count: number,
+): GrantedPage[] | Failure {
   const pages: GrantedPage[] = [];
   while (pages.length < count) {
     const kept = ring.persistent.pop();
@@ -36,15 +42,17 @@ function getGrants(host: Host, domid: number, ring: BlkfrontRing, to: number, co
       pages.push(kept);
       continue;
     }
-    const { gfn, mfn } = allocPage(host, domid);
-    const [ref] = allocGrantReferences(host, domid, 1) as [number];
-    grantForeignAccess(host, domid, ref, to, gfn);
-    pages.push({ ref, mfn });
+    const page = grantPage(host, domid, to);
+    if (isFailure(page)) {
+      ring.persistent.push(...pages);
+      return page;
+    }
+    pages.push(page);
   }
   return pages;
 }
 
-/** Puts a read of so many pages into a ring; its id. */
+/** Puts a read of so many pages into a ring; its id. Fails where the guest has no pages for it. */
 function queueRead(
   host: Host,
   domid: number,
@@ -52,9 +60,10 @@ function queueRead(
   ringId: string,
   sector: number,
   pages: number,
-): number {
+): number | Failure {
   const ring = host.edit(blkfrontRingCell, ringId);
   const granted = getGrants(host, domid, ring, deviceOf(host, device).otherendId, pages);
+  if (isFailure(granted)) return granted;
   let id = 0;
   while (ring.requests.some((request) => request.id === id)) id++;
   ring.requests.push({ id, pages: granted, done: false, status: 0 });
@@ -112,7 +121,10 @@ interface ReadLocals {
   answered: boolean;
 }
 
-/** One request for up to eleven pages of 4096 bytes. Fails with EIO where the backend says so, ENXIO without a disk. */
+/**
+ * One request for up to eleven pages of 4096 bytes. Fails with EIO where the backend says so, ENXIO without a
+ * disk, ENOMEM without pages.
+ */
 const readRequest = routine(
   "blkif_queue_rq",
   (a: { domid: number; device: string; sector: number; pages: number }): ReadLocals => ({
@@ -125,7 +137,9 @@ const readRequest = routine(
   ({ step, repeatUntil, waitFor }) => [
     step("blkif_queue_request", (host, l) => {
       if (host.get(blkfrontCell, l.device)?.connected !== true) return fail("ENXIO");
-      l.id = queueRead(host, l.domid, l.device, l.ring, l.sector, l.pages);
+      const id = queueRead(host, l.domid, l.device, l.ring, l.sector, l.pages);
+      if (isFailure(id)) return id;
+      l.id = id;
       l.port = must(host, blkfrontRingCell, l.ring).port;
       return undefined;
     }),

@@ -35,6 +35,7 @@ export function vdeviceName(vdevice: number): string {
 
 function setupBlkring(host: Host, domid: number, device: string, at: number, to: number): void | Failure {
   const ring = setupRing(host, domid, to);
+  if (isFailure(ring)) return ring;
   const made = allocUnbound(host, { domid, process: "kernel" }, { domid, remoteDomid: to });
   if (isFailure(made)) {
     endForeignAccess(host, domid, [ring]);

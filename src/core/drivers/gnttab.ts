@@ -4,10 +4,11 @@
 // others map (Linux drivers/xen/grant-table.c).
 
 import { cellType, must } from "../engine/cells.ts";
-import { assert } from "../engine/errno.ts";
+import { assert, fail, isFailure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { grantTableCell } from "../hypervisor/grant-cells.ts";
-import { endAccess, grantAccess, setupTable } from "../hypervisor/grant-table-op.ts";
+import { endAccess, grantAccess, GrantStatus, setupTable } from "../hypervisor/grant-table-op.ts";
 import { allocPage, freePage } from "./pages.ts";
 import { initRing } from "./ring.ts";
 
@@ -39,16 +40,16 @@ function gnttabOf(host: Host, domid: number): Gnttab {
     : host.edit(gnttabCell, domid);
 }
 
-/** Takes references: free ones first, then new ones, for which the table grows. */
-export function allocGrantReferences(host: Host, domid: number, count: number): number[] {
+/** Takes references: free ones first, then new ones, for which the table grows. ENOSPC where it may not. */
+export function allocGrantReferences(host: Host, domid: number, count: number): number[] | Failure {
   const gnttab = gnttabOf(host, domid);
-  const refs: number[] = [];
-  while (refs.length < count) refs.push(gnttab.free.pop() ?? gnttab.next++);
-  const frames = Math.ceil(gnttab.next / ENTRIES_PER_FRAME);
+  const missing = Math.max(0, count - gnttab.free.length);
+  const frames = Math.ceil((gnttab.next + missing) / ENTRIES_PER_FRAME);
   if (must(host, grantTableCell, domid).frames.length < frames) {
-    setupTable(host, { domid, process: "kernel" }, { domid, nrFrames: frames });
+    const { status } = setupTable(host, { domid, process: "kernel" }, { domid, nrFrames: frames });
+    if (status !== GrantStatus.okay) return fail("ENOSPC");
   }
-  return refs;
+  return Array.from({ length: count }, () => gnttab.free.pop() ?? gnttab.next++);
 }
 
 /** Gives references back. */
@@ -84,11 +85,23 @@ export function endForeignAccess(host: Host, domid: number, pages: readonly Gran
   }
 }
 
+/** A page that a domain may map. ENOMEM, ENOSPC where there is no page or no reference left. */
+export function grantPage(host: Host, domid: number, to: number): GrantedPage | Failure {
+  const refs = allocGrantReferences(host, domid, 1);
+  if (isFailure(refs)) return refs;
+  const [ref] = refs as [number];
+  const page = allocPage(host, domid);
+  if (isFailure(page)) {
+    freeGrantReferences(host, domid, refs);
+    return page;
+  }
+  grantForeignAccess(host, domid, ref, to, page.gfn);
+  return { ref, mfn: page.mfn };
+}
+
 /** A new, empty ring that the backend may map (xenbus_setup_ring). */
-export function setupRing(host: Host, domid: number, to: number): GrantedPage {
-  const { gfn, mfn } = allocPage(host, domid);
-  const [ref] = allocGrantReferences(host, domid, 1) as [number];
-  initRing(host.memory, mfn);
-  grantForeignAccess(host, domid, ref, to, gfn);
-  return { ref, mfn };
+export function setupRing(host: Host, domid: number, to: number): GrantedPage | Failure {
+  const ring = grantPage(host, domid, to);
+  if (!isFailure(ring)) initRing(host.memory, ring.mfn);
+  return ring;
 }

@@ -4,8 +4,10 @@
 // xenstore (Linux drivers/net/xen-netback/xenbus.c).
 
 import { must } from "../engine/cells.ts";
+import { fail } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { hasEnded } from "../engine/thread.ts";
 import { deviceUnregister } from "../xenbus/bus.ts";
 import { deviceOf, sameDevice, xenbusDriver } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
@@ -179,6 +181,12 @@ interface ProbeLocals extends DeviceArgs {
   handle: string;
 }
 
+/** udev sets up an interface once at a time; one that came and went sees to itself. */
+function startUdev(host: Host, { domid, nodename }: ProbeLocals, vif: string): void {
+  const task = `udev/${vif}`;
+  if (hasEnded(host, `dom${domid}/${task}`)) taskRun(host, domid, task, vifSetup, { domid, nodename, vif });
+}
+
 /** Says what the backend can do, waits for the frontend (InitWait), makes the interface. */
 const netbackProbe = routine(
   "netback_probe [xen_netback]",
@@ -244,17 +252,17 @@ const netbackProbe = routine(
       },
     ),
     step("xenvif_alloc", (host, l) => {
+      const handle = Number.parseInt(l.handle, 10);
+      if (Number.isNaN(handle)) return fail("EINVAL");
       const be = host.edit(netbackCell, l.device);
+      const name = `vif${be.frontend}.${handle}`;
+      if (host.get(netDeviceCell, name) !== undefined) return fail("EEXIST");
       be.script = l.script;
-      be.name = `vif${be.frontend}.${Number.parseInt(l.handle, 10)}`;
-      host.add(netDeviceCell, be.name, { mtu: 1500, up: false, bridge: null });
+      be.name = name;
+      host.add(netDeviceCell, name, { mtu: 1500, up: false, bridge: null });
       // In dom0 the toolstack runs the script; a driver domain's own udev does (xen-backend.rules).
-      if (l.domid !== 0)
-        taskRun(host, l.domid, `udev/${be.name}`, vifSetup, {
-          domid: l.domid,
-          nodename: l.nodename,
-          vif: be.name,
-        });
+      if (l.domid !== 0) startUdev(host, l, name);
+      return undefined;
     }),
   ],
 );

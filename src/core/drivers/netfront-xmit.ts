@@ -4,6 +4,7 @@
 // (Linux drivers/net/xen-netfront.c, xennet_start_xmit, xennet_tx_buf_gc).
 
 import { must } from "../engine/cells.ts";
+import { isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
 import { endAccess } from "../hypervisor/grant-table-op.ts";
@@ -49,7 +50,7 @@ function txBufGc(host: Host, domid: number, id: string): void {
   responsesConsumed(host.memory, queue.txRing.mfn, queue.txRspCons);
 }
 
-/** Sends one packet through an interface's first queue; nothing where it has no carrier or no room. */
+/** Sends one packet through an interface's first queue; nothing where it has no carrier, no room or no page. */
 function startXmit(host: Host, domid: number, device: string): void {
   const netfront = must(host, netfrontCell, device);
   if (!netfront.carrier || netfront.queues === 0) return;
@@ -58,7 +59,12 @@ function startXmit(host: Host, domid: number, device: string): void {
   const queue = host.edit(netfrontQueueCell, id);
   const ref = queue.txRefs.pop();
   if (ref === undefined) return;
-  const { gfn, mfn } = allocPage(host, domid);
+  const page = allocPage(host, domid);
+  if (isFailure(page)) {
+    queue.txRefs.push(ref);
+    return;
+  }
+  const { gfn, mfn } = page;
   grantForeignAccess(host, domid, ref, deviceOf(host, device).otherendId, gfn, true);
   let requestId = 0;
   while (queue.sent.some((packet) => packet.id === requestId)) requestId++;

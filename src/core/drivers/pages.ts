@@ -5,7 +5,8 @@
 
 import { cellType, must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
-import { assert } from "../engine/errno.ts";
+import { fail } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
 import { domainCell, pagingModeTranslate } from "../hypervisor/domain.ts";
 import { ownedFrames } from "../hypervisor/frames.ts";
 import { mfnToGfn } from "../hypervisor/memory-op.ts";
@@ -20,10 +21,14 @@ export interface GuestPage {
 /** Machine frames in use, by domid: the allocator hands out none of them. */
 export const pagesInUseCell = cellType<{ mfns: number[] }>("pages-in-use");
 
-/** Takes a page out of the guest's memory: the topmost that is not in use, as kernels are loaded from the bottom. */
-export function allocPage(host: Host, domid: number): GuestPage {
+/**
+ * Takes a page out of the guest's memory: the topmost that is not in use, as
+ * kernels are loaded from the bottom. ENOMEM where there is none left, which
+ * whoever takes a domain's memory away from outside can bring about.
+ */
+export function allocPage(host: Host, domid: number): GuestPage | Failure {
   const [page] = topmost(host, domid, 1);
-  assert(page !== undefined, `d${domid} has no page left`);
+  if (page === undefined) return fail("ENOMEM");
   host.edit(pagesInUseCell, domid).mfns.push(page.mfn);
   return page;
 }

@@ -69,6 +69,20 @@ export function parsePlain(text: string): Plain {
   return decode(JSON.parse(text));
 }
 
+/** Plain data without bytes, bigints and Maps as text of ASCII's characters alone, for files and memory. */
+export function asciiText(value: Plain): string {
+  return encodeURIComponent(JSON.stringify(value));
+}
+
+/** Reads what `asciiText` wrote; null where the text is not that. */
+export function parseAscii(text: string): Plain {
+  try {
+    return JSON.parse(decodeURIComponent(text)) as Plain;
+  } catch {
+    return null;
+  }
+}
+
 // Marked values are one-field objects whose field starts with `$`; no cell has such a field.
 function encode(value: Plain): unknown {
   if (value === undefined) return { $undefined: true };

@@ -30,7 +30,7 @@ function setNewTarget(host: Host, domid: number, target: string, staticMax: stri
 }
 
 /** The callback of the watch on `memory/target`. */
-const watchTarget = routine(
+export const watchTarget = routine(
   "watch_target",
   (a: WatchEvent) => ({
     domid: a.domid,

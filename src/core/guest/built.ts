@@ -21,6 +21,7 @@ import { domainById } from "../hypervisor/domain.ts";
 import type { Domain } from "../hypervisor/domain.ts";
 import { loadedRecord } from "../hypervisor/hvm-context.ts";
 import { hvmParam } from "../hypervisor/hvm-params.ts";
+import { tripleFault } from "../hypervisor/shutdown.ts";
 import { vcpuContextCell, vcpuId } from "../hypervisor/vcpu.ts";
 import { startGuest } from "./boot.ts";
 import { guestCell } from "./guest.ts";
@@ -115,6 +116,7 @@ function startInfoOf(host: Host, d: DeepReadonly<Domain>): StartInfo | null {
 /**
  * A domain built from outside may run: from here on it is our guest, whatever
  * file its kernel came from; one that was suspended in its memory goes on.
+ * It crashes where what it left there is not what it was.
  * Nothing happens to one that has a guest already, or whose builder left nothing
  * to start with: its vCPUs stay as they are.
  */
@@ -125,9 +127,9 @@ export const builtDomainRuns = input("guest.runs", (host, { domid }: { domid: nu
   const pv = d.type === "pv" ? pvStartInfo(host, d) : null;
   const info = pv ?? startInfoOf(host, d);
   if (info === null) return;
-  const image = keptInMemory(host, d);
-  if (image === null) startGuest(host, info);
-  else restoreGuest(host, info, image);
+  const kept = keptInMemory(host, d);
+  if (kept === null) startGuest(host, info);
+  else if (restoreGuest(host, info, kept.image) !== undefined) return tripleFault(host, domid);
   host.add(kernelMemoryCell, domid, { startInfoMfn: pv?.startInfoMfn ?? -1, kept: [] });
   publishFrames(host, d);
 });

@@ -8,6 +8,8 @@ import { readFile } from "../daemons/files.ts";
 import { isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import type { Routine } from "../engine/routine.ts";
+import { hasEnded } from "../engine/thread.ts";
 import { kthreadRun } from "../xenbus/kthread.ts";
 import { printk } from "../xenbus/printk.ts";
 import { registerXenbusWatch } from "../xenbus/watch.ts";
@@ -119,20 +121,31 @@ const runCmd = routine(
   ],
 );
 
+/** Starts what ends the system, unless that is under way: a work item that waits is queued once (schedule_work). */
+function startOnce<A extends object>(
+  host: Host,
+  domid: number,
+  name: string,
+  threadfn: Routine<A, unknown>,
+  args: A,
+): void {
+  if (hasEnded(host, `dom${domid}/${name}`)) kthreadRun(host, domid, name, threadfn, args);
+}
+
 /** What user space does on the kernel's behalf runs beside xenwatch: orderly_poweroff, orderly_reboot. */
 function orderlyDown(host: Host, domid: number, how: How): void {
   if (!systemRunning(host, domid)) return;
-  kthreadRun(host, domid, how === "halt" ? "poweroff" : "reboot", runCmd, { domid, how });
+  startOnce(host, domid, how === "halt" ? "poweroff" : "reboot", runCmd, { domid, how });
 }
 
 /** Ends the system without asking user space. */
 function emergencyDown(host: Host, domid: number, how: How): void {
   if (!systemRunning(host, domid)) return;
-  kthreadRun(host, domid, how === "halt" ? "poweroff" : "reboot", kernelDown, { domid, how });
+  startOnce(host, domid, how === "halt" ? "poweroff" : "reboot", kernelDown, { domid, how });
 }
 
 /** The callback of the watch on `control/shutdown`. */
-const shutdownHandler = routine(
+export const shutdownHandler = routine(
   "shutdown_handler",
   (a: WatchEvent) => ({ domid: a.domid, busy: false, request: "" as Request | "" }),
   ({ step, call, when }) => [
@@ -170,14 +183,14 @@ function handleSysrq(host: Host, domid: number, key: string): void {
     case "b":
       return emergencyDown(host, domid, "restart");
     case "c":
-      return void kthreadRun(host, domid, "sysrq", guestCrash, { domid, why: "sysrq triggered crash" });
+      return startOnce(host, domid, "sysrq", guestCrash, { domid, why: "sysrq triggered crash" });
     default:
       printk(host, domid, "sysrq: HELP : loglevel(0-9) reboot(b) crash(c) poweroff(o) sync(s) unmount(u)");
   }
 }
 
 /** The callback of the watch on `control/sysrq`. */
-const sysrqHandler = routine(
+export const sysrqHandler = routine(
   "sysrq_handler",
   (a: WatchEvent) => ({ domid: a.domid, key: "" }),
   ({ step, call, when }) => [

@@ -29,7 +29,7 @@ const vcpuHotplug = routine(
 );
 
 /** The callback of the watch on `cpu`: only events below it name a vCPU. */
-const handleVcpuHotplugEvent = routine(
+export const handleVcpuHotplugEvent = routine(
   "handle_vcpu_hotplug_event",
   (a: WatchEvent) => ({ domid: a.domid, cpu: Number(/cpu\/(\d+)/.exec(a.path)?.[1] ?? -1) }),
   ({ when, call }) => [

@@ -65,7 +65,9 @@ const xenbusProbeThread = routine(
 export function startDom0Kernel(host: Host, options: Dom0Options = {}): { mfn: number; port: number } {
   host.add(pagesInUseCell, 0, { mfns: [] });
   startKernel(host, 0);
-  const { mfn } = allocPage(host, 0);
+  const page = allocPage(host, 0);
+  assert(!isFailure(page), "dom0 has no page for xenstore");
+  const { mfn } = page;
   const made = allocUnbound(host, { domid: 0, process: "kernel" }, { domid: 0, remoteDomid: 0 });
   assert(!isFailure(made), "dom0 has no port for xenstore");
   startBalloon(host, 0, must(host, domainPagesCell, 0).totPages);

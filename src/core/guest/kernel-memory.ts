@@ -13,13 +13,16 @@ import { bytesOf, getBig, setBig, viewOf, zeroed } from "../../abi/struct.ts";
 import { cellType } from "../engine/cells.ts";
 import type { DeepReadonly, Plain } from "../engine/cells.ts";
 import { must } from "../engine/cells.ts";
+import { isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
+import { asciiText, parseAscii } from "../engine/plain.ts";
 import { bytesText, textBytes } from "../daemons/files.ts";
 import { allocPage, freePage } from "../drivers/pages.ts";
 import { domainById, domainPagesCell } from "../hypervisor/domain.ts";
 import type { Domain } from "../hypervisor/domain.ts";
 import { loadedRecord, storeRecord } from "../hypervisor/hvm-context.ts";
 import { mfnToGfn } from "../hypervisor/memory-op.ts";
+import { pageOf } from "../hypervisor/page.ts";
 import { vcpuContextCell, vcpuId } from "../hypervisor/vcpu.ts";
 import { ownFrame, pvWalker, readPhysical, writePvFrames } from "./kernel-pages.ts";
 import { saveGuest } from "./save.ts";
@@ -35,16 +38,23 @@ const MARK = 0x4154414458454e58n;
 const HEADER_BYTES = 24;
 const PAGE_BYTES = 4096;
 const TEXT_BYTES = PAGE_BYTES - HEADER_BYTES;
+/** What a kernel with many devices leaves is far shorter. */
+const TEXT_PAGES_MAX = 1024;
 
 const INFO = abi.start_info;
 const REGISTERS = abi.vcpu_guest_context;
 
-/** Writes a text into as many pages as it needs; the first one's guest frame. */
+/** Writes a text into as many pages as it needs; the first one's guest frame, 0 where there are too few. */
 function keepText(host: Host, domid: number, text: string): number {
   const cell = host.edit(kernelMemoryCell, domid);
   let next = 0;
   for (let at = Math.floor(text.length / TEXT_BYTES) * TEXT_BYTES; at >= 0; at -= TEXT_BYTES) {
-    const { mfn } = allocPage(host, domid);
+    const taken = allocPage(host, domid);
+    if (isFailure(taken)) {
+      forgetText(host, domid);
+      return 0;
+    }
+    const { mfn } = taken;
     cell.kept.push(mfn);
     const part = textBytes(text.slice(at, at + TEXT_BYTES));
     const page = new DataView(new ArrayBuffer(HEADER_BYTES + part.length));
@@ -58,15 +68,26 @@ function keepText(host: Host, domid: number, text: string): number {
   return next;
 }
 
-/** The text that begins in a guest frame; null where there is none. */
-function keptText(host: Host, d: DeepReadonly<Domain>, first: number): string | null {
+/** The pages of a text are the kernel's to use again. */
+function forgetText(host: Host, domid: number): void {
+  const cell = host.edit(kernelMemoryCell, domid);
+  for (const mfn of cell.kept) freePage(host, domid, mfn);
+  cell.kept = [];
+}
+
+/**
+ * The text that begins in a guest frame; null where there is none, and as much of it as
+ * there is where somebody has written over the rest.
+ */
+function keptText(host: Host, d: DeepReadonly<Domain>, first: bigint): string | null {
   let text = "";
-  for (let pfn = first; pfn > 0;) {
-    const bytes = readPhysical(host, d, BigInt(pfn) * BigInt(PAGE_BYTES), PAGE_BYTES);
+  let pfn = first;
+  for (let pages = 0; pfn > 0n && pages < TEXT_PAGES_MAX; pages++) {
+    const bytes = readPhysical(host, d, pfn * BigInt(PAGE_BYTES), PAGE_BYTES);
     const view = bytes === null ? null : viewOf(bytes);
-    if (bytes === null || view?.getBigUint64(0, true) !== MARK) return null;
+    if (bytes === null || view?.getBigUint64(0, true) !== MARK) break;
     text += bytesText(bytes.subarray(HEADER_BYTES, HEADER_BYTES + view.getUint32(16, true)));
-    pfn = Number(view.getBigUint64(8, true));
+    pfn = view.getBigUint64(8, true);
   }
   return text === "" ? null : text;
 }
@@ -98,8 +119,19 @@ function stackOf(host: Host, d: DeepReadonly<Domain>): bigint {
   return bytes === null ? 0n : getBig(viewOf(bytes), abi.hvm_hw_cpu.rsp);
 }
 
+/** Whether a frame is the domain's still: whoever takes its memory away takes no heed of its kernel. */
+function isOwn(host: Host, { domid }: DeepReadonly<Domain>, mfn: number): boolean {
+  return pageOf(host, mfn)?.owner === domid;
+}
+
 /** Rewrites a PV kernel's start info: its rings as guest frames while it is suspended, as machine frames else. */
-function translateRings(host: Host, mfn: number, translate: (frame: number) => number): void {
+function translateRings(
+  host: Host,
+  d: DeepReadonly<Domain>,
+  mfn: number,
+  translate: (frame: number) => number,
+): void {
+  if (!isOwn(host, d, mfn)) return;
   const view = viewOf(host.memory.read(mfn, 0, INFO.sizeof));
   INFO.store_mfn.set(view, translate(INFO.store_mfn.get(view)));
   INFO["console.domU.mfn"].set(view, translate(INFO["console.domU.mfn"].get(view)));
@@ -113,11 +145,13 @@ function translateRings(host: Host, mfn: number, translate: (frame: number) => n
 export function publishFrames(host: Host, d: DeepReadonly<Domain>): void {
   const cell = host.get(kernelMemoryCell, d.domid);
   const context = host.get(vcpuContextCell, vcpuId(d.domid, 0));
-  if (d.type !== "pv" || cell === undefined || context === undefined) return;
+  if (d.type !== "pv" || cell === undefined || (context?.bytes.length ?? 0) < REGISTERS.sizeof) return;
+  if (context === undefined || !isOwn(host, d, cell.startInfoMfn)) return;
   const info = viewOf(host.memory.read(cell.startInfoMfn, 0, INFO.sizeof));
   const cr3 = viewOf(context.bytes.slice()).getBigUint64(REGISTERS.ctrlreg.offset + 3 * 8, true);
   const list = getBig(info, INFO.mfn_list);
-  const frames = INFO.nr_pages.get(info);
+  // Anybody who maps the page may have written to it since.
+  const frames = Math.min(INFO.nr_pages.get(info), must(host, domainPagesCell, d.domid).maxPages);
   writePvFrames(host, d, pvWalker(host, d, cr3), list, frames);
   const { sharedInfo } = must(host, domainPagesCell, d.domid);
   const arch = abi.shared_info.arch;
@@ -134,11 +168,11 @@ export function keepInMemory(host: Host, domid: number): void {
   const cell = host.get(kernelMemoryCell, domid);
   if (d === undefined || cell === undefined) return;
   const { startInfoMfn } = cell;
-  const first = keepText(host, domid, encodeURIComponent(JSON.stringify(saveGuest(host, domid))));
+  const first = keepText(host, domid, asciiText(saveGuest(host, domid)));
   setStack(host, d, BigInt(first * PAGE_BYTES), startInfoMfn);
   if (d.type !== "pv") return;
   publishFrames(host, d);
-  translateRings(host, startInfoMfn, (mfn) => mfnToGfn(host, mfn));
+  translateRings(host, d, startInfoMfn, (mfn) => mfnToGfn(host, mfn));
 }
 
 /** The kernel goes on: where that is the domain it suspended in, the pages are its own again. */
@@ -146,14 +180,16 @@ export function goesOnInMemory(host: Host, domid: number): void {
   const d = domainById(host, domid);
   const cell = host.get(kernelMemoryCell, domid);
   if (d === undefined || cell === undefined || cell.kept.length === 0) return;
-  for (const mfn of cell.kept) freePage(host, domid, mfn);
-  host.edit(kernelMemoryCell, domid).kept = [];
+  forgetText(host, domid);
   setStack(host, d, 0n, 0);
-  if (d.type === "pv") translateRings(host, cell.startInfoMfn, (pfn) => ownFrame(host, d, pfn) ?? 0);
+  if (d.type === "pv") translateRings(host, d, cell.startInfoMfn, (pfn) => ownFrame(host, d, pfn) ?? 0);
 }
 
-/** What a suspended kernel has left in a domain's memory; null in a domain that holds none. */
-export function keptInMemory(host: Host, d: DeepReadonly<Domain>): Plain | null {
-  const text = keptText(host, d, Number(stackOf(host, d) / BigInt(PAGE_BYTES)));
-  return text === null ? null : (JSON.parse(decodeURIComponent(text)) as Plain);
+/**
+ * What a suspended kernel has left in a domain's memory, `null` in place of what is
+ * no text of a kernel's; null in a domain that holds none.
+ */
+export function keptInMemory(host: Host, d: DeepReadonly<Domain>): { image: Plain } | null {
+  const text = keptText(host, d, stackOf(host, d) / BigInt(PAGE_BYTES));
+  return text === null ? null : { image: parseAscii(text) };
 }

@@ -4,6 +4,8 @@
 // return from the hypercall it suspended with.
 
 import type { Plain } from "../engine/cells.ts";
+import { fail } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { xsInit } from "../xenbus/comms.ts";
 import { xenbusBusCell } from "../xenbus/device.ts";
@@ -16,6 +18,7 @@ import { guestCell } from "./guest.ts";
 import type { StartInfo } from "./guest.ts";
 import { userSpace } from "./init.ts";
 import type { SavedGuest } from "./save.ts";
+import { savedGuestOf } from "./saved-guest.ts";
 import { resumeRestored } from "./suspend.ts";
 
 /** The kernel's xenbus as it was, suspended; its xenwatch begins with what follows the hypercall. */
@@ -34,9 +37,13 @@ function restoreXenbus(host: Host, { domid, storeMfn, storePort }: StartInfo, sa
     host.add(xenbusBusCell, `${domid}/${bus}`, { devices: [] });
 }
 
-/** Puts a saved guest into a domain that was built for it. Nothing of it runs before the domain is unpaused. */
-export function restoreGuest(host: Host, info: StartInfo, image: Plain): void {
-  const saved = image as unknown as SavedGuest;
+/**
+ * Puts a saved guest into a domain that was built for it. Nothing of it runs
+ * before the domain is unpaused. EINVAL where that is no saved guest.
+ */
+export function restoreGuest(host: Host, info: StartInfo, image: Plain): Failure | undefined {
+  const saved = savedGuestOf(image);
+  if (saved === null) return fail("EINVAL");
   const { domid } = info;
   addGuest(host, { ...info, commandLine: saved.commandLine }, host.now - saved.age);
   const { ticks, spinning, upAt } = saved;
@@ -44,4 +51,5 @@ export function restoreGuest(host: Host, info: StartInfo, image: Plain): void {
   runBalloon(host, domid, saved.balloon);
   restoreXenbus(host, info, saved);
   taskRun(host, domid, "init", userSpace, { domid });
+  return undefined;
 }

@@ -173,12 +173,11 @@ export const restoreInto = routine(
           : seedGrantTable(host, process, domid, image.consolePfn, image.storePfn);
       if (isFailure(seeded)) return seeded;
       stderr(host, l.parent, restoredLines(l.restore, storeMfn, consoleMfn));
-      restoreGuest(
+      return restoreGuest(
         host,
         { domid, type, commandLine: "", nrVcpus: image.nrVcpus, storeMfn, consoleMfn, ...ports },
         image.guest,
       );
-      return;
     }),
   ],
   ({ restore: { type, image }, wanted }): RestoredRings =>

@@ -7,8 +7,9 @@
 // No guest instruction runs here, so memory that was never written is not in the
 // file, and what the guest was is in an optional record of our own.
 
-import { fieldsInOrder } from "../engine/plain.ts";
+import { asciiText, fieldsInOrder, parseAscii } from "../engine/plain.ts";
 import { bytesText, textBytes } from "../daemons/files.ts";
+import { savedImageOf } from "./save-image.ts";
 import type { SavedImage } from "./save-image.ts";
 
 /** The first 32 bytes: a text, a NUL, and line ends that a text-mode transfer would spoil. */
@@ -89,7 +90,7 @@ export function encodeSaveFile(config: string, image: SavedImage): Uint8Array {
     ...u32(0),
     ...record(LIBXL_RECORD_LIBXC_CONTEXT, EMPTY),
     ...libxcHeaders(image.type),
-    ...record(LIBXC_RECORD_GUEST, textBytes(encodeURIComponent(JSON.stringify(fieldsInOrder(image))))),
+    ...record(LIBXC_RECORD_GUEST, textBytes(asciiText(fieldsInOrder(image)))),
     ...record(LIBXC_RECORD_END, EMPTY),
     ...record(LIBXL_RECORD_END, EMPTY),
   ]);
@@ -127,13 +128,13 @@ export function decodeSaveHeader(bytes: Uint8Array): SaveHeader | BadSaveFile {
   return { mandatoryFlags, optionalFlags, optionalLength, config: config.split("\0")[0] as string };
 }
 
-/** Reads the domain out of a file whose header is right; null where the stream has none. */
+/** Reads the domain out of a file whose header is right; null where the stream has none, or what is none. */
 export function decodeImage(bytes: Uint8Array, { optionalLength }: SaveHeader): SavedImage | null {
   let at = HEADER_BYTES + optionalLength + LIBXL_HEADERS_BYTES + LIBXC_HEADERS_BYTES;
   while (at + 8 <= bytes.length) {
     const [type, length] = [read32(bytes, at), read32(bytes, at + 4)];
     const body = bytes.subarray(at + 8, at + 8 + length);
-    if (type === LIBXC_RECORD_GUEST) return JSON.parse(decodeURIComponent(bytesText(body))) as SavedImage;
+    if (type === LIBXC_RECORD_GUEST) return savedImageOf(parseAscii(bytesText(body)));
     if (type === LIBXC_RECORD_END) return null;
     at += 8 + Math.ceil(length / 8) * 8;
   }

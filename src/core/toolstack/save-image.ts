@@ -11,6 +11,7 @@ import { ownedFrames } from "../hypervisor/frames.ts";
 import { p2m } from "../hypervisor/p2m.ts";
 import { NO_FRAME, runsOf } from "../hypervisor/runs.ts";
 import { guestCell } from "../guest/guest.ts";
+import { fieldsOf, isCount, savedGuestOf } from "../guest/saved-guest.ts";
 import { mfnToGfn } from "../hypervisor/memory-op.ts";
 import type { Stretch } from "./populate.ts";
 
@@ -25,6 +26,34 @@ export type SavedImage = {
   consolePfn: number;
   guest: Plain;
 };
+
+/** Guest frames are numbered below this (52 bits of address), and so many pages no machine here has. */
+const FRAMES_MAX = 2 ** 40;
+const PAGES_MAX = 2 ** 28;
+
+/** Stretches in ascending order, none in another, of a size that a machine may have. */
+function isMemory(value: unknown): value is Stretch[] {
+  if (!Array.isArray(value)) return false;
+  let [end, total] = [0, 0];
+  for (const stretch of value) {
+    const { start, pages } = fieldsOf(stretch);
+    if (!isCount(start) || !isCount(pages) || start < end || pages > PAGES_MAX) return false;
+    end = start + pages;
+    total += pages;
+  }
+  return end <= FRAMES_MAX && total <= PAGES_MAX;
+}
+
+/** What a file holds as an image, or null where it is none: anybody may have written to it. */
+export function savedImageOf(value: Plain): SavedImage | null {
+  const { type, nrVcpus, memory, storePfn, consolePfn, guest } = fieldsOf(value);
+  if (type !== "pv" && type !== "pvh") return null;
+  if (!isCount(nrVcpus) || !isMemory(memory)) return null;
+  const has = (pfn: unknown): boolean =>
+    isCount(pfn) && memory.some(({ start, pages }) => pfn >= start && pfn < start + pages);
+  if (!has(storePfn) || !has(consolePfn) || savedGuestOf(guest as Plain) === null) return null;
+  return value as unknown as SavedImage;
+}
 
 /** Adjoining stretches as one, in ascending order. */
 function joined(stretches: Stretch[]): Stretch[] {

@@ -87,7 +87,12 @@ export function xenbusDriver(driver: XenbusDriver): XenbusDriver {
   return driver;
 }
 
-/** The driver of a module. */
+/** The driver of a module, where there is such a module. */
+export function findDriver(module: string): XenbusDriver | undefined {
+  return drivers.get(module);
+}
+
+/** The driver of a module, which must exist. */
 export function driverOf(module: string): XenbusDriver {
   const driver = drivers.get(module);
   assert(driver !== undefined, `no driver ${module}`);
