@@ -5,7 +5,7 @@
 
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { tinyKernel } from "../examples/guests/tiny-kernel.ts";
 import { defaultHost } from "../src/core/host.ts";
@@ -17,7 +17,7 @@ import { libxendev } from "../src/live/native.ts";
 import { startOnHost } from "../src/live/run.ts";
 import { verbsOf } from "../src/live/verbs.ts";
 import { digits, quantile } from "./bench.ts";
-import type { Bench, BenchOptions, Report } from "./bench.ts";
+import type { Bench, BenchOptions, Claim, Report } from "./bench.ts";
 import {
   claimsOf,
   creating,
@@ -35,6 +35,9 @@ import { HostShell } from "./hypercalls/host-shell.ts";
 
 /** How much slower than the echo a hypercall may be. */
 const ECHO_LIMIT = 2;
+/** Why it is said of each call where it was made. */
+const WHY_PLACED =
+  "Who sleeps has to be woken. On one processor that is a switch; on another one that sleeps, too, it is an interrupt to a processor of a virtual machine that has halted, 15 µs and more. Where the kernel puts two processes that wake each other (`select_idle_sibling` prefers the processor on which the woken one last ran, if that is idle) is chance and stays for long, so both ends are also held on one processor and on two. Program and host wait awake for a moment where they have two, which echoes do not.";
 /** What 1,024 consecutive frames may take, and how much longer than the kernel scattered ones. */
 const CONTIGUOUS_LIMIT_US = 1_000;
 const SCATTERED_LIMIT = 2;
@@ -66,18 +69,32 @@ function timesOf(text: string): Map<string, number[]> {
   return times;
 }
 
+/** Where host and program run, as calls.c names it, and as the page does. */
+const PLACEMENTS: readonly (readonly [suffix: string, words: string])[] = [
+  ["", "as it comes"],
+  ["-same", "one processor"],
+  ["-two", "two processors"],
+];
+
+/** A kind of call without its placement, and where it was made. */
+function callOf(kind: string): [call: string, words: string] {
+  const [call = "", where] = kind.split("-");
+  const suffix = where === undefined ? "" : `-${where}`;
+  return [call, PLACEMENTS.find(([known]) => known === suffix)?.[1] ?? ""];
+}
+
 function reportOf(times: Map<string, number[]>, domains: Measured): Report {
   const us = (kind: string, share: number): number => quantile(times.get(kind) ?? [], share) / 1000;
   const kinds = [...times.keys()];
-  const ratio = us("hypercall", 0.5) / us("echo", 0.5);
+  const placed = PLACEMENTS.filter(([suffix]) => suffix !== "" && times.has(`hypercall${suffix}`));
   return {
     tables: [
       {
         title: "One call",
-        note: "Microseconds. `echo` is a request and a reply of a hypercall's size between two C processes over a Unix socket; `hypercall` is `xen_version`; the others map and unmap 1,024 frames, one after another or every second one. `mmap` is what the kernel takes for the latter alone: as many mappings of a file, and one munmap.",
-        columns: ["call", "calls", "p50", "p99"],
+        note: `Microseconds. \`echo\` is a request and a reply of a hypercall's size between two C processes over a Unix socket; \`hypercall\` is \`xen_version\`; the others map and unmap 1,024 frames, one after another or every second one. \`mmap\` is what the kernel takes for the latter alone: as many mappings of a file, and one munmap. ${WHY_PLACED}`,
+        columns: ["call", "where both ends run", "calls", "p50", "p99"],
         rows: kinds.map((kind) => [
-          kind,
+          ...callOf(kind),
           times.get(kind)?.length ?? 0,
           digits(us(kind, 0.5), 1),
           digits(us(kind, 0.99), 1),
@@ -89,15 +106,18 @@ function reportOf(times: Map<string, number[]>, domains: Measured): Report {
       {
         text: "every kind of call was answered",
         measured: kinds.map((kind) => `${times.get(kind)?.length} ${kind}`).join(", "),
-        holds: kinds.length === 5,
+        holds: kinds.length === (availableParallelism() > 1 ? 9 : 7),
         timed: false,
       },
-      {
-        text: `the median hypercall takes at most ${ECHO_LIMIT} times the median echo`,
-        measured: `${digits(ratio, 2)} times`,
-        holds: ratio <= ECHO_LIMIT,
-        timed: true,
-      },
+      ...placed.map(([suffix, words]): Claim => {
+        const ratio = us(`hypercall${suffix}`, 0.5) / us(`echo${suffix}`, 0.5);
+        return {
+          text: `on ${words}, the median hypercall takes at most ${ECHO_LIMIT} times the median echo`,
+          measured: `${digits(ratio, 2)} times`,
+          holds: ratio <= ECHO_LIMIT,
+          timed: true,
+        };
+      }),
       {
         text: `mapping 1,024 frames one after another takes at most ${CONTIGUOUS_LIMIT_US} µs`,
         measured: `${digits(us("contiguous", 0.5), 0)} µs`,
@@ -130,7 +150,7 @@ async function measureDomains(
   const created = await creating(shell, folder, few);
   idle.push(await idling(`${few} with guests`, seconds));
   progress("reads of xenstore");
-  const read = await reading(shell, rounds, quick ? 200 : 5_000);
+  const reads = await reading(shell, rounds, quick ? 200 : 5_000);
   progress("xl list");
   const list = async (count: number): Promise<List> => [
     count,
@@ -144,7 +164,7 @@ async function measureDomains(
   progress(`shutting down ${few} domains`);
   const shutDown = await shuttingDown(shell, few);
   await shell.close();
-  return { domains: few, created, shutDown, read, lists, idle };
+  return { domains: few, created, shutDown, reads, lists, idle };
 }
 
 async function measure(asked: BenchOptions): Promise<Report> {
@@ -153,7 +173,7 @@ async function measure(asked: BenchOptions): Promise<Report> {
   const calls = compiled({
     name: "hypercall-bench",
     folder: join(import.meta.dirname, "hypercalls"),
-    files: ["calls.c"],
+    files: ["calls.c", "placement.h"],
     flags: ["-D__XEN_TOOLS__"],
     libraries: [],
   });
@@ -168,7 +188,8 @@ async function measure(asked: BenchOptions): Promise<Report> {
     await run(where, "xl", "create", "-q", join(folder, "pvh.cfg"));
     asked.progress("hypercalls and echoes");
     const rounds = asked.quick ? 2 : 50;
-    const times = timesOf(await run(where, calls, String(rounds), "1", `0x${FIRST_FRAME.toString(16)}`));
+    const frame = `0x${FIRST_FRAME.toString(16)}`;
+    const times = timesOf(await run(where, calls, String(rounds), "1", frame, String(process.pid)));
     await run(where, "xl", "destroy", "1");
     return reportOf(times, await measureDomains(host, where, folder, asked));
   } finally {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How long hypercalls take, beside an echo over a Unix socket between two
- * processes: as many of each in turns, so that both see the same machine. Prints
- * nanoseconds, a line a kind.
+ * processes: as many of each in turns, so that both see the same machine, and on
+ * the same processors. Prints nanoseconds, a line a kind.
  *
- *     calls ROUNDS DOMID GFN
+ *     calls ROUNDS DOMID GFN HOST-PID
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -21,11 +21,15 @@
 #include <xen/xen.h>
 #include <xen/sys/privcmd.h>
 
+#include "placement.h"
+
 #define PAGES 1024
 /* What a hypercall sends and gets: the messages of libxendev. */
 #define REQUEST 104
 #define REPLY 32
 #define TURN 100
+/* Calls after which host and library have found out how to wait where they are now. */
+#define SETTLE 3000
 
 static int privcmd;
 static int echo[2];
@@ -106,44 +110,69 @@ static void serve(int fd)
     _exit(0);
 }
 
-static void timed(const char *kind, void (*call)(void))
+static void timed(const char *kind, const char *where, void (*call)(void))
 {
     uint64_t since = now();
 
     call();
-    printf("%s %llu\n", kind, (unsigned long long)(now() - since));
+    printf("%s%s%s %llu\n", kind, *where ? "-" : "", where, (unsigned long long)(now() - since));
 }
 
-int main(int argc, char **argv)
+/* Echoes and hypercalls where both ends are placed alike. */
+static void in_turns(enum placement placement, int rounds, pid_t host, pid_t echoer)
 {
-    int rounds = argc > 1 ? atoi(argv[1]) : 10;
-    domid_t domid = argc > 2 ? (domid_t)atoi(argv[2]) : 0;
-    xen_pfn_t first = argc > 3 ? strtoul(argv[3], NULL, 0) : 0;
+    const char *where = placement == ANY ? "" : placement_names[placement];
 
-    privcmd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
-    if (privcmd < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, echo))
-        fail("setup");
-    if (!fork()) {
-        close(echo[0]);
-        serve(echo[1]);
-    }
-    close(echo[1]);
-    for (int i = 0; i < TURN; i++)
-        one_echo(), one_hypercall();
+    placement_apply(placement, host);
+    placement_apply(placement, echoer);
+    for (int i = 0; i < SETTLE; i++)
+        one_hypercall();
     for (int round = 0; round < rounds; round++) {
         for (int i = 0; i < TURN; i++)
-            timed("echo", one_echo);
+            timed("echo", where, one_echo);
         for (int i = 0; i < TURN; i++)
-            timed("hypercall", one_hypercall);
-        if (!domid)
-            continue;
-        timed("mmap", map_alone);
+            timed("hypercall", where, one_hypercall);
+    }
+}
+
+static void mappings(int rounds, domid_t domid, xen_pfn_t first)
+{
+    for (int round = 0; round < rounds; round++) {
+        timed("mmap", "", map_alone);
         for (unsigned step = 1; step <= 2; step++) {
             uint64_t since = now();
             map_and_unmap(domid, first, step);
             printf("%s %llu\n", step == 1 ? "contiguous" : "scattered", (unsigned long long)(now() - since));
         }
     }
+}
+
+int main(int argc, char **argv)
+{
+    pid_t echoer, host;
+    int rounds;
+
+    if (argc != 5)
+        return 2;
+    rounds = atoi(argv[1]);
+    host = atoi(argv[4]);
+    privcmd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
+    if (privcmd < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, echo))
+        fail("setup");
+    echoer = fork();
+    if (!echoer) {
+        close(echo[0]);
+        serve(echo[1]);
+    }
+    close(echo[1]);
+    /* The library asks with the first call how many processors there are. */
+    one_hypercall();
+    placement_start();
+    for (int placement = 0; placement < PLACEMENTS; placement++)
+        if (placement_has(placement))
+            in_turns(placement, rounds, host, echoer);
+    placement_apply(ANY, host);
+    mappings(rounds, (domid_t)atoi(argv[2]), strtoul(argv[3], NULL, 0));
     close(echo[0]);
     wait(NULL);
     return 0;

@@ -6,6 +6,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { isFailure } from "../../src/core/engine/errno.ts";
 import { createdomain } from "../../src/core/hypervisor/domctl.ts";
@@ -46,19 +47,36 @@ export function shuttingDown(shell: HostShell, count: number): Promise<Cost> {
   return shell.run(`seq ${count} | xargs -P4 -I@ xl shutdown -w pvh-@`);
 }
 
-/** Requests of one client of xenstore, one after another: microseconds of each, medians over some rounds. */
-export async function reading(shell: HostShell, rounds: number, count: number): Promise<Cost> {
+/** What a read of xenstore costs, in microseconds, where client and host run so. */
+export type Read = readonly [where: string, cost: Cost];
+
+const AS_IT_COMES = "as it comes";
+/** Where clients and host run, as reads.c names it and as the page does. */
+const PLACEMENTS = [
+  ["any", AS_IT_COMES],
+  ["same", "one processor"],
+  ...(availableParallelism() > 1 ? ([["two", "two processors"]] as const) : []),
+] as const;
+
+/** Requests of one client of xenstore, one after another: medians over some rounds. */
+export async function reading(shell: HostShell, rounds: number, count: number): Promise<Read[]> {
   const reads = compiled({
     name: "xenstore-reads",
     folder: import.meta.dirname,
-    files: ["reads.c"],
+    files: ["reads.c", "placement.h"],
     flags: [],
     libraries: ["-lxenstore"],
   });
-  const costs: Cost[] = [];
-  for (let round = 0; round < rounds; round++) costs.push(await shell.run(`${reads} ${count}`));
-  const each = (of: (cost: Cost) => number): number => (median(costs.map(of)) / count) * 1000;
-  return { host: each((c) => c.host), programs: each((c) => c.programs), wall: each((c) => c.wall) };
+  const found: Read[] = [];
+  for (const [placement, words] of PLACEMENTS) {
+    const costs: Cost[] = [];
+    for (let round = 0; round < rounds; round++)
+      costs.push(await shell.run(`${reads} ${count} ${placement} ${process.pid}`));
+    const each = (of: (cost: Cost) => number): number => (median(costs.map(of)) / count) * 1000;
+    const [host, programs, wall] = [each((c) => c.host), each((c) => c.programs), each((c) => c.wall)];
+    found.push([words, { host, programs, wall }]);
+  }
+  return found;
 }
 
 /** Medians over some lists. */
@@ -129,8 +147,7 @@ export interface Measured {
   readonly domains: number;
   readonly created: Cost;
   readonly shutDown: Cost;
-  /** A read of xenstore, in microseconds. */
-  readonly read: Cost;
+  readonly reads: readonly Read[];
   /** Of few domains and of many. */
   readonly lists: readonly [List, List];
   readonly idle: readonly Idle[];
@@ -140,7 +157,7 @@ function each(cost: Cost, count: number): string[] {
   return [cost.host, cost.programs, cost.wall].map((ms) => digits(ms / count, 1));
 }
 
-export function tablesOf({ domains, created, shutDown, read, lists, idle }: Measured): Table[] {
+export function tablesOf({ domains, created, shutDown, reads, lists, idle }: Measured): Table[] {
   const columns = ["", "host", "programs", "elapsed"];
   return [
     {
@@ -154,9 +171,9 @@ export function tablesOf({ domains, created, shutDown, read, lists, idle }: Meas
     },
     {
       title: "A read of xenstore",
-      note: "Microseconds: processor time of the host, that of the client, and how long it took. One client of libxenstore reads a node again and again; each time both it and the host are woken.",
+      note: "Microseconds: processor time of the host, that of the client, and how long it took. One client of libxenstore reads a node again and again, held with the host on one processor, on two, or left where the kernel puts them.",
       columns,
-      rows: [["xs_read", ...each(read, 1)]],
+      rows: reads.map(([words, cost]) => [words, ...each(cost, 1)]),
     },
     {
       title: "xl list",
@@ -182,17 +199,17 @@ function listClaim(command: string, ratio: number, few: number, many: number): C
   };
 }
 
-export function claimsOf({ domains, created, shutDown, read, lists, idle }: Measured): Claim[] {
+export function claimsOf({ domains, created, shutDown, reads, lists, idle }: Measured): Claim[] {
   const [[few, fewInside, fewOutside], [many, manyInside, manyOutside]] = lists;
   const most = Math.max(...idle.map(({ percent }) => percent));
   const [create, shutdown] = [created.host / domains, shutDown.host / domains];
   return [
-    {
-      text: `a read of xenstore costs the host at most ${READ_LIMIT_US} µs`,
-      measured: `${digits(read.host, 1)} µs`,
-      holds: read.host <= READ_LIMIT_US,
+    ...reads.map(([words, { host }]): Claim => ({
+      text: `${words === AS_IT_COMES ? "" : `on ${words}, `}a read of xenstore costs the host at most ${READ_LIMIT_US} µs`,
+      measured: `${digits(host, 1)} µs`,
+      holds: host <= READ_LIMIT_US,
       timed: true,
-    },
+    })),
     listClaim("`xl list` in a shell on the host", manyInside.wall / fewInside.wall, few, many),
     listClaim("`xenolith run -- xl list`", manyOutside / fewOutside, few, many),
     {
