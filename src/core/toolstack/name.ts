@@ -4,6 +4,7 @@
 // (tools/libs/light/libxl_utils.c; xl_utils.c, find_domain).
 
 import { routine } from "../engine/routine.ts";
+import type { Node, Vocabulary } from "../engine/routine.ts";
 import { listDomains } from "./dominfo.ts";
 import { stderr } from "../daemons/process.ts";
 import { ERROR_INVAL, rcOf } from "./rc.ts";
@@ -111,3 +112,20 @@ export const findDomain = routine(
   ],
   ({ domid, name }) => ({ domid, name }),
 );
+
+/** What a verb about one domain has among its locals. */
+interface NamesDomain {
+  process: string;
+  command: { readonly domain: string };
+  domid: number;
+}
+
+/** `findDomain` of the domain that a verb's command line names, into its `domid`. */
+export function findNamed<L extends NamesDomain>(call: Vocabulary<L>["call"]): Node<L> {
+  return call(
+    "find_domain",
+    findDomain,
+    ({ process, command }) => ({ process, domain: command.domain }),
+    (l, { domid }) => void (l.domid = domid),
+  );
+}

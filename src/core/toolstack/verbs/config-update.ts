@@ -6,7 +6,7 @@
 import { fail, isFailure } from "../../engine/errno.ts";
 import { bytesText, readFile } from "../../daemons/files.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { strerror } from "../strerror.ts";
 import { userdataStore } from "../userdata.ts";
 import { verb } from "../verb.ts";
@@ -29,12 +29,7 @@ export const configUpdateVerb = verb(
     text: null as string | null,
   }),
   ({ call, step, when }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => void (l.domid = domid),
-    ),
+    findNamed(call),
     step("libxl_read_file_contents", (host, l) => {
       const { process, command } = l;
       if (command.configFile === null) {

@@ -4,7 +4,7 @@
 
 import { stderr } from "../../daemons/process.ts";
 import { closeContext } from "../libxl-ctx.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { primaryConsole } from "../primary-console.ts";
 import { errnoNumber } from "../strerror.ts";
 import { verb } from "../verb.ts";
@@ -22,14 +22,7 @@ export const consoleVerb = verb(
     type: command.type,
   }),
   ({ call, when, attempt, step, failWith }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     when("the primary one", (l) => l.type === null, [
       attempt([
         call("libxl_primary_console_exec", primaryConsole, sameDomain, (l, type) => void (l.type = type)),

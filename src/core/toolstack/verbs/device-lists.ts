@@ -8,7 +8,7 @@ import type { Node, Vocabulary } from "../../engine/routine.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
 import { deviceInfo } from "../device-info.ts";
 import type { DeviceInfo } from "../device-info.ts";
-import { findDomain, qualifierToDomid } from "../name.ts";
+import { findDomain, findNamed, qualifierToDomid } from "../name.ts";
 import { verb } from "../verb.ts";
 import type { VerbLocals } from "../verb.ts";
 import * as format from "../xl/format/other-devices.ts";
@@ -205,12 +205,7 @@ export const usbListVerb = verb(
   "usb-list",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => void (l.domid = domid),
-    ),
+    findNamed(call),
     call("controllers", xsDirectory, ({ process, domid }) => ({
       process,
       path: `/libxl/${domid}/device/vusb`,

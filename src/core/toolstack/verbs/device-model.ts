@@ -12,7 +12,7 @@ import { diskList } from "../device-list.ts";
 import { domainType } from "../dominfo.ts";
 import type { GuestType } from "../dominfo.ts";
 import { libxlError } from "../log.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { qmpConnect } from "../qmp.ts";
 import { ERROR_FAIL, ERROR_INVAL } from "../rc.ts";
 import { sameDomain } from "../same.ts";
@@ -29,12 +29,7 @@ export const vncviewerVerb = verb(
   "vncviewer",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, port: null as string | null }),
   ({ call, step, when }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => void (l.domid = domid),
-    ),
+    findNamed(call),
     call(
       "vnc-port",
       xsRead,
@@ -65,12 +60,7 @@ export const qemuMonitorCommandVerb = verb(
   "qemu-monitor-command",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call, step }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => void (l.domid = domid),
-    ),
+    findNamed(call),
     step("human-monitor-command", (host, { process, domid }) => qmpConnect(host, process, domid)),
   ],
 );
@@ -119,12 +109,7 @@ const cdLocals = ({ process, command }: { process: string; command: CdLocals["co
 });
 
 const cdBody = ({ call, step }: Vocabulary<CdLocals>): Node<CdLocals>[] => [
-  call(
-    "find_domain",
-    findDomain,
-    ({ process, command }) => ({ process, domain: command.domain }),
-    (l, { domid }) => void (l.domid = domid),
-  ),
+  findNamed(call),
   step("stat", (host, { process, command: { path } }) => {
     if (path === undefined || host.get(fileCell, path) !== undefined) return undefined;
     stderr(host, process, say.cannotStat(path));

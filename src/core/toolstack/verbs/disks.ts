@@ -11,7 +11,7 @@ import { deviceInfo } from "../device-info.ts";
 import type { DeviceInfo } from "../device-info.ts";
 import { diskFromXenstore, diskList, diskPath } from "../device-list.ts";
 import { diskDevid } from "../disk.ts";
-import { findDomain, qualifierToDomid } from "../name.ts";
+import { findNamed, qualifierToDomid } from "../name.ts";
 import { ERROR_INVAL } from "../rc.ts";
 import { verb } from "../verb.ts";
 import { formatBlockListHeader, formatBlockRow } from "../xl/format/devices.ts";
@@ -176,14 +176,7 @@ export const blockDetachVerb = verb(
   "block-detach",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, devid: -1, disk: deviceDisk.init() }),
   ({ call, attempt, step, failWith }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     attempt([
       call(
         "which disk",

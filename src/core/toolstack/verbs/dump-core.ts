@@ -5,7 +5,7 @@
 import type { Errno } from "../../engine/errno.ts";
 import { stderr } from "../../daemons/process.ts";
 import { domainCoreDump } from "../core-dump.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { rcOf } from "../rc.ts";
 import { verb } from "../verb.ts";
 import * as say from "../xl/messages.ts";
@@ -14,14 +14,7 @@ export const dumpCoreVerb = verb(
   "dump-core",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, errno: "EIO" as Errno }),
   ({ call, attempt, step, failWith }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     attempt([
       call("libxl_domain_core_dump", domainCoreDump, ({ process, domid, command }) => ({
         process,

@@ -6,7 +6,7 @@ import { fail } from "../../engine/errno.ts";
 import type { Node, Routine, Vocabulary } from "../../engine/routine.ts";
 import { stderr } from "../../daemons/process.ts";
 import { domainSetMaxMem, setMemoryTarget } from "../mem.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { ERROR_FAIL } from "../rc.ts";
 import { verb } from "../verb.ts";
 import type { VerbLocals } from "../verb.ts";
@@ -40,14 +40,7 @@ const body =
     complaint: (domid: number, memory: string) => string,
   ) =>
   ({ call, step, attempt, failWith }: Vocabulary<MemoryLocals>): Node<MemoryLocals>[] => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     step("parse_mem_size_kb", (host, l) => {
       const memkb = parseMemSizeKb(l.command.memory);
       if (memkb === null) {

@@ -10,7 +10,7 @@ import { deviceDetach } from "../device-detach.ts";
 import { deviceInfo } from "../device-info.ts";
 import type { DeviceInfo } from "../device-info.ts";
 import { nicFromXenstore, nicList } from "../device-list.ts";
-import { findDomain } from "../name.ts";
+import { findDomain, findNamed } from "../name.ts";
 import { ERROR_INVAL } from "../rc.ts";
 import { verb } from "../verb.ts";
 
@@ -115,14 +115,7 @@ export const networkAttachVerb = verb(
     nic: deviceNic.init(),
   }),
   ({ call, step, when, attempt, failWith }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     step("parse_nic_config", (host, l) => {
       l.nic = defaultNic(xlConf(host).nic);
       const report = { source: "command line", stderr: "" };
@@ -197,14 +190,7 @@ export const networkDetachVerb = verb(
   "network-detach",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, nic: deviceNic.init() }),
   ({ call, attempt, step, failWith }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     attempt([
       call(
         "which interface",

@@ -7,7 +7,7 @@ import { fail } from "../../engine/errno.ts";
 import type { Errno } from "../../engine/errno.ts";
 import { stderr } from "../../daemons/process.ts";
 import { domainDestroy } from "../domain-destroy.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { domainPause, domainUnpause } from "../pause.ts";
 import { rcOf } from "../rc.ts";
 import { verb } from "../verb.ts";
@@ -18,14 +18,7 @@ export const pauseVerb = verb(
   "pause",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call, attempt }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     attempt([call("pause", domainPause, sameDomain)]).onError(() => {}, []),
   ],
 );
@@ -34,14 +27,7 @@ export const unpauseVerb = verb(
   "unpause",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call, attempt }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     attempt([call("unpause", domainUnpause, sameDomain)]).onError(() => {}, []),
   ],
 );
@@ -50,14 +36,7 @@ export const destroyVerb = verb(
   "destroy",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, errno: "EIO" as Errno }),
   ({ call, step, attempt, failWith }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     step("not dom0", (host, l) => {
       if (l.domid !== 0 || l.command.force) return undefined;
       stderr(host, l.process, say.notDestroyingDomain0);

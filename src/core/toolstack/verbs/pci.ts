@@ -11,7 +11,7 @@ import { stderr } from "../../daemons/process.ts";
 import { domainType } from "../dominfo.ts";
 import { dom0 } from "../libxl-ctx.ts";
 import { libxlError, reported } from "../log.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { ERROR_FAIL } from "../rc.ts";
 import { sameDomain } from "../same.ts";
 import { verb } from "../verb.ts";
@@ -50,12 +50,7 @@ export const pciListVerb = verb(
   "pci-list",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, home: "" }),
   ({ call }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => void (l.domid = domid),
-    ),
+    findNamed(call),
     call(
       "libxl__xs_get_dompath",
       xsGetDomainPath,
@@ -151,12 +146,7 @@ export const pciAttachVerb = verb(
     pci: null as string | null,
   }),
   ({ call, step, when, attempt }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => void (l.domid = domid),
-    ),
+    findNamed(call),
     step("xlu_pci_parse_spec_string", (host, l) => {
       const pci = parseSpec(host, l, "pci-attach");
       l.pci = pci === null ? null : bdfOf(pci);
@@ -194,12 +184,7 @@ export const pciDetachVerb = verb(
     home: "",
   }),
   ({ call, step, when, attempt }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => void (l.domid = domid),
-    ),
+    findNamed(call),
     step("xlu_pci_parse_spec_string", (host, l) => {
       l.understood = parseSpec(host, l, "pci-detach") !== null;
     }),

@@ -8,7 +8,7 @@ import { isFailure } from "../../engine/errno.ts";
 import type { Host } from "../../engine/host.ts";
 import type { Node, Vocabulary } from "../../engine/routine.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
-import { findDomain } from "../name.ts";
+import { findDomain, findNamed } from "../name.ts";
 import { cmtAttach, cmtEnabled, psrHwInfo, psrSetValue } from "../psr.ts";
 import { verb } from "../verb.ts";
 import type { VerbLocals } from "../verb.ts";
@@ -54,12 +54,7 @@ const domainLocals = ({
 const onDomain =
   (act: (host: Host, l: DomainLocals) => unknown) =>
   ({ call, step }: Vocabulary<DomainLocals>): Node<DomainLocals>[] => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => void (l.domid = domid),
-    ),
+    findNamed(call),
     step("psr", (host, l) => {
       const result = act(host, l);
       if (isFailure(result)) l.status = FAIL_STATUS;
@@ -146,12 +141,7 @@ interface SetLocals extends DomainLocals {
 }
 
 const setBody = ({ call, step }: Vocabulary<SetLocals>): Node<SetLocals>[] => [
-  call(
-    "find_domain",
-    findDomain,
-    ({ process, command }) => ({ process, domain: command.domain }),
-    (l, { domid }) => void (l.domid = domid),
-  ),
+  findNamed(call),
   step("libxl_psr_set_val", (host, l) => {
     const set = psrSetValue(host, l.process, l.domid, l.feature, l.sockets);
     if (isFailure(set)) l.status = FAIL_STATUS;

@@ -10,7 +10,7 @@ import { stderr } from "../../daemons/process.ts";
 import { domainDestroy } from "../domain-destroy.ts";
 import { domainResume, domainSuspend } from "../domain-suspend.ts";
 import { canWrite } from "../host-files.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { domainPause } from "../pause.ts";
 import { retrieveDomainConfig, takeRetrieved } from "../retrieve-config.ts";
 import { encodeSaveFile, saveHeaderOf } from "../save-file.ts";
@@ -80,14 +80,7 @@ export const saveVerb = verb(
     image: null as SavedImage | null,
   }),
   ({ call, step, attempt, when, failWith }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     call(
       "save_domain_core_begin",
       configToSave,

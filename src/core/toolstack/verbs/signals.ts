@@ -8,7 +8,7 @@ import { stderr, stdout } from "../../daemons/process.ts";
 import { debugKeys } from "../../hypervisor/sysctl.ts";
 import { dom0 } from "../libxl-ctx.ts";
 import { reported } from "../log.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { sameDomain } from "../same.ts";
 import { s3Resume, sendSysrq, sendTrigger } from "../trigger.ts";
 import type { Trigger } from "../trigger.ts";
@@ -28,14 +28,7 @@ export const triggerVerb = verb(
     vcpu: 0,
   }),
   ({ call, step, when, attempt }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     step("libxl_trigger_from_string", (host, l) => {
       const { trigger: name, vcpu: text } = l.command;
       const trigger = parseTrigger(name);
@@ -65,14 +58,7 @@ export const buttonPressVerb = verb(
   "button-press",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call, step }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     step("libxl_send_trigger", (host, l) => {
       const { button } = l.command;
       if (button === "power" || button === "sleep")
@@ -87,14 +73,7 @@ export const sysrqVerb = verb(
   "sysrq",
   ({ process, command }) => ({ process, command, status: 0, domid: -1 }),
   ({ call, step, attempt }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     step("one character", (host, l) => {
       if (l.command.key.length <= 1) return undefined;
       stderr(host, l.process, say.invalidSysrq);

@@ -9,7 +9,7 @@ import { stderr, stdout } from "../../daemons/process.ts";
 import { DOMINF_hvm_guest } from "../../hypervisor/dominfo.ts";
 import { domainInfo } from "../dominfo.ts";
 import { libxlWarning } from "../log.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { ERROR_FAIL } from "../rc.ts";
 import { setVcpuAffinity } from "../vcpu-affinity.ts";
 import type { Affinities } from "../vcpu-affinity.ts";
@@ -74,14 +74,7 @@ export const vcpuPinVerb = verb(
     affinities: { hard: null, soft: null } as Affinities,
   }),
   ({ call, step, when, each, attempt, failWith }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     step("parse_cpurange", (host, l) => {
       const { process, command } = l;
       const vcpu = parseVcpu(host, process, command.vcpu, command.force);

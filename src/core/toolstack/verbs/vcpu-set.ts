@@ -6,7 +6,7 @@ import { fail, isFailure } from "../../engine/errno.ts";
 import type { Errno } from "../../engine/errno.ts";
 import { stderr } from "../../daemons/process.ts";
 import { domainInfo } from "../dominfo.ts";
-import { findDomain } from "../name.ts";
+import { findNamed } from "../name.ts";
 import { maxCpus } from "../physinfo.ts";
 import { ERROR_DOMAIN_NOTFOUND, rcOf } from "../rc.ts";
 import { setVcpuOnline } from "../vcpu.ts";
@@ -18,14 +18,7 @@ export const vcpuSetVerb = verb(
   "vcpu-set",
   ({ process, command }) => ({ process, command, status: 0, domid: -1, count: 0, errno: "EIO" as Errno }),
   ({ call, step, attempt, failWith }) => [
-    call(
-      "find_domain",
-      findDomain,
-      ({ process, command }) => ({ process, domain: command.domain }),
-      (l, { domid }) => {
-        l.domid = domid;
-      },
-    ),
+    findNamed(call),
     step("check host", (host, l) => {
       const count = parseVcpuCount(l.command.vcpus);
       if (count === null) {
