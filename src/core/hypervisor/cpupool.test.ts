@@ -4,7 +4,9 @@ import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import * as pool from "./cpupool.ts";
 import { setvcpuaffinity } from "./domain-settings.ts";
-import { createdomain } from "./domctl.ts";
+import { domainPagesCell } from "./domain.ts";
+import { createdomain, getdomaininfo } from "./domctl.ts";
+import { mapForeign, unmapForeign } from "./memory-op.ts";
 import { TestHost, xl } from "./testing.ts";
 import { vcpuCell, vcpuId } from "./vcpu.ts";
 
@@ -57,6 +59,26 @@ test("a domain is made in a pool that has processors, and runs on them", () => {
   op(add(1, 1));
   const domid = t.makeDomain(64, { cpupoolId: 1 });
   expect(must(t.world, vcpuCell, vcpuId(domid, 0)).processor).toBe(1);
+});
+
+test("a zombie is no business of the pool it lived in", () => {
+  const { t, op } = setup();
+  op(create);
+  op(remove(0, 1));
+  op(add(1, 1));
+  const domid = t.makeDomain(64, { cpupoolId: 1 });
+  const sharedInfo = must(t.world, domainPagesCell, domid).sharedInfo;
+  op((host) => mapForeign(host, xl, { domid, gfn: sharedInfo }));
+  t.destroy(domid);
+  t.settle();
+  expect(t.statesOf(domid).at(-1)).toBe("dead");
+  expect(op((host) => getdomaininfo(host, xl, domid))).toMatchObject({ domid, cpupool: 0 });
+  expect(op(remove(1, 1))).toBe(0);
+  expect(op((host) => pool.cpupoolDestroy(host, xl, { cpupoolId: 1 }))).toBe(0);
+  op((host) => unmapForeign(host, xl, { mfn: sharedInfo }));
+  t.settle();
+  expect(t.statesOf(domid).at(-1)).toBe("freed");
+  expect(must(t.world, pool.cpupoolCell, 0).nDom).toBe(1);
 });
 
 test("a pool counts its domains until they are freed", () => {

@@ -212,6 +212,11 @@ export function cpupoolMovedomain(
   });
 }
 
+/** A domain that is killed ends in pool 0, whatever holds it afterwards (domain_kill): its pool can be taken away. */
+export function cpupoolMoveDead(host: Host, domid: number): void {
+  if (must(host, domainCell, domid).cpupool !== 0) moveDomain(host, domid, 0);
+}
+
 /** A domain's affinities do not outlive a move (sched_move_domain). */
 function moveDomain(host: Host, domid: number, poolid: number): void {
   const d = host.edit(domainCell, domid);

@@ -9,6 +9,7 @@ import { assert } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { setBit } from "./bitmap.ts";
 import { domainChangedState } from "./changed-domains.ts";
+import { cpupoolMoveDead } from "./cpupool.ts";
 import { deadDomains, domainCell, domainPagesCell, killPhases } from "./domain.ts";
 import type { KillPhase } from "./domain.ts";
 import { evtchnDestroy } from "./event-channel.ts";
@@ -67,6 +68,7 @@ export function domainKill(host: Host, domid: number): Progress {
 }
 
 function finishKill(host: Host, domid: number): void {
+  cpupoolMoveDead(host, domid);
   for (const [vcpu] of vcpusOf(host, must(host, domainCell, domid))) {
     unmapGuestAreas(host, domid, vcpu);
     changeVcpu(host, domid, vcpu, (v) => void (v.upcallMask = true));
