@@ -190,6 +190,10 @@ export class FileMemory implements Memory {
     return dirty;
   }
 
+  isZero(mfn: number): boolean {
+    return !this.isTouched(mfn) || Buffer.compare(this.read(mfn, 0, PAGE_BYTES), ZEROS) === 0;
+  }
+
   /** Files are not compared: what nobody reads may stay. */
   stale(): void {}
 

@@ -88,6 +88,10 @@ class SharedMemory implements Memory {
     return true;
   }
 
+  isZero(mfn: number): boolean {
+    return this.pages.get(mfn)?.every((byte) => byte === 0) ?? true;
+  }
+
   discard(mfn: number, count: number): void {
     for (let at = mfn; at < mfn + count; at++) this.pages.delete(at);
   }

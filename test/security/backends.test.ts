@@ -10,7 +10,7 @@ import { BLKIF_OP_READ, blkifLayout, decodeResponse, encodeRequest } from "../..
 import { gnttabCell } from "../../src/core/drivers/gnttab.ts";
 import { netbackStatsCell } from "../../src/core/drivers/netback-cells.ts";
 import { netfrontQueueCell, txLayout } from "../../src/core/drivers/netfront-cells.ts";
-import { pagesInUseCell } from "../../src/core/drivers/pages.ts";
+import { pagesInUseCell } from "../../src/core/hypervisor/pages-in-use.ts";
 import { produceRequest, readSlot, responsesProduced } from "../../src/core/drivers/ring.ts";
 import { must } from "../../src/core/engine/cells.ts";
 import { routine } from "../../src/core/engine/routine.ts";

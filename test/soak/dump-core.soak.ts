@@ -60,7 +60,9 @@ export const round: SoakRound = async (seed) => {
   const host = await RealHost.start();
   try {
     const memory = 16 + (seed % 3) * 16;
-    await host.ok("xl", "create", "-q", host.config("big", "pvh", [`memory = ${memory}`]));
+    // Every other one has memory on demand: who reads it has it populated.
+    const more = [`memory = ${memory}`, `maxmem = ${memory + (seed % 2) * 32}`];
+    await host.ok("xl", "create", "-q", host.config("big", "pvh", more));
     const domid = Number(await host.ok("xl", "domid", "big"));
     await host.up(domid);
     const file = join(host.folder, "core");

@@ -3,23 +3,23 @@
 // A kernel's page allocator, as far as anybody can see it from outside: pages it
 // shares with others, and pages its balloon gives back.
 
-import { cellType, must } from "../engine/cells.ts";
+import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { fail } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import { domainCell, pagingModeTranslate } from "../hypervisor/domain.ts";
 import { ownedFrames } from "../hypervisor/frames.ts";
 import { mfnToGfn } from "../hypervisor/memory-op.ts";
-import { runsOf } from "../hypervisor/runs.ts";
+import { isPod, p2m } from "../hypervisor/p2m.ts";
+import { pagesInUseCell } from "../hypervisor/pages-in-use.ts";
+import { getGfn } from "../hypervisor/pod-populate.ts";
+import { NO_FRAME, runsOf } from "../hypervisor/runs.ts";
 
 /** A page of a guest's: the frame number it uses for it, and the machine's. */
 export interface GuestPage {
   gfn: number;
   mfn: number;
 }
-
-/** Machine frames in use, by domid: the allocator hands out none of them. */
-export const pagesInUseCell = cellType<{ mfns: number[] }>("pages-in-use");
 
 /**
  * Takes a page out of the guest's memory: the topmost that is not in use, as
@@ -37,16 +37,34 @@ export function allocPage(host: Host, domid: number): GuestPage | Failure {
 const HOLE_FIRST = 0xf0000;
 const HOLE_LAST = 0xfffff;
 
+/** Stretches of memory a domain has, by guest frame number, the topmost first; what is on demand has no `mfn`. */
+function memoryOf(host: Host, domid: number): { gfn: number; mfn: number; count: number }[] {
+  const found: { gfn: number; mfn: number; count: number }[] = [];
+  if (pagingModeTranslate(must(host, domainCell, domid))) {
+    for (const { start, count, value, tag } of runsOf(host, p2m(domid)))
+      if ((tag === "ram" || isPod(tag)) && (start < HOLE_FIRST || start > HOLE_LAST))
+        found.push({ gfn: start, mfn: value, count });
+  } else {
+    for (const { start, count, value } of runsOf(host, ownedFrames(domid)))
+      found.push({ gfn: value, mfn: start, count });
+  }
+  return found.toSorted((a, b) => b.gfn - a.gfn);
+}
+
+/**
+ * The topmost pages that are not in use. The kernel touches each, whether it takes
+ * it for itself or clears it for the balloon (xen_scrub_pages): what is on demand is
+ * populated.
+ */
 function topmost(host: Host, domid: number, count: number): GuestPage[] {
   const { mfns } = must(host, pagesInUseCell, domid);
-  const translated = pagingModeTranslate(must(host, domainCell, domid));
+  const d = must(host, domainCell, domid);
   const found: GuestPage[] = [];
-  const runs = [...runsOf(host, ownedFrames(domid))].toSorted((a, b) => b.value - a.value);
-  for (const { start, count: size, value } of runs) {
-    if (translated && value >= HOLE_FIRST && value <= HOLE_LAST) continue;
+  for (const { gfn, mfn, count: size } of memoryOf(host, domid)) {
     for (let at = size - 1; at >= 0 && found.length < count; at--) {
-      if (!mfns.includes(start + at))
-        found.push({ mfn: start + at, gfn: translated ? value + at : start + at });
+      const touched = mfn === NO_FRAME ? getGfn(host, d, gfn + at, domid) : mfn + at;
+      if (touched === NO_FRAME || mfns.includes(touched)) continue;
+      found.push({ mfn: touched, gfn: pagingModeTranslate(d) ? gfn + at : touched });
     }
   }
   return found;
@@ -60,5 +78,9 @@ export function freePage(host: Host, domid: number, mfn: number): void {
 
 /** Up to `count` pages the balloon may give back, each with the frame number to ask for again. */
 export function pagesForBalloon(host: Host, domid: number, count: number): (GuestPage & { pfn: number })[] {
-  return topmost(host, domid, count).map((page) => ({ ...page, pfn: Math.max(mfnToGfn(host, page.mfn), 0) }));
+  const translated = pagingModeTranslate(must(host, domainCell, domid));
+  return topmost(host, domid, count).map((page) => ({
+    ...page,
+    pfn: translated ? page.gfn : Math.max(mfnToGfn(host, page.mfn), 0),
+  }));
 }

@@ -22,6 +22,8 @@ export interface Memory {
    * it clean; true where nobody keeps count.
    */
   dirtied(mfn: number, clean: boolean): boolean;
+  /** Whether a frame reads as zero from its first byte to its last. */
+  isZero(mfn: number): boolean;
   /** Forgets the contents of `count` frames from `mfn`: they read as zero again. */
   discard(mfn: number, count: number): void;
 }

@@ -57,6 +57,12 @@ export class CellMemory implements Memory {
     return true;
   }
 
+  isZero(mfn: number): boolean {
+    for (let line = mfn * LINES; line < (mfn + 1) * LINES; line++)
+      if (this.#cells.get(lineCell, line)?.bytes.some((byte) => byte !== 0) === true) return false;
+    return true;
+  }
+
   discard(mfn: number, count: number): void {
     const first = mfn * LINES;
     const last = (mfn + count) * LINES;

@@ -4,6 +4,7 @@
 // has what `memory/target` says (Linux drivers/xen/balloon.c, xen-balloon.c).
 
 import { cellType, must } from "../engine/cells.ts";
+import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { domainCell, pagingModeTranslate } from "../hypervisor/domain.ts";
@@ -13,6 +14,7 @@ import type { WatchEvent } from "../xenbus/xenbus.ts";
 import { xenbusReadOptional } from "../xenbus/xs.ts";
 import { balloonIn, balloonOut } from "./balloon-pages.ts";
 import type { Balloon } from "./balloon-pages.ts";
+import { guestPrintk } from "./console.ts";
 
 /** How long the balloon rests after Xen refused it pages, in µs. */
 const RETRY_US = 1_000_000;
@@ -112,6 +114,35 @@ export function startBalloon(host: Host, domid: number, pages: number): void {
     watchFired: false,
   });
 }
+
+/** Pages the balloon is to give the kernel, or to take from it where negative (current_credit). */
+function currentCredit(cells: Cells, domid: number): number {
+  const { currentPages, targetPages } = must(cells, balloonCell, domid);
+  return targetPages - currentPages;
+}
+
+/**
+ * Waits, as the last thing before user space, until the kernel of a translated domain has
+ * given back what it is not to have: it might use more else than is there for it.
+ */
+export const balloonWaitFinish = routine(
+  "balloon_wait_finish",
+  (a: { domid: number }) => ({ ...a, credit: 0 }),
+  ({ call, step, when, waitFor }) => [
+    step("current_credit", (host, l) => void (l.credit = currentCredit(host, l.domid))),
+    when("has too much", (l) => l.credit < 0, [
+      call("pr_notice", guestPrintk, ({ domid }) => ({
+        domid,
+        line: "xen:balloon: Waiting for initial ballooning down having finished.",
+      })),
+      waitFor("schedule_timeout_interruptible", (host, l) => currentCredit(host, l.domid) >= 0),
+      call("pr_notice finished", guestPrintk, ({ domid }) => ({
+        domid,
+        line: "xen:balloon: Initial ballooning down finished.",
+      })),
+    ]),
+  ],
+);
 
 /** Watches `memory/target`. */
 export const balloonInitWatcher = routine(

@@ -8,6 +8,7 @@ import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { killThread, spawnThread } from "../engine/thread.ts";
 import { domainCell, domainPagesCell, domainTotPages } from "../hypervisor/domain.ts";
+import { podCounts } from "../hypervisor/pod-cell.ts";
 import { forgetKernel } from "../xenbus/forget.ts";
 import { runqueueCell, taskRun } from "../xenbus/kthread.ts";
 import { balloonCell, startBalloon } from "./balloon.ts";
@@ -19,7 +20,7 @@ import { kernelInit } from "./init.ts";
 import { kernelMemoryCell } from "./kernel-memory.ts";
 import { parseOptions } from "./options.ts";
 import { gnttabCell } from "../drivers/gnttab.ts";
-import { pagesInUseCell } from "../drivers/pages.ts";
+import { pagesInUseCell } from "../hypervisor/pages-in-use.ts";
 import { defaultIdle, idleThread, killGuestThreads } from "./vcpu.ts";
 
 /** Takes a guest's kernel out of its domain, wherever its threads stand. */
@@ -78,6 +79,12 @@ export function addGuest(host: Host, info: StartInfo, bootedAt: number): void {
   spawnThread(host, idleThread(domid), defaultIdle, { domid }, { kind: "vcpu", domid });
 }
 
+/** The memory a kernel finds in its map, in pages: what it has, and what it would have by touching it. */
+function physicalPages(host: Host, domid: number): number {
+  const { entries, cached } = podCounts(host, domid);
+  return domainTotPages(must(host, domainPagesCell, domid)) - cached + entries;
+}
+
 /**
  * Starts a guest's kernel in a domain that was built for it: its start info
  * names the rings the toolstack has set up. Nothing runs before the domain is
@@ -86,6 +93,6 @@ export function addGuest(host: Host, info: StartInfo, bootedAt: number): void {
 export function startGuest(host: Host, info: StartInfo): void {
   const { domid } = info;
   addGuest(host, info, host.now);
-  startBalloon(host, domid, domainTotPages(must(host, domainPagesCell, domid)));
+  startBalloon(host, domid, physicalPages(host, domid));
   taskRun(host, domid, "init", hasDeviceModel(host, domid) ? hvmInit : kernelInit, { domid });
 }

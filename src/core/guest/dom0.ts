@@ -22,7 +22,8 @@ import { startBalloon } from "./balloon.ts";
 import { startKernel } from "./early.ts";
 import { setupCpuWatcher } from "./cpu-hotplug.ts";
 import { xenbusProbe } from "./linux.ts";
-import { allocPage, pagesInUseCell } from "../drivers/pages.ts";
+import { allocPage } from "../drivers/pages.ts";
+import { pagesInUseCell } from "../hypervisor/pages-in-use.ts";
 
 /** What dom0's kernel is started with. */
 export interface Dom0Options {

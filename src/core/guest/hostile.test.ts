@@ -6,8 +6,9 @@ import { expect, test } from "vitest";
 import { addBridge } from "../drivers/dom0-devices.ts";
 import { gnttabCell } from "../drivers/gnttab.ts";
 import { netfrontCell } from "../drivers/netfront-cells.ts";
-import { allocPage, pagesInUseCell } from "../drivers/pages.ts";
+import { allocPage } from "../drivers/pages.ts";
 import { domainCell } from "../hypervisor/domain.ts";
+import { pagesInUseCell } from "../hypervisor/pages-in-use.ts";
 import { TestHost } from "./testing.ts";
 
 function said(host: TestHost): string[] {

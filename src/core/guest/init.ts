@@ -13,6 +13,7 @@ import { xsInit } from "../xenbus/comms.ts";
 import { xenbusRegisterDriver, xenbusRegisterFrontend } from "../xenbus/probe.ts";
 import { xsResetWatches } from "../xenbus/watch.ts";
 import { hasAcpi, startAcpid } from "./acpi.ts";
+import { balloonWaitFinish } from "./balloon.ts";
 import { guestPrint } from "./console.ts";
 import { setupCpuWatcher } from "./cpu-hotplug.ts";
 import { bootTimesCell, defaultBootTimes, guestCell, guestOf, guestSeconds } from "./guest.ts";
@@ -172,6 +173,9 @@ export const kernelInit = routine(
     call("xenbus_probe", xenbusProbe, (l) => ({ domid: l.domid, control: l.control })),
     sleep("late_initcall", (l) => l.times.lateInitUs),
     call("setup_vcpu_hotplug_event", setupCpuWatcher, (l) => ({ domid: l.domid, nrVcpus: l.nrVcpus })),
+    when("HVM or PVH", (l) => l.hvm, [
+      call("balloon_wait_finish", balloonWaitFinish, (l) => ({ domid: l.domid })),
+    ]),
     when("dev=1", (l) => l.dev, [call("insmod", loadModules, (l) => ({ domid: l.domid }))]),
     when("backend=1", (l) => l.backend, [
       call("xen-netback.ko", xenbusRegisterDriver, (l) => ({ domid: l.domid, module: netback.module })),

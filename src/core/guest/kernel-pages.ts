@@ -8,8 +8,8 @@ import type { DeepReadonly } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import type { Domain } from "../hypervisor/domain.ts";
 import { ownedFrames } from "../hypervisor/frames.ts";
-import { gfnToMfn } from "../hypervisor/p2m.ts";
 import { pageOf } from "../hypervisor/page.ts";
+import { getGfn } from "../hypervisor/pod-populate.ts";
 import { runsOf } from "../hypervisor/runs.ts";
 
 const PAGE = 4096n;
@@ -42,7 +42,7 @@ export function readAt(host: Host, translate: Translate, address: bigint, length
 
 /** A frame of the domain's own by the number the kernel uses for it: a PV kernel's are machine frames. */
 export function ownMachineFrame(host: Host, d: DeepReadonly<Domain>, frame: number): number | null {
-  const mfn = gfnToMfn(host, d, frame);
+  const mfn = getGfn(host, d, frame, d.domid);
   return mfn >= 0 && pageOf(host, mfn)?.owner === d.domid ? mfn : null;
 }
 

@@ -8,11 +8,14 @@ import type { Cells } from "../engine/cells.ts";
 import { findNextBit } from "./bitmap.ts";
 import { domainCell, domainPagesCell, domainRefsCell, domainTotPages } from "./domain.ts";
 import { keptFor } from "./forgotten-puts.ts";
-import { ownedFrames } from "./frames.ts";
+import { frameOwner, ownedFrames } from "./frames.ts";
 import { handlesInUse, maptrackCell } from "./grant-cells.ts";
 import { activeGrants } from "./grant-table.ts";
 import type { LedgerEntry } from "./ledger.ts";
+import { isPod, p2m } from "./p2m.ts";
 import { nextPage, pageOf } from "./page.ts";
+import { podSingle, podSuper } from "./pod-cache.ts";
+import { podCounts } from "./pod-cell.ts";
 import type { DomainReferenceKind } from "./reference-kinds.ts";
 import { runsOf } from "./runs.ts";
 
@@ -51,6 +54,7 @@ function checkPages(cells: Cells, domid: number): string[] {
   let owned = 0;
   for (const { count } of runsOf(cells, ownedFrames(domid))) owned += count;
   const problems = [
+    ...checkPod(cells, domid),
     ...differ(`d${domid} tot_pages`, domainTotPages(counts), owned),
     ...differ(`d${domid} xenheap_pages`, xenheapPages, xenpages.length),
   ];
@@ -62,6 +66,25 @@ function checkPages(cells: Cells, domid: number): string[] {
     problems.push(...differ(`page ${mfn} type count`, page.typeCount, sum(page.refs, "typed")));
   }
   return problems;
+}
+
+/** The cache has the frames it counts, all of them the domain's; while it lives, its p2m has the entries. */
+function checkPod(cells: Cells, domid: number): string[] {
+  const { entries, cached } = podCounts(cells, domid);
+  let [inCache, owned, marked] = [0, 0, 0];
+  for (const list of [podSuper(domid), podSingle(domid)]) {
+    for (const { start, count } of runsOf(cells, list)) {
+      inCache += count;
+      for (let mfn = start; mfn < start + count; mfn++) if (frameOwner(cells, mfn) === domid) owned++;
+    }
+  }
+  for (const { count, tag } of runsOf(cells, p2m(domid))) if (isPod(tag)) marked += count;
+  const alive = must(cells, domainCell, domid).isDying === "alive";
+  return [
+    ...differ(`d${domid} PoD cache`, cached, inCache),
+    ...differ(`d${domid} frames of the PoD cache`, inCache, owned),
+    ...(alive ? differ(`d${domid} PoD entries`, entries, marked) : []),
+  ];
 }
 
 /** Every pin of the domain's entries belongs to a handle of the domain that maps it. */

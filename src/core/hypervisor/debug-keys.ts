@@ -9,13 +9,13 @@ import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { findNextBit } from "./bitmap.ts";
 import { printk } from "./console-ring.ts";
-import { CDF_hap } from "./create.ts";
 import {
   domainInfoCell,
   domainPagesCell,
   domainRefsCell,
   domainTotPages,
   forEachDomain,
+  hapEnabled,
   hardwareDomid,
 } from "./domain.ts";
 import type { Domain } from "./domain.ts";
@@ -26,6 +26,8 @@ import { activeGrants } from "./grant-table.ts";
 import { machineOf } from "./machine.ts";
 import { countInfo, pageOf, pageTypes, typeInfo } from "./page.ts";
 import type { PageType } from "./page.ts";
+import { inPodCache } from "./pod-cache.ts";
+import { podCounts } from "./pod-cell.ts";
 import { evtchnPort, evtchnTableCell, portsInUse, portStates } from "./port.ts";
 import { runsOf } from "./runs.ts";
 import { vcpuRunnable, vcpusOf } from "./vcpu.ts";
@@ -117,8 +119,7 @@ function* dumpDomain(host: Host, d: DeepReadonly<Domain>): Iterable<string> {
 
 /** How a translated domain's page tables are kept (paging_dump_domain_info). */
 function pagingAssistance(cells: Cells, { domid }: DeepReadonly<Domain>): string {
-  const hap = (must(cells, domainInfoCell, domid).options & CDF_hap) !== 0;
-  return `${hap ? "hap" : "shadow"} refcounts translate external`;
+  return `${hapEnabled(cells, domid) ? "hap" : "shadow"} refcounts translate external`;
 }
 
 /** Processors that hold a domain's state: those its vCPUs run on. */
@@ -134,7 +135,10 @@ function* dumpPageframeInfo(cells: Cells, d: DeepReadonly<Domain>): Iterable<str
   yield `Memory pages belonging to domain ${d.domid}:`;
   if (domainTotPages(counts) >= 10 && d.isDying !== "dead") yield "    DomPage list too long to display";
   else yield* dumpDomPages(cells, d.domid);
-  if (d.type !== "pv") yield "    PoD entries=0 cachesize=0";
+  if (d.type !== "pv") {
+    const { entries, cached } = podCounts(cells, d.domid);
+    yield `    PoD entries=${entries} cachesize=${cached}`;
+  }
   for (const mfn of counts.xenpages) yield pageLine("XenPage", cells, mfn);
   for (const mfn of counts.extraPages) yield pageLine("ExtraPage", cells, mfn);
 }
@@ -143,6 +147,8 @@ function* dumpDomPages(cells: Cells, domid: number): Iterable<string> {
   const printed = new Map<PageType, number>();
   for (const { start, count } of runsOf(cells, ownedFrames(domid))) {
     for (let mfn = start; mfn < start + count; mfn++) {
+      // What is in the cache is on no list of the domain's.
+      if (inPodCache(cells, domid, mfn)) continue;
       const type = pageOf(cells, mfn)?.type ?? pageTypes[0];
       const before = printed.get(type) ?? 0;
       printed.set(type, before + 1);
@@ -178,7 +184,7 @@ function* dumpVcpu(
 
 /** What a vCPU's paging is (paging_dump_vcpu_info), for a guest that has four levels; shadows end with the domain. */
 function vcpuPaging(cells: Cells, { domid, isDying }: DeepReadonly<Domain>): string {
-  if ((must(cells, domainInfoCell, domid).options & CDF_hap) !== 0) return "hap, 4 levels";
+  if (hapEnabled(cells, domid)) return "hap, 4 levels";
   return isDying === "dead" ? "not shadowed" : "shadowed 4-on-4";
 }
 

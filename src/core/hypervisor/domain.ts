@@ -4,6 +4,7 @@
 // is rarely looked at are apart. A domain that is on the domain list can be
 // found by its identifier; no other can.
 
+import { XEN_DOMCTL_CDF_hap } from "../../abi/4.17/constants.ts";
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { bitmap, findNextBit, testBit } from "./bitmap.ts";
@@ -158,6 +159,11 @@ export function* forEachDomain(cells: Cells): Generator<DeepReadonly<Domain>> {
 /** Whether the domain's physical frame numbers are translated: all but PV. */
 export function pagingModeTranslate(d: DeepReadonly<Domain>): boolean {
   return d.type !== "pv";
+}
+
+/** Whether a translated domain's page tables are the processor's own (hap_enabled). */
+export function hapEnabled(cells: Cells, domid: number): boolean {
+  return (must(cells, domainInfoCell, domid).options & XEN_DOMCTL_CDF_hap) !== 0;
 }
 
 /** The hardware domain's domid. */

@@ -19,8 +19,9 @@ import { ownedFrom } from "./frames.ts";
 import { isM2pFrame } from "./m2p.ts";
 import { addMappedRun, mappedRunAt, takeOutOfRun } from "./mapped-run.ts";
 import { mapFrame, takesType, unmapFrame } from "./mapping.ts";
-import { p2m } from "./p2m.ts";
+import { isPod, p2m } from "./p2m.ts";
 import { nextPage, pageOf } from "./page.ts";
+import { getGfn } from "./pod-populate.ts";
 import { NO_FRAME, runFrom } from "./runs.ts";
 import type { Run } from "./runs.ts";
 
@@ -77,6 +78,11 @@ export function mapForeignBatch(
   const typed = takesType(host, mapper, d.domid, readonly);
   for (const [gfn, count] of eachRun(gfns)) {
     for (let done = 0; done < count;) {
+      if (!frames.populated(gfn + done, mapper)) {
+        outcome.refused(1, "EINVAL");
+        done++;
+        continue;
+      }
       const { mfn, count: together } = frames.translated(gfn + done, count - done);
       const plain = mfn === NO_FRAME ? 0 : frames.plainFrom(mfn, together);
       if (mfn === NO_FRAME) outcome.refused(together, "EINVAL");
@@ -102,7 +108,7 @@ interface Range {
   readonly count: number;
 }
 
-function isIn(range: Range | undefined, value: number): range is Range {
+function isIn<R extends Range>(range: R | undefined, value: number): range is R {
   return range !== undefined && value >= range.start && value < range.start + range.count;
 }
 
@@ -122,11 +128,29 @@ class Frames {
     this.#translates = pagingModeTranslate(d);
   }
 
+  /** The run a guest frame is in, or else the next one. */
+  #runFrom(gfn: number): Run | undefined {
+    if (!isIn(this.#guest, gfn)) this.#guest = runFrom(this.#host, p2m(this.#d.domid), gfn);
+    return this.#guest;
+  }
+
+  /** Whether a guest frame is to be populated on demand and is not yet. */
+  isOnDemand(gfn: number): boolean {
+    const run = this.#translates ? this.#runFrom(gfn) : undefined;
+    return isIn(run, gfn) && isPod(run.tag);
+  }
+
+  /** Populates a guest frame that waits for it; false where there is no memory left for that. */
+  populated(gfn: number, by: number): boolean {
+    if (!this.isOnDemand(gfn)) return true;
+    this.#guest = undefined;
+    return getGfn(this.#host, this.#d, gfn, by) !== NO_FRAME;
+  }
+
   /** The machine frames behind guest frames, as far as they are consecutive; or how many have none. */
   translated(gfn: number, count: number): { mfn: number; count: number } {
     if (!this.#translates) return { mfn: gfn, count };
-    if (!isIn(this.#guest, gfn)) this.#guest = runFrom(this.#host, p2m(this.#d.domid), gfn);
-    const run = this.#guest;
+    const run = this.#runFrom(gfn);
     if (run === undefined || run.start > gfn)
       return { mfn: NO_FRAME, count: Math.min(count, (run?.start ?? Infinity) - gfn) };
     const left = Math.min(count, run.start + run.count - gfn);
@@ -164,7 +188,7 @@ export function mapsNothing(host: Host, caller: Caller, domid: number, gfns: Fra
   const frames = new Frames(host, d);
   for (const [gfn, asked] of eachRun(gfns)) {
     const { mfn, count } = frames.translated(gfn, asked);
-    if (mfn !== NO_FRAME || count < asked) return false;
+    if (mfn !== NO_FRAME || count < asked || frames.isOnDemand(gfn)) return false;
   }
   return true;
 }

@@ -32,6 +32,7 @@ import { dropHvmMemory } from "./hvm-memory-cell.ts";
 import { dropHvmParams } from "./hvm-params.ts";
 import { credit, debit } from "./ledger.ts";
 import type { Holder } from "./ledger.ts";
+import { dropPod } from "./pod-cell.ts";
 import { evtchnTableCell, portsInUse } from "./port.ts";
 import type { DomainReferenceKind } from "./reference-kinds.ts";
 import { vcpuCell, dropInjectedEvent, vcpuContextCell, vcpuId } from "./vcpu.ts";
@@ -116,6 +117,7 @@ export function dropDomain(host: Host, domid: number): void {
   }
   dropHvmParams(host, domid);
   dropHvmMemory(host, domid);
+  dropPod(host, domid);
   dropHvmContext(host, domid);
   dropCpuPolicy(host, domid);
   takeAcpiButton(host, domid);

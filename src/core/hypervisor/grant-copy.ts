@@ -8,7 +8,7 @@ import { domainById } from "./domain.ts";
 import { PIN, pinEntry, unpinEntry } from "./grant-pin.ts";
 import { GrantStatus } from "./grant-status.ts";
 import type { GrantStatusCode } from "./grant-status.ts";
-import { gfnToMfn } from "./p2m.ts";
+import { getGfn } from "./pod-populate.ts";
 import { pageOf } from "./page.ts";
 
 /** One side of a copy: a frame of the caller's own or a grant. */
@@ -82,7 +82,7 @@ function copyFrame(
   if (d === undefined) return { status: GrantStatus.bad_domain, mfn: -1 };
   if (!("ref" in side)) {
     if (side.domid !== user) return { status: GrantStatus.permission_denied, mfn: -1 };
-    const mfn = gfnToMfn(host, d, side.gfn);
+    const mfn = getGfn(host, d, side.gfn, user);
     return mfn < 0 || pageOf(host, mfn)?.owner !== user
       ? { status: GrantStatus.bad_page, mfn: -1 }
       : { status: 0, mfn };

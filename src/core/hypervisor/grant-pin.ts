@@ -21,7 +21,7 @@ import {
 } from "./grant-entry.ts";
 import { GrantStatus } from "./grant-status.ts";
 import type { GrantStatusCode } from "./grant-status.ts";
-import { gfnToMfn } from "./p2m.ts";
+import { getGfn } from "./pod-populate.ts";
 import { pageOf } from "./page.ts";
 
 /** One pin of each kind: a byte each in the pin count. */
@@ -55,7 +55,7 @@ export function pinEntry(
     edited.pin = (edited.pin + increment) >>> 0;
     return edited;
   }
-  const mfn = gfnToMfn(host, must(host, domainCell, granter), entry.frame);
+  const mfn = getGfn(host, must(host, domainCell, granter), entry.frame, user);
   if (mfn < 0 || pageOf(host, mfn)?.owner !== granter) {
     writeFlags(host, granter, ref, entry.flags);
     return GrantStatus.bad_page;

@@ -3,21 +3,20 @@
 // What a device model says of its domain's memory: which of it is read only,
 // which is video memory to be watched, how it is cached (xen/arch/x86/hvm/dm.c).
 
-import * as X from "../../abi/4.17/constants.ts";
-import { must } from "../engine/cells.ts";
 import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
-import { domainInfoCell, logDirtyCell } from "./domain.ts";
+import { hapEnabled, logDirtyCell } from "./domain.ts";
 import type { Domain } from "./domain.ts";
 import { editHvmMemory, hvmMemoryCell } from "./hvm-memory-cell.ts";
 import type { Cacheattr } from "./hvm-memory-cell.ts";
 import { emulated, owned } from "./ioreq-op.ts";
-import { gfnToMfn, maximumGpfn, p2m, physmapAdd, physmapRemove } from "./p2m.ts";
+import { gfnToMfn, isPod, maximumGpfn, p2m, physmapAdd, physmapRemove } from "./p2m.ts";
 import { pageOf } from "./page.ts";
+import { getGfn } from "./pod-populate.ts";
 import { NO_FRAME, runFind, runFrom, runsOf } from "./runs.ts";
 import type { Run } from "./runs.ts";
 
@@ -50,18 +49,20 @@ export function setMemType(
   { domid, first, nr, type }: { domid: number; first: number; nr: number; type: MemType | null },
 ): 0 | Failure {
   const d = emulated(host, caller, domid);
-  const result = isFailure(d) ? d : changeTypes(host, d, first, nr, type);
+  const result = isFailure(d) ? d : changeTypes(host, d, first, nr, type, caller.domid);
   const shown = { first_pfn: first, nr, mem_type: type ?? "?" };
   return traced(host, caller, "dm_op set_mem_type", domid, shown, result);
 }
 
 function changeTypes(
   host: Host,
-  { domid }: DeepReadonly<Domain>,
+  d: DeepReadonly<Domain>,
   first: number,
   nr: number,
   type: MemType | null,
+  by: number,
 ): 0 | Failure {
+  const { domid } = d;
   const end = first + nr;
   if (nr === 0 || end - 1 > Math.max(maximumGpfn(host, domid), 0) || type === null) return fail("EINVAL");
   if (type === "ioreq_server") {
@@ -69,10 +70,11 @@ function changeTypes(
     if (typeServer(host, domid) === null) return fail("EINVAL");
   }
   for (let gfn = first; gfn < end;) {
+    getGfn(host, d, gfn, by);
     const run = runFind(host, p2m(domid), gfn);
     // A hole may become a device's, which it is already.
     if (run === undefined && type !== "mmio_dm") return fail("EINVAL");
-    if (run?.tag === "foreign") return fail("EINVAL");
+    if (run?.tag === "foreign" || isPod(run?.tag)) return fail("EINVAL");
     // To a server's and back only memory goes that is read and written (allow_p2m_type_change).
     if (type === "ioreq_server" && run?.tag !== "ram") return fail("EINVAL");
     if (run?.tag === "ioreq_server" && type !== "ram_rw") return fail("EINVAL");
@@ -84,11 +86,6 @@ function changeTypes(
     gfn += count;
   }
   return 0;
-}
-
-/** Whether the domain's page tables are the processor's own (hap_enabled). */
-function hapEnabled(cells: Cells, domid: number): boolean {
-  return (must(cells, domainInfoCell, domid).options & X.XEN_DOMCTL_CDF_hap) !== 0;
 }
 
 /** The server that writes to pages of its type are sent to, or null. */

@@ -33,6 +33,7 @@ import {
 } from "./page.ts";
 import type { Budget, Progress } from "./page-table.ts";
 import { domainPause } from "./pause.ts";
+import { podEmptyCache } from "./pod-cache.ts";
 import { runFrom } from "./runs.ts";
 import { destroyDescriptorTables, unmapGuestAreas, vcpuDestroyPagetables } from "./vcpu-pages.ts";
 import { changeVcpu, vcpusOf } from "./vcpu.ts";
@@ -87,7 +88,8 @@ const phases: { readonly [phase in Exclude<KillPhase, "done">]: (host: Host, dom
   evtchn_destroy: evtchnDestroy,
   paging: (host, domid) =>
     physmapDestroy(host, domid, CELLS_PER_SLICE) === "done" &&
-    shadowModeDisable(host, domid, CELLS_PER_SLICE) === "done"
+    shadowModeDisable(host, domid, CELLS_PER_SLICE) === "done" &&
+    podEmptyCache(host, domid, CELLS_PER_SLICE) === "done"
       ? "done"
       : "ERESTART",
   vcpu_pagetables: (host, domid) => {

@@ -3,6 +3,7 @@
 // XENMEM: memory as hypercalls (xen/common/memory.c), and the mappings that a
 // PV kernel makes through its page tables (mmu_update).
 
+import { XENMEMF_populate_on_demand } from "../../abi/4.17/constants.ts";
 import { must } from "../engine/cells.ts";
 import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { fail, isFailure } from "../engine/errno.ts";
@@ -12,14 +13,17 @@ import { controlled, isPrivileged, targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { domainById, domainPagesCell, pagingModeTranslate } from "./domain.ts";
 import type { Domain } from "./domain.ts";
+import { allocDomheapPages } from "./domheap.ts";
 import { DOMID_SELF } from "./domid.ts";
-import { assignPages, frameOwner, ownedFrames, setM2p, setOutstandingPages } from "./frames.ts";
-import { allocHeapPages, freeHeapPages, MAX_ORDER, unclaimedPages } from "./heap.ts";
+import { frameOwner, ownedFrames, setM2p, setOutstandingPages } from "./frames.ts";
+import { MAX_ORDER } from "./heap.ts";
 import { grantTableCell } from "./grant-cells.ts";
 import { growTable } from "./grant-table.ts";
 import { mapFrame, unmapFrame } from "./mapping.ts";
 import { gfnToMfn, maximumGpfn, p2mReaches, p2mType, physmapAdd, physmapRemove } from "./p2m.ts";
 import { pageOf, putPageAllocRef } from "./page.ts";
+import { podDecreaseReservation } from "./pod-decrease.ts";
+import { getGfn, markPopulateOnDemand } from "./pod-populate.ts";
 import { NO_FRAME, runFind, runsOf } from "./runs.ts";
 
 /** Largest extent a domain may ask for: control domains 16 MiB, others 2 MiB. */
@@ -33,23 +37,35 @@ const DOMU_MAX_ORDER = 9;
  *
  * @param gpfns the guest frame each extent begins at; a PV domain's m2p gets it
  * @param addressBits how many bits the machine addresses may have; 0 for any
+ * @param onDemand only marks the frames as such that get memory when they are touched: those of another
+ *   domain; it means nothing to a PV one
  * @returns how many were done, the machine frames they begin at, and whether the domain must not learn
  *   those; ESRCH, EPERM
  */
 export function populatePhysmap(
   host: Host,
   caller: Caller,
-  args: { domid: number; gpfns: readonly number[]; order: number; addressBits?: number },
+  args: {
+    domid: number;
+    gpfns: readonly number[];
+    order: number;
+    addressBits?: number;
+    onDemand?: boolean;
+  },
 ): { done: number; mfns: number[]; translated: boolean } | Failure {
-  const { gpfns, order, addressBits = 0 } = args;
+  const { gpfns, order, addressBits = 0, onDemand = false } = args;
   const d = targeted(host, caller, args.domid);
-  const shown = { nr: gpfns.length, order, flags: addressBits };
+  const flags = addressBits + (onDemand ? XENMEMF_populate_on_demand : 0);
+  const shown = { nr: gpfns.length, order, flags };
   const name = "memory_op populate_physmap";
   if (isFailure(d)) return traced(host, caller, name, args.domid, shown, d);
+  if (onDemand) {
+    const done = markOnDemand(host, caller, d, gpfns, order);
+    traced(host, caller, name, d.domid, shown, done);
+    return { done, mfns: [], translated: pagingModeTranslate(d) };
+  }
   const mfns: number[] = [];
-  const allowed =
-    order <= (isPrivileged(host, caller) ? CTLDOM_MAX_ORDER : DOMU_MAX_ORDER) && order <= MAX_ORDER;
-  const wanted = allowed ? gpfns.length : 0;
+  const wanted = order <= maxOrder(host, caller) ? gpfns.length : 0;
   while (mfns.length < wanted) {
     const got = populateSome(host, d, gpfns, mfns.length, order, addressBits);
     if (got.length === 0) break;
@@ -57,6 +73,27 @@ export function populatePhysmap(
   }
   traced(host, caller, name, d.domid, shown, mfns.length);
   return { done: mfns.length, mfns, translated: pagingModeTranslate(d) };
+}
+
+/** The largest extent a caller may move (max_order). */
+function maxOrder(cells: Cells, caller: Caller): number {
+  return isPrivileged(cells, caller) ? CTLDOM_MAX_ORDER : DOMU_MAX_ORDER;
+}
+
+/** Marks extents as populated on demand, up to the first that cannot be: how many. */
+function markOnDemand(
+  host: Host,
+  caller: Caller,
+  d: DeepReadonly<Domain>,
+  gpfns: readonly number[],
+  order: number,
+): number {
+  if (order > MAX_ORDER || d.domid === caller.domid) return 0;
+  if (!pagingModeTranslate(d)) return gpfns.length;
+  const refused = gpfns.findIndex((gpfn) =>
+    isFailure(markPopulateOnDemand(host, d, gpfn, order, caller.domid)),
+  );
+  return refused < 0 ? gpfns.length : refused;
 }
 
 /**
@@ -92,21 +129,9 @@ function populate(
   if (pagingModeTranslate(d) && !p2mReaches(gpfn, 2 ** order)) return NO_FRAME;
   // The allocator knows two zones: below 4 GiB and all there is.
   const limit = addressBits > 0 && addressBits <= 32 ? 1 << 20 : Infinity;
-  const mfn = claimedOrFree(host, d.domid, order) ? allocHeapPages(host, order, limit) : NO_FRAME;
-  if (mfn === NO_FRAME) return NO_FRAME;
-  const count = 2 ** order;
-  if (isFailure(assignPages(host, d.domid, mfn, count, gpfn))) {
-    freeHeapPages(host, mfn, count);
-    return NO_FRAME;
-  }
-  if (pagingModeTranslate(d)) physmapAdd(host, d.domid, gpfn, mfn, count, "ram");
+  const mfn = allocDomheapPages(host, d.domid, order, gpfn, limit);
+  if (mfn !== NO_FRAME && pagingModeTranslate(d)) physmapAdd(host, d.domid, gpfn, mfn, 2 ** order, "ram");
   return mfn;
-}
-
-/** Whether the host has those pages beside what others have claimed (alloc_heap_pages). */
-function claimedOrFree(cells: Cells, domid: number, order: number): boolean {
-  const { outstandingPages } = must(cells, domainPagesCell, domid);
-  return unclaimedPages(cells) + outstandingPages >= 2 ** order;
 }
 
 /**
@@ -121,15 +146,28 @@ export function decreaseReservation(
   const d = targeted(host, caller, domid);
   const shown = { nr: gmfns.length, order };
   if (isFailure(d)) return traced(host, caller, "memory_op decrease_reservation", domid, shown, d);
-  let done = 0;
-  for (const gmfn of gmfns) {
-    let removed = 0;
-    while (removed < 2 ** order && guestRemovePage(host, d, gmfn + removed)) removed++;
-    if (removed < 2 ** order) break;
-    done++;
-  }
+  const wanted = order <= maxOrder(host, caller) ? gmfns : [];
+  const refused = wanted.findIndex((gmfn) => !removeExtent(host, d, gmfn, order));
+  const done = refused < 0 ? wanted.length : refused;
   traced(host, caller, "memory_op decrease_reservation", d.domid, shown, done);
   return { done };
+}
+
+/**
+ * Takes an extent from a domain; false where a frame of it could not be. What was to be
+ * populated on demand, and what the cache of such frames took, is empty by then: so
+ * many frames may be.
+ */
+function removeExtent(host: Host, d: DeepReadonly<Domain>, gmfn: number, order: number): boolean {
+  const size = 2 ** order;
+  let empty = pagingModeTranslate(d) ? podDecreaseReservation(host, d, gmfn, order) : 0;
+  for (let at = 0; at + empty < size; at++) {
+    if (guestRemovePage(host, d, gmfn + at)) continue;
+    const there = !pagingModeTranslate(d) || p2mType(host, d.domid, gmfn + at) !== undefined;
+    if (there || empty === 0) return false;
+    empty--;
+  }
+  return true;
 }
 
 /** Takes a guest frame from its domain; false where it has none of its own there (guest_remove_page). */
@@ -228,7 +266,7 @@ export function mapForeign(
 ): { mfn: number } | Failure {
   const d = targeted(host, caller, domid);
   if (isFailure(d)) return d;
-  const mfn = gfnToMfn(host, d, gfn);
+  const mfn = getGfn(host, d, gfn, caller.domid);
   const page = mfn === NO_FRAME ? undefined : pageOf(host, mfn);
   const mapped =
     page === undefined
@@ -335,7 +373,7 @@ export function removeFromPhysmap(
   { domid, gpfn }: { domid: number; gpfn: number },
 ): 0 | Failure {
   const d = translated(host, caller, domid);
-  const result = isFailure(d) ? d : gfnToMfn(host, d, gpfn) === NO_FRAME ? fail("ENOENT") : 0;
+  const result = isFailure(d) ? d : getGfn(host, d, gpfn, caller.domid) === NO_FRAME ? fail("ENOENT") : 0;
   if (result === 0 && !isFailure(d)) physmapRemove(host, d.domid, gpfn, 1);
   return traced(host, caller, "memory_op remove_from_physmap", domid, { gpfn }, result);
 }

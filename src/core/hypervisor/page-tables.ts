@@ -17,6 +17,7 @@ import type { Domain } from "./domain.ts";
 import { ownedFrames } from "./frames.ts";
 import { p2m } from "./p2m.ts";
 import { nextPage, pageOf } from "./page.ts";
+import { getGfn } from "./pod-populate.ts";
 import { NO_FRAME, runFrom, runsOf } from "./runs.ts";
 
 const ENTRIES = 512;
@@ -106,6 +107,22 @@ function useOf(host: Host, domid: number, tables: ReadonlyMap<number, 1 | 2 | 3 
   return { table: tables.get(mfn) ?? 0, pinned: page.pinned, present: true };
 }
 
+interface OfFrames {
+  domid: number;
+  gfns: readonly number[];
+}
+
+function frameUses(
+  host: Host,
+  d: DeepReadonly<Domain>,
+  gfns: readonly number[],
+  frameOf: (gfn: number) => number,
+): FrameUse[] | Failure {
+  if (gfns.length > FRAMES_MAX) return fail("E2BIG");
+  const tables = d.type === "pv" ? pageTables(host, d.domid) : new Map<number, 1>();
+  return gfns.map((gfn) => useOf(host, d.domid, tables, frameOf(gfn)));
+}
+
 /**
  * What frames of a domain are (XEN_DOMCTL_getpageframeinfo3): guest frames of a
  * translated domain, machine frames of a PV one.
@@ -115,12 +132,19 @@ function useOf(host: Host, domid: number, tables: ReadonlyMap<number, 1 | 2 | 3 
 export function getpageframeinfo3(
   host: Host,
   caller: Caller,
-  { domid, gfns }: { domid: number; gfns: readonly number[] },
+  { domid, gfns }: OfFrames,
+): FrameUse[] | Failure {
+  const d = controlled(host, caller, domid);
+  return isFailure(d) ? d : frameUses(host, d, gfns, frameFinder(host, d));
+}
+
+/** The same of a domain that has frames to be populated on demand: who is asked for is (P2M_ALLOC). */
+export function populateFramesAsked(
+  host: Host,
+  caller: Caller,
+  { domid, gfns }: OfFrames,
 ): FrameUse[] | Failure {
   const d = controlled(host, caller, domid);
   if (isFailure(d)) return d;
-  if (gfns.length > FRAMES_MAX) return fail("E2BIG");
-  const tables = d.type === "pv" ? pageTables(host, domid) : new Map<number, 1>();
-  const frameOf = frameFinder(host, d);
-  return gfns.map((gfn) => useOf(host, domid, tables, frameOf(gfn)));
+  return frameUses(host, d, gfns, (gfn) => getGfn(host, d, gfn, caller.domid));
 }

@@ -11,7 +11,7 @@ import { targeted, traced } from "./caller.ts";
 import type { Caller } from "./caller.ts";
 import { domainById, domainCell } from "./domain.ts";
 import { versionOf } from "./machine.ts";
-import { gfnToMfn } from "./p2m.ts";
+import { getGfn } from "./pod-populate.ts";
 import { domainShutdown, vcpuDown, vcpuUp } from "./shutdown.ts";
 import { domainVcpu, vcpuBlock, VPF_down } from "./vcpu.ts";
 import { mapGuestArea, mapVcpuInfo } from "./vcpu-pages.ts";
@@ -77,7 +77,7 @@ export function registerVcpuInfo(
   { vcpu, gfn }: { vcpu: number; gfn: number },
 ): 0 | Failure {
   const known = domainVcpu(host, caller.domid, vcpu) !== undefined;
-  const mfn = gfnToMfn(host, must(host, domainCell, caller.domid), gfn);
+  const mfn = getGfn(host, must(host, domainCell, caller.domid), gfn, caller.domid);
   const result = known ? mapVcpuInfo(host, caller.domid, vcpu, mfn) : fail("ENOENT");
   return traced(host, caller, "vcpu_op register_vcpu_info", caller.domid, { vcpu, gfn }, result);
 }
@@ -93,7 +93,7 @@ export function registerPhysArea(
 ): 0 | Failure {
   const op = `vcpu_op register_${area}_phys_area`;
   const known = domainVcpu(host, caller.domid, vcpu) !== undefined;
-  const mfn = gfnToMfn(host, must(host, domainCell, caller.domid), gfn);
+  const mfn = getGfn(host, must(host, domainCell, caller.domid), gfn, caller.domid);
   const where = area === "runstate" ? "runstateMfn" : "timeMfn";
   const result = !versionOf(host).physicalGuestAreas
     ? fail("ENOSYS")

@@ -30,7 +30,7 @@ import { BUILTIN_IMAGE } from "./kernel-image.ts";
 import { bootImageFailed, buildDomFailed, isFile, noMemory, openDomFile, parseImage } from "./libxc.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { complaining, libxlError, reported } from "./log.ts";
-import { mfnOf, populateClaimed } from "./populate.ts";
+import { mfnOf, populate, populateClaimed } from "./populate.ts";
 import type { Populated, Stretch } from "./populate.ts";
 import { ERROR_NONSPECIFIC } from "./rc.ts";
 
@@ -70,13 +70,17 @@ function pagesOf({ maxMemkb, videoMemkb }: BuildConfig): number {
   return (maxMemkb - videoMemkb) >> 2;
 }
 
-/** Guest memory from frame 0 on, with a hole below 4 GiB, and the special pages in it. */
+/** Pages a guest is to have at first, where it may come to have more: its memory is populated on demand then. */
+function pagesOnDemand({ maxMemkb, targetMemkb, videoMemkb }: BuildConfig): number | null {
+  return maxMemkb > targetMemkb ? (targetMemkb - videoMemkb) >> 2 : null;
+}
+
+/** Guest memory from frame 0 on, with a hole below 4 GiB. */
 function stretches(type: "hvm" | "pvh", pages: number): Stretch[] {
   const hole = MMIO_START[type];
   const low = Math.min(pages, hole);
-  const special = { start: SPECIAL_FIRST, pages: SPECIAL_PAGES };
   const high = { start: FOUR_GIB, pages: pages - low };
-  return [{ start: 0, pages: low }, ...(high.pages > 0 ? [high] : []), special];
+  return [{ start: 0, pages: low }, ...(high.pages > 0 ? [high] : [])];
 }
 
 /** Entries of the memory map: memory below 4 GiB and above; for PVH also the special pages and three ACPI tables. */
@@ -182,7 +186,7 @@ export const buildHvm = routine(
     ...a,
     errno: "EIO" as Errno,
     image: BUILTIN_IMAGE,
-    memory: [] as Populated[],
+    special: null as Populated | null,
     rings: { ...a.ports, storeMfn: specialPfn("xenstore"), consoleMfn: specialPfn("console") } as Rings,
   }),
   (words) => {
@@ -209,16 +213,22 @@ export const buildHvm = routine(
         return;
       }),
       attempt([
+        call("xc_dom_boot_mem_init", populateClaimed, ({ process, domid, build }) => ({
+          process,
+          domid,
+          claim: build.claim,
+          stretches: stretches(build.type as "hvm" | "pvh", pagesOf(build)),
+          onDemand: pagesOnDemand(build),
+        })),
         call(
-          "xc_dom_boot_mem_init",
-          populateClaimed,
-          ({ process, domid, build }) => ({
+          "alloc_magic_pages",
+          populate,
+          ({ process, domid }) => ({
             process,
             domid,
-            claim: build.claim,
-            stretches: stretches(build.type as "hvm" | "pvh", pagesOf(build)),
+            stretch: { start: SPECIAL_FIRST, pages: SPECIAL_PAGES },
           }),
-          (l, memory) => void (l.memory = memory),
+          (l, special) => void (l.special = special),
         ),
       ]).onError(
         (l, errno) => void (l.errno = errno),
@@ -241,7 +251,7 @@ export const buildHvm = routine(
           : undefined;
       }),
       step("the kernel is in place", (host, l) => {
-        const special = l.memory.at(-1) as Populated;
+        const special = l.special as Populated;
         startGuest(host, {
           domid: l.domid,
           type: "pvh",

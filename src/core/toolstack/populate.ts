@@ -7,6 +7,7 @@
 import { fail, isFailure } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { claimPages, populatePhysmap } from "../hypervisor/memory-op.ts";
+import { setPodTarget } from "../hypervisor/pod-target.ts";
 import { dom0 } from "./libxl-ctx.ts";
 
 const SUPERPAGE_ORDER = 9;
@@ -37,7 +38,8 @@ const range = (start: number, count: number, step: number): number[] =>
  */
 export const populate = routine(
   "xc_domain_populate_physmap",
-  (a: { process: string; domid: number; stretch: Stretch }) => ({
+  (a: { process: string; domid: number; stretch: Stretch; onDemand?: boolean }) => ({
+    onDemand: false,
     ...a,
     next: a.stretch.start,
     superpages: a.stretch.pages >> SUPERPAGE_ORDER,
@@ -53,6 +55,7 @@ export const populate = routine(
             domid: l.domid,
             gpfns,
             order: SUPERPAGE_ORDER,
+            onDemand: l.onDemand,
           });
           if (isFailure(done)) return done;
           if (done.done > 0) l.first ??= { gpfn: l.next, order: SUPERPAGE_ORDER, mfns: done.mfns };
@@ -70,6 +73,7 @@ export const populate = routine(
             domid: l.domid,
             gpfns: range(l.next, count, 1),
             order: 0,
+            onDemand: l.onDemand,
           });
           if (isFailure(done)) return done;
           if (done.done > 0) l.first ??= { gpfn: l.next, order: 0, mfns: done.mfns };
@@ -82,10 +86,22 @@ export const populate = routine(
   (l) => l.first as Populated,
 );
 
-/** Fills stretches of memory under a claim, where one is wanted; what was populated of each. */
+/**
+ * Fills stretches of memory under a claim, where one is wanted; what was populated of each.
+ *
+ * @param onDemand pages the guest is to have at first, where it may come to have more and the stretches are
+ *   only to be populated as they are touched (xg_dom_x86.c, meminit_hvm); else null
+ */
 export const populateClaimed = routine(
   "meminit",
-  (a: { process: string; domid: number; claim: boolean; stretches: readonly Stretch[] }) => ({
+  (a: {
+    process: string;
+    domid: number;
+    claim: boolean;
+    stretches: readonly Stretch[];
+    onDemand?: number | null;
+  }) => ({
+    onDemand: null as number | null,
     ...a,
     stretch: { start: 0, pages: 0 },
     populated: [] as Populated[],
@@ -93,9 +109,16 @@ export const populateClaimed = routine(
   ({ when, step, each, call }) => [
     when("claims first", (l) => l.claim, [
       step("claim_pages", (host, l) => {
-        const nr = l.stretches.reduce((sum, { pages }) => sum + pages, 0);
+        const nr = l.onDemand ?? l.stretches.reduce((sum, { pages }) => sum + pages, 0);
         const claimed = claimPages(host, dom0(l.process), { domid: l.domid, nr });
         return isFailure(claimed) ? claimed : undefined;
+      }),
+    ]),
+    when("populated on demand", (l) => l.onDemand !== null, [
+      step("set_pod_target", (host, l) => {
+        const targetPages = l.onDemand as number;
+        const set = setPodTarget(host, dom0(l.process), { domid: l.domid, targetPages });
+        return isFailure(set) ? set : undefined;
       }),
     ]),
     each(
@@ -106,7 +129,12 @@ export const populateClaimed = routine(
         call(
           "populate",
           populate,
-          ({ process, domid, stretch }) => ({ process, domid, stretch }),
+          ({ process, domid, stretch, onDemand }) => ({
+            process,
+            domid,
+            stretch,
+            onDemand: onDemand !== null,
+          }),
           (l, populated) => {
             l.populated.push(populated);
           },

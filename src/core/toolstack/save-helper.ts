@@ -21,7 +21,7 @@ import { dom0 } from "./libxl-ctx.ts";
 import { xcError, xcPerror } from "./log.ts";
 import { restoreInto } from "./restore-helper.ts";
 import type { RestoreArgs, RestoredRings } from "./restore-helper.ts";
-import { saveImage } from "./save-image.ts";
+import { readMemory, saveImage } from "./save-image.ts";
 import type { SavedImage } from "./save-image.ts";
 import { errnoNumber } from "./strerror.ts";
 
@@ -129,7 +129,8 @@ const saveDomain = routine(
         if (isFailure(info)) return info;
         if (info.online) getvcpucontext(host, caller, { domid: l.domid, vcpu });
       }
-      host.edit(talkCell, l.process).result = saveImage(host, l.domid, saveGuest(host, l.domid));
+      const memory = readMemory(host, l.process, l.domid);
+      host.edit(talkCell, l.process).result = saveImage(host, l.domid, saveGuest(host, l.domid), memory);
       if (!l.progress) return;
       const frames = framesLines(l.pages, l.detailed);
       stderr(host, l.parent, `${frames}xc: progress: End of stream: 0/0    0%\n`);

@@ -6,14 +6,22 @@
 
 import type { Cells, Plain } from "../engine/cells.ts";
 import { must } from "../engine/cells.ts";
+import { isFailure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
 import { domainById, pagingModeTranslate } from "../hypervisor/domain.ts";
 import { ownedFrames } from "../hypervisor/frames.ts";
-import { p2m } from "../hypervisor/p2m.ts";
+import { isPod, isRam, p2m } from "../hypervisor/p2m.ts";
+import { populateFramesAsked } from "../hypervisor/page-tables.ts";
+import { podCounts } from "../hypervisor/pod-cell.ts";
 import { NO_FRAME, runsOf } from "../hypervisor/runs.ts";
 import { guestCell } from "../guest/guest.ts";
 import { fieldsOf, isCount, savedGuestOf } from "../guest/saved-guest.ts";
 import { mfnToGfn } from "../hypervisor/memory-op.ts";
+import { dom0 } from "./libxl-ctx.ts";
 import type { Stretch } from "./populate.ts";
+
+/** Frames that are asked for at once (MAX_BATCH_SIZE). */
+const BATCH = 1024;
 
 /** A suspended domain as a file keeps it. */
 export type SavedImage = {
@@ -66,15 +74,14 @@ function joined(stretches: Stretch[]): Stretch[] {
   return result;
 }
 
-/** Where a domain has memory, by guest frame numbers. */
-export function guestMemory(cells: Cells, domid: number): Stretch[] {
+/** Where a domain has memory, or would have by touching it, by guest frame numbers. */
+function guestMemory(cells: Cells, domid: number): Stretch[] {
   const d = domainById(cells, domid);
   if (d === undefined) return [];
   const stretches: Stretch[] = [];
   if (pagingModeTranslate(d)) {
     for (const { start, count, tag } of runsOf(cells, p2m(domid)))
-      if (tag === "ram" || tag === "ram_ro" || tag === "ioreq_server")
-        stretches.push({ start, pages: count });
+      if (isRam(tag) || isPod(tag)) stretches.push({ start, pages: count });
   } else {
     for (const { value, count } of runsOf(cells, ownedFrames(domid))) {
       if (value !== NO_FRAME) stretches.push({ start: value, pages: count });
@@ -83,10 +90,27 @@ export function guestMemory(cells: Cells, domid: number): Stretch[] {
   return joined(stretches);
 }
 
+/**
+ * Reads a domain's memory: what was to be populated on demand is, for Xen is asked what it is
+ * (xg_sr_save.c, write_batch). Frames there is no memory for are not there.
+ */
+export function readMemory(host: Host, process: string, domid: number): Stretch[] {
+  const memory = guestMemory(host, domid);
+  if (podCounts(host, domid).entries === 0) return memory;
+  const there: Stretch[] = [];
+  for (const { start, pages } of memory)
+    for (let at = start; at < start + pages; at += BATCH) {
+      const gfns = Array.from({ length: Math.min(BATCH, start + pages - at) }, (_, i) => at + i);
+      const uses = populateFramesAsked(host, dom0(process), { domid, gfns });
+      if (isFailure(uses)) continue;
+      for (const [i, { present }] of uses.entries()) if (present) there.push({ start: at + i, pages: 1 });
+    }
+  return joined(there);
+}
+
 /** A suspended domain's image. Its kernel must be there still. */
-export function saveImage(cells: Cells, domid: number, guest: Plain): SavedImage {
+export function saveImage(cells: Cells, domid: number, guest: Plain, memory: Stretch[]): SavedImage {
   const { type, nrVcpus, storeMfn, consoleMfn } = must(cells, guestCell, domid);
-  const memory = guestMemory(cells, domid);
   return {
     type,
     nrVcpus,

@@ -8,8 +8,9 @@ import * as abi from "../../../abi/4.17/layout.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import * as dirty from "../log-dirty.ts";
-import { getpageframeinfo3 } from "../page-tables.ts";
+import { getpageframeinfo3, populateFramesAsked } from "../page-tables.ts";
 import type { FrameUse } from "../page-tables.ts";
+import { podCounts } from "../pod-cell.ts";
 import * as op from "../vcpu-extra.ts";
 import { readBytes, readU64s, writeU64s } from "./caller-memory.ts";
 import type { DomctlCall, DomctlCommand } from "./domctl-call.ts";
@@ -23,6 +24,7 @@ const MSRS_MAX = 11;
 const BITMAP_PAGES_MAX = 1 << 28;
 
 const frameInfo = query("domctl getpageframeinfo3", getpageframeinfo3);
+const populatedFrameInfo = operation("domctl getpageframeinfo3 of frames on demand", populateFramesAsked);
 const extraVcpu = query("domctl get_ext_vcpucontext", op.extraVcpu);
 const msrVcpu = query("domctl get_vcpu_msrs", op.msrVcpu);
 const setExtVcpucontext = operation("domctl set_ext_vcpucontext", op.setExtVcpucontext);
@@ -44,13 +46,14 @@ function typeWord({ present, table, pinned }: FrameUse): number {
   return tables[table] + (pinned ? X.XEN_DOMCTL_PFINFO_LPINTAB : 0);
 }
 
-function pageFrames({ view, memory, domid }: DomctlCall): Prepared | Failure {
+function pageFrames({ host, view, memory, domid }: DomctlCall): Prepared | Failure {
   const s = abi.xen_domctl_getpageframeinfo3;
   const [count, address] = [s.num.get(view, U), s.array.get(view, U)];
   if (count > 1024) return fail("E2BIG");
   const gfns = readU64s(memory, address, count);
   if (isFailure(gfns)) return gfns;
-  return prepare(frameInfo, { domid, gfns }, (uses) => writeU64s(memory, address, uses.map(typeWord)));
+  const asked = podCounts(host, domid).entries > 0 ? populatedFrameInfo : frameInfo;
+  return prepare(asked, { domid, gfns }, (uses) => writeU64s(memory, address, uses.map(typeWord)));
 }
 
 function getExtended({ view, domid, copyBack }: DomctlCall): Prepared {

@@ -124,7 +124,9 @@ function populate(call: Arrived): Prepared | number {
   const { start, domid, frames: gpfns, order, memFlags, extentStart } = asked;
   const addressBits = memFlags & 0xff;
   if (addressBits > 0 && addressBits <= PAGE_SHIFT) return start;
-  return prepare(populatePhysmap, { domid, gpfns, order, addressBits }, ({ done, mfns, translated }) => {
+  const onDemand = (memFlags & X.XENMEMF_populate_on_demand) !== 0;
+  const args = { domid, gpfns, order, addressBits, onDemand };
+  return prepare(populatePhysmap, args, ({ done, mfns, translated }) => {
     const told = translated ? 0 : writeU64s(call.memory, extentStart, mfns);
     return isFailure(told) ? start : start + done;
   });
@@ -217,10 +219,10 @@ function podTarget(set: boolean): Family {
     const view = argument(call, s.sizeof);
     if (isFailure(view)) return view;
     const domid = s.domid.get(view);
-    const reply = ({ totPages }: { totPages: number }): 0 | Failure => {
+    const reply = ({ totPages, cachePages, entries }: pod.PodTarget): 0 | Failure => {
       s.tot_pages.set(view, totPages);
-      s.pod_cache_pages.set(view, 0);
-      s.pod_entries.set(view, 0);
+      s.pod_cache_pages.set(view, cachePages);
+      s.pod_entries.set(view, entries);
       return call.memory.write(call.args[1] ?? 0, new Uint8Array(view.buffer));
     };
     return set
