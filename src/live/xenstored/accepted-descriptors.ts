@@ -3,7 +3,8 @@
 // Descriptors of accepted sockets, which Node does not tell, as the system tells
 // them; and how two sockets of Node on one descriptor are closed.
 
-import { closeSync, fstatSync, openSync, readdirSync, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { openDescriptors } from "./descriptors.ts";
 
 /** What the system says about the descriptors of this process. */
 export interface DescriptorTable {
@@ -16,15 +17,8 @@ export interface DescriptorTable {
   close(fd: number): void;
 }
 
-const FOLDER = "/proc/self/fd";
-
 const ofProcess: DescriptorTable = {
-  count: () => {
-    const stats = statSync(FOLDER, { throwIfNoEntry: false });
-    if (stats === undefined) return 0;
-    // Since Linux 6.2 its size is their number. Before, they have to be listed, which costs more the more there are.
-    return stats.size > 0 ? stats.size : readdirSync(FOLDER).length;
-  },
+  count: openDescriptors,
   inode: (fd) => {
     try {
       const stats = fstatSync(fd);

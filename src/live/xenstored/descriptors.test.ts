@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { closeSync, openSync, readdirSync } from "node:fs";
 import { expect, test } from "vitest";
-import { descriptors, DescriptorWatch } from "./descriptors.ts";
+import { descriptors, DescriptorWatch, openDescriptors } from "./descriptors.ts";
 
 test("the system says how many descriptors there are and may be", () => {
   const now = descriptors();
   expect(now?.open).toBeGreaterThan(3);
   expect(now?.max).toBeGreaterThan(now?.open ?? 0);
+});
+
+test("those that are open are counted, and not the one that counting may take", () => {
+  const before = openDescriptors();
+  expect(before).toBe(readdirSync("/proc/self/fd").length - 1);
+  const fd = openSync("/dev/null", "r");
+  expect(openDescriptors()).toBe(before + 1);
+  closeSync(fd);
 });
 
 test("that clients are turned away is told once, and again after it was better; looking gets rarer with room", () => {
