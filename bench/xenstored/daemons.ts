@@ -76,8 +76,10 @@ function bindTo(processor: number | null, pid: number): void {
   execFileSync("taskset", ["-a", "-p", "-c", String(processor), String(pid)], { stdio: "ignore" });
 }
 
-/** Resident memory of a process, megabytes. */
-export function residentMegabytes(pid: number): number {
-  const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
-  return line === null ? Number.NaN : Number(line[1]) / 1024;
+/** Resident memory of a process, megabytes; `own` of it is no page of a file, which all who use the file share. */
+export function residentMegabytes(pid: number): { readonly all: number; readonly own: number } {
+  const status = readFileSync(`/proc/${pid}/status`, "latin1");
+  const megabytes = (field: string): number =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1] ?? Number.NaN) / 1024;
+  return { all: megabytes("VmRSS"), own: megabytes("RssAnon") };
 }

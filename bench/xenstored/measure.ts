@@ -89,7 +89,7 @@ class Contestant {
       return;
     }
     this.runs.push(run);
-    this.megabytes.push(residentMegabytes(pid));
+    this.megabytes.push(residentMegabytes(pid).all);
   }
 
   /** What the rounds since the last call found. */
