@@ -22,7 +22,8 @@
 /* Far from the descriptors a program counts on getting. */
 #define HIDDEN_FROM 700
 
-enum { EMPTY, IDLE, BUSY };
+/* KEPT: not for calls; its end tells a daemon of the host's. */
+enum { EMPTY, IDLE, BUSY, KEPT };
 
 struct slot {
     atomic_int state;
@@ -83,11 +84,22 @@ void call_after_fork(void)
     atomic_store(&owner, getpid());
 }
 
-static int connect_for_calls(void)
+static int hide(int fd)
+{
+    int hidden = fcntl(fd, F_DUPFD_CLOEXEC, HIDDEN_FROM);
+
+    if (hidden < 0)
+        return fd;
+    raw_close(fd);
+    return hidden;
+}
+
+/* `is_first`: of the process's session. */
+static int connect_for_calls(int *is_first)
 {
     for (;;) {
         uint64_t mine = atomic_load(&session), granted = 0, none = 0;
-        int fd = connection_open("", O_CLOEXEC, mine, &granted), hidden;
+        int fd = connection_open("", O_CLOEXEC, mine, &granted);
 
         if (fd < 0)
             return -1;
@@ -95,19 +107,50 @@ static int connect_for_calls(void)
             raw_close(fd); /* another thread was first; join its session */
             continue;
         }
-        hidden = fcntl(fd, F_DUPFD_CLOEXEC, HIDDEN_FROM);
-        if (hidden < 0)
-            return fd;
-        raw_close(fd);
-        return hidden;
+        *is_first = !mine;
+        return hide(fd);
     }
+}
+
+static struct slot *take_empty(void)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        int empty = EMPTY;
+        if (atomic_compare_exchange_strong(&slots[i].state, &empty, BUSY))
+            return &slots[i];
+    }
+    return NULL;
+}
+
+static void slot_open(struct slot *slot, int fd)
+{
+    atomic_store(&slot->inode, connection_inode(fd));
+    atomic_store(&slot->fd, fd);
+}
+
+/* A daemon has a connection more, on which nothing is ever said. */
+static void follow_host(void)
+{
+    struct slot *slot = daemon_is_one() ? take_empty() : NULL;
+    int fd = slot ? connection_open("", O_CLOEXEC, atomic_load(&session), NULL) : -1;
+
+    if (!slot)
+        return;
+    if (fd < 0) {
+        atomic_store(&slot->state, EMPTY);
+        return;
+    }
+    fd = hide(fd);
+    slot_open(slot, fd);
+    atomic_store(&slot->state, KEPT);
+    daemon_ends_with(fd);
 }
 
 /* A slot of our own with a live connection, or NULL with errno. `spare` serves when all are taken. */
 static struct slot *take(struct slot *spare)
 {
-    struct slot *mine = spare;
-    int fd;
+    struct slot *mine = spare, *empty;
+    int fd, is_first = 0;
 
     if (atomic_load(&owner) != getpid())
         call_after_fork(); /* a child made without fork() */
@@ -119,18 +162,17 @@ static struct slot *take(struct slot *spare)
             return &slots[i];
         slot_close(&slots[i]);
     }
-    for (int i = 0; i < SLOTS && mine == spare; i++) {
-        int empty = EMPTY;
-        if (atomic_compare_exchange_strong(&slots[i].state, &empty, BUSY))
-            mine = &slots[i];
-    }
-    fd = connect_for_calls();
+    empty = take_empty();
+    if (empty)
+        mine = empty;
+    fd = connect_for_calls(&is_first);
     if (fd < 0) {
         atomic_store(&mine->state, EMPTY);
         return NULL;
     }
-    atomic_store(&mine->inode, connection_inode(fd));
-    atomic_store(&mine->fd, fd);
+    slot_open(mine, fd);
+    if (is_first)
+        follow_host();
     return mine;
 }
 

@@ -50,6 +50,16 @@ int connect(int fd, const struct sockaddr *address, socklen_t length)
     return failed;
 }
 
+/* As the C library's. Event channels end where their host does, which no program looks for. */
+static ssize_t read_plainly(int fd, void *buffer, size_t size)
+{
+    ssize_t got = __read(fd, buffer, size);
+
+    if (!got && size && connection_of(fd))
+        daemon_read_the_end();
+    return got;
+}
+
 /* Should the descriptor be something else by now, reading it awake fails, and nothing has happened. */
 ssize_t read(int fd, void *buffer, size_t size)
 {
@@ -57,7 +67,7 @@ ssize_t read(int fd, void *buffer, size_t size)
     ssize_t got;
 
     if (fd + 1 != connected || !size)
-        return __read(fd, buffer, size);
+        return read_plainly(fd, buffer, size);
     got = awake_receive(fd, buffer, size);
     errno = saved;
     return got < 0 ? __read(fd, buffer, size) : got;

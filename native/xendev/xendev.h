@@ -136,6 +136,15 @@ void call_after_fork(void);
 /* The session this process has with the host; 0 before the first call. */
 uint64_t call_session(void);
 
+/* ---- daemon.c: what becomes of programs whose host is gone ---- */
+
+/* Whether this process has made itself a daemon. */
+int daemon_is_one(void);
+/* Has the process sent SIGTERM when the other end of a connection closes, on which nothing comes. */
+void daemon_ends_with(int fd);
+/* An event channel was read that has ended: takes a moment, as the program may do nothing but try again. */
+void daemon_read_the_end(void);
+
 /* ---- awake.c ---- */
 
 /* What comes within a moment, as recv() gives it; -1 with EAGAIN where nothing did, or is not waited for. */
