@@ -10,24 +10,9 @@ import { domainById } from "../../src/core/hypervisor/domain.ts";
 import { requires } from "../capabilities.ts";
 import { RealHost, until } from "./real-host.ts";
 
-/**
- * A libvirtd with the xen driver alone, its folders its own; then virsh commands,
- * a line each, their words between markers.
- */
+/** The example's libvirtd, for virsh commands, a line each, with their exit codes behind what they say. */
+const LIBVIRTD = join(import.meta.dirname, "../../examples/libvirt/with-libvirtd.sh");
 const SESSION = `
-set -e
-for folder in /etc/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt; do
-  mkdir -p $folder
-  mount -n -t tmpfs none $folder
-done
-mkdir /run/libvirt /run/libvirt-drivers
-ln -s /usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_libxl.so /run/libvirt-drivers
-LIBVIRT_DRIVER_DIR=/run/libvirt-drivers LIBVIRT_LOG_OUTPUTS=4:stderr libvirtd &
-daemon=$!
-trap 'kill $daemon' EXIT
-tries=0
-until [ -S /run/libvirt/libvirt-sock ]; do sleep 0.1; tries=$((tries+1)); [ $tries -lt 100 ]; done
-set +e
 while read -r line; do
   virsh -q -c xen:///system $line 2>&1
   echo "exit $?"
@@ -58,13 +43,12 @@ requires(
 )("libvirt", () => {
   beforeAll(async () => {
     host = await RealHost.start();
+    const xml = fs.readFileSync(join(LIBVIRTD, "../web.xml"), "utf8");
     fs.writeFileSync(
       join(host.folder, "web.xml"),
-      "<domain type='xen'><name>web</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>" +
-        "<os><type arch='x86_64' machine='xenpvh'>xenpvh</type>" +
-        `<kernel>${host.folder}/tiny.elf</kernel><cmdline>mode=idle</cmdline></os></domain>`,
+      xml.replace("/tmp/tiny.elf", join(host.folder, "tiny.elf")),
     );
-    session = host.spawn("sh", "-c", SESSION);
+    session = host.spawn(LIBVIRTD, "sh", "-c", SESSION);
     session.stdout?.on("data", (text: Buffer) => (said += text.toString()));
   }, 60_000);
 
