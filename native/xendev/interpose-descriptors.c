@@ -43,6 +43,10 @@ static void *map(void *address, size_t length, int prot, int flags, int fd, off_
 
     if (device)
         return device_map(address, length, prot, flags, device, offset);
+    if (buffers_exist && (flags & MAP_FIXED))
+        buffers_forget(address, length);
+    if (fd >= 0 && !(flags & MAP_ANONYMOUS) && buffers_device(fd))
+        return buffers_map(address, length, prot, flags);
     place = raw_map(address, length, prot, flags, fd, offset);
     if (regions_exist && (flags & MAP_FIXED) && place != MAP_FAILED)
         device_replaced(place, length);
@@ -60,6 +64,11 @@ void *mmap64(void *address, size_t length, int prot, int flags, int fd, off64_t 
 
 int munmap(void *address, size_t length)
 {
+    if (buffers_exist) {
+        if (buffers_keep(address, length))
+            return 0;
+        buffers_forget(address, length);
+    }
     if (regions_exist)
         return device_unmap(address, length);
     return raw_unmap(address, length);
@@ -74,6 +83,11 @@ void *mremap(void *address, size_t length, size_t new_length, int flags, ...)
     va_start(arguments, flags);
     place = flags & MREMAP_FIXED ? va_arg(arguments, void *) : NULL;
     va_end(arguments);
+    if (buffers_exist) {
+        buffers_forget(address, length);
+        if (place)
+            buffers_forget(place, new_length);
+    }
     if (regions_exist) {
         int ours;
         regions_lock();

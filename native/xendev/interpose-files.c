@@ -26,10 +26,13 @@
 static int open_path(int dir, const char *path, int flags, mode_t mode)
 {
     char buffer[PATH_MAX];
+    int fd;
 
     if (path_is_device(path))
         return connection_open(path, flags, call_session(), NULL);
-    return raw_open(dir, path_redirect(path, buffer, sizeof(buffer)), flags, mode);
+    fd = raw_open(dir, path_redirect(path, buffer, sizeof(buffer)), flags, mode);
+    buffers_opened(path, fd);
+    return fd;
 }
 
 static mode_t mode_argument(int flags, va_list arguments)

@@ -150,6 +150,20 @@ void daemon_read_the_end(void);
 /* What comes within a moment, as recv() gives it; -1 with EAGAIN where nothing did, or is not waited for. */
 ssize_t awake_receive(int fd, void *buffer, size_t size);
 
+/* ---- buffers.c: memory for hypercalls ---- */
+
+/* Nonzero once any was given out. */
+extern volatile int buffers_exist;
+/* A file was opened: perhaps /dev/xen/hypercall. */
+void buffers_opened(const char *path, int fd);
+/* Whether a descriptor is /dev/xen/hypercall. Keeps errno. */
+int buffers_device(int fd);
+void *buffers_map(void *address, size_t length, int prot, int flags);
+/* Keeps what is to be unmapped, where that is all of what was given out; 0 for anything else. */
+int buffers_keep(void *address, size_t length);
+/* A range is about to be unmapped, or mapped anew. */
+void buffers_forget(void *address, size_t length);
+
 /* ---- regions.c: what of the address space is ours ---- */
 
 /* Nonzero once anything is mapped; a cheap test for the common case. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -346,6 +347,69 @@ static void test_store(void)
     CHECK(write(pipes[1], "p", 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'p');
 }
 
+#define BUFFER "/dev/xen/hypercall"
+
+static unsigned char *buffer(int fd, size_t pages)
+{
+    unsigned char *place = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    CHECK(place != MAP_FAILED);
+    for (size_t i = 0; i < pages * 4096; i += 512)
+        CHECK(!place[i]);
+    memset(place, 0xab, pages * 4096);
+    return place;
+}
+
+static void *take_buffers(void *arg)
+{
+    for (int i = 0; i < 2000; i++) {
+        size_t pages = 1 + (size_t)(i % 3);
+        unsigned char *place = buffer(shared, pages);
+        memset(place, (int)(uintptr_t)arg, pages * 4096);
+        sched_yield();
+        for (size_t at = 0; at < pages * 4096; at += 1024)
+            CHECK(place[at] == (unsigned char)(uintptr_t)arg);
+        CHECK(!munmap(place, pages * 4096));
+    }
+    return NULL;
+}
+
+static void test_buffers(void)
+{
+    int fd = open(BUFFER, O_RDWR | O_CLOEXEC), file = open("/proc/self/exe", O_RDONLY), status;
+    unsigned char *first = buffer(fd, 2), *second = buffer(fd, 2), *third;
+    pthread_t threads[8];
+    pid_t child;
+
+    CHECK(first != second);
+    CHECK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED && errno == EINVAL);
+    /* As it was mapped: kept, and given out again. Two pages are not three. */
+    CHECK(!munmap(first, 8192) && buffer(fd, 3) != first && buffer(fd, 2) == first);
+    /* Not as it was mapped: gone. */
+    CHECK(!munmap(second, 4096) && second[4096] == 0xab && !munmap(second + 4096, 4096));
+    CHECK(mincore(second, 8192, (unsigned char[2]){ 0 }) == -1 && errno == ENOMEM);
+    /* Something else in its place is left alone. */
+    CHECK(!munmap(first, 8192));
+    CHECK(mmap(first + 4096, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0) == first + 4096);
+    third = buffer(fd, 2);
+    CHECK(third != first && !memcmp(first + 4096, "\177ELF", 4) && !munmap(first + 4096, 4096));
+    child = fork();
+    if (!child) {
+        CHECK(third[0] == 0xab && !munmap(third, 8192) && buffer(fd, 2) == third);
+        _exit(5);
+    }
+    CHECK(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 5 && third[8191] == 0xab);
+    shared = fd;
+    for (uintptr_t i = 0; i < 8; i++)
+        pthread_create(&threads[i], NULL, take_buffers, (void *)(i + 1));
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    /* More at once than can be kept. */
+    for (int i = 0; i < 40; i++)
+        buffer(fd, 1);
+    CHECK(!munmap(buffer(fd, 64), 64 * 4096));
+}
+
 static int wait_long(void)
 {
     struct pair pair = { 1, 20000 };
@@ -381,6 +445,8 @@ int main(int argc, char **argv)
         test_mappings();
     else if (!strcmp(what, "events"))
         test_events();
+    else if (!strcmp(what, "buffers"))
+        test_buffers();
     else if (!strcmp(what, "store"))
         test_store();
     else if (!strcmp(what, "wait"))

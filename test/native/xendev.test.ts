@@ -126,6 +126,7 @@ requires("c-compiler")("libxendev", () => {
     fs.mkdirSync(join(folder, "files/dev/xen"), { recursive: true });
     fs.writeFileSync(join(folder, "files/proc/xen/capabilities"), "control_d\n");
     fs.writeFileSync(join(folder, "files/dev/xen/privcmd"), "");
+    fs.writeFileSync(join(folder, "files/dev/xen/hypercall"), "");
     memory = new FileMemory(join(folder, "memory"));
     server = new BridgeServer({
       devices: new Map<string, OpenDevice>([
@@ -151,14 +152,21 @@ requires("c-compiler")("libxendev", () => {
     (what) => expect(spawnSync(awake, [what], { encoding: "utf8" })).toMatchObject({ status: 0, stderr: "" }),
   );
 
-  test.each(["calls", "files", "descriptors", "closed-behind", "threads", "signals", "mappings", "events"])(
-    "%s",
-    async (what) => {
-      expect(await run(what)).toEqual({ code: 0, stderr: "" });
-      await until(() => server.processes().length === 0);
-      expect([...held]).toEqual([]);
-    },
-  );
+  test.each([
+    "calls",
+    "files",
+    "descriptors",
+    "closed-behind",
+    "threads",
+    "signals",
+    "mappings",
+    "events",
+    "buffers",
+  ])("%s", async (what) => {
+    expect(await run(what)).toEqual({ code: 0, stderr: "" });
+    await until(() => server.processes().length === 0);
+    expect([...held]).toEqual([]);
+  });
 
   test("a thread that asks xenstored waits as read() does, however it ends", async () => {
     const store = createServer((socket) => {

@@ -47,6 +47,7 @@ function files({ driver, store }: BridgeOptions): ReadonlyMap<string, string> {
     ["/dev/xen/privcmd", ""],
     ["/dev/xen/evtchn", ""],
     ["/dev/xen/gntdev", ""],
+    ["/dev/xen/hypercall", ""],
     ["/proc/xen/privcmd", ""],
     ["/proc/xen/capabilities", "control_d\n"],
     ["/proc/xen/xsd_kva", ""],
