@@ -59,6 +59,10 @@ export class SocketOnAccepted extends DescriptorSocket {
   }
 }
 
+/** Chunks after which a client is taken for one that stays. */
+const CHUNKS_TO_STAY = 2;
+/** And one that is there for so many milliseconds is, too: who watches asks once, and then listens. */
+const MS_TO_STAY = 100;
 /** After so many in a row that hardly asked anything, clients are taken for such. */
 const SHORT_MAX = 8;
 /** But one in so many milliseconds is not. */
@@ -77,9 +81,15 @@ export class Stays {
     return true;
   }
 
-  /** One stayed, or went at once. */
-  saw(stayed: boolean): void {
-    if (stayed) this.#short = 0;
+  /** One has sent something, for the so manieth time. */
+  heard(chunks: number): void {
+    if (chunks === CHUNKS_TO_STAY) this.#short = 0;
+  }
+
+  /** One is gone that has sent something so many times, and was there for so long. */
+  gone(chunks: number, milliseconds: number): void {
+    if (chunks >= CHUNKS_TO_STAY) return;
+    if (milliseconds >= MS_TO_STAY) this.#short = 0;
     else this.#short++;
   }
 }

@@ -10,8 +10,6 @@ import type { AcceptedDescriptors } from "./accepted-descriptors.ts";
 
 /** Bytes read from a client at a time. One that has sent so many has its next turn after all others. */
 const TURN_BYTES = 16_384;
-/** Chunks after which a client is taken for one that stays. */
-const CHUNKS_TO_STAY = 2;
 const WRITE_BYTES = 65_536;
 const BEGINNING_MAX = 256;
 
@@ -67,6 +65,7 @@ export class ClientSocket {
   /** Its socket was given something to write, and may not have done so yet. */
   #queued = false;
   #chunks = 0;
+  readonly #since = performance.now();
   #waiting = false;
   #held = false;
   /** Another process may read from it: this one does not, whatever happens. */
@@ -84,7 +83,7 @@ export class ClientSocket {
     // The error is followed by close, and a client that vanishes is nothing special.
     this.#socket.on("error", () => undefined);
     this.#socket.on("close", () => {
-      if (client instanceof Socket && this.#chunks < CHUNKS_TO_STAY) buffers.stays.saw(false);
+      if (client instanceof Socket) buffers.stays.gone(this.#chunks, performance.now() - this.#since);
       this.#events.closed();
     });
   }
@@ -131,7 +130,7 @@ export class ClientSocket {
   }
 
   #received(bytes: Uint8Array, length: number): void {
-    if (++this.#chunks === CHUNKS_TO_STAY) this.#buffers.stays.saw(true);
+    this.#buffers.stays.heard(++this.#chunks);
     if (length >= TURN_BYTES) this.#letOthers();
     this.#events.received(bytes, length);
   }
