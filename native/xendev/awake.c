@@ -65,7 +65,7 @@ static int is_worth_it(void)
 
 static void was_in_vain(void)
 {
-    unsigned more = atomic_load(&vain) * 2 + 1;
+    unsigned last = atomic_load(&vain), more = last + last / 4 + 1;
 
     atomic_store(&vain, more < ASLEEP_MAX ? more : ASLEEP_MAX);
     atomic_store(&asleep, atomic_load(&vain));
