@@ -191,4 +191,33 @@ describe("transactions", () => {
     expect(outcome.committed).toBeGreaterThan(100);
     expect(outcome.refused).toBeGreaterThan(100);
   });
+
+  test("nobody's node shows below one that the transaction made anew, wherever it came in", () => {
+    const op = (request: RequestName, path: string): Operation => ({ request, path, value: "" });
+    const own = [op("READ", "/a/b/c"), op("RM", "/a"), op("MKDIR", "/a/b"), op("DIRECTORY", "/a/b")];
+    const others = [op("WRITE", "/a/b/x"), op("RM", "/a")];
+    const before = [[op("MKDIR", "/a/y")], [op("MKDIR", "/a/b")]];
+    const outcome: Outcome = { committed: 0, refused: 0 };
+    // Every transaction of up to three of these requests, and every moment for somebody else's.
+    let sequences: Operation[][] = [[]];
+    for (let length = 1; length <= 3; length++) {
+      sequences = sequences.flatMap((sequence) => own.map((next) => [...sequence, next]));
+      for (const sequence of sequences)
+        for (const other of others)
+          for (const initially of before)
+            for (let at = 0; at <= sequence.length; at++)
+              runSteps(
+                [
+                  ...initially.map((operation) => ({ client: 0, operation })),
+                  ...sequence.slice(0, at).map((operation) => ({ client: 1, operation })),
+                  { client: 0, operation: other },
+                  ...sequence.slice(at).map((operation) => ({ client: 1, operation })),
+                  { client: 1, operation: null },
+                ],
+                outcome,
+              );
+    }
+    expect(outcome.committed).toBeGreaterThan(100);
+    expect(outcome.refused).toBeGreaterThan(100);
+  });
 });

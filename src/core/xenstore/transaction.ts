@@ -195,6 +195,7 @@ export function removeInTransaction(cells: Cells, caller: Caller, path: string):
     hide(own);
     queueAtCommit(own, at === path ? "subtree" : "exact");
   }
+  hideMissingBelow(cells, caller, path, found.length);
   removeFromParent(cells, caller, path);
   if (madeSure) leanOn(cells, caller, parentOf(path));
 }
@@ -211,6 +212,21 @@ export function removeMissingInTransaction(cells: Cells, caller: Caller, path: s
   for (const { path: at } of accessedNodes(cells, caller.transaction as string))
     if (at === path || at.startsWith(below)) hide(editOwn(cells, caller, at));
   removeFromParent(cells, caller, path);
+}
+
+/**
+ * What a tree did not have when it was removed, though the transaction has looked for
+ * it, is not there either if somebody makes it before the commit. Under the strict
+ * rule there is no commit then.
+ */
+function hideMissingBelow(cells: Cells, caller: Caller, path: string, found: number): void {
+  const transaction = caller.transaction as string;
+  if (settingsOf(cells).conflicts === "strict") return;
+  // The parent of the tree, and all of the tree that is there, have been accessed by now.
+  if (must(cells, transactionType, transaction).accessed <= found + 1) return;
+  const below = `${path}/`;
+  for (const { path: at, own } of accessedNodes(cells, transaction))
+    if (!own.hidden && at.startsWith(below)) hide(editOwn(cells, caller, at));
 }
 
 function hide(own: TransactionNode): void {

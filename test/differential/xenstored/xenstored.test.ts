@@ -58,10 +58,12 @@ requires(
   }
 
   test("every request in every shape, and domids as nobody writes them", async () => {
+    // A case may be one that ends a daemon.
+    const before = c.deaths + ocaml.deaths;
     for (const sequence of grid) {
       await Promise.all([expectSame(sequence, c), expectSameOcaml(sequence, ocaml, asOcaml)]);
     }
-    expect(c.deaths + ocaml.deaths).toBe(0);
+    expect(c.deaths + ocaml.deaths).toBe(before);
   });
 
   test(`${SEQUENCES} sequences at random`, async () => {
