@@ -164,7 +164,7 @@ export const structs: { readonly [name: string]: string } = {
   hvm_hw_lapic_regs: "data[]",
   hvm_vmce_vcpu: "caps mci_ctl2_bank0 mci_ctl2_bank1 mcg_ext_ctl",
   hvm_tsc_adjust: "tsc_adjust",
-  // sys/privcmd.h, sys/evtchn.h, sys/gntdev.h
+  // sys/privcmd.h, sys/evtchn.h, sys/gntdev.h, sys/gntalloc.h
   privcmd_hypercall: "op arg[]",
   privcmd_mmapbatch: "num dom addr *arr",
   privcmd_mmapbatch_v2: "num dom addr *arr *err",
@@ -186,6 +186,9 @@ export const structs: { readonly [name: string]: string } = {
   ioctl_gntdev_grant_copy_segment:
     "*source.virt source.foreign.ref source.foreign.offset source.foreign.domid " +
     "*dest.virt dest.foreign.ref dest.foreign.offset dest.foreign.domid len flags status",
+  ioctl_gntalloc_alloc_gref: "domid flags count index gref_ids[]",
+  ioctl_gntalloc_dealloc_gref: "index count",
+  ioctl_gntalloc_unmap_notify: "index action event_channel_port",
 };
 
 /** Structures that exist as a typedef only. */
@@ -236,10 +239,11 @@ export const constants: readonly RegExp[] = [
   /^DOMID_\w+$/,
   /^XEN_X86_EMU_\w+$/,
   /^VGCF_\w+$/,
-  /^IOCTL_(PRIVCMD|EVTCHN|GNTDEV)_\w+$/,
+  /^IOCTL_(PRIVCMD|EVTCHN|GNTDEV|GNTALLOC)_\w+$/,
   /^XEN_HVM_START_MAGIC_VALUE$/,
   /^PRIVCMD_MMAPBATCH_\w+_ERROR$/,
   /^UNMAP_NOTIFY_\w+$/,
+  /^GNTALLOC_FLAG_WRITABLE$/,
 ];
 
 /** Records of an HVM context: their type codes and lengths come from the compiler too. */
@@ -287,4 +291,5 @@ export const headers: readonly string[] = [
   "xen/sys/privcmd.h",
   "xen/sys/evtchn.h",
   "xen/sys/gntdev.h",
+  "xen/sys/gntalloc.h",
 ];

@@ -5,6 +5,7 @@
 
 /* eslint-disable import/no-unassigned-import -- declaring is what they do */
 import "../core/daemons/outside.ts";
+import "../core/drivers/gntalloc.ts";
 import "../core/guest/built.ts";
 import "../core/hypervisor/force-free.ts";
 import "../core/hypervisor/hypercall/evtchn-device.ts";

@@ -15,16 +15,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PRIVCMD, EVTCHN, GNTDEV, DEVICES };
+enum { PRIVCMD, EVTCHN, GNTDEV, GNTALLOC, DEVICES };
 enum { HYPERCALL = 0, MMAPBATCH = 3, MMAPBATCH_V2 = 4, DM_OP = 5, RESTRICT = 6, MMAP_RESOURCE = 7 };
-enum { MAP_GRANT_REF = 0, REMOTE_SHUTDOWN = 16 };
+enum { MAP_GRANT_REF = 0, ALLOC_GREF = 5, REMOTE_SHUTDOWN = 16 };
 enum { MULTICALL = 13, SYSCTL = 35, DOMCTL = 36, DESTROYDOMAIN = 2 };
 
-static const char types[DEVICES] = { 'P', 'E', 'G' };
+static const char types[DEVICES] = { 'P', 'E', 'G', 'G' };
 static const int sizes[DEVICES][10] = {
     { 48, 0, 24, 24, 32, 16, 2, 32, 0, 0 },
     { 4, 8, 4, 4, 4, 0, 2, 0, 0, 0 },
     { 24, 16, 24, 4, 0, 0, 0, 16, 16, 24 },
+    { 0, 0, 0, 0, 0, 24, 16, 16, 0, 0 },
 };
 static const int numbers[] = { 36, 36, 35, 35, 12, 12, 32, 32, 20, 34, 26, 29, 17, 27, 13, 1, 7, 40, 41 };
 
@@ -141,10 +142,25 @@ static void make_grants(int fd)
     }
 }
 
+/* Pages of its own for a domain, mapped now and then; the references fit behind the argument. */
+static void make_pages(int fd)
+{
+    uint32_t *words = (uint32_t *)buffer;
+
+    words[0] = some_domain();
+    words[1] = rand() % 20 ? (uint32_t)(rand() % 4) : (uint32_t)rand();
+    if (rand() % 4 == 0) {
+        void *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 4096L * (rand() % 64));
+
+        if (pages != MAP_FAILED && rand() % 4)
+            munmap(pages, 8192);
+    }
+}
+
 int main(int argc, char **argv)
 {
     int fds[DEVICES] = { open("/dev/xen/privcmd", O_RDWR), open("/dev/xen/evtchn", O_RDWR | O_NONBLOCK),
-                         open("/dev/xen/gntdev", O_RDWR) };
+                         open("/dev/xen/gntdev", O_RDWR), open("/dev/xen/gntalloc", O_RDWR) };
     int seen[200] = { 0 };
 
     if (argc < 4)
@@ -156,7 +172,7 @@ int main(int argc, char **argv)
         int device = rand() % DEVICES, nr = rand() % 10;
         int size = rand() % 8 ? sizes[device][nr] : rand() % 300;
 
-        if (nr == RESTRICT && device != GNTDEV)
+        if (nr == RESTRICT && (device == PRIVCMD || device == EVTCHN))
             continue; /* for good, and then all else is EPERM */
         for (int k = 0; k < 400; k++)
             buffer[k] = word();
@@ -170,6 +186,8 @@ int main(int argc, char **argv)
             make_dm_op();
         if (device == GNTDEV && nr == MAP_GRANT_REF)
             make_grants(fds[GNTDEV]);
+        if (device == GNTALLOC && nr == ALLOC_GREF)
+            make_pages(fds[GNTALLOC]);
         seen[ioctl(fds[device], _IOC(_IOC_NONE, (unsigned)types[device], (unsigned)nr, (unsigned)size), buffer) < 0
                  ? errno
                  : 0]++;

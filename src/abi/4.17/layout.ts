@@ -1154,3 +1154,25 @@ export const ioctl_gntdev_grant_copy_segment = {
   flags: u16(18),
   status: i16(20),
 } as const;
+
+export const ioctl_gntalloc_alloc_gref = {
+  sizeof: 24,
+  domid: u16(0),
+  flags: u16(2),
+  count: u32(4),
+  index: u64(8),
+  gref_ids: bytes(16, 4),
+} as const;
+
+export const ioctl_gntalloc_dealloc_gref = {
+  sizeof: 16,
+  index: u64(0),
+  count: u32(8),
+} as const;
+
+export const ioctl_gntalloc_unmap_notify = {
+  sizeof: 16,
+  index: u64(0),
+  action: u32(8),
+  event_channel_port: u32(12),
+} as const;

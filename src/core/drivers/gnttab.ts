@@ -86,7 +86,7 @@ export function endForeignAccess(host: Host, domid: number, pages: readonly Gran
 }
 
 /** A page that a domain may map. ENOMEM, ENOSPC where there is no page or no reference left. */
-export function grantPage(host: Host, domid: number, to: number): GrantedPage | Failure {
+export function grantPage(host: Host, domid: number, to: number, readonly = false): GrantedPage | Failure {
   const refs = allocGrantReferences(host, domid, 1);
   if (isFailure(refs)) return refs;
   const [ref] = refs as [number];
@@ -95,7 +95,7 @@ export function grantPage(host: Host, domid: number, to: number): GrantedPage | 
     freeGrantReferences(host, domid, refs);
     return page;
   }
-  grantForeignAccess(host, domid, ref, to, page.gfn);
+  grantForeignAccess(host, domid, ref, to, page.gfn, readonly);
   return { ref, mfn: page.mfn };
 }
 

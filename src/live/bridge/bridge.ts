@@ -12,6 +12,7 @@ import type { Driver } from "../driver.ts";
 import type { FileMemory } from "../guest-memory.ts";
 import type { OpenDevice } from "./device.ts";
 import { evtchnDevices } from "./evtchn.ts";
+import { gntallocDevices } from "./gntalloc.ts";
 import { gntdevDevices } from "./gntdev.ts";
 import { Hypercalls } from "./hypercalls.ts";
 import { privcmdDevices } from "./privcmd.ts";
@@ -48,6 +49,7 @@ function files({ driver, store }: BridgeOptions): ReadonlyMap<string, string> {
     ["/dev/xen/evtchn", ""],
     ["/dev/xen/gntdev", ""],
     ["/dev/xen/hypercall", ""],
+    ["/dev/xen/gntalloc", ""],
     ["/proc/xen/privcmd", ""],
     ["/proc/xen/capabilities", "control_d\n"],
     ["/proc/xen/xsd_kva", ""],
@@ -106,6 +108,7 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
     ["/proc/xen/privcmd", privcmd],
     ["/dev/xen/evtchn", evtchnDevices(hypercalls)],
     ["/dev/xen/gntdev", gntdevDevices(hypercalls, memory)],
+    ["/dev/xen/gntalloc", gntallocDevices(hypercalls, memory)],
     ["/proc/xen/xsd_kva", xsdKvaDevices(memory, options.store.mfn)],
   ]);
   const server = new BridgeServer({

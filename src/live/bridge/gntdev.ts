@@ -10,6 +10,7 @@ import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import { frameRuns } from "../../core/hypervisor/frame-runs.ts";
 import type { GrantRef } from "../../core/hypervisor/gntdev.ts";
+import * as evtchn from "../../core/hypervisor/hypercall/evtchn-device.ts";
 import * as op from "../../core/hypervisor/hypercall/gntdev-device.ts";
 import type { FileMemory } from "../guest-memory.ts";
 import { grantCopy } from "./gntdev-copy.ts";
@@ -36,13 +37,15 @@ interface Area {
 class GntdevDevice implements Device {
   readonly #hypercalls: Hypercalls;
   readonly #memory: FileMemory;
+  readonly #opener: string;
   /** By offset. */
   readonly #areas = new Map<number, Area>();
   #next = 0;
 
-  constructor(hypercalls: Hypercalls, memory: FileMemory) {
+  constructor(hypercalls: Hypercalls, memory: FileMemory, opener: string) {
     this.#hypercalls = hypercalls;
     this.#memory = memory;
+    this.#opener = opener;
   }
 
   ioctl(session: Session, number: number, argument: number, inline: Buffer, answer: Answer): void {
@@ -57,7 +60,7 @@ class GntdevDevice implements Device {
       case X.IOCTL_GNTDEV_GRANT_COPY:
         return answer(grantCopy(this.#hypercalls, session, view));
       case X.IOCTL_GNTDEV_SET_UNMAP_NOTIFY:
-        return answer(this.#notify(view));
+        return answer(this.#notify(session, view));
       default:
         return answer(fail("ENOTTY"));
     }
@@ -105,7 +108,16 @@ class GntdevDevice implements Device {
 
   /** What is mapped outlives the device, as in Linux. */
   close(): void {
+    for (const area of this.#areas.values()) this.#forget(area, this.#opener);
     this.#areas.clear();
+  }
+
+  /** An area that is not mapped is gone: what was to happen then does (gntdev_put_map). */
+  #forget(area: Area, process: string): void {
+    if (area.address !== 0 || area.signal === null) return;
+    const notice = { clear: null, port: area.signal };
+    area.signal = null;
+    this.#hypercalls.now(op.unmapGrants, { handles: [], notice }, { domid: 0, process });
   }
 
   #add(session: Session, argument: number, view: DataView): number | Failure {
@@ -134,8 +146,10 @@ class GntdevDevice implements Device {
   #remove(view: DataView): 0 | Failure {
     const s = abi.ioctl_gntdev_unmap_grant_ref;
     const [offset, count] = [s.index.get(view), s.count.get(view)];
-    if (this.#areas.get(offset)?.refs.length !== count) return fail("ENOENT");
+    const area = this.#areas.get(offset);
+    if (area?.refs.length !== count) return fail("ENOENT");
     this.#areas.delete(offset);
+    this.#forget(area, this.#opener);
     return 0;
   }
 
@@ -151,16 +165,21 @@ class GntdevDevice implements Device {
     return fail("EINVAL");
   }
 
-  #notify(view: DataView): 0 | Failure {
+  #notify(session: Session, view: DataView): 0 | Failure {
     const s = abi.ioctl_gntdev_unmap_notify;
     const [index, action, port] = [s.index.get(view), s.action.get(view), s.event_channel_port.get(view)];
     if ((action & ~(X.UNMAP_NOTIFY_CLEAR_BYTE | X.UNMAP_NOTIFY_SEND_EVENT)) !== 0) return fail("EINVAL");
+    const signals = (action & X.UNMAP_NOTIFY_SEND_EVENT) !== 0;
+    const caller = { domid: 0, process: session.process.name };
+    if (signals && isFailure(this.#hypercalls.now(evtchn.holdPort, { port }, caller))) return fail("EINVAL");
     for (const [offset, area] of this.#areas) {
       if (index < offset || index >= offset + area.refs.length * PAGE_BYTES) continue;
+      if (area.signal !== null) this.#hypercalls.now(evtchn.releasePort, { port: area.signal }, caller);
       area.clearAt = (action & X.UNMAP_NOTIFY_CLEAR_BYTE) === 0 ? null : index - offset;
-      area.signal = (action & X.UNMAP_NOTIFY_SEND_EVENT) === 0 ? null : port;
+      area.signal = signals ? port : null;
       return 0;
     }
+    if (signals) this.#hypercalls.now(evtchn.releasePort, { port }, caller);
     return fail("ENOENT");
   }
 
@@ -180,5 +199,5 @@ class GntdevDevice implements Device {
 
 /** Makes the device's opener. */
 export function gntdevDevices(hypercalls: Hypercalls, memory: FileMemory): OpenDevice {
-  return () => new GntdevDevice(hypercalls, memory);
+  return (process) => new GntdevDevice(hypercalls, memory, process.name);
 }

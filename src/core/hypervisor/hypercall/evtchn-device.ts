@@ -23,6 +23,9 @@ interface EvtchnUser {
 
 const evtchnUserCell = cellType<EvtchnUser>("evtchn-user");
 
+/** How often ports are held beside by their users, by port. */
+const heldPortCell = cellType<{ count: number; unbound: boolean }>("evtchn-held");
+
 /** Where the events of a user's ports go, until they are read. */
 export function evtchnMailbox(user: number): string {
   return `evtchn/${user}`;
@@ -87,10 +90,41 @@ function isUsers(host: Host, user: number, port: number): boolean {
   return must(host, evtchnUserCell, user).ports.includes(port);
 }
 
+/** A port its user has unbound stays open while others hold it (unbind_from_irq). */
 function unbind(host: Host, caller: Caller, port: number): void {
-  host.drop(upcallCell, portId(caller.domid, port));
-  evtchn.close(host, caller, { port });
+  const id = portId(caller.domid, port);
+  host.drop(upcallCell, id);
+  if (host.get(heldPortCell, id) === undefined) evtchn.close(host, caller, { port });
+  else host.edit(heldPortCell, id).unbound = true;
 }
+
+/**
+ * Who wants to signal a port later holds it until then (evtchn_get): EINVAL for one that no user has
+ * bound.
+ */
+export const holdPort = operation("evtchn get", (host, { domid }, { port }: { port: number }) => {
+  const id = portId(domid, port);
+  const held = host.get(heldPortCell, id);
+  if (held === undefined && host.get(upcallCell, id) === undefined) return fail("EINVAL");
+  if (held === undefined) host.add(heldPortCell, id, { count: 1, unbound: false });
+  else host.edit(heldPortCell, id).count++;
+  return 0;
+});
+
+/** Lets a held port go; one that its user has unbound is closed with the last (evtchn_put). */
+export function evtchnPut(host: Host, caller: Caller, port: number): void {
+  const id = portId(caller.domid, port);
+  const held = host.edit(heldPortCell, id);
+  if (--held.count > 0) return;
+  const { unbound } = held;
+  host.drop(heldPortCell, id);
+  if (unbound) evtchn.close(host, caller, { port });
+}
+
+export const releasePort = operation("evtchn put", (host, caller, { port }: { port: number }) => {
+  evtchnPut(host, caller, port);
+  return 0;
+});
 
 /** IOCTL_EVTCHN_UNBIND: ENOTCONN for a port that is not this user's. */
 export const unbindUser = operation(

@@ -10,6 +10,7 @@ import * as evtchn from "../event-channel-op.ts";
 import { gntdevMap, gntdevUnmap } from "../gntdev.ts";
 import type { GrantRef } from "../gntdev.ts";
 import { GrantStatus, copy } from "../grant-table-op.ts";
+import { evtchnPut } from "./evtchn-device.ts";
 import { operation } from "./operation.ts";
 
 /** Maps all of the grants or none: EINVAL as mmap() of the device gives it (gntdev_map_grant_pages). */
@@ -26,7 +27,7 @@ export const mapGrants = operation(
 export interface UnmapNotice {
   /** Where the byte is, or null. */
   clear: { mfn: number; offset: number } | null;
-  /** The port to signal, or null. */
+  /** The port to signal, held until then, or null. */
   port: number | null;
 }
 
@@ -35,7 +36,10 @@ export const unmapGrants = operation(
   "gntdev unmap",
   (host, caller, { handles, notice }: { handles: readonly number[]; notice: UnmapNotice | null }) => {
     if (notice?.clear) host.memory.write(notice.clear.mfn, notice.clear.offset, Uint8Array.of(0));
-    if (notice !== null && notice.port !== null) evtchn.send(host, caller, { port: notice.port });
+    if (notice !== null && notice.port !== null) {
+      evtchn.send(host, caller, { port: notice.port });
+      evtchnPut(host, caller, notice.port);
+    }
     gntdevUnmap(host, caller, handles);
     return 0;
   },
