@@ -36,6 +36,7 @@ int stream_send(int fd, struct iovec *parts, int count)
 int stream_receive(int fd, void *buffer, size_t size)
 {
     char *place = buffer;
+    int saved = errno;
 
     while (size) {
         ssize_t got = awake_receive(fd, place, size);
@@ -52,5 +53,6 @@ int stream_receive(int fd, void *buffer, size_t size)
         place += got;
         size -= (size_t)got;
     }
+    errno = saved;
     return 0;
 }

@@ -57,7 +57,10 @@ static void test_calls(void)
     struct pair pair = { 3, 4 };
     int fd = device();
 
-    CHECK(add(fd, 20, 22) == 42);
+    for (int i = 0; i < 100; i++) {
+        errno = 77;
+        CHECK(add(fd, 20, 22) == 42 && errno == 77);
+    }
     CHECK(ioctl(fd, SWAP, &pair) == 0 && pair.a == 4 && pair.b == 3);
     errno = 0;
     CHECK(ioctl(fd, ADD, (void *)16) == -1 && errno == EFAULT);
