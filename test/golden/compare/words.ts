@@ -141,10 +141,10 @@ function renameDeviceRow(names: Names, text: string): string {
   return renameWords(names, row);
 }
 
-/** `xl uptime`: name, domid, time. */
+/** `xl uptime`: name, domid, time, whose hours are two characters wide. */
 function renameUptimeRow(names: Names, text: string): string {
   return renameWords(names, text).replace(
-    /^(.{32})( +\d+)( +)(?:\d+ days?, )?\d+:\d\d:\d\d/,
+    /^(.{32})( +\d+)( +?)(?:\d+ days?, )?[ \d]?\d:\d\d:\d\d/,
     (_, name: string, domid: string, gap: string) =>
       `${name}${aligned(domid, names.domid(domid.trim()))}${gap}TIME`,
   );
