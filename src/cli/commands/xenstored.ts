@@ -12,7 +12,7 @@ import { Problem, systemWords, usage } from "../../live/problem.ts";
 import { Daemon, type DaemonOptions } from "../../live/xenstored/daemon.ts";
 import type { FsyncPolicy, JournalError } from "../../live/xenstored/journal.ts";
 import { LOG_LEVELS, type LogLevel } from "../../live/xenstored/log.ts";
-import { SocketError } from "../../live/xenstored/server.ts";
+import { SocketError } from "../../live/xenstored/socket-place.ts";
 import type { Command, Invocation } from "../command.ts";
 import { numberOf, printJson } from "../command.ts";
 import { callable } from "../self.ts";

@@ -12,6 +12,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
@@ -248,14 +249,54 @@ test("what is in the way of the socket", async () => {
   await expect(tooLong).rejects.toMatchObject({ code: "SOCKET_PATH_TOO_LONG" });
 });
 
-test("a socket whose server died is replaced", async () => {
-  const dead = createServer();
+/** A server that ends without removing its socket, as a killed one does; `end` ends it. */
+async function mortal(): Promise<{ end: () => Promise<void> }> {
+  const sockets: Socket[] = [];
+  const dead = createServer((socket) => void sockets.push(socket));
   await new Promise<void>((resolve) => void dead.listen(socketPath, resolve));
-  // A server that ends without removing its socket, as a killed one does.
-  const renamed = join(folder, "kept");
-  renameSync(socketPath, renamed);
-  await new Promise<void>((resolve) => void dead.close(() => resolve()));
-  renameSync(renamed, socketPath);
+  return {
+    end: async () => {
+      const renamed = join(folder, "kept");
+      renameSync(socketPath, renamed);
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => void dead.close(() => resolve()));
+      renameSync(renamed, socketPath);
+    },
+  };
+}
+
+test("a socket whose server is dying is replaced when it has died", async () => {
+  const dying = await mortal();
+  const served = serve();
+  setTimeout(() => void dying.end(), 50);
+  await served;
+  expect(await (await client()).directory("/")).toEqual(["tool"]);
+});
+
+test("of several that find a dead one's socket one serves, and nobody takes it away again", async () => {
+  await (await mortal()).end();
+  const starts = Array.from({ length: 4 }, () =>
+    serveXenstored({ socketPath, store: (queued) => standaloneStore({}, queued) }),
+  );
+  const started = await Promise.allSettled(starts);
+  const [first, ...more] = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  server = first;
+  expect(more).toEqual([]);
+  for (const one of started)
+    if (one.status === "rejected") expect(one.reason).toMatchObject({ code: "SOCKET_IN_USE" });
+  expect(await (await client()).directory("/")).toEqual(["tool"]);
+});
+
+test("who was killed while it took a socket's place is not waited for", async () => {
+  const lock = `${socketPath}.taking`;
+  writeFileSync(lock, "");
+  utimesSync(lock, 1, 1);
+  await serve();
+  expect(existsSync(lock)).toBe(false);
+});
+
+test("a socket whose server died is replaced", async () => {
+  await (await mortal()).end();
   await serve();
   const a = await client();
   expect(await a.directory("/")).toEqual(["tool"]);

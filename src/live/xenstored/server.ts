@@ -2,8 +2,8 @@
 //
 // xenstored on a Unix socket.
 
-import { chmodSync, linkSync, lstatSync, renameSync, rmSync, unlinkSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { linkSync, renameSync, rmSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
 import { FIRST_SOCKET } from "../../core/xenstore/connection.ts";
 import {
   connectSocket,
@@ -15,20 +15,8 @@ import {
 } from "../../core/xenstore/store.ts";
 import { type ClientEvents, ClientSocket, SharedBuffers } from "./client-socket.ts";
 import { AcceptedDescriptors } from "./accepted-descriptors.ts";
+import { checkPlace, listenAt, takePlace } from "./socket-place.ts";
 import { Turns } from "./turns.ts";
-
-/** Longest path of a Unix socket, in bytes (sun_path without its NUL). */
-export const SOCKET_PATH_MAX = 107;
-
-/** What a caller may get wrong about the socket, with an error code of its own. */
-export class SocketError extends Error {
-  readonly code: "SOCKET_PATH_TOO_LONG" | "SOCKET_IN_USE" | "SOCKET_NOT_A_SOCKET";
-
-  constructor(code: SocketError["code"], message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 /** A xenstored that listens. */
 export interface XenstoredServer {
@@ -112,12 +100,12 @@ export interface Rings {
  */
 export async function serveXenstored(options: ServeOptions): Promise<XenstoredServer> {
   const { socketPath, inherited } = options;
-  if (inherited === undefined) await makeRoom(socketPath);
+  if (inherited === undefined) await checkPlace(socketPath);
   const clients = new Clients(options);
   const server = createServer({ allowHalfOpen: false, pauseOnConnect: true }, (socket) =>
     clients.accept(socket),
   );
-  if (inherited === undefined) await listen(server, socketPath);
+  if (inherited === undefined) await takePlace(server, socketPath);
   else {
     const sockets = inherited();
     await new Promise<void>((resolve, reject) => {
@@ -142,27 +130,8 @@ export async function serveXenstored(options: ServeOptions): Promise<XenstoredSe
     sentBefore: (conn) => clients.sentBefore(conn),
     clientOf: (conn) => clients.clientOf(conn),
     stopListening: () => stopListening(server, socketPath),
-    listenAgain: () => {
-      rmSync(socketPath, { force: true });
-      return listen(server, socketPath);
-    },
+    listenAgain: () => listenAt(server, socketPath),
   };
-}
-
-function listen(server: Server, socketPath: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // Nobody else may connect between bind and chmod.
-    const umask = process.umask(0o177);
-    server.once("error", (error) => {
-      process.umask(umask);
-      reject(error);
-    });
-    server.listen({ path: socketPath, backlog: 511 }, () => {
-      process.umask(umask);
-      chmodSync(socketPath, 0o600);
-      resolve();
-    });
-  });
 }
 
 /** Node removes the path of a server it closes: it is put back at once. */
@@ -172,36 +141,6 @@ function stopListening(server: Server, socketPath: string): void {
   linkSync(socketPath, aside);
   server.close();
   renameSync(aside, socketPath);
-}
-
-/** Removes a socket nobody answers on; refuses where somebody does, or where something else is. */
-async function makeRoom(socketPath: string): Promise<void> {
-  const bytes = Buffer.byteLength(socketPath);
-  if (bytes > SOCKET_PATH_MAX) {
-    throw new SocketError(
-      "SOCKET_PATH_TOO_LONG",
-      `socket path has ${bytes} bytes, a Unix socket allows ${SOCKET_PATH_MAX}: ${socketPath}`,
-    );
-  }
-  const there = lstatSync(socketPath, { throwIfNoEntry: false });
-  if (there === undefined) return;
-  if (!there.isSocket())
-    throw new SocketError("SOCKET_NOT_A_SOCKET", `not a socket, and in the way: ${socketPath}`);
-  if (await answers(socketPath)) {
-    throw new SocketError("SOCKET_IN_USE", `somebody serves this socket already: ${socketPath}`);
-  }
-  unlinkSync(socketPath);
-}
-
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
 }
 
 /** Bytes a client may have waiting for it before it is heard again. */
