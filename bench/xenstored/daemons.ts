@@ -62,10 +62,14 @@ export async function startOurs(
   };
 }
 
-/** Starts one in `run`, which is made. `processor` is the one it may use, or null for any. */
+/**
+ * Starts one in `run`, which is made. `processor` is the one it may use, or null for any.
+ * XENSTORED_OPTIONS are further arguments of ours, XENSTORED_C is another C xenstored than Debian's.
+ */
 export async function startDaemon(name: DaemonName, run: string, processor: number | null): Promise<Daemon> {
   if (name === "ours") return startOurs(run, processor, process.env["XENSTORED_OPTIONS"]?.split(" ") ?? []);
-  const real = await startReal(name, run);
+  const program = name === "c" ? process.env["XENSTORED_C"] : undefined;
+  const real = await startReal(name, run, { program });
   const pid = real.process.pid as number;
   bindTo(processor, pid);
   return { name, socketPath: real.socketPath, pid, stop: real.stop };

@@ -69,6 +69,8 @@ export interface RealOptions {
   readonly quotas?: Readonly<Record<string, number>>;
   /** Further arguments of the daemon. */
   readonly args?: readonly string[];
+  /** Default: Debian's. */
+  readonly program?: string | undefined;
 }
 
 /** Starts one in a folder of its own, which is made; resolves once it answers on its socket. */
@@ -96,7 +98,7 @@ export async function startReal(
     fs.writeFileSync(configuration, ocamlConfiguration(run, options.quotas ?? {}));
     args.push("--config-file", configuration);
   }
-  const program = path.join(BIN, kind === "c" ? "xenstored" : "oxenstored");
+  const program = options.program ?? path.join(BIN, kind === "c" ? "xenstored" : "oxenstored");
   const child = spawn(program, [...args, ...(options.args ?? [])], { env, stdio: "ignore" });
   const exit = new Promise<void>((resolve) => void child.on("exit", () => resolve()));
   const real: RealXenstored = {
