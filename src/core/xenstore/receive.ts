@@ -165,7 +165,8 @@ function answer(store: Store, conn: number, bytes: Uint8Array, packet: Packet): 
     ? performAsOcaml(store, conn, bytes, packet, after)
     : perform(store, conn, bytes, packet, after, traits);
   if (limited) store.request = undefined;
-  if (store.cells.get(connectionType, conn) === undefined) return false;
+  // A socket's connection ends by its socket, not by a request.
+  if (conn < FIRST_SOCKET && store.cells.get(connectionType, conn) === undefined) return false;
   if (after.later === true) return true;
   if (!isFailure(result) && result.length > PAYLOAD_MAX) result = fail("E2BIG");
   if (limited && !isFailure(result) && isTooMuch(store, conn, result.length)) result = fail("ENOMEM");

@@ -185,6 +185,8 @@ class Clients {
   readonly #buffers: SharedBuffers;
   readonly #clients = new Map<number, Client>();
   readonly #ready = new Ready();
+  /** The client whose requests were answered last. */
+  #heard: Client | undefined;
   readonly #turns = new Turns(
     () => this.flush(),
     () => this.#ready.size,
@@ -197,7 +199,8 @@ class Clients {
     this.#buffers = new SharedBuffers(descriptors);
     this.#store = store((conn) => {
       if (conn < FIRST_SOCKET) return rings?.look(conn);
-      const client = this.#clients.get(conn);
+      // Nearly all that is queued answers who is heard.
+      const client = conn === this.#heard?.conn ? this.#heard : this.#clients.get(conn);
       if (client !== undefined) this.#ready.add(client);
     });
     this.#settle = settle;
@@ -242,6 +245,11 @@ class Clients {
     return this.#clients.get(conn);
   }
 
+  /** A client's requests are about to be answered. */
+  hears(client: Client): void {
+    this.#heard = client;
+  }
+
   /** Sends what a client's requests have brought, and when those of others that are about to come. */
   flushAfter(conn: number): void {
     this.#turns.heard(conn);
@@ -281,6 +289,7 @@ class Clients {
 
   gone(conn: number): void {
     this.#clients.delete(conn);
+    this.#heard = undefined;
     disconnect(this.#store, conn);
     this.flush();
   }
@@ -354,6 +363,7 @@ class Client implements ClientEvents {
       this.#kept.push(Buffer.from(bytes.subarray(0, length)));
       return;
     }
+    this.#clients.hears(this);
     const state = receive(this.#store, this.conn, bytes, length);
     if (state === "open") this.#clients.flushAfter(this.conn);
     else this.#clients.flush();
