@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
 import { PlainCells } from "../core/engine/cells.ts";
 import { CellMemory } from "../core/engine/memory.ts";
-import { FILE_FRAMES, FileMemory, fileName, placeOf } from "./guest-memory.ts";
+import { FILE_FRAMES, FileMemory, fileName, memoryFolder, placeOf } from "./guest-memory.ts";
 
 const open: FileMemory[] = [];
 
@@ -141,12 +141,41 @@ test("knows what the file system cannot hold", () => {
 
 test("the memory of a host that was killed is given back by the next", () => {
   const beside = fs.mkdtempSync(join(tmpdir(), "xenolith-memory-"));
-  const [killed, alive] = [join(beside, "xenolith-0-aa"), join(beside, "xenolith-0-bb")];
-  for (const folder of [killed, alive]) fs.mkdirSync(folder);
-  const { pid } = spawnSync("true");
-  fs.writeFileSync(`${killed}.pid`, `${pid}\n`);
-  fs.writeFileSync(`${alive}.pid`, `${process.pid}\n`);
-  open.push(new FileMemory(join(beside, "xenolith-0-cc")));
-  const names = ["xenolith-0-bb", "xenolith-0-bb.pid", "xenolith-0-cc", "xenolith-0-cc.pid"];
+  const folder = (name: string): string => join(beside, `xenolith-0-${name}`);
+  const alive = new FileMemory(folder("bb"));
+  const [pid, start, namespace] = fs.readFileSync(`${alive.folder}.pid`, "utf8").trim().split(" ");
+  const { pid: dead } = spawnSync("true");
+  const owners = {
+    aa: `${dead} ${start} ${namespace}`,
+    // Another process has its number now.
+    ab: `${pid} 1 ${namespace}`,
+    // Of another container's processes nothing is known here.
+    dd: `${dead} ${start} pid:[1]`,
+  };
+  for (const [name, of] of Object.entries(owners)) {
+    fs.mkdirSync(folder(name));
+    fs.writeFileSync(`${folder(name)}.pid`, `${of}\n`);
+  }
+  open.push(new FileMemory(folder("cc")));
+  const names = ["bb", "cc", "dd"].flatMap((name) => [`xenolith-0-${name}`, `xenolith-0-${name}.pid`]);
   expect(fs.readdirSync(beside).toSorted()).toEqual(names);
+  alive.close();
+});
+
+test("directories of one name in two containers have memory of their own in a shared /dev/shm", () => {
+  const beside = fs.mkdtempSync(join(tmpdir(), "xenolith-memory-"));
+  const [one, other, name] = ["one", "other", "xenolith"].map((at) => join(beside, at)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const folder of [one, other]) fs.mkdirSync(folder);
+  const seenAs = (folder: string): string => {
+    fs.rmSync(name, { force: true });
+    fs.symlinkSync(folder, name);
+    return memoryFolder(name);
+  };
+  const first = seenAs(one);
+  expect(seenAs(other)).not.toBe(first);
+  expect(seenAs(one)).toBe(first);
 });

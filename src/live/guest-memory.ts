@@ -12,6 +12,7 @@ import { assert } from "../core/engine/errno.ts";
 import type { Memory } from "../core/engine/host.ts";
 import { OwnPages, emptyPage } from "./own-pages.ts";
 import { Problem } from "./problem.ts";
+import { processStat } from "./process-stat.ts";
 
 const PAGE_BYTES = 4096;
 /** Frames of one file. */
@@ -71,11 +72,13 @@ export function fileName(file: number): string {
 
 /**
  * The folder of a host's frames: in memory where the system has a file system
- * for that, else in its state directory. Always the same one, so that what a
- * killed host left is found and removed by the next.
+ * for that, else in its state directory. Always the same one for a directory, so
+ * that what a killed host left is found and removed by the next; containers that
+ * share `/dev/shm` may each have a directory of the same name.
  */
 export function memoryFolder(dir: string): string {
-  const name = createHash("sha256").update(dir).digest("hex").slice(0, 12);
+  const { dev, ino } = fs.statSync(dir, { throwIfNoEntry: false }) ?? { dev: 0, ino: 0 };
+  const name = createHash("sha256").update(`${dir}\0${dev}:${ino}`).digest("hex").slice(0, 12);
   try {
     fs.accessSync(SHARED_MEMORY, fs.constants.W_OK);
     return path.join(SHARED_MEMORY, `xenolith-${process.getuid?.() ?? 0}-${name}`);
@@ -89,13 +92,24 @@ function ownerFile(folder: string): string {
   return `${folder}.pid`;
 }
 
-function isAlive(pid: number): boolean {
+/** The PID namespace this process is in: what a process's number counts for nothing outside of. */
+function pidNamespace(): string {
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    return fs.readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return "";
   }
+}
+
+/** What says which process this is: its number, when it started, the namespace that both are from. */
+function owner(): string {
+  return `${process.pid} ${processStat(process.pid)?.start ?? ""} ${pidNamespace()}\n`;
+}
+
+/** Whether that process lives, or may: nobody can ask about one of another container's. */
+function mayBeAlive(owned: string): boolean {
+  const [pid, start, namespace] = owned.trimEnd().split(" ");
+  return start === "" || namespace !== pidNamespace() || processStat(Number(pid))?.start === start;
 }
 
 /** Removes the folders of hosts that were killed, so that their memory is not lost until the machine restarts. */
@@ -104,7 +118,7 @@ function removeAbandoned(beside: string): void {
   for (const name of fs.readdirSync(path.dirname(beside)).filter((entry) => mine.test(entry))) {
     const file = path.join(path.dirname(beside), name);
     try {
-      if (isAlive(Number(fs.readFileSync(file, "utf8")))) continue;
+      if (mayBeAlive(fs.readFileSync(file, "utf8"))) continue;
       fs.rmSync(file.slice(0, -".pid".length), { recursive: true, force: true });
       fs.rmSync(file);
     } catch {
@@ -129,7 +143,7 @@ export class FileMemory implements Memory {
     removeAbandoned(folder);
     fs.rmSync(folder, { recursive: true, force: true });
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
-    fs.writeFileSync(ownerFile(folder), `${process.pid}\n`, { mode: 0o600 });
+    fs.writeFileSync(ownerFile(folder), owner(), { mode: 0o600 });
   }
 
   read(mfn: number, offset: number, length: number): Uint8Array {
