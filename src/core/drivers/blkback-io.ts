@@ -3,6 +3,7 @@
 // blkback's thread: takes requests from a ring, maps their pages, hands them to
 // the disk, answers when the disk has (Linux drivers/block/xen-blkback/blkback.c).
 
+import { present } from "../engine/errno.ts";
 import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -139,7 +140,7 @@ const doBlockIoOp = routine(
           domid,
           blkif,
           ring,
-          request: request as BlkifRequest,
+          request: present(request),
         })),
       ]),
     ]),

@@ -4,7 +4,7 @@
 // xenstore (Linux drivers/net/xen-netback/xenbus.c).
 
 import { must } from "../engine/cells.ts";
-import { fail } from "../engine/errno.ts";
+import { fail, present } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { hasEnded } from "../engine/thread.ts";
@@ -131,7 +131,7 @@ const frontendChanged = routine(
       l.nodename = deviceOf(host, l.device).nodename;
     }),
     when("moves", (l) => l.target !== null, [
-      call("set_backend_state", setBackendState, (l) => ({ ...sameDevice(l), state: l.target as number })),
+      call("set_backend_state", setBackendState, (l) => ({ ...sameDevice(l), state: present(l.target) })),
       when("closed", (l) => l.state === XenbusState.Closed, [
         call(
           "xenbus_dev_is_online",

@@ -74,3 +74,9 @@ export function isFailure(result: unknown): result is Failure {
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`);
 }
+
+/** What an earlier step has set: a broken invariant where it has not. */
+export function present<T>(value: T | null): T {
+  assert(value !== null, "an earlier step has set it");
+  return value;
+}

@@ -3,6 +3,7 @@
 // The memory balloon: the guest gives pages back to Xen, or takes some, until it
 // has what `memory/target` says (Linux drivers/xen/balloon.c, xen-balloon.c).
 
+import { present } from "../engine/errno.ts";
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
@@ -65,7 +66,7 @@ export const watchTarget = routine(
         ),
       ]),
       step("balloon_set_new_target", (host, l) =>
-        setNewTarget(host, l.domid, l.target as string, l.first ? (l.staticMax ?? l.target) : null),
+        setNewTarget(host, l.domid, present(l.target), l.first ? (l.staticMax ?? l.target) : null),
       ),
     ]),
   ],

@@ -3,6 +3,7 @@
 // What a guest with dev=1 says of its devices, and the little it reads from its
 // first disk (recordings, guest/init).
 
+import { present } from "../engine/errno.ts";
 import { must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import { routine } from "../engine/routine.ts";
@@ -79,7 +80,7 @@ export const showDevices = routine(
         call(
           "dd",
           blkfrontRead,
-          (l) => ({ domid: l.domid, device: l.disk as string, pages: DD_PAGES }),
+          (l) => ({ domid: l.domid, device: present(l.disk), pages: DD_PAGES }),
           (l) => void (l.ok = true),
         ),
       ]).onError(() => {}, []),

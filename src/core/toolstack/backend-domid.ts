@@ -3,7 +3,7 @@
 // Which domain serves a device whose backend is said by name: `backend=NAME` of a
 // disk or an interface (tools/libs/light/libxl_internal.c, libxl__resolve_domid).
 
-import { fail } from "../engine/errno.ts";
+import { fail, present } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { createState, createStateCell } from "./create-state.ts";
@@ -56,12 +56,12 @@ export const resolveBackends = routine(
           call(
             "libxl_domain_qualifier_to_domid",
             qualifierToDomid,
-            ({ process, device }) => ({ process, domain: (device as Named).backend }),
+            ({ process, device }) => ({ process, domain: present(device).backend }),
             (l, domid) => void (l.backend = domid),
           ),
         ]).onError((l) => void (l.backend = -1), []),
         step("found", (host, l) => {
-          const device = l.device as Named;
+          const device = present(l.device);
           if (l.backend < 0) {
             complain(host, l.process, l.domid, device);
             return fail(ERROR_FAIL);

@@ -13,7 +13,7 @@ import {
 import { hvmSave } from "../../abi/4.17/hvm-save.ts";
 import * as abi from "../../abi/4.17/layout.ts";
 import { viewOf } from "../../abi/struct.ts";
-import { fail, isFailure } from "../engine/errno.ts";
+import { fail, isFailure, present } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -251,7 +251,7 @@ export const buildHvm = routine(
           : undefined;
       }),
       step("the kernel is in place", (host, l) => {
-        const special = l.special as Populated;
+        const special = present(l.special);
         startGuest(host, {
           domid: l.domid,
           type: "pvh",

@@ -4,7 +4,7 @@
 // libxl__build_pv; tools/libs/guest/xg_dom_boot.c, xg_dom_x86.c). Where
 // something fails, libxc says what in its own words, and libxl which part it was.
 
-import { isFailure } from "../engine/errno.ts";
+import { isFailure, present } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -57,7 +57,7 @@ const memInit = routine(
       (l, populated) => void (l.populated = populated[0] as Populated),
     ),
   ],
-  (l) => l.populated as Populated,
+  (l) => present(l.populated),
 );
 
 /** Puts the kernel to its start (bootlate_pv, vcpu_x86_64): its page tables pinned, its first vCPU with registers. */
@@ -167,7 +167,7 @@ export const buildPv = routine(
       step("xc_dom_build_image", (host, l) => {
         const layout = buildImage(host, l.process, l.files, l.build.targetMemkb >> 2);
         if (isFailure(layout)) return layout;
-        const memory = l.memory as Populated;
+        const memory = present(l.memory);
         l.cr3 = mfnOf(memory, layout.l4);
         l.rings.storeMfn = mfnOf(memory, layout.xenstore);
         l.rings.consoleMfn = mfnOf(memory, layout.console);

@@ -3,7 +3,7 @@
 // Settling a process's configuration: its CPU pool, and what it leaves open
 // (tools/libs/light/libxl_create.c, libxl__domain_config_setdefault).
 
-import { fail } from "../engine/errno.ts";
+import { fail, present } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -46,7 +46,7 @@ export const setDefaults = routine(
         call(
           "libxl_cpupool_qualifier_to_cpupoolid",
           cpupoolOf,
-          ({ process, given }) => ({ process, pool: given as string }),
+          ({ process, given }) => ({ process, pool: present(given) }),
           (l, poolid) => void (l.poolid = poolid),
         ),
       ]).onError((l) => void (l.poolid = -1), []),

@@ -4,6 +4,7 @@
 // says so by writing the terminal's name (tools/libs/light/libxl_create.c,
 // console_xswait_callback).
 
+import { present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { waitForNode } from "./device-wait.ts";
@@ -40,7 +41,7 @@ export const consoleTtyWait = routine(
     attempt([
       call("wait for tty", waitForNode, ({ process, watch }) => ({
         process,
-        watch: watch as Watch,
+        watch: present(watch),
         hope: { nonempty: true as const },
         timeout: INIT_TIMEOUT,
       })),

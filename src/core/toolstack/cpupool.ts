@@ -3,7 +3,7 @@
 // CPU pools as libxl knows them: Xen's numbers, names in xenstore
 // (tools/libs/light/libxl_cpupool.c, libxl_utils.c).
 
-import { fail, isFailure } from "../engine/errno.ts";
+import { fail, isFailure, present } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -64,7 +64,7 @@ export const cpupoolInfoNamed = routine(
     ),
     when("has no name", (l) => l.name === null, [failWith("no name", ERROR_FAIL)]),
   ],
-  (l): Cpupool => ({ ...(l.info as CpupoolInfo), name: l.name as string }),
+  (l): Cpupool => ({ ...present(l.info), name: present(l.name) }),
 );
 
 /** Every pool, in the order of their numbers. */
@@ -90,9 +90,9 @@ export const listCpupools = routine(
         call(
           "name",
           cpupoolidToName,
-          ({ process, info }) => ({ process, poolid: (info as CpupoolInfo).cpupoolId }),
+          ({ process, info }) => ({ process, poolid: present(info).cpupoolId }),
           (l, name) => {
-            if (name !== null) l.pools.push({ ...(l.info as CpupoolInfo), name });
+            if (name !== null) l.pools.push({ ...present(l.info), name });
           },
         ),
       ]),
@@ -134,7 +134,7 @@ export const nameToCpupoolid = routine(
     ),
     when("no such name", (l) => l.found === null, [failWith("ERROR_INVAL", ERROR_INVAL)]),
   ],
-  (l) => l.found as number,
+  (l) => present(l.found),
 );
 
 /**

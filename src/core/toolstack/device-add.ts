@@ -5,6 +5,7 @@
 // libxl_disk.c, libxl_internal.h "device addition"). Several start together and
 // are finished each in its own time.
 
+import { present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { hasEnded, joinThread, spawnThread } from "../engine/thread.ts";
@@ -125,7 +126,7 @@ export const finishDeviceAdd = routine(
           [
             call("wait for InitWait", waitForNode, ({ process, watch }) => ({
               process,
-              watch: watch as Watch,
+              watch: present(watch),
               hope: { state: XenbusStateInitWait },
               timeout: INIT_TIMEOUT,
             })),
@@ -161,13 +162,13 @@ export const addDevices = routine(
             call(
               "initiate",
               initiateDeviceAdd,
-              ({ process, added }) => ({ process, added: added as NewDevice }),
+              ({ process, added }) => ({ process, added: present(added) }),
               (l, watch) => {
                 l.watch = watch;
               },
             ),
             step("go on with the next", (host, l) => {
-              const { device } = l.added as NewDevice;
+              const { device } = present(l.added);
               const name = `${l.process}/${deviceName(device)}-add`;
               const args = { process: l.process, device, watch: l.watch };
               l.threads.push(spawnThread(host, name, finishDeviceAdd, args, { joinable: true }));
@@ -188,6 +189,6 @@ export const addDevices = routine(
         }),
       ],
     ),
-    when("one failed", (l) => l.errno !== null, [failWith("multidev->rc", (l) => l.errno as Errno)]),
+    when("one failed", (l) => l.errno !== null, [failWith("multidev->rc", (l) => present(l.errno))]),
   ],
 );

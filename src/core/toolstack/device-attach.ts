@@ -4,7 +4,7 @@
 // device_disk_add; libxl_device.c, libxl__device_add_async): libxl's own copy of
 // its configuration gets it, too.
 
-import { fail, isFailure } from "../engine/errno.ts";
+import { fail, isFailure, present } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -144,13 +144,13 @@ const addNodes = routine(
     call(
       "write nodes",
       initiateDeviceAdd,
-      ({ process, device }) => ({ process, added: device as NewDevice }),
+      ({ process, device }) => ({ process, added: present(device) }),
       (l, watch) => {
         l.watch = watch;
       },
     ),
   ],
-  ({ device, watch }) => ({ device: device as NewDevice, watch }),
+  ({ device, watch }) => ({ device: present(device), watch }),
 );
 
 /** Adds a device to a running domain and waits until it is there. Fails, and says so. */
@@ -177,7 +177,7 @@ export const deviceAttach = routine(
       ]),
       call("connect", finishDeviceAdd, ({ process, device, watch }) => ({
         process,
-        device: (device as NewDevice).device,
+        device: present(device).device,
         watch,
       })),
     ]).onError(

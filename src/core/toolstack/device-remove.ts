@@ -4,7 +4,7 @@
 // hotplug script, clean xenstore (tools/libs/light/libxl_device.c). The watch is
 // set by who starts the removal; what follows may run beside other removals.
 
-import { isFailure } from "../engine/errno.ts";
+import { isFailure, present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { deviceDestroy } from "./device-destroy.ts";
@@ -165,7 +165,7 @@ const waitForClosed = routine(
 );
 
 function closedHope(process: string, watch: Watch | null): Parameters<typeof waitForNode.locals>[0] {
-  return { process, watch: watch as Watch, hope: { state: XenbusStateClosed }, timeout: DESTROY_TIMEOUT };
+  return { process, watch: present(watch), hope: { state: XenbusStateClosed }, timeout: DESTROY_TIMEOUT };
 }
 
 /**

@@ -4,7 +4,7 @@
 // event, until it says what was hoped for or time is up
 // (tools/libs/light/libxl_aoutils.c, libxl_event.c).
 
-import { isFailure } from "../engine/errno.ts";
+import { isFailure, present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import type { Host } from "../engine/host.ts";
@@ -93,7 +93,7 @@ export const waitForNode = routine(
         ]),
       ]),
     ]),
-    when("not as hoped", (l) => l.errno !== null, [failWith("give up", (l) => l.errno as Errno)]),
+    when("not as hoped", (l) => l.errno !== null, [failWith("give up", (l) => present(l.errno))]),
   ],
   (l) => l.value,
 );

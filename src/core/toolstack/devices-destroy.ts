@@ -4,6 +4,7 @@
 // libxl__devices_destroy): every backend is told to close before libxl waits for
 // the first of them, then each is finished in its own time.
 
+import { present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { hasEnded, joinThread, spawnThread } from "../engine/thread.ts";
@@ -43,17 +44,17 @@ const startRemoval = routine(
     when("a device", (l) => l.device !== null, [
       when(
         "console",
-        (l) => goesAtOnce(l.device as Device),
-        [call("destroy", deviceDestroy, ({ process, device }) => ({ process, device: device as Device }))],
+        (l) => goesAtOnce(present(l.device)),
+        [call("destroy", deviceDestroy, ({ process, device }) => ({ process, device: present(device) }))],
         [
           call(
             "initiate",
             initiateDeviceRemove,
-            ({ process, device }) => ({ process, device: device as Device, force: "on" as const }),
+            ({ process, device }) => ({ process, device: present(device), force: "on" as const }),
             (l, watch) => void (l.watch = watch),
           ),
           step("go on with the next", (host, l) => {
-            const device = l.device as Device;
+            const device = present(l.device);
             l.thread = spawnThread(
               host,
               `${l.process}/${deviceName(device)}-remove`,
@@ -133,6 +134,6 @@ export const devicesDestroy = routine(
         }),
       ],
     ),
-    when("one failed", (l) => l.errno !== null, [failWith("multidev->rc", (l) => l.errno as Errno)]),
+    when("one failed", (l) => l.errno !== null, [failWith("multidev->rc", (l) => present(l.errno))]),
   ],
 );

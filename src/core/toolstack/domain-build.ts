@@ -4,6 +4,7 @@
 // and after, and in between what their type needs (tools/libs/light/libxl_create.c,
 // libxl__domain_build).
 
+import { present } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import type { BuildConfig } from "./build-config.ts";
 import { buildHvm } from "./build-hvm.ts";
@@ -83,9 +84,9 @@ export const domainBuild = routine(
       process,
       domid,
       build,
-      rings: rings as Rings,
+      rings: present(rings),
       vm: vmEntries(build, started, false),
     })),
   ],
-  (l) => l.rings as Rings,
+  (l) => present(l.rings),
 );

@@ -4,7 +4,7 @@
 // console is waited for. Whatever fails, what was made is destroyed again
 // (tools/libs/light/libxl_create.c, initiate_domain_create and what follows).
 
-import { isFailure } from "../engine/errno.ts";
+import { isFailure, present } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -87,7 +87,7 @@ const build = routine(
       [call("libxl__domain_build", domainBuild, buildArgs, (l, rings) => void (l.rings = rings))],
     ),
   ],
-  (l) => l.rings as Rings,
+  (l) => present(l.rings),
 );
 
 /** Destroys a domain whose creation failed; that this may fail, too, is only said. */
@@ -143,7 +143,7 @@ const rebuildArgs = (l: Creation): Build => ({
 const attachArgs = (l: Creation): { process: string; domid: number; rings: Rings; tty: string } => ({
   process: l.process,
   domid: l.domid,
-  rings: l.rings as Rings,
+  rings: present(l.rings),
   tty: l.source !== null && "tty" in l.source ? l.source.tty : "",
 });
 

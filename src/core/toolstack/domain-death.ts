@@ -4,7 +4,7 @@
 // domain (tools/libs/light/libxl_domain.c, domain_death_xswatch_callback). What
 // the watch says is only "look".
 
-import { fail, isFailure } from "../engine/errno.ts";
+import { fail, isFailure, present } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { xsEventPending, xsTakeEvent } from "../daemons/xs-client.ts";
 import { domainInfo } from "./dominfo.ts";
@@ -30,7 +30,7 @@ export const watchDeaths = routine(
       (l, watch) => void (l.watch = watch),
     ),
   ],
-  (l) => l.watch as Watch,
+  (l) => present(l.watch),
 );
 
 /** Ends that (libxl_evdisable_domain_death). */
@@ -62,7 +62,7 @@ export const waitForDomainEvent = routine(
         [
           when("nothing found yet", (l) => l.found === null, [
             step("getdomaininfolist", (host, l) => {
-              const { domid, shutdownReported } = l.asked as DeathWatch;
+              const { domid, shutdownReported } = present(l.asked);
               const info = domainInfo(host, l.process, domid);
               if (isFailure(info) && info.errno !== ERROR_DOMAIN_NOTFOUND) return fail(ERROR_FAIL);
               if (isFailure(info) || info.dying) l.found = { domid, event: { kind: "death" } };

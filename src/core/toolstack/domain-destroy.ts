@@ -5,7 +5,7 @@
 // (tools/libs/light/libxl_domain.c, libxl_domain_destroy).
 
 import { must } from "../engine/cells.ts";
-import { fail, isFailure } from "../engine/errno.ts";
+import { fail, isFailure, present } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { destroydomain, pausedomain, softReset, unpausedomain } from "../hypervisor/domctl.ts";
@@ -93,7 +93,7 @@ const forgetInXenstore = routine(
               where: "libxl_domain.c:1537:devices_destroy_cb",
               text: (l) => `xs_rm failed for ${l.vm}: ${strerror(l.errno)}`,
             },
-            [call("rm vm", xsRm, ({ process, vm }) => ({ process, path: vm as string }))],
+            [call("rm vm", xsRm, ({ process, vm }) => ({ process, path: present(vm) }))],
           ),
         ]).onError(() => {}, []),
       ]),

@@ -2,6 +2,7 @@
 //
 // Domains as xl's tables show them: what Xen says of each, and its name.
 
+import { present } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import type { DomainInfo } from "./dominfo.ts";
 import { domidToName } from "./name.ts";
@@ -48,8 +49,8 @@ export const domainRows = routine(
         call(
           "libxl_domid_to_name",
           domidToName,
-          ({ process, info }) => ({ process, domid: (info as DomainInfo).domid }),
-          (l, name) => void l.rows.push(rowOf(l.info as DomainInfo, name)),
+          ({ process, info }) => ({ process, domid: present(info).domid }),
+          (l, name) => void l.rows.push(rowOf(present(l.info), name)),
         ),
       ],
     ),

@@ -5,7 +5,7 @@
 // xg_resume.c). The guest is asked to suspend itself and has a minute for each
 // of two things: to acknowledge, and to do it.
 
-import { fail, isFailure } from "../engine/errno.ts";
+import { fail, isFailure, present } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -112,7 +112,7 @@ const waitForSuspend = routine(
     step("start timer", (host, l) => void (l.deadline = host.now + SUSPEND_TIMEOUT)),
     repeatUntil("suspended", (l) => l.over, [
       step("time left", (host, l) => void (l.left = l.deadline - host.now)),
-      waitFor("event", (host, l) => xsEventPending(host, l.process, (l.watch as Watch).token), {
+      waitFor("event", (host, l) => xsEventPending(host, l.process, present(l.watch).token), {
         timeout: (l) => l.left,
         timedOut: (l) => void (l.late = true),
       }),
@@ -127,7 +127,7 @@ const waitForSuspend = routine(
           );
           l.errno = ERROR_GUEST_TIMEDOUT;
         } else {
-          const event = xsTakeEvent(host, l.process, (l.watch as Watch).token);
+          const event = xsTakeEvent(host, l.process, present(l.watch).token);
           const suspended = isFailure(event) ? event : lookAtGuest(host, l.process, l.domid);
           if (isFailure(suspended)) l.errno = suspended.errno;
           else l.over = suspended;
@@ -137,8 +137,8 @@ const waitForSuspend = routine(
         l.over ||= l.errno !== null;
       }),
     ]),
-    call("unwatch", xsUnwatch, ({ process, watch }) => ({ process, watch: watch as Watch })),
-    when("not suspended", (l) => l.errno !== null, [failWith("not suspended", (l) => l.errno as Errno)]),
+    call("unwatch", xsUnwatch, ({ process, watch }) => ({ process, watch: present(watch) })),
+    when("not suspended", (l) => l.errno !== null, [failWith("not suspended", (l) => present(l.errno))]),
   ],
 );
 
@@ -167,7 +167,7 @@ const suspendGuest = routine(
         (l, errno) => void (l.errno = errno),
         [
           when("not for time", (l) => l.errno !== ERROR_TIMEDOUT, [
-            failWith("no request", (l) => l.errno as Errno),
+            failWith("no request", (l) => present(l.errno)),
           ]),
           call("cancel", cancelRequest, sameDomain, (l, acknowledged) => {
             if (acknowledged) l.errno = null;
@@ -251,7 +251,7 @@ export const domainSuspend = routine(
       return fail(l.responded ? (l.rc ?? ERROR_FAIL) : ERROR_GUEST_TIMEDOUT);
     }),
   ],
-  (l) => l.image as SavedImage,
+  (l) => present(l.image),
 );
 
 /** Makes the hypercall that suspended a guest return 1: nothing has changed for it (modify_returncode). */

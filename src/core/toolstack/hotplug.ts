@@ -3,6 +3,7 @@
 // Running hotplug scripts for a device whose backend has come up or gone away
 // (tools/libs/light/libxl_device.c, device_hotplug).
 
+import { present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -129,7 +130,7 @@ export const deviceHotplug = routine(
             ({ process, device, action, runs, run }) => ({
               process,
               name: `${deviceName(device)}-${action}${runs === 0 ? "" : runs}`,
-              run: run as ScriptRun,
+              run: present(run),
             }),
             (l, status) => void (l.status = status),
           ),
@@ -164,7 +165,7 @@ export const deviceHotplug = routine(
             }),
           ]),
           when("cannot be added", (l) => l.errno !== null && l.action === "add", [
-            failWith("not added", (l) => l.errno as Errno),
+            failWith("not added", (l) => present(l.errno)),
           ]),
           step("num_exec++", (_host, l) => {
             l.runs++;

@@ -4,6 +4,7 @@
 // does what the configuration wants done then (tools/xl/xl_vmcontrol.c,
 // create_domain's loop and handle_domain_death).
 
+import { present } from "../engine/errno.ts";
 import { must } from "../engine/cells.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
@@ -131,7 +132,7 @@ const untilItsEnd = routine(
       waitForDomainEvent,
       ({ process, domid, watch }) => ({
         process,
-        watch: watch as Watch,
+        watch: present(watch),
         domains: [{ domid, shutdownReported: false }],
       }),
       (l, { event }) => void (l.event = event),
@@ -167,7 +168,7 @@ const untilItsEnd = routine(
       if (l.event.kind === "shutdown" && l.restart === "none" && l.rc === 0)
         stderr(host, l.process, say.monitorExiting);
     }),
-    call("unwatch deaths", unwatchDeaths, ({ process, watch }) => ({ process, watch: watch as Watch })),
+    call("unwatch deaths", unwatchDeaths, ({ process, watch }) => ({ process, watch: present(watch) })),
   ],
   ({ restart, domid, rc }): Outcome => ({ restart, domid, rc }),
 );

@@ -3,6 +3,7 @@
 // Names of domains: nodes in xenstore, found by asking for every domain's
 // (tools/libs/light/libxl_utils.c; xl_utils.c, find_domain).
 
+import { present } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import type { Node, Vocabulary } from "../engine/routine.ts";
 import { listDomains } from "./dominfo.ts";
@@ -53,7 +54,7 @@ export const nameToDomid = routine(
     ),
     when("no such name", (l) => l.found === null, [failWith("ERROR_INVAL", ERROR_INVAL)]),
   ],
-  (l) => l.found as number,
+  (l) => present(l.found),
 );
 
 /**

@@ -4,7 +4,7 @@
 // host has them, page by page after that (tools/libs/guest/xg_dom_x86.c,
 // meminit_pv). A terabyte costs as many hypercalls as it has gigabytes.
 
-import { fail, isFailure } from "../engine/errno.ts";
+import { fail, isFailure, present } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { claimPages, populatePhysmap } from "../hypervisor/memory-op.ts";
 import { setPodTarget } from "../hypervisor/pod-target.ts";
@@ -83,7 +83,7 @@ export const populate = routine(
       ]),
     ]),
   ],
-  (l) => l.first as Populated,
+  (l) => present(l.first),
 );
 
 /**
@@ -116,7 +116,7 @@ export const populateClaimed = routine(
     ]),
     when("populated on demand", (l) => l.onDemand !== null, [
       step("set_pod_target", (host, l) => {
-        const targetPages = l.onDemand as number;
+        const targetPages = present(l.onDemand);
         const set = setPodTarget(host, dom0(l.process), { domid: l.domid, targetPages });
         return isFailure(set) ? set : undefined;
       }),

@@ -4,7 +4,7 @@
 // waits until the guest has emptied it (tools/libs/light/libxl_domain.c,
 // libxl__domain_pvcontrol).
 
-import { fail, isFailure } from "../engine/errno.ts";
+import { fail, isFailure, present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { getParam } from "../hypervisor/hvm-op.ts";
@@ -70,7 +70,7 @@ export const pvControl = routine(
     call(
       "acknowledgement",
       waitForNode,
-      ({ process, watch, hope }) => ({ process, watch: watch as Watch, hope, timeout: ACK_TIMEOUT }),
+      ({ process, watch, hope }) => ({ process, watch: present(watch), hope, timeout: ACK_TIMEOUT }),
       (l, value) => void (l.value = value),
     ),
   ],

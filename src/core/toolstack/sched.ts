@@ -3,7 +3,7 @@
 // Scheduling parameters of domains and pools (tools/libs/light/libxl_sched.c).
 // Each scheduler has its own; Xen refuses those of another than the one at work.
 
-import { fail, isFailure } from "../engine/errno.ts";
+import { fail, isFailure, present } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -93,7 +93,7 @@ export const domainSchedParams = routine(
       return;
     }),
   ],
-  (l): SchedShare => ({ sched: l.sched as string, weight: l.weight, cap: l.cap }),
+  (l): SchedShare => ({ sched: present(l.sched), weight: l.weight, cap: l.cap }),
 );
 
 /** Where libxl 4.17 says what, by scheduler. */

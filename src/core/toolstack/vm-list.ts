@@ -3,7 +3,7 @@
 // Virtual machines: domains that serve no other (tools/libs/light/libxl_domain.c,
 // libxl_list_vm), and since when each runs.
 
-import { fail } from "../engine/errno.ts";
+import { fail, present } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { listDomains } from "./dominfo.ts";
 import type { DomainInfo } from "./dominfo.ts";
@@ -32,7 +32,7 @@ export const vmList = routine(
         call(
           "libxl__xs_get_dompath",
           xsGetDomainPath,
-          ({ process, info }) => ({ process, domid: (info as DomainInfo).domid }),
+          ({ process, info }) => ({ process, domid: present(info).domid }),
           (l, home) => void (l.home = home),
         ),
         call(
@@ -40,7 +40,7 @@ export const vmList = routine(
           xsRead,
           ({ process, home }) => ({ process, path: `${home}/target` }),
           (l, target) => {
-            if (target === null) l.vms.push(l.info as DomainInfo);
+            if (target === null) l.vms.push(present(l.info));
           },
         ),
       ],

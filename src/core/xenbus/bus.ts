@@ -4,6 +4,7 @@
 // and `device` lead to, and binding drivers to devices (Linux
 // drivers/xen/xenbus/xenbus_probe.c and the driver core around it).
 
+import { present } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import {
@@ -176,7 +177,7 @@ export const xenbusProbeNode = routine(
           l.module = xenbusMatch(host, l.domid, l.bus, deviceOf(host, l.device).devicetype);
         }),
         when("driver", (l) => l.module !== null, [
-          call("xenbus_dev_probe", xenbusDevProbe, (l) => ({ ...sameDevice(l), module: l.module as string })),
+          call("xenbus_dev_probe", xenbusDevProbe, (l) => ({ ...sameDevice(l), module: present(l.module) })),
         ]),
       ]).onError(() => {}, []),
     ]),
@@ -202,7 +203,7 @@ const xenbusDevRemove = routine(
       l.rebind = bound?.allowRebind ?? false;
     }),
     when("driver removes", (l) => l.remove !== null, [
-      callNamed("remove", (l) => l.remove as string, sameDevice),
+      callNamed("remove", (l) => present(l.remove), sameDevice),
     ]),
     step("free_otherend_details", (host, l) => {
       host.edit(xenbusDeviceCell, l.device).otherend = null;

@@ -3,6 +3,7 @@
 // A node's children however many there are: in one reply where they fit, else in
 // parts (XS_DIRECTORY_PART, Xen d4016288ab; tools/libs/store/xs.c, xs_directory).
 
+import { present } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import type { Errno } from "../engine/errno.ts";
 import { XS } from "../xenstore/wire.ts";
@@ -84,7 +85,7 @@ export const xenbusWholeDirectory = routine(
         },
       ),
     ]),
-    when("cannot be listed", (l) => l.errno !== null, [failWith("errno", (l) => l.errno as Errno)]),
+    when("cannot be listed", (l) => l.errno !== null, [failWith("errno", (l) => present(l.errno))]),
   ],
   (l) => l.names,
 );

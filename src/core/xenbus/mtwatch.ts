@@ -4,6 +4,7 @@
 // Facts: D. Zhang, "Live domU's xenwatch" (Xen Summit Nanjing 2018) and its RFC;
 // that /local/domain is compared on both special watches is J. Gross's.
 
+import { present } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { xenbusWholeDirectory } from "./directory.ts";
@@ -96,7 +97,7 @@ export const mtwatchInit = routine(
         call("register_xenbus_watch", registerXenbusWatch, ({ domid, watch }) => ({
           domid,
           token: `mtwatch:${watch?.node}`,
-          ...(watch as Watched),
+          ...present(watch),
         })),
       ],
     ),

@@ -3,7 +3,7 @@
 // A device and its other end: finding it, watching its state, and telling the
 // driver when that changes (Linux drivers/xen/xenbus/xenbus_probe.c).
 
-import { fail } from "../engine/errno.ts";
+import { fail, present } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { deviceOf, driverOf, sameDevice, xenbusDeviceCell } from "./device.ts";
 import type { Bus, DeviceArgs } from "./device.ts";
@@ -31,7 +31,7 @@ export const freeOtherendWatch = routine(
     when("watching", (l) => l.token !== null, [
       call("unregister_xenbus_watch", unregisterXenbusWatch, (l) => ({
         domid: l.domid,
-        token: l.token as string,
+        token: present(l.token),
       })),
       step("watch.node = NULL", (host, l) => {
         host.edit(xenbusDeviceCell, l.device).otherendWatch = null;

@@ -3,7 +3,7 @@
 // config-update (tools/xl/xl_misc.c): another configuration for when the domain is
 // made again.
 
-import { fail, isFailure } from "../../engine/errno.ts";
+import { fail, isFailure, present } from "../../engine/errno.ts";
 import { bytesText, readFile } from "../../daemons/files.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
 import { findNamed } from "../name.ts";
@@ -48,7 +48,7 @@ export const configUpdateVerb = verb(
     when("was read", (l) => l.text !== null, [
       step("parse_config_data", (host, l) => {
         const { process, command, text, dryRun } = l;
-        const config = parseText(host, process, command.configFile as string, text as string);
+        const config = parseText(host, process, command.configFile as string, present(text));
         if ("exit" in config) {
           l.status = config.exit;
           l.text = null;
@@ -60,7 +60,7 @@ export const configUpdateVerb = verb(
     when("keep it", (l) => l.text !== null && !l.dryRun, [
       step("libxl_userdata_store", (host, { process, domid, text }) => {
         stderr(host, process, say.settingConfig(domid));
-        const stored = userdataStore(host, process, domid, "xl", text as string);
+        const stored = userdataStore(host, process, domid, "xl", present(text));
         if (isFailure(stored)) stderr(host, process, say.cannotUpdateConfig);
         return stored;
       }),

@@ -2,7 +2,7 @@
 //
 // cpupool-create (tools/xl/xl_cpupool.c, main_cpupoolcreate).
 
-import { fail, isFailure } from "../../engine/errno.ts";
+import { fail, isFailure, present } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import type { Host } from "../../engine/host.ts";
 import { bytesText, readFile } from "../../daemons/files.ts";
@@ -137,22 +137,22 @@ export const cpupoolCreateVerb = verb(
       attempt([
         call("libxl_name_to_cpupoolid", nameToCpupoolid, ({ process, config }) => ({
           process,
-          name: (config as PoolConfig).name,
+          name: present(config).name,
         })),
         step("taken", (host, l) => {
-          stderr(host, l.process, say.poolNameTaken((l.config as PoolConfig).name));
+          stderr(host, l.process, say.poolNameTaken(present(l.config).name));
           l.taken = true;
         }),
       ]).onError(() => {}, []),
       when("name is taken", (l) => l.taken, [failWith("another pool has the name", "EEXIST")]),
       step("describe", (host, l) => {
         const { process, config } = l;
-        const { source, name, sched } = config as PoolConfig;
+        const { source, name, sched } = present(config);
         const schedId = schedulerOf(host, process, sched);
         if (isFailure(schedId)) return schedId;
         // xl keeps the scheduler's number where its exit status is to be.
         if (sched === null) l.status = schedId;
-        const cpus = wantedCpus(host, process, config as PoolConfig);
+        const cpus = wantedCpus(host, process, present(config));
         if (isFailure(cpus)) return cpus;
         Object.assign(l, { schedId, cpus, uuid: randomUuid(host) });
         return stdout(
@@ -165,7 +165,7 @@ export const cpupoolCreateVerb = verb(
         attempt([
           call("libxl_cpupool_create", createCpupool, ({ process, config, schedId, cpus, uuid }) => ({
             process,
-            name: (config as PoolConfig).name,
+            name: present(config).name,
             schedId,
             cpus,
             uuid,

@@ -3,6 +3,7 @@
 // vtpm-list, vkb-list, vdispl-list, vsnd-list, usb-list (tools/xl/xl_vtpm.c and its
 // like): devices whose backends nobody has here.
 
+import { present } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import type { Node, Vocabulary } from "../../engine/routine.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
@@ -109,14 +110,14 @@ const listDevices = routine(
                 xsRead,
                 ({ process, info, node }) => ({
                   process,
-                  path: `${(info as DeviceInfo).backendPath}/${node}`,
+                  path: `${present(info).backendPath}/${node}`,
                 }),
                 (l, value) => void (l.texts[l.node] = value),
               ),
             ],
           ),
           step("print", (host, { process, domid, devid, name, info, texts }) => {
-            stdout(host, process, listingOf(name).row({ domid, devid, ...(info as DeviceInfo), texts }));
+            stdout(host, process, listingOf(name).row({ domid, devid, ...present(info), texts }));
           }),
         ]),
       ],

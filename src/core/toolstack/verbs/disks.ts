@@ -2,7 +2,7 @@
 //
 // block-list, block-attach, block-detach (tools/xl/xl_block.c).
 
-import { fail } from "../../engine/errno.ts";
+import { fail, present } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
 import { deviceAttach } from "../device-attach.ts";
@@ -53,7 +53,7 @@ const listDisks = routine(
         ),
         when("is there", (l) => l.info !== null, [
           step("print", (host, l) => {
-            const { backendPath, backendDomid, values } = l.info as DeviceInfo;
+            const { backendPath, backendDomid, values } = present(l.info);
             const { state = -1, "event-channel": eventChannel = -1, "ring-ref": ringRef = -1 } = values;
             stdout(
               host,

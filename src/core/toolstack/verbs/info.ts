@@ -2,7 +2,7 @@
 //
 // What xl says of the host: info, dmesg, top (tools/xl/xl_info.c).
 
-import { isFailure } from "../../engine/errno.ts";
+import { isFailure, present } from "../../engine/errno.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
 import { readconsole } from "../../hypervisor/sysctl.ts";
 import { freeCpus } from "../cpupool.ts";
@@ -46,7 +46,7 @@ export const infoVerb = verb(
       if (isFailure(scheduler)) return scheduler;
       const info = {
         node: uname(host),
-        phys: l.phys as PhysInfo,
+        phys: present(l.phys),
         xen: { ...getVersionInfo(host), scheduler },
       };
       return stdout(host, l.process, formatInfo(info, l.numa, l.command.only));

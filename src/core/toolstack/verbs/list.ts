@@ -2,7 +2,7 @@
 //
 // Tables of domains: list, claims, sharing, vm-list (tools/xl/xl_info.c, xl_mem.c).
 
-import { isFailure } from "../../engine/errno.ts";
+import { isFailure, present } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
 import { cpupoolidToName } from "../cpupool.ts";
@@ -110,14 +110,14 @@ export const listVerb = verb(
             call(
               "list_domains",
               domainRows,
-              ({ process, domain }) => ({ process, domains: [domain as DomainInfo] }),
+              ({ process, domain }) => ({ process, domains: [present(domain)] }),
               (l, rows) => void l.rows.push(...rows),
             ),
             when("with pools", (l) => l.command.cpupool, [
               call(
                 "libxl_cpupoolid_to_name",
                 cpupoolidToName,
-                ({ process, domain }) => ({ process, poolid: (domain as DomainInfo).cpupool }),
+                ({ process, domain }) => ({ process, poolid: present(domain).cpupool }),
                 (l, name) => void l.pools.push(name),
               ),
             ]),

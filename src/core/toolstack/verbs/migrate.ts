@@ -4,7 +4,7 @@
 // this one: any other name is one ssh cannot resolve.
 
 import { must } from "../../engine/cells.ts";
-import { fail } from "../../engine/errno.ts";
+import { fail, present } from "../../engine/errno.ts";
 import type { Errno, Failure } from "../../engine/errno.ts";
 import type { Host } from "../../engine/host.ts";
 import { routine } from "../../engine/routine.ts";
@@ -153,9 +153,7 @@ const transfer = routine(
         failWith("not suspended", (l) => l.errno),
       ],
     ),
-    step("write", (host, l) =>
-      sendStream(host, l.stream, encodeSaveFile(l.config, l.image as SavedImage), true),
-    ),
+    step("write", (host, l) => sendStream(host, l.stream, encodeSaveFile(l.config, present(l.image)), true)),
     call("ready message", waitForWord, ({ process, stream }) => ({
       process,
       stream,
@@ -236,7 +234,7 @@ const resumeHere = routine(
           t: 0,
           domid,
           oldName: `${name}--migratedaway`,
-          newName: name as string,
+          newName: present(name),
         })),
       ]),
     ]).onError(() => {}, []),

@@ -2,7 +2,7 @@
 //
 // network-list, network-attach, network-detach (tools/xl/xl_nic.c).
 
-import { fail } from "../../engine/errno.ts";
+import { fail, present } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
 import { deviceAttach } from "../device-attach.ts";
@@ -59,7 +59,7 @@ const listNics = routine(
         ),
         when("is there", (l) => l.info !== null, [
           step("print", (host, l) => {
-            const { backendPath, backendDomid, values } = l.info as DeviceInfo;
+            const { backendPath, backendDomid, values } = present(l.info);
             const [state = -1, eventChannel = -1, txRingRef = -1, rxRingRef = -1] = NODES.map(
               (node) => values[node],
             );
@@ -183,7 +183,7 @@ const whichNic = routine(
       ],
     ),
   ],
-  (l) => l.nic as DeviceNic,
+  (l) => present(l.nic),
 );
 
 export const networkDetachVerb = verb(

@@ -3,7 +3,7 @@
 // pci-list, pci-assignable-*, pci-attach, pci-detach (tools/xl/xl_pci.c, libxl_pci.c). Dom0
 // has no PCI bus and no pciback: there is nothing to pass through.
 
-import { fail } from "../../engine/errno.ts";
+import { fail, present } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import type { Host } from "../../engine/host.ts";
 import { iommuDomctl } from "../../hypervisor/absent.ts";
@@ -156,7 +156,7 @@ export const pciAttachVerb = verb(
       step("libxl__device_pci_add", (host, { process, domid, pci }) => {
         complainPciback(host, process);
         const where = (line: number, name: string): string => `libxl_pci.c:${line}:${name}`;
-        const device = shortBdf(pci as string);
+        const device = shortBdf(present(pci));
         const text = `PCI device ${device} is not assignable`;
         libxlError(host, process, where(1677, "libxl__device_pci_add"), text, domid);
         const result = `libxl__device_pci_add failed for PCI device ${device} (rc -3)`;
@@ -164,7 +164,7 @@ export const pciAttachVerb = verb(
       }),
       call("pci_info_xs_remove", xsScript, ({ process, pci }) => ({
         process,
-        requests: [rmRequest(`/libxl/pci/${(pci as string).replaceAll(/[:.]/g, "-")}/domid`)],
+        requests: [rmRequest(`/libxl/pci/${present(pci).replaceAll(/[:.]/g, "-")}/domid`)],
       })),
       step("device_addrm_aocomplete", (host, { process }) => failed(host, process, "add")),
     ]),

@@ -3,7 +3,7 @@
 // xl save (tools/xl/xl_saverestore.c): the configuration, then the suspended
 // domain, into a file of dom0; then the domain is destroyed, or goes on.
 
-import { fail, isFailure } from "../../engine/errno.ts";
+import { fail, isFailure, present } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import { bytesText, readFile, writeFile } from "../../daemons/files.ts";
 import { stderr } from "../../daemons/process.ts";
@@ -117,9 +117,7 @@ export const saveVerb = verb(
       attempt([call("let it go on", domainResume, sameDomain)]).onError(() => {}, []),
       failWith("not saved", "EIO"),
     ]),
-    step("write", (host, l) =>
-      writeFile(host, l.command.file, encodeSaveFile(l.config, l.image as SavedImage)),
-    ),
+    step("write", (host, l) => writeFile(host, l.command.file, encodeSaveFile(l.config, present(l.image)))),
     attempt([
       when("stays, paused", (l) => l.command.leavePaused, [
         call("libxl_domain_pause", domainPause, sameDomain),

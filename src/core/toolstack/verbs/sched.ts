@@ -3,7 +3,7 @@
 // sched-credit, sched-credit2 (tools/xl/xl_sched.c): domains' shares of the
 // processors, and pools' parameters.
 
-import { fail, isFailure } from "../../engine/errno.ts";
+import { fail, isFailure, present } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import type { Node, Vocabulary } from "../../engine/routine.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
@@ -44,13 +44,13 @@ export const shareOf = routine(
       failWith("no parameters", ERROR_FAIL),
     ]),
     step("right scheduler", (host, { process, share, sched }) => {
-      const { sched: found } = share as SchedShare;
+      const { sched: found } = present(share);
       if (found === sched) return undefined;
       stderr(host, process, say.otherScheduler("libxl_domain_sched_params_get", found, sched));
       return fail(ERROR_FAIL);
     }),
   ],
-  (l) => l.share as SchedShare,
+  (l) => present(l.share),
 );
 
 /** One domain's line. */
@@ -72,7 +72,7 @@ const printShare = routine(
     ),
     call("libxl_domid_to_name", domidToName, sameDomain, (l, name) => void (l.name = name)),
     step("print", (host, { process, name, domid, share }) => {
-      const { weight, cap } = share as SchedShare;
+      const { weight, cap } = present(share);
       stdout(host, process, format.formatCreditRow({ name, domid, weight, cap }));
     }),
   ],

@@ -3,6 +3,7 @@
 // uptime (tools/xl/xl_info.c, print_uptime): how long dom0's kernel runs, and
 // since when each virtual machine was started.
 
+import { present } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import { stdout } from "../../daemons/process.ts";
 import { domidToName, findDomain } from "../name.ts";
@@ -31,7 +32,7 @@ const printUptime = routine(
     when("is known", (l) => l.domid === 0 || l.started !== null, [
       call("libxl_domid_to_name", domidToName, sameDomain, (l, name) => void (l.name = name)),
       step("print", (host, { process, domid, name, now, started, short }) => {
-        const seconds = domid === 0 ? Math.floor(host.now / 1_000_000) : now - (started as number);
+        const seconds = domid === 0 ? Math.floor(host.now / 1_000_000) : now - present(started);
         stdout(host, process, formatUptimeRow({ name, domid, seconds }, short ? timeOfDay(now) : null));
       }),
     ]),

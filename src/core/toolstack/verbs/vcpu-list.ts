@@ -2,7 +2,7 @@
 //
 // vcpu-list (tools/xl/xl_vcpu.c). A domain that cannot be listed is passed over.
 
-import { isFailure } from "../../engine/errno.ts";
+import { isFailure, present } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import { stdout } from "../../daemons/process.ts";
 import { listDomains } from "../dominfo.ts";
@@ -34,7 +34,7 @@ const printVcpus = routine(
       [
         call("libxl_domid_to_name", domidToName, sameDomain, (l, name) => void (l.name = name)),
         step("print_vcpuinfo", (host, { process, domid, name, vcpu, cpus }) => {
-          stdout(host, process, formatVcpuRows({ name, domid }, [vcpu as VcpuInfo], cpus));
+          stdout(host, process, formatVcpuRows({ name, domid }, [present(vcpu)], cpus));
         }),
       ],
     ),
