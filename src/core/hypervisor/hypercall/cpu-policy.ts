@@ -146,7 +146,8 @@ export function domainPolicyCommand({ view, domid, memory, copyBack }: DomctlCal
 export function setPolicyCommand(call: DomctlCall): Prepared | Failure {
   const { host, caller, view, domid, memory, copyBack } = call;
   const target = op.policyTarget(host, caller, { domid });
-  if (isFailure(target)) return target;
+  // The operation refuses it, and leaves its trace.
+  if (isFailure(target)) return prepare(setPolicy, { domid });
   const policy = takePolicy(memory, domctlBuffers(view));
   const tell = ({ leaf, subleaf, msr }: PolicyError): 0 | Failure => {
     const s = abi.xen_domctl_cpu_policy;

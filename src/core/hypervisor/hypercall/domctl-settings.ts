@@ -56,33 +56,25 @@ function putAffinity(
 const HARD = 1;
 const SOFT = 2;
 
-/**
- * The vCPU, and which of its sets are meant: EINVAL for none, or one without an
- * address (vcpuaffinity_params_invalid).
- */
-function affinityArgument({
-  host,
-  caller,
-  view,
-  domid,
-}: DomctlCall): { vcpu: number; flags: number } | Failure {
+/** Which sets are meant: EINVAL for none, or one without an address (vcpuaffinity_params_invalid). */
+function affinityFlags({ view }: DomctlCall): number | Failure {
   const s = abi.xen_domctl_vcpuaffinity;
-  const vcpu = s.vcpu.get(view, U);
-  const target = op.affinityTarget(host, caller, { domid, vcpu });
-  if (isFailure(target)) return target;
   const flags = s.flags.get(view, U);
   const nowhere = (set: number, { offset }: { offset: number }): boolean =>
     (flags & set) !== 0 && abi.xenctl_bitmap.bitmap.get(view, U + offset) === 0;
   const invalid = flags === 0 || nowhere(HARD, s.cpumap_hard) || nowhere(SOFT, s.cpumap_soft);
-  return invalid ? fail("EINVAL") : { vcpu, flags };
+  return invalid ? fail("EINVAL") : flags;
 }
 
 function setAffinity(call: DomctlCall): Prepared | Failure {
   const s = abi.xen_domctl_vcpuaffinity;
-  const { host, view, memory, domid } = call;
-  const argument = affinityArgument(call);
-  if (isFailure(argument)) return argument;
-  const { vcpu, flags } = argument;
+  const { host, caller, view, memory, domid } = call;
+  const vcpu = s.vcpu.get(view, U);
+  // The operation refuses it, and leaves its trace.
+  if (isFailure(op.affinityTarget(host, caller, { domid, vcpu })))
+    return prepare(setvcpuaffinity, { domid, vcpu, hard: null, soft: null });
+  const flags = affinityFlags(call);
+  if (isFailure(flags)) return flags;
   const { nrCpus } = machineOf(host);
   const hard = (flags & HARD) === 0 ? null : readBitmap(memory, view, U + s.cpumap_hard.offset, nrCpus);
   const soft = (flags & SOFT) === 0 ? null : readBitmap(memory, view, U + s.cpumap_soft.offset, nrCpus);
@@ -134,9 +126,10 @@ function getTsc({ view, domid, copyBack }: DomctlCall): Prepared {
 export const settingsCommands: { readonly [command: number]: DomctlCommand } = {
   [X.XEN_DOMCTL_setvcpuaffinity]: setAffinity,
   [X.XEN_DOMCTL_getvcpuaffinity]: (call) => {
-    const argument = affinityArgument(call);
-    if (isFailure(argument)) return argument;
-    const asked = { domid: call.domid, vcpu: argument.vcpu };
+    const asked = { domid: call.domid, vcpu: abi.xen_domctl_vcpuaffinity.vcpu.get(call.view, U) };
+    const target = op.affinityTarget(call.host, call.caller, asked);
+    const flags = isFailure(target) ? target : affinityFlags(call);
+    if (isFailure(flags)) return flags;
     return prepare(getvcpuaffinity, asked, (found) => putAffinity(call, found));
   },
   [X.XEN_DOMCTL_setnodeaffinity]: ({ view, memory, domid }) => {

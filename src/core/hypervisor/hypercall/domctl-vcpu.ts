@@ -51,7 +51,8 @@ function setContext({ host, caller, view, memory, domid }: DomctlCall): Prepared
   const vcpu = s.vcpu.get(view, U);
   const address = s.ctxt.get(view, U);
   const target = op.contextTarget(host, caller, { domid, vcpu });
-  if (isFailure(target)) return target;
+  // The operation refuses it, and leaves its trace.
+  if (isFailure(target)) return prepare(setvcpucontext, { domid, vcpu, context: null });
   if (address === 0) return prepare(setvcpucontext, { domid, vcpu, context: null });
   const bytes = memory.read(address, CONTEXT.sizeof);
   if (isFailure(bytes)) return bytes;

