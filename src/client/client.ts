@@ -4,7 +4,7 @@
 
 import { XS } from "../core/xenstore/wire.ts";
 import type { Connection } from "./connection.ts";
-import { XenstoreError } from "./errors.ts";
+import { asAwaited, XenstoreError } from "./errors.ts";
 import { Link, type ReconnectOptions, type Registration, tokenText } from "./link.ts";
 import { type Encoding, names, shown, type Text } from "./payload.ts";
 import { attempt, type TransactionOptions, XenstoreTransaction } from "./transaction.ts";
@@ -78,7 +78,7 @@ export class XenstoreClient extends XenstoreView {
     try {
       return await this.#begin(connection, signal);
     } catch (error) {
-      if (signal?.aborted === true || !this.#link.comesBack(connection)) throw error;
+      if (signal?.aborted === true || !this.#link.comesBack(connection)) throw asAwaited(error);
       // A transaction that was lost as it began has done nothing: the next connection has it.
       return this.begin({ signal });
     }
@@ -123,7 +123,11 @@ export class XenstoreClient extends XenstoreView {
     const token = options.token === undefined ? this.#newToken() : tokenText(options.token, this.encoding);
     if (this.#link.hasWatch(token)) throw new XenstoreError("EEXIST", "WATCH", shown(path));
     const registration = { path, token, depth, queue: new EventQueue(shown(path), eventsMax) };
-    await this.#link.addWatch(registration, signal);
+    try {
+      await this.#link.addWatch(registration, signal);
+    } catch (error) {
+      throw asAwaited(error);
+    }
     return watchOf(this.#link, registration, signal);
   }
 

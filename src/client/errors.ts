@@ -28,6 +28,16 @@ export class XenstoreError extends Error {
 }
 
 /**
+ * The same error, its stack that of who waits for it: made where bytes came in, it
+ * would not tell which of a program's requests was refused. To be called from the
+ * async function that awaited it.
+ */
+export function asAwaited(error: unknown): unknown {
+  if (error instanceof XenstoreError) Error.captureStackTrace(error, asAwaited);
+  return error;
+}
+
+/**
  * Why a request has no answer, or a watch no more events:
  * - `XENSTORE_LOST`: the connection broke; whether a request was carried out is not known
  * - `XENSTORE_CLOSED`: `close` was called

@@ -3,7 +3,7 @@
 // Requests about nodes: the same on the store itself and in a transaction.
 
 import { XS } from "../core/xenstore/wire.ts";
-import { XenstoreError } from "./errors.ts";
+import { asAwaited, XenstoreError } from "./errors.ts";
 import { bytesOf, type Encoding, names, shown, strings, type Text } from "./payload.ts";
 
 /** What every request takes. */
@@ -40,7 +40,15 @@ export class XenstoreView {
     parts: readonly Text[],
     options?: RequestOptions,
   ): Promise<Buffer> {
-    return this.#send(type, strings(parts, this.encoding, request), shown(parts[0] ?? ""), options);
+    return await this.#sent(type, strings(parts, this.encoding, request), shown(parts[0] ?? ""), options);
+  }
+
+  async #sent(...request: Parameters<Send>): Promise<Buffer> {
+    try {
+      return await this.#send(...request);
+    } catch (error) {
+      throw asAwaited(error);
+    }
   }
 
   /** The value of a node, as bytes. */
@@ -67,7 +75,7 @@ export class XenstoreView {
   /** Writes a node's value; creates it, and what is missing above it. */
   async write(path: Text, value: Text, options?: RequestOptions): Promise<void> {
     const payload = [strings([path], this.encoding, "WRITE"), bytesOf(value, this.encoding)];
-    await this.#send(XS.WRITE, Buffer.concat(payload), shown(path), options);
+    await this.#sent(XS.WRITE, Buffer.concat(payload), shown(path), options);
   }
 
   /** Creates a node with an empty value, unless it exists. */

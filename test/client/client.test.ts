@@ -300,6 +300,28 @@ function impostor(answer: (socket: Socket) => void): Promise<Server> {
   });
 }
 
+test.each<[string, (client: XenstoreClient) => Promise<unknown>]>([
+  ["read", (client) => client.read("/none")],
+  ["readBytes", (client) => client.readBytes("/none")],
+  ["directory", (client) => client.directory("/none")],
+  ["write", (client) => client.write("/bad//path", "x")],
+  ["setPerms", (client) => client.setPerms("/none", ["n0"])],
+  ["watch", (client) => client.watch("/bad//path")],
+  ["release", (client) => client.release(99)],
+  ["transaction", (client) => client.transaction((transaction) => transaction.read("/none"))],
+])("the error of a refused %s tells who asked", async (_request, ask) => {
+  await serve();
+  const client = await open();
+  async function somethingOfAUsers(): Promise<void> {
+    await ask(client);
+  }
+  const error = await somethingOfAUsers().catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(XenstoreError);
+  expect((error as Error).stack).toMatch(
+    /^XenstoreError: \w+ .*: E\w+\n[^]* at (?:async )?somethingOfAUsers /,
+  );
+});
+
 test("an impostor's nonsense ends the connection; answers nobody asked for are left alone", async () => {
   const nonsense = await impostor((socket) => socket.write(Buffer.alloc(16, 0xff)));
   const client = await open();
