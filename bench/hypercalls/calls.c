@@ -165,7 +165,6 @@ int main(int argc, char **argv)
         serve(echo[1]);
     }
     close(echo[1]);
-    /* The library asks with the first call how many processors there are. */
     one_hypercall();
     placement_start();
     for (int placement = 0; placement < PLACEMENTS; placement++)

@@ -28,7 +28,6 @@ int main(int argc, char **argv)
     struct xs_handle *store = xs_open(0);
     int count = argc == 4 ? atoi(argv[1]) : 0;
 
-    /* The library asks with the first answer how many processors there are. */
     read_name(store);
     placement_start();
     if (argc == 4)

@@ -35,28 +35,26 @@ static uint64_t nanoseconds(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Whether the host can run beside this process; asked once. */
-static int has_processors(void)
+/* Whether the host can run beside this process. */
+static int has_processors;
+
+/* Before main(): a program may forbid itself later what is asked here, as QEMU's sandbox does. */
+void awake_start(void)
 {
-    static atomic_int known; /* 1: no, 2: yes */
     unsigned long mask[128];
-    long bytes;
+    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
     int count = 0;
 
-    if (!atomic_load(&known)) {
-        bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
-        for (long i = 0; i < bytes / (long)sizeof(*mask); i++)
-            count += __builtin_popcountl(mask[i]);
-        atomic_store(&known, count > 1 ? 2 : 1);
-    }
-    return atomic_load(&known) == 2;
+    for (long i = 0; i < bytes / (long)sizeof(*mask); i++)
+        count += __builtin_popcountl(mask[i]);
+    has_processors = count > 1;
 }
 
 static int is_worth_it(void)
 {
     unsigned left = atomic_load(&asleep);
 
-    if (!has_processors())
+    if (!has_processors)
         return 0;
     if (left)
         atomic_compare_exchange_strong(&asleep, &left, left - 1);

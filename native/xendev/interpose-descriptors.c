@@ -165,5 +165,6 @@ static void fork_child(void)
 
 __attribute__((constructor)) static void start(void)
 {
+    awake_start();
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }

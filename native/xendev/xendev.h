@@ -147,6 +147,7 @@ void daemon_read_the_end(void);
 
 /* ---- awake.c ---- */
 
+void awake_start(void);
 /* What comes within a moment, as recv() gives it; -1 with EAGAIN where nothing did, or is not waited for. */
 ssize_t awake_receive(int fd, void *buffer, size_t size);
 

@@ -99,6 +99,7 @@ int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
 
+    awake_start();
     if (!strcmp(what, "answered")) {
         CHECK(wait_for(0) == 1);
         CHECK(wait_for(20) == 21);
@@ -117,6 +118,7 @@ int main(int argc, char **argv)
         CHECK(wait_for(NEVER) == -51 && slept() == 1);
     } else if (!strcmp(what, "one-processor")) {
         processors = 1;
+        awake_start();
         CHECK(wait_for(0) == 0 && wait_for(5) == 0);
     } else if (!strcmp(what, "non-blocking")) {
         flags = O_NONBLOCK;
