@@ -24,7 +24,7 @@ export interface ScriptRun {
 }
 
 /** How long a script works before its first look at xenstore, in µs, where nobody says otherwise. */
-const SCRIPT_US = 20_000;
+export const SCRIPT_US = 20_000;
 
 const SCRIPT_WORD = { name: "SCRIPT", about: "the script, by its path" } as const;
 

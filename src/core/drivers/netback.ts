@@ -7,11 +7,9 @@ import { must } from "../engine/cells.ts";
 import { fail, present } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import { hasEnded } from "../engine/thread.ts";
 import { deviceUnregister } from "../xenbus/bus.ts";
 import { deviceOf, sameDevice, xenbusDriver } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
-import { taskRun } from "../xenbus/kthread.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusDevIsOnline, xenbusSwitchState } from "../xenbus/switch-state.ts";
 import { xenbusWriteEntries } from "../xenbus/write-entries.ts";
@@ -154,37 +152,12 @@ const frontendChanged = routine(
   ],
 );
 
-/** What a driver domain's user space does about a new interface. */
-const vifSetup = routine(
-  "vif-setup",
-  (a: { domid: number; nodename: string; vif: string }) => ({ ...a }),
-  ({ step, call, attempt }) => [
-    step("ifconfig up", (host, l) => {
-      if (host.get(netDeviceCell, l.vif) !== undefined) host.edit(netDeviceCell, l.vif).up = true;
-    }),
-    attempt([
-      call("xenstore-write", xenbusPrintf, (l) => ({
-        domid: l.domid,
-        dir: l.nodename,
-        name: "hotplug-status",
-        value: "connected",
-      })),
-    ]).onError(() => {}, []),
-  ],
-);
-
 interface ProbeLocals extends DeviceArgs {
   nodename: string;
   name: string;
   value: string;
   script: string;
   handle: string;
-}
-
-/** udev sets up an interface once at a time; one that came and went sees to itself. */
-function startUdev(host: Host, { domid, nodename }: ProbeLocals, vif: string): void {
-  const task = `udev/${vif}`;
-  if (hasEnded(host, `dom${domid}/${task}`)) taskRun(host, domid, task, vifSetup, { domid, nodename, vif });
 }
 
 /** Says what the backend can do, waits for the frontend (InitWait), makes the interface. */
@@ -260,8 +233,6 @@ const netbackProbe = routine(
       be.script = l.script;
       be.name = name;
       host.add(netDeviceCell, name, { mtu: 1500, up: false, bridge: null });
-      // In dom0 the toolstack runs the script; a driver domain's own udev does (xen-backend.rules).
-      if (l.domid !== 0) startUdev(host, l, name);
       return undefined;
     }),
   ],

@@ -12,6 +12,7 @@ import { podCounts } from "../hypervisor/pod-cell.ts";
 import { forgetKernel } from "../xenbus/forget.ts";
 import { runqueueCell, taskRun } from "../xenbus/kthread.ts";
 import { balloonCell, startBalloon } from "./balloon.ts";
+import { devdCell } from "./devd.ts";
 import { guestCell } from "./guest.ts";
 import type { StartInfo } from "./guest.ts";
 import { hvmInit } from "./hvm-init.ts";
@@ -32,6 +33,7 @@ function forgetGuest(host: Host, domid: number): void {
   host.drop(pagesInUseCell, domid);
   if (host.get(gnttabCell, domid) !== undefined) host.drop(gnttabCell, domid);
   if (host.get(kernelMemoryCell, domid) !== undefined) host.drop(kernelMemoryCell, domid);
+  if (host.get(devdCell, domid) !== undefined) host.drop(devdCell, domid);
   host.drop(guestCell, domid);
 }
 

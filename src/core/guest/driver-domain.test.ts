@@ -9,6 +9,7 @@ import { domainCell, domainPagesCell } from "../hypervisor/domain.ts";
 import * as domctl from "../hypervisor/domctl.ts";
 import { activeGrants } from "../hypervisor/grant-table.ts";
 import { must } from "../engine/cells.ts";
+import { devdCell } from "./devd.ts";
 import { TestHost, TOOLSTACK } from "./testing.ts";
 
 /** A driver domain that serves another domain's interface, connected. */
@@ -84,6 +85,20 @@ test("its kernel threads and its mappings are its own, not dom0's", () => {
   expect(new Set(mappers(host, domid))).toEqual(new Set([net]));
   destroy(host, net, domid);
   expect(host.world.get(domainCell, domid)).toBeUndefined();
+});
+
+test("its devd runs the script once, and removes what is no longer served from xenstore", () => {
+  const { host, net, domid } = served();
+  const backend = `/local/domain/${net}/backend/vif/${domid}/0`;
+  expect(host.read(`${backend}/hotplug-status`)).toBe("connected");
+  expect(must(host.world, devdCell, net).devices).toEqual([{ dir: backend, connected: true }]);
+  // Told of again, it does nothing; one that closes and is to stay, stays.
+  host.write(`${backend}/online`, "1");
+  host.settle();
+  expect(must(host.world, devdCell, net).devices).toHaveLength(1);
+  destroy(host, net, domid);
+  expect(must(host.world, devdCell, net)).toEqual({ devices: [], events: [] });
+  expect(host.read(`${backend}/state`)).toBe(host.read("/nowhere"));
 });
 
 test("compromised, it holds those it serves hostage, until it dies itself", () => {

@@ -15,6 +15,7 @@ import { xsResetWatches } from "../xenbus/watch.ts";
 import { hasAcpi, startAcpid } from "./acpi.ts";
 import { balloonWaitFinish } from "./balloon.ts";
 import { guestPrint } from "./console.ts";
+import { startDevd } from "./devd.ts";
 import { setupCpuWatcher } from "./cpu-hotplug.ts";
 import { bootTimesCell, defaultBootTimes, guestCell, guestOf, guestSeconds } from "./guest.ts";
 import type { GuestMode } from "./options.ts";
@@ -179,6 +180,7 @@ export const kernelInit = routine(
     when("dev=1", (l) => l.dev, [call("insmod", loadModules, (l) => ({ domid: l.domid }))]),
     when("backend=1", (l) => l.backend, [
       call("xen-netback.ko", xenbusRegisterDriver, (l) => ({ domid: l.domid, module: netback.module })),
+      step("xl devd", (host, l) => startDevd(host, l.domid)),
     ]),
     step("up", (host, l) => {
       const guest = host.edit(guestCell, l.domid);

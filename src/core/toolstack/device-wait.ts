@@ -24,10 +24,13 @@ export type Hope =
   /** Any value but this one; a node that is gone counts as answered. */
   | { not: string }
   /** The empty value; a node that is gone counts as answered. */
-  | { empty: true };
+  | { empty: true }
+  /** No such node. */
+  | { gone: true };
 
 function isOver(hope: Hope, value: string | null): boolean {
   if ("state" in hope) return value === null || value === hope.state;
+  if ("gone" in hope) return value === null;
   if ("nonempty" in hope) return value !== null && value !== "";
   if ("empty" in hope) return value === null || value === "";
   return value !== hope.not;

@@ -203,7 +203,7 @@ const destroyDomid = routine(
       call("domain type", domainType, sameDomain),
       call("device model", deviceModel, sameDomain),
       attempt([
-        complain({ where: "libxl_domain.c:1533:devices_destroy_cb", text: "libxl__devices_destroy failed" }, [
+        complain({ where: "libxl_domain.c:1530:devices_destroy_cb", text: "libxl__devices_destroy failed" }, [
           call("devices", devicesDestroy, sameDomain),
         ]),
       ]).onError(() => {}, []),

@@ -10,16 +10,21 @@ import { routine } from "../engine/routine.ts";
 import { hotplugEnded, hotplugPid, killHotplug, reapHotplug, startHotplug } from "../drivers/hotplug.ts";
 import { backendPath, deviceName, ownDomid } from "./device.ts";
 import type { Device } from "./device.ts";
+import { waitForNode } from "./device-wait.ts";
 import { scriptInfo } from "./hotplug-scripts.ts";
 import type { DeviceAction, ScriptRun } from "./hotplug-scripts.ts";
 import { contextLock } from "./libxl-ctx.ts";
 import { libxlDebug, libxlError } from "./log.ts";
 import { ERROR_FAIL, ERROR_TIMEDOUT } from "./rc.ts";
-import { xsRead } from "./xs.ts";
+import { xsRead, xsWatch } from "./xs.ts";
+import type { Watch } from "./xs.ts";
 import { sameProcess } from "./same.ts";
 
 /** Microseconds a script may take (LIBXL_HOTPLUG_TIMEOUT). */
 const HOTPLUG_TIMEOUT = 40_000_000;
+
+/** Microseconds a driver domain has to remove what it served (LIBXL_DESTROY_TIMEOUT). */
+const DESTROY_TIMEOUT = 10_000_000;
 
 /** Runs a script and waits for its end, or kills it when its time is up (libxl__async_exec). */
 const asyncExec = routine(
@@ -88,6 +93,44 @@ function sayHotplug(
 }
 
 /**
+ * Waits until a driver domain has taken a device down, run its scripts, and removed its directory
+ * (device_destroy_be_watch_cb); says so where it does not.
+ */
+const backendRemoved = routine(
+  "device_destroy_be_watch_cb",
+  (a: { process: string; domid: number; back: string }) => ({
+    ...a,
+    watch: null as Watch | null,
+    errno: "EIO" as Errno,
+  }),
+  ({ call, attempt, step, failWith }) => [
+    call(
+      "watch backend",
+      xsWatch,
+      ({ process, back }) => ({ process, path: back }),
+      (l, watch) => void (l.watch = watch),
+    ),
+    attempt([
+      call("removal of backend path", waitForNode, ({ process, watch }) => ({
+        process,
+        watch: watch as Watch,
+        hope: { gone: true as const },
+        timeout: DESTROY_TIMEOUT,
+      })),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        step("say", (host, { process, domid, back }) => {
+          const text = `timed out while waiting for ${back} to be removed`;
+          libxlError(host, process, "libxl_device.c:1375:device_destroy_be_watch_cb", text, domid);
+        }),
+        failWith("not removed", (l) => l.errno),
+      ],
+    ),
+  ],
+);
+
+/**
  * Runs a device's scripts one after another (device_hotplug). A device that is
  * being added fails with its first script; one that goes away gets all of them
  * run, and what became of them is forgotten when there is no further one.
@@ -107,7 +150,12 @@ export const deviceHotplug = routine(
   ({ repeatUntil, locked, call, when, attempt, step, failWith }) => [
     repeatUntil("no more scripts", (l) => l.run === null, [
       locked("device_hotplug", (l) => contextLock(l.process), [
-        call("backend path", backendPath, ({ process, device }) => ({ process, device })),
+        call(
+          "backend path",
+          backendPath,
+          ({ process, device }) => ({ process, device }),
+          (l, path) => void (l.back = path),
+        ),
         call("own domid", ownDomid, sameProcess, (l, domid) => void (l.own = domid)),
         // A driver domain runs the scripts of what it serves itself.
         when("served from here", (l) => l.device.backendDomid === l.own, [
@@ -173,6 +221,13 @@ export const deviceHotplug = routine(
           }),
         ]),
       ]),
+    ]),
+    when("a driver domain's to remove", (l) => l.action === "remove" && l.device.backendDomid !== l.own, [
+      call("backend removed", backendRemoved, ({ process, device, back }) => ({
+        process,
+        domid: device.domid,
+        back,
+      })),
     ]),
   ],
 );

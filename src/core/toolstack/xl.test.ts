@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { must } from "../engine/cells.ts";
 import { routine } from "../engine/routine.ts";
-import { spawnThread } from "../engine/thread.ts";
+import { killThread, spawnThread } from "../engine/thread.ts";
 import { World } from "../engine/world.ts";
 import { domainInfoCell, domainPagesCell } from "../hypervisor/domain.ts";
 import { XlHost } from "./testing.ts";
@@ -118,8 +118,31 @@ describe("a domain's life", () => {
         "libxl: error: libxl_device.c:1486:device_addrm_aocomplete: unable to add device\n" +
         "libxl_device_nic_add failed.\n",
     });
-    expect(host.xl("xl destroy g").status).toBe(0);
+    const since = host.world.now;
+    expect(host.xl("xl destroy g")).toMatchObject({ status: 0, stderr: "" });
+    expect(host.world.now - since, "nobody has waited in vain").toBeLessThan(1_000_000);
     expect(host.node("/local/domain/2")).toBeUndefined();
+    // The driver domain's devd has removed what it served; what is above is dom0's, and stays.
+    expect(host.node(backend)).toBeUndefined();
+    expect(host.node("/local/domain/1/backend/vif/2")).toBe("");
+  });
+
+  test("a driver domain whose devd is gone: xl destroy waits ten seconds for it, and says so", () => {
+    const host = new XlHost();
+    host.create("net", "mode=idle backend=1");
+    host.pass(3);
+    host.create("g", "mode=idle dev=1", 'vif = ["backend=net"]');
+    host.pass(3);
+    host.act((h) => killThread(h, "dom1/devd"));
+    const backend = "/local/domain/1/backend/vif/2/0";
+    expect(host.xl("xl destroy g").stderr).toBe(
+      "libxl: error: libxl_device.c:1375:device_destroy_be_watch_cb: Domain 2:timed out while waiting for " +
+        `${backend} to be removed\n` +
+        "libxl: error: libxl_domain.c:1530:devices_destroy_cb: Domain 2:libxl__devices_destroy failed\n",
+    );
+    host.pass(1);
+    expect(host.exists(2)).toBe(false);
+    expect(host.node(`${backend}/state`)).toBe("6");
   });
 
   test("a guest that does not answer makes xl shutdown give up after a minute", () => {
