@@ -14,6 +14,7 @@ import type { DeviceArgs } from "../xenbus/device.ts";
 import { kthreadRun } from "../xenbus/kthread.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
+import { printEach } from "../xenbus/write-entries.ts";
 import type { Entry } from "../xenbus/write-entries.ts";
 import {
   xenbusPrintf,
@@ -219,6 +220,8 @@ interface TellLocals extends DeviceArgs {
   done: boolean;
 }
 
+const nodename = (l: TellLocals): string => l.nodename;
+
 /** Tells the frontend of the disk and switches to Connected. */
 const connect = routine(
   "connect [xen_blkback]",
@@ -264,41 +267,9 @@ const connect = routine(
         },
       ),
       when("discard", (l) => l.discardEnable !== 0, [
-        each(
-          "xen_blkbk_discard",
-          (l) => l.discard,
-          (l, [name, value]) => {
-            l.name = name;
-            l.value = value;
-          },
-          [
-            call("discard node", xenbusPrintf, (l) => ({
-              domid: l.domid,
-              tx: l.tx,
-              dir: l.nodename,
-              name: l.name,
-              value: l.value,
-            })),
-          ],
-        ),
+        printEach({ each, call }, ["xen_blkbk_discard", "discard node"], nodename, (l) => l.discard),
       ]),
-      each(
-        "disk data",
-        (l) => l.rest,
-        (l, [name, value]) => {
-          l.name = name;
-          l.value = value;
-        },
-        [
-          call("xenbus_printf", xenbusPrintf, (l) => ({
-            domid: l.domid,
-            tx: l.tx,
-            dir: l.nodename,
-            name: l.name,
-            value: l.value,
-          })),
-        ],
-      ),
+      printEach({ each, call }, ["disk data", "xenbus_printf"], nodename, (l) => l.rest),
       call(
         "xenbus_transaction_end",
         xenbusTransactionEnd,

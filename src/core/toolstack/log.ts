@@ -22,28 +22,6 @@ function libxlLine(where: string, text: string, domid: number | null): string {
   return `${where}: ${about}${text}\n`;
 }
 
-/** `libxl: error: WHERE: Domain N:TEXT`. */
-export function libxlError(
-  host: Host,
-  process: string,
-  where: string,
-  text: string,
-  domid: number | null = null,
-): void {
-  stderr(host, process, `libxl: error: ${libxlLine(where, text, domid)}`);
-}
-
-/** `libxl: warning: WHERE: Domain N:TEXT`. */
-export function libxlWarning(
-  host: Host,
-  process: string,
-  where: string,
-  text: string,
-  domid: number | null = null,
-): void {
-  stderr(host, process, `libxl: warning: ${libxlLine(where, text, domid)}`);
-}
-
 /** How often xl was given -v before its verb; 0 for another program. */
 function verbosity(cells: Cells, process: string): number {
   const [program, ...words] = cells.get(processCell, process)?.argv ?? [];
@@ -56,21 +34,22 @@ function verbosity(cells: Cells, process: string): number {
   return count;
 }
 
-/** `libxl: debug: WHERE: Domain N:TEXT`, where xl was given -vvv. What it says of its event loop is left out. */
-export function libxlDebug(
-  host: Host,
-  process: string,
-  where: string,
-  text: string,
-  domid: number | null = null,
-): void {
-  if (verbosity(host, process) >= 3) stderr(host, process, `libxl: debug: ${libxlLine(where, text, domid)}`);
+/** Says a line, for a domain where one is named. */
+type Say = (host: Host, process: string, where: string, text: string, domid?: number | null) => void;
+
+/** Lines of a level: `libxl: LEVEL: WHERE: Domain N:TEXT`, from so many -v of xl's on. */
+function sayer(level: "error" | "warning" | "detail" | "debug", from: number): Say {
+  return (host, process, where, text, domid = null) => {
+    if (from === 0 || verbosity(host, process) >= from)
+      stderr(host, process, `libxl: ${level}: ${libxlLine(where, text, domid)}`);
+  };
 }
 
-/** `libxl: detail: WHERE: TEXT`, where xl was given -v. */
-export function libxlDetail(host: Host, process: string, where: string, text: string): void {
-  if (verbosity(host, process) >= 1) stderr(host, process, `libxl: detail: ${libxlLine(where, text, null)}`);
-}
+export const libxlError = sayer("error", 0);
+export const libxlWarning = sayer("warning", 0);
+export const libxlDetail = sayer("detail", 1);
+/** What it says of its event loop is left out. */
+export const libxlDebug = sayer("debug", 3);
 
 /** A wait for a backend is over. */
 export function sayCleanup(host: Host, process: string, domid: number): void {

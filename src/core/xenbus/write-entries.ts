@@ -4,10 +4,49 @@
 // have made what they offer to the other end.
 
 import { routine } from "../engine/routine.ts";
+import type { Node, Vocabulary } from "../engine/routine.ts";
 import { xenbusExists, xenbusPrintf, xenbusTransactionEnd, xenbusTransactionStart } from "./xs.ts";
 
 /** A node's name below the directory, and its value. */
 export type Entry = readonly [name: string, value: string];
+
+/** What writing nodes one after another needs of a routine's locals. */
+interface WritingLocals {
+  domid: number;
+  tx: number;
+  name: string;
+  value: string;
+}
+
+/**
+ * Writes nodes of a directory one after another.
+ *
+ * @param steps what the loop and the request in it are called
+ */
+export function printEach<L extends WritingLocals>(
+  { each, call }: Pick<Vocabulary<L>, "each" | "call">,
+  steps: readonly [loop: string, request: string],
+  dir: (l: L) => string,
+  entries: (l: L) => readonly Entry[],
+): Node<L> {
+  return each(
+    steps[0],
+    entries,
+    (l, [name, value]) => {
+      l.name = name;
+      l.value = value;
+    },
+    [
+      call(steps[1], xenbusPrintf, (l) => ({
+        domid: l.domid,
+        tx: l.tx,
+        dir: dir(l),
+        name: l.name,
+        value: l.value,
+      })),
+    ],
+  );
+}
 
 /** Which nodes are written below which directory. */
 export interface WriteEntriesArgs {
@@ -42,22 +81,11 @@ export const xenbusWriteEntries = routine(
       when("looks", (l) => l.lookAt !== null, [
         call("xenbus_exists", xenbusExists, (l) => ({ domid: l.domid, dir: l.lookAt ?? "", name: "" })),
       ]),
-      each(
-        "entries",
+      printEach(
+        { each, call },
+        ["entries", "xenbus_printf"],
+        (l) => l.dir,
         (l) => l.entries,
-        (l, [name, value]) => {
-          l.name = name;
-          l.value = value;
-        },
-        [
-          call("xenbus_printf", xenbusPrintf, (l) => ({
-            domid: l.domid,
-            tx: l.tx,
-            dir: l.dir,
-            name: l.name,
-            value: l.value,
-          })),
-        ],
       ),
       call(
         "xenbus_transaction_end",
