@@ -63,7 +63,7 @@ export class Sockets {
     this.#open.set(socket, real);
     real.on("data", (bytes) => {
       this.#driver.serve(outsideSent, { socket, from, bytes: Buffer.from(bytes) });
-      this.#attention.answered();
+      if (from === "client") this.#attention.answered();
     });
     real.on("drain", () => this.#driver.guard(() => this.#flushAll([socket], 0)));
     real.on("error", () => real.destroy());
