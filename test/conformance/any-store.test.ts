@@ -12,7 +12,7 @@ import { folder, startXenolith, xenolith } from "../e2e/xenolith.ts";
 import { play } from "../golden/live-play.ts";
 
 async function until(condition: () => boolean): Promise<void> {
-  await expect.poll(condition, { timeout: 5_000, interval: 50 }).toBe(true);
+  await expect.poll(condition, { timeout: 30_000, interval: 50 }).toBe(true);
 }
 
 requires("xen-utils", "c-compiler")("xenolith up --xenstored c", () => {

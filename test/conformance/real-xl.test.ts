@@ -28,6 +28,7 @@ import { memoryFolder } from "../../src/live/guest-memory.ts";
 import { libxendev } from "../../src/live/native.ts";
 import { startOnHost } from "../../src/live/run.ts";
 import { requires } from "../capabilities.ts";
+import { Told, waitUntil } from "../live-told.ts";
 
 const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-xl-"));
 const where = directory(join(folder, "host"));
@@ -37,7 +38,8 @@ const KERNEL_GFN = 0x100;
 
 let host: LiveHost;
 let hypercalls: TraceEvents["hypercall"][] = [];
-const warnings: string[] = [];
+const told = new Told();
+const { warnings } = told;
 
 interface Result {
   readonly code: number;
@@ -81,11 +83,8 @@ function asked(): string[] {
   return hypercalls.filter(({ caller }) => caller.startsWith("d0/xl.")).map(({ op }) => op);
 }
 
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition() && performance.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  if (!condition()) throw new Error(`it did not happen: ${what}`);
+function until(what: string, condition: () => boolean): Promise<void> {
+  return waitUntil(what, condition, [told], { timeoutMs: 30_000, everyMs: 20 });
 }
 
 requires("xen-utils", "c-compiler")("the real xl", () => {
@@ -97,9 +96,9 @@ requires("xen-utils", "c-compiler")("the real xl", () => {
       config: {},
       trace: join(folder, "trace.jsonl"),
       code: "test",
-      warn: (text) => warnings.push(text),
-      crashed: (problem) => warnings.push(`CRASHED ${problem.message}`),
+      ...told.options,
     });
+    told.listen(host);
     await host.serve((_request, asker) => asker.say({ exit: 0 }));
     host.recorder.listenTo("hypercall", (data) => hypercalls.push(data));
     libxendev();

@@ -18,6 +18,7 @@ import { libxendev } from "../../src/live/native.ts";
 import { startOnHost } from "../../src/live/run.ts";
 import { startXl } from "../../src/live/xl-session.ts";
 import { requires } from "../capabilities.ts";
+import { Told, waitUntil } from "../live-told.ts";
 
 const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-verbs-"));
 const where = directory(join(folder, "host"));
@@ -26,7 +27,7 @@ const DOMAIN = "tiny";
 const DOMID = 1;
 
 let host: LiveHost;
-const crashes: string[] = [];
+const told = new Told();
 
 /** What a command left behind, and what it asked for. */
 interface Said {
@@ -67,7 +68,7 @@ function real(argv: readonly string[]): Promise<Said> {
 
 /** Never answers on a host that has crashed: the test says so itself. */
 async function builtIn(argv: string[]): Promise<Said> {
-  expect(crashes).toEqual([]);
+  expect(told.hasCrashed, told.warnings.join("\n")).toBe(false);
   const said: Said = { status: -1, out: "", err: "", asked: [] };
   asked = said.asked;
   const session = startXl(host, argv, pack(argv, folder).files, {
@@ -95,11 +96,8 @@ async function agree(line: string): Promise<void> {
   expect(masked(ours), line).toEqual(masked(theirs));
 }
 
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition() && performance.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(condition(), what).toBe(true);
+function until(what: string, condition: () => boolean): Promise<void> {
+  return waitUntil(what, condition, [told], { timeoutMs: 30_000, everyMs: 20 });
 }
 
 /** Commands that change nothing, or fail before they do. */
@@ -352,9 +350,9 @@ requires("xen-utils", "c-compiler")("the built-in xl says what the real one says
       config: {},
       trace: null,
       code: "test",
-      warn: () => {},
-      crashed: (problem) => crashes.push(problem.message),
+      ...told.options,
     });
+    told.listen(host);
     host.recorder.listen(listen);
     await host.serve((_request, asker) => asker.say({ exit: 0 }));
     expect((await real(["create", join(folder, "tiny.cfg")])).status).toBe(0);

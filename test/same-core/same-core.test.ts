@@ -21,6 +21,7 @@ import { startOnHost } from "../../src/live/run.ts";
 import { startXl } from "../../src/live/xl-session.ts";
 import { requires } from "../capabilities.ts";
 import { PLAIN, TRACKED } from "../determinism/runs.ts";
+import { Told, waitUntil } from "../live-told.ts";
 import { CREATE, DESTROY, files, folder, life } from "./life.ts";
 import { Observed } from "./observed.ts";
 
@@ -74,14 +75,6 @@ function explored(): { all: Observed; path: Observed } {
   return { all, path };
 }
 
-async function until(what: string, host: LiveHost, condition: (world: Host) => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!condition(host.world)) {
-    if (performance.now() > deadline) throw new Error(`it did not happen: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 type Xl = (host: LiveHost, argv: readonly string[]) => Promise<number>;
 
 const builtin: Xl = (host, argv) => startXl(host, argv, [], { out: () => {}, err: () => {} }).exit;
@@ -94,28 +87,30 @@ const real: Xl = ({ where: { dir, bridge, xenstored } }, argv) => {
 
 /** The same life on a live host; its files come with the host. */
 async function live(xl: Xl): Promise<Observed> {
-  const problems: string[] = [];
+  const told = new Told();
+  const until = (what: string, condition: () => boolean): Promise<void> =>
+    waitUntil(what, condition, [told], { timeoutMs: 30_000, everyMs: 10 });
   const host = await LiveHost.start({
     where: directory(fs.mkdtempSync(path.join(folder, "host-"))),
     config: { files },
     trace: null,
     code: "test",
-    warn: (text) => void problems.push(text),
-    crashed: (problem) => void problems.push(problem.message),
+    ...told.options,
   });
+  told.listen(host);
   const seen = new Observed();
   try {
     seen.listen(host.world);
     expect(await xl(host, CREATE)).toBe(0);
-    await until("the guest is up", host, (world) => guestIsUp(world, 1));
+    await until("the guest is up", () => guestIsUp(host.world, 1));
     expect(await xl(host, DESTROY)).toBe(0);
-    await until("domain 1 is freed", host, (world) => domainIsFreed(world, 1));
+    await until("domain 1 is freed", () => domainIsFreed(host.world, 1));
     // Whoever let go of it last has a step or two to take.
-    await until("nobody has anything to do", host, () => host.world.runnable.length === 0);
+    await until("nobody has anything to do", () => host.world.runnable.length === 0);
   } finally {
     await host.stop();
   }
-  expect(problems).toEqual([]);
+  expect(told.warnings).toEqual([]);
   return seen;
 }
 
