@@ -77,11 +77,28 @@ export function optionText({ name, short, value }: Option): string {
   return `${short === undefined ? "" : `-${short}, `}--${name}${value === undefined ? "" : ` ${value}`}`;
 }
 
+/** Columns of help: what stands beside other windows. */
+const HELP_COLUMNS = 100;
+/** Where what options mean begins. */
+const MEANING_COLUMN = 33;
+
+/** Words on lines that are short enough, those after the first below its beginning. */
+function wrapped(text: string): string {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1) as string;
+    if (line === "") lines[lines.length - 1] = word;
+    else if (MEANING_COLUMN + line.length + 1 + word.length > HELP_COLUMNS) lines.push(word);
+    else lines[lines.length - 1] = `${line} ${word}`;
+  }
+  return lines.join(`\n${" ".repeat(MEANING_COLUMN)}`);
+}
+
 /** A command's help, as `--help` prints it. */
 export function helpText(command: Command): string {
   const rows = optionsOf(command).map((option) => {
     const left = `${option.short === undefined ? "    " : ""}${optionText(option)}`;
-    return `  ${left.padEnd(30)} ${option.help}`;
+    return `  ${left.padEnd(MEANING_COLUMN - 3)} ${wrapped(option.help)}`;
   });
   return [
     `Usage: ${usageLine(command)}`,

@@ -53,15 +53,18 @@ export const HOST_OPTIONS: readonly Option[] = [
 ];
 
 /** What every live host's dom0 has for its guests, those in examples/, in sectors of 512 bytes. */
+const VOLUME_NAMES = ["web", "db", "one", "two", "three", "spare"];
 const VOLUMES: { readonly [device: string]: number } = Object.fromEntries(
-  ["web", "db", "one", "two", "three", "spare"].map((name) => [`/dev/vg0/${name}`, 1 << 21]),
+  VOLUME_NAMES.map((name) => [`/dev/vg0/${name}`, 1 << 21]),
 );
 
 /** Programs that dom0's kernel starts when it is asked to end; without them it would ignore that. */
 const PROGRAMS = { "/sbin/poweroff": "", "/sbin/reboot": "" } as const;
 
 /** What help says about dom0. */
-export const DOM0_DETAILS = `dom0 has a bridge xenbr0 and two volumes of 1 GiB, ${Object.keys(VOLUMES).join(" and ")}.`;
+export const DOM0_DETAILS =
+  "dom0 has a bridge xenbr0, and volumes of 1 GiB for the guests in examples/:\n" +
+  `/dev/vg0/${VOLUME_NAMES.join(", ")}.`;
 
 const PAGES_PER_MIB = 256;
 const UNITS: { readonly [unit: string]: number } = { M: 1, G: 1 << 10, T: 1 << 20 };

@@ -33,7 +33,7 @@ export const command: Command = {
   operands: "",
   details:
     `Like \`xenolith up\`, with domains from ${CONFIGURATIONS.join(" and ")}.\n` +
-    `${DOM0_DETAILS} It runs until q, Ctrl-C, SIGTERM or \`xenolith down\`.`,
+    `It runs until q, Ctrl-C, SIGTERM or \`xenolith down\`.\n${DOM0_DETAILS}`,
   examples: ["xenolith start", "xenolith start --dir /tmp/xen --trace run.trace.jsonl"],
   options: HOST_OPTIONS,
   run: async (invocation) => {

@@ -14,7 +14,7 @@ export const command: Command = {
   operands: "",
   details:
     "On a terminal it shows one screen: domains, the last events, xenstored's socket. Elsewhere it prints a line an\n" +
-    `event. It runs until q, Ctrl-C, SIGTERM or \`xenolith down\`; its domains go with it. ${DOM0_DETAILS}`,
+    `event. It runs until q, Ctrl-C, SIGTERM or \`xenolith down\`; its domains go with it.\n${DOM0_DETAILS}`,
   examples: [
     "xenolith up",
     "xenolith up --detach --dir /tmp/xen --memory 16G",
