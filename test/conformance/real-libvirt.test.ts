@@ -7,6 +7,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { domainById } from "../../src/core/hypervisor/domain.ts";
+import { podCounts } from "../../src/core/hypervisor/pod-cell.ts";
 import { requires } from "../capabilities.ts";
 import { RealHost, until } from "./real-host.ts";
 
@@ -46,7 +47,10 @@ requires(
     const xml = fs.readFileSync(join(LIBVIRTD, "../web.xml"), "utf8");
     fs.writeFileSync(
       join(host.folder, "web.xml"),
-      xml.replace("/tmp/tiny.elf", join(host.folder, "tiny.elf")),
+      xml
+        .replace("/tmp/tiny.elf", join(host.folder, "tiny.elf"))
+        // Less than it may have: the rest is on demand.
+        .replace("</memory>", "</memory><currentMemory unit='MiB'>24</currentMemory>"),
     );
     session = host.spawn(LIBVIRTD, "sh", "-c", SESSION);
     session.stdout?.on("data", (text: Buffer) => (said += text.toString()));
@@ -67,6 +71,10 @@ requires(
     expect(await rows()).toEqual(["0 Domain-0 running", "1 web running"]);
     expect(domainById(host.live.world, 1)).toMatchObject({ type: "pvh", isDying: "alive" });
     await host.up(1);
+    await until("its balloon is down", () => {
+      const { entries, cached } = podCounts(host.live.world, 1);
+      return entries > 0 && entries === cached;
+    });
     const xml = await virsh("dumpxml web");
     expect(xml).toContain("<domain type='xen' id='1'>");
     expect(xml).toMatch(/<console type='pty' tty='\/dev\/pts\/\d+'>/);

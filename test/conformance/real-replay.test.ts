@@ -17,7 +17,7 @@ import { RealHost } from "./real-host.ts";
 
 /** As little of a machine as QEMU emulates. */
 const HVM =
-  'name = "hvm"\ntype = "hvm"\nmemory = 16\nvga = "none"\nvnc = 0\nserial = "none"\nvkb_device = 0\n';
+  'name = "hvm"\ntype = "hvm"\nmemory = 16\nmaxmem = 24\nvga = "none"\nvnc = 0\nserial = "none"\nvkb_device = 0\n';
 
 requires(
   "xen-utils",
