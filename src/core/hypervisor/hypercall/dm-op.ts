@@ -17,7 +17,7 @@ import type { IoRangeKind } from "../ioreq.ts";
 import { relocateMemory } from "../physmap-op.ts";
 import { dmopRemoteShutdown } from "../sched-op.ts";
 import { readBytes } from "./caller-memory.ts";
-import { operation, prepare, query, unknownCall } from "./operation.ts";
+import { operation, prepare, query, unknownCommand } from "./operation.ts";
 import type { Arrived, Family, Prepared } from "./operation.ts";
 
 /** A buffer of the caller's. */
@@ -317,7 +317,7 @@ export function dmOp(call: Arrived, domid: number, buffers: readonly DmBuffer[])
   if (isFailure(head)) return head;
   const command = abi.xen_dm_op.op.get(viewOf(head));
   const known = commands[command];
-  if (known === undefined) return unknownCall(`dm_op ${command}`, "EOPNOTSUPP");
+  if (known === undefined) return unknownCommand("dm_op", "XEN_DMOP_", command, "EOPNOTSUPP");
   if (first.size < BEHIND_COMMAND + known.sizeof) return fail("EFAULT");
   const bytes = call.memory.read(first.address + BEHIND_COMMAND, known.sizeof);
   if (isFailure(bytes)) return bytes;

@@ -19,7 +19,7 @@ import { hvmContextCommands } from "./domctl-hvm-context.ts";
 import { saveCommands } from "./domctl-save.ts";
 import { vcpuCommands } from "./domctl-vcpu.ts";
 import { putDomainInfo } from "./dominfo.ts";
-import { operation, prepare, query, restartable, unknownCall } from "./operation.ts";
+import { operation, prepare, query, restartable, unknownCommand } from "./operation.ts";
 import type { Family, Prepared } from "./operation.ts";
 
 /** Where the union is. */
@@ -145,6 +145,6 @@ export const domctlOp: Family = (call) => {
   const command = abi.xen_domctl.cmd.get(view);
   const copyBack = (): 0 | Failure => call.memory.write(address, bytes);
   const made = { ...call, view, domid: abi.xen_domctl.domain.get(view), copyBack };
-  const taken = commands[command]?.(made) ?? unknownCall(`domctl ${command}`);
+  const taken = commands[command]?.(made) ?? unknownCommand("domctl", "XEN_DOMCTL_", command);
   return isFailure(taken) ? refused(made, command, taken) : taken;
 };

@@ -8,7 +8,7 @@ import { bytesOf, viewOf } from "../../../abi/struct.ts";
 import { isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import * as op from "../event-channel-op.ts";
-import { operation, prepare, query, restartable, unknownCall } from "./operation.ts";
+import { operation, prepare, query, restartable, unknownCommand } from "./operation.ts";
 import type { Arrived, Family, Prepared } from "./operation.ts";
 
 const allocUnbound = operation("evtchn_op alloc_unbound", op.allocUnbound);
@@ -137,7 +137,7 @@ const commands: { readonly [command: number]: { readonly sizeof: number; readonl
 export const eventChannelOp: Family = ({ memory, args }: Arrived) => {
   const [command = 0, address = 0] = args;
   const found = commands[command];
-  if (found === undefined) return unknownCall(`event_channel_op ${command}`);
+  if (found === undefined) return unknownCommand("event_channel_op", "EVTCHNOP_", command);
   const bytes = memory.read(address, found.sizeof);
   if (isFailure(bytes)) return bytes;
   const view = viewOf(bytes);

@@ -8,7 +8,7 @@ import { viewOf } from "../../../abi/struct.ts";
 import { isFailure } from "../../engine/errno.ts";
 import * as op from "../grant-table-op.ts";
 import { writeU64s } from "./caller-memory.ts";
-import { operation, prepare, query, unknownCall } from "./operation.ts";
+import { operation, prepare, query, unknownCommand } from "./operation.ts";
 import type { Family } from "./operation.ts";
 
 const setupTable = operation("grant_table_op setup_table", op.setupTable);
@@ -46,7 +46,7 @@ const size: Family = ({ memory, args }) => {
 export const grantTableOp: Family = (call) => {
   const [command = 0, , count = 0] = call.args;
   if (command !== X.GNTTABOP_setup_table && command !== X.GNTTABOP_query_size) {
-    return unknownCall(`grant_table_op ${command}`);
+    return unknownCommand("grant_table_op", "GNTTABOP_", command);
   }
   if (count !== 1) return { errno: "EINVAL" };
   return command === X.GNTTABOP_setup_table ? setup(call) : size(call);

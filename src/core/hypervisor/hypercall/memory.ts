@@ -18,7 +18,7 @@ import * as op from "../memory-op.ts";
 import { relocateMemory } from "../physmap-op.ts";
 import * as pod from "../pod-target.ts";
 import { readU64s, writeU64s } from "./caller-memory.ts";
-import { operation, prepare, query, unknownCall } from "./operation.ts";
+import { operation, prepare, query, unknownCommand } from "./operation.ts";
 import type { Arrived, Family, Prepared } from "./operation.ts";
 
 /** MEMOP_EXTENT_SHIFT */
@@ -286,7 +286,7 @@ const ofArchitecture: readonly number[] = [
 export const memoryOp: Family = (call) => {
   const command = (call.args[0] ?? 0) & COMMAND_MASK;
   const found = commands[command];
-  if (found === undefined) return unknownCall(`memory_op ${command}`);
+  if (found === undefined) return unknownCommand("memory_op", "XENMEM_", command);
   if (startExtent(call) !== 0 && !continued.includes(command))
     return fail(ofArchitecture.includes(command) ? "ENOSYS" : "EINVAL");
   return found(call);

@@ -6,6 +6,7 @@
 // and with plain arguments, so that it can be recorded; the built-in toolstack
 // calls the very same functions.
 
+import * as X from "../../../abi/4.17/constants.ts";
 import type { Plain } from "../../engine/cells.ts";
 import { assert, isFailure } from "../../engine/errno.ts";
 import type { Errno, Failure } from "../../engine/errno.ts";
@@ -109,6 +110,24 @@ export interface Unknown extends Failure {
 /** The failure of a hypercall that is not there, by its name or number: ENOSYS, where Xen gives no other. */
 export function unknownCall(what: string, errno: Errno = "ENOSYS"): Unknown {
   return { errno, unknown: what };
+}
+
+/** A command by the name the headers give its number, where they have one: "memory_mapping (39)". */
+function commandName(prefix: string, number: number): string {
+  const found = Object.entries(X).find(
+    ([name, value]) =>
+      value === number && name.startsWith(prefix) && /^[a-z]/.test(name.slice(prefix.length)),
+  );
+  return found === undefined ? String(number) : `${found[0].slice(prefix.length)} (${number})`;
+}
+
+/**
+ * The failure of a hypercall's command that is not there.
+ *
+ * @param prefix what its constants begin with: "XEN_DOMCTL_"
+ */
+export function unknownCommand(family: string, prefix: string, number: number, errno?: Errno): Unknown {
+  return unknownCall(`${family} ${commandName(prefix, number)}`, errno);
 }
 
 /** Whether a failure is that of a hypercall nobody knows. */

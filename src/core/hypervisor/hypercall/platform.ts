@@ -9,7 +9,7 @@ import { viewOf } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import { isPrivileged } from "../caller.ts";
-import { unknownCall } from "./operation.ts";
+import { unknownCommand } from "./operation.ts";
 import type { Arrived, Family } from "./operation.ts";
 
 /** Where the union is. */
@@ -40,5 +40,7 @@ export const platformOp: Family = (call) => {
   const view = viewOf(bytes);
   if (abi.xen_platform_op.interface_version.get(view) !== X.XENPF_INTERFACE_VERSION) return fail("EACCES");
   const command = abi.xen_platform_op.cmd.get(view);
-  return command === X.XENPF_resource_op ? resources(call, view) : unknownCall(`platform_op ${command}`);
+  return command === X.XENPF_resource_op
+    ? resources(call, view)
+    : unknownCommand("platform_op", "XENPF_", command);
 };

@@ -720,3 +720,18 @@ test("a guest is told who it is and what Xen does for it, not how Xen was starte
   expect(submap(xl)).toBe(submap(h.guest) | (1 << X.XENFEAT_dom0));
   expect(submap(h.own) & (1 << X.XENFEAT_auto_translated_physmap)).not.toBe(0);
 });
+
+test("who asks for what is not here is told of by name", () => {
+  const h = new Table();
+  h.control(abi.xen_domctl, X.XEN_DOMCTL_memory_mapping, h.pvh);
+  expect(h.call(xl, X.__HYPERVISOR_domctl, BASE)).toEqual({
+    errno: "ENOSYS",
+    unknown: "domctl memory_mapping (39)",
+  });
+  expect(h.call(xl, X.__HYPERVISOR_memory_op, X.XENMEM_exchange, BASE)).toMatchObject({
+    unknown: "memory_op exchange (11)",
+  });
+  expect(h.call(xl, X.__HYPERVISOR_physdev_op, 0, BASE)).toMatchObject({
+    unknown: "hypercall physdev_op (33)",
+  });
+});

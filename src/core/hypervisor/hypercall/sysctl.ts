@@ -18,7 +18,7 @@ import { latin1, readBytes, writeU32s } from "./caller-memory.ts";
 import { cpupoolOp, schedulerOp } from "./cpupool.ts";
 import { featuresetCommand, systemPolicyCommand } from "./cpu-policy.ts";
 import { putDomainInfo } from "./dominfo.ts";
-import { operation, prepare, query, unknownCall } from "./operation.ts";
+import { operation, prepare, query, unknownCommand } from "./operation.ts";
 import type { Family, Prepared } from "./operation.ts";
 import type { SysctlCall } from "./sysctl-call.ts";
 
@@ -214,6 +214,6 @@ export const sysctlOp: Family = (call) => {
   if (!isPrivileged(call.host, call.caller)) return fail("EPERM");
   const command = abi.xen_sysctl.cmd.get(view);
   const decode = commands[command];
-  if (decode === undefined) return unknownCall(`sysctl ${command}`);
+  if (decode === undefined) return unknownCommand("sysctl", "XEN_SYSCTL_", command);
   return decode({ ...call, view, copyBack: () => call.memory.write(address, bytes) });
 };

@@ -11,7 +11,7 @@ import { grantTableOp } from "./grant-table.ts";
 import { hvmOp } from "./hvm.ts";
 import { memoryOp } from "./memory.ts";
 import { mmuextOp } from "./mmuext.ts";
-import { unknownCall } from "./operation.ts";
+import { unknownCommand } from "./operation.ts";
 import type { Arrived, Family } from "./operation.ts";
 import { platformOp } from "./platform.ts";
 import { schedOp } from "./sched.ts";
@@ -43,5 +43,5 @@ export function isAbsent(number: number): boolean {
 /** Takes a hypercall's arguments, whichever it is. Multicalls are the rim's: each part is a hypercall of its own. */
 export function takeHypercall(number: number, call: Arrived): ReturnType<Family> {
   const family = families[number];
-  return family === undefined ? unknownCall(`hypercall ${number}`) : family(call);
+  return family === undefined ? unknownCommand("hypercall", "__HYPERVISOR_", number) : family(call);
 }

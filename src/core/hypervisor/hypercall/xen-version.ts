@@ -14,7 +14,7 @@ import { domainCell, domainInfoCell, hardwareDomid } from "../domain.ts";
 import { machineOf, versionOf } from "../machine.ts";
 import { VMASST_TYPE_pae_extended_cr3 } from "../vm-assist.ts";
 import { unhex, writeText } from "./caller-memory.ts";
-import { unknownCall } from "./operation.ts";
+import { unknownCommand } from "./operation.ts";
 import type { Arrived, Family } from "./operation.ts";
 
 /** What guests can be: the domains the toolstack may build. */
@@ -127,5 +127,5 @@ const commands: { readonly [command: number]: (call: Arrived, address: number) =
 export const xenVersionOp: Family = (call) => {
   const [command = 0, address = 0] = call.args;
   const found = commands[command];
-  return found === undefined ? unknownCall(`xen_version ${command}`) : found(call, address);
+  return found === undefined ? unknownCommand("xen_version", "XENVER_", command) : found(call, address);
 };
