@@ -24,8 +24,10 @@ import * as gnttab from "../../src/core/hypervisor/grant-table-op.ts";
 import { heapCell } from "../../src/core/hypervisor/heap.ts";
 import * as memory from "../../src/core/hypervisor/memory-op.ts";
 import { mmuextPin, mmuUpdate } from "../../src/core/hypervisor/mmuext-op.ts";
-import { p2m } from "../../src/core/hypervisor/p2m.ts";
+import { isPod, p2m } from "../../src/core/hypervisor/p2m.ts";
 import { pageOf } from "../../src/core/hypervisor/page.ts";
+import { podCounts } from "../../src/core/hypervisor/pod-cell.ts";
+import { setPodTarget } from "../../src/core/hypervisor/pod-target.ts";
 import { evtchnPort, evtchnTableCell, portsInUse } from "../../src/core/hypervisor/port.ts";
 import { runsOf } from "../../src/core/hypervisor/runs.ts";
 import * as sysctl from "../../src/core/hypervisor/sysctl.ts";
@@ -289,6 +291,26 @@ const tests: { readonly [advisory: string]: () => void } = {
     expect(handles()).toBe(992);
     expect(mostAtOnce(t, driver, handles)).toBeLessThanOrEqual(256);
     expect(pageOf(t.world, mfn)?.count).toBe(1);
+  },
+
+  "XSA-388": () => {
+    const t = new TestHost();
+    const domid = t.makeDomain(2048, HVM);
+    const frames = (): [number, number][] =>
+      [...runsOf(t.world, p2m(domid))]
+        .filter(({ tag }) => isPod(tag))
+        .map(({ start, count }) => [start, start + count]);
+    t.act((host) => setPodTarget(host, xl, { domid, targetPages: 1024 }));
+    const extent = { domid, order: 9 };
+    t.act((host) => memory.populatePhysmap(host, xl, { ...extent, gpfns: [5], onDemand: true }));
+    expect(frames()).toEqual([[5, 517]]);
+    t.act((host) => memory.decreaseReservation(host, xl, { domid, order: 3, gmfns: [101] }));
+    expect(frames()).toEqual([
+      [5, 101],
+      [109, 517],
+    ]);
+    expect(podCounts(t.world, domid)).toEqual({ entries: 504, cached: 504 });
+    expect(checkLedger(t.world, domid)).toEqual([]);
   },
 
   "XSA-410": () => {
