@@ -222,7 +222,7 @@ requires("xen-utils", "c-compiler")("the real xl", () => {
       expect(out).toBe("Error getting number of perf counters: 38 (Function not implemented)\n");
     }
     const said = warnings.filter((line) =>
-      /xenperf\.\d+ asked for sysctl 5, which this host does not know/.test(line),
+      /xenperf\.\d+ asked for sysctl perfc_op \(5\), which this host does not know/.test(line),
     );
     expect(said).toHaveLength(1);
   }, 60_000);
