@@ -112,11 +112,15 @@ export function unknownCall(what: string, errno: Errno = "ENOSYS"): Unknown {
   return { errno, unknown: what };
 }
 
+/** What has a command's prefix and is an argument of one. */
+const ARGUMENTS =
+  /^(cpu_featureset|cpu_policy|access_op|paging_op|sharing_op|resource|vmtrace)_|^no_gfns$|^[^a-z]/;
+
 /** A command by the name the headers give its number, where they have one: "memory_mapping (39)". */
 function commandName(prefix: string, number: number): string {
   const found = Object.entries(X).find(
     ([name, value]) =>
-      value === number && name.startsWith(prefix) && /^[a-z]/.test(name.slice(prefix.length)),
+      value === number && name.startsWith(prefix) && !ARGUMENTS.test(name.slice(prefix.length)),
   );
   return found === undefined ? String(number) : `${found[0].slice(prefix.length)} (${number})`;
 }

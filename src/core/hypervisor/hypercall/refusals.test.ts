@@ -731,6 +731,8 @@ test("who asks for what is not here is told of by name", () => {
   expect(h.call(xl, X.__HYPERVISOR_memory_op, X.XENMEM_exchange, BASE)).toMatchObject({
     unknown: "memory_op exchange (11)",
   });
+  h.control(abi.xen_sysctl, X.XEN_SYSCTL_perfc_op);
+  expect(h.call(xl, X.__HYPERVISOR_sysctl, BASE)).toMatchObject({ unknown: "sysctl perfc_op (5)" });
   expect(h.call(xl, X.__HYPERVISOR_physdev_op, 0, BASE)).toMatchObject({
     unknown: "hypercall physdev_op (33)",
   });
