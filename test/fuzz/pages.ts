@@ -6,7 +6,9 @@
 // the store meanwhile. The domains it is about may break; the host goes on, and a
 // domain that nobody touches notices nothing.
 
+import * as X from "../../src/abi/4.17/constants.ts";
 import { must } from "../../src/core/engine/cells.ts";
+import { fail, isFailure } from "../../src/core/engine/errno.ts";
 import type { Memory } from "../../src/core/engine/host.ts";
 import { input } from "../../src/core/engine/input.ts";
 import { injectFault } from "../../src/core/engine/fault.ts";
@@ -18,6 +20,9 @@ import { guestCell } from "../../src/core/guest/guest.ts";
 import { bootHost, hostIsUp } from "../../src/core/host.ts";
 import { checkLedger } from "../../src/core/hypervisor/check-ledger.ts";
 import { domainById, forEachDomain } from "../../src/core/hypervisor/domain.ts";
+import type { CallerMemory } from "../../src/core/hypervisor/hypercall/caller-memory.ts";
+import { hypercallMade, hypercallsOpened, lastResult } from "../../src/core/hypervisor/hypercall/perform.ts";
+import { takeHypercall } from "../../src/core/hypervisor/hypercall/table.ts";
 import { pageOf } from "../../src/core/hypervisor/page.ts";
 import { portCell, setPending } from "../../src/core/hypervisor/port.ts";
 import { spawnXl } from "../../src/core/toolstack/xl.ts";
@@ -114,11 +119,39 @@ const rang = input("fuzz: an event", (host, { domid, port }: { domid: number; po
   if (host.get(portCell, `${domid}/${port}`) !== undefined) setPending(host, domid, port);
 });
 
+/** What a caller's memory holds. */
+const CALL_BYTES = 4096;
+
+/** A hypercall's number and arguments; what tells it apart from others is written where it is looked for. */
+function callOf(chance: Chance, bytes: Uint8Array, domid: number): [number, ...number[]] {
+  const family = chance.of(["domctl", "domctl", "memory", "event", "hvm", "sched", "mmuext"]);
+  switch (family) {
+    case "domctl":
+      writeU32(bytes, 0, chance.below(90));
+      writeU32(bytes, 4, X.XEN_DOMCTL_INTERFACE_VERSION);
+      writeU32(bytes, 8, domid);
+      return [X.__HYPERVISOR_domctl, 0];
+    case "memory":
+      return [X.__HYPERVISOR_memory_op, chance.below(29), 8 * chance.below(64)];
+    case "event":
+      return [X.__HYPERVISOR_event_channel_op, chance.of([0, 1, 6, 10, 14]), 0];
+    case "hvm":
+      return [X.__HYPERVISOR_hvm_op, chance.below(26), 0];
+    case "sched":
+      return [X.__HYPERVISOR_sched_op, 4, 0];
+    default:
+      writeU32(bytes, 0, chance.below(20));
+      return [X.__HYPERVISOR_mmuext_op, 0, 1 + chance.below(3), 0, domid];
+  }
+}
+
 /** What a run came to. */
 export interface Attacked {
   pieces: number;
   /** Of each kind. */
   kinds: { [kind: string]: number };
+  /** Hypercalls that were no mistake. */
+  performed: number;
   /** Victims that are still there. */
   victims: number;
 }
@@ -133,6 +166,7 @@ class Attack {
   /** Whether dom0's own ring is written to: what stands in xenstored's place is mad. */
   readonly #madStore: boolean;
   #started = 0;
+  #performed = 0;
 
   constructor(seed: number) {
     this.#chance = new Chance(seed);
@@ -148,6 +182,7 @@ class Attack {
     for (const name of [INNOCENT, ...VICTIMS]) this.#world.give(typed, { argv: ["create", `/${name}`] });
     this.#pass(10);
     this.#innocent = 1;
+    this.#world.give(hypercallsOpened, null);
     // Somebody emulates devices for the second victim.
     this.#world.boot((host) => void injectFault(host, "keep-qemu", ["3"]));
     const up = [...forEachDomain(this.#world)].filter(({ domid }) => this.#isUp(domid)).length;
@@ -165,7 +200,7 @@ class Attack {
     this.#memory.disturb = () => {};
     this.#check();
     const victims = [...forEachDomain(this.#world)].length - 2;
-    return { pieces, kinds: this.#kinds, victims };
+    return { pieces, kinds: this.#kinds, performed: this.#performed, victims };
   }
 
   #isUp(domid: number): boolean {
@@ -204,7 +239,7 @@ class Attack {
   }
 
   #piece(): void {
-    const kinds = ["page", "page", "page", "event", "event", "message", "nodes", "command", "file"];
+    const kinds = ["page", "page", "page", "event", "event", "message", "nodes", "command", "file", "call"];
     const kind = this.#chance.of(kinds);
     this.#kinds[kind] = (this.#kinds[kind] ?? 0) + 1;
     switch (kind) {
@@ -218,8 +253,42 @@ class Attack {
         return this.#writeNodes();
       case "file":
         return this.#spoilFile();
+      case "call":
+        return this.#call();
       default:
         return this.#command();
+    }
+  }
+
+  /** A hypercall of a program in dom0 about a victim: the right command, and numbers that may be anything. */
+  #call(): void {
+    const chance = this.#chance;
+    const victims = this.#victims();
+    if (victims.length === 0) return;
+    const domid = chance.of(victims);
+    const bytes = new Uint8Array(CALL_BYTES);
+    // Wherever a domain is named it is the victim, or none that there is.
+    const lanes = new Uint16Array(bytes.buffer);
+    lanes.forEach((_, at) => {
+      lanes[at] = chance.of([domid, domid, domid, 0xffff, 0x2000 + chance.below(0x4000)]);
+    });
+    const [number, ...args] = callOf(chance, bytes, domid);
+    const memory: CallerMemory = {
+      read: (address, length) =>
+        address >= 0 && address + length <= CALL_BYTES
+          ? bytes.slice(address, address + length)
+          : fail("EFAULT"),
+      write: () => 0,
+    };
+    const caller = { domid: 0, process: "fuzz.1" };
+    const taken = takeHypercall(number, { host: this.#world, caller, memory, args });
+    if (typeof taken === "number" || isFailure(taken)) return;
+    const { operation, args: asked } = taken;
+    if (operation.kind === "query") operation.run?.(this.#world, caller, asked as never);
+    else {
+      const call = ++this.#started;
+      this.#world.give(hypercallMade, { call, operation: operation.name, caller, args: asked });
+      if (operation.kind === "atomic" && !isFailure(lastResult(this.#world))) this.#performed++;
     }
   }
 

@@ -7,6 +7,7 @@ import type { Plain } from "../engine/cells.ts";
 import { decodeImage, decodeSaveHeader, encodeSaveFile, saveHeaderOf } from "./save-file.ts";
 import type { SaveHeader } from "./save-file.ts";
 import type { SavedImage } from "./save-image.ts";
+import { savedConfig } from "./xl-config.ts";
 
 const image: SavedImage = {
   type: "pv",
@@ -82,6 +83,15 @@ describe("a saved domain's file", () => {
       if (!("bad" in header) && decodeImage(bytes, header) === null) none++;
     }
     expect(none).toBeGreaterThan(50);
+  });
+
+  test.each([
+    ['{"c_info":{"name":"g"}}', "00000000-0000-0000-0000-000000000000"],
+    ['{"c_info":{"name":"g","uuid":"1-2"}}', "1-2"],
+    ['{"c_info":{}}', undefined],
+    ['{"c_info"', undefined],
+  ])("a configuration %s is one with the UUID %s", (text, uuid) => {
+    expect(savedConfig(text)?.c_info.uuid).toBe(uuid);
   });
 
   test("without its stream has no domain", () => {

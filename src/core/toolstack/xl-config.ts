@@ -118,6 +118,17 @@ export function parseText(
   return { exit: config.code };
 }
 
+/** As libxl_uuid_clear leaves one. */
+const NO_UUID = "00000000-0000-0000-0000-000000000000";
+
+/** A saved domain's. A key may be spoilt: a domain has a name, and a UUID of zeros where none is said. */
+export function savedConfig(text: string): DomainConfig | undefined {
+  const config = configFromJson(text);
+  if (config === undefined || config.c_info.name === null) return undefined;
+  config.c_info.uuid ??= NO_UUID;
+  return config;
+}
+
 /** Reads the configuration, with xl's words on the way. */
 export function readConfig(host: Host, process: string, source: ConfigSource): DomainConfig | NoConfig {
   const { configFile, restoreFile, incoming, extraConfig, quiet } = source;
@@ -130,7 +141,7 @@ export function readConfig(host: Host, process: string, source: ConfigSource): D
       return { rc: ERROR_INVAL_RC };
     }
     if (!quiet) stderr(host, process, say.parsingConfig("<saved>"));
-    return configFromJson(saved.config) ?? { rc: ERROR_INVAL_RC };
+    return savedConfig(saved.config) ?? { rc: ERROR_INVAL_RC };
   }
   const bytes = configFile === "/dev/null" ? new Uint8Array(0) : readFile(host, configFile);
   if (isFailure(bytes)) {
