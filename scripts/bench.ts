@@ -1,20 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// npm run bench [-- NAME... --quick --json --out FOLDER]: measures. A full run
-// leaves a page a benchmark in docs/results; --quick, or a part of the cases
-// (--suite A,B --only PATTERN --rounds N), leaves none unless it is told where.
-// Exit code 1 where a claim does not hold.
+// npm run bench: measures, see USAGE.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import type { Bench, Report, Table } from "../bench/bench.ts";
 import { benches } from "../bench/all.ts";
 import { howToEnable, isAvailable } from "./capabilities.ts";
+import { optionsOf, refuse } from "./options.ts";
 
 const root = join(import.meta.dirname, "..");
+
+const USAGE = `Usage: npm run bench [-- NAME... OPTIONS]
+
+Measures, and says which claims hold. A full run leaves a page a benchmark in
+docs/results; a quick one, or one of some cases, only where --out says.
+
+  --quick          few rounds and small cases, to see that it works
+  --rounds N       how many rounds of each case
+  --suite A,B      only these suites of cases
+  --only PATTERN   only cases whose name this regular expression fits
+  --json           a line of JSON a benchmark instead of its page
+  --out FOLDER     where pages go
+
+Names: ${benches.map(({ name }) => name).join(" ")} (all where none is given)
+Exit code: 0; 1 where a claim does not hold or something is missing; 2 for a wrong command line
+
+  npm run bench -- hypercalls
+  npm run bench -- xenstored --only "lifecycle|mix" --rounds 3
+`;
 
 function progressLine(name: string): (text: string) => void {
   const { stderr } = process;
@@ -77,17 +93,12 @@ function pageOf(bench: Bench, report: Report, measuredWith: readonly [string, st
 
 function chosen(names: readonly string[]): Bench[] {
   const unknown = names.filter((name) => !benches.some((bench) => bench.name === name));
-  if (unknown.length > 0) {
-    console.error(
-      `no benchmark ${unknown.join(", ")}; there are: ${benches.map(({ name }) => name).join(" ")}`,
-    );
-    process.exit(2);
-  }
+  if (unknown.length > 0) refuse(`no benchmark ${unknown.join(", ")}`, USAGE);
   return benches.filter(({ name }) => names.length === 0 || names.includes(name));
 }
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = optionsOf(USAGE, {
     allowPositionals: true,
     options: {
       quick: { type: "boolean", default: false },

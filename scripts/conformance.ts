@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// npm run conformance [-- --record NAME --as V --socket PATH --domains DIR]: plays
-// the suite to Debian's xenstoreds and to ours, and writes what they answer to
-// docs/results/conformance.md. With --record it instead keeps what a xenstored
-// that is running answers as test/conformance/transcripts/NAME.json: for those
-// that no package has.
+// npm run conformance: what xenstoreds answer, see USAGE.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { startReal } from "../bench/xenstored/real.ts";
 import type { XenstoreVersion } from "../src/core/xenstore/store.ts";
 import { XENSTORE_VERSIONS } from "../src/core/xenstore/version.ts";
@@ -20,8 +15,21 @@ import { FileRings } from "../src/live/xenstored/file-rings.ts";
 import { serveXenstored } from "../src/live/xenstored/server.ts";
 import { standaloneStore } from "../src/live/xenstored/standalone.ts";
 import { comparable, readTranscript, writeTranscript } from "../test/conformance/transcript.ts";
+import { optionsOf } from "./options.ts";
 
 const root = join(import.meta.dirname, "..");
+
+const USAGE = `Usage: npm run conformance [-- OPTIONS]
+
+Plays the suite to Debian's xenstoreds and to ours, and writes what they answer
+to docs/results/conformance.md. With --record it instead keeps what a xenstored
+that is running answers, for one that no package has.
+
+  --record NAME   keep the answers as test/conformance/transcripts/NAME.json
+  --socket PATH   where that xenstored listens
+  --domains DIR   where the rings of its domains are
+  --as VERSION    what it is played as: ${XENSTORE_VERSIONS.join(", ")} (4.17)
+`;
 const folder = mkdtempSync(join(tmpdir(), "conformance-"));
 
 /** One daemon's column. */
@@ -122,7 +130,7 @@ function page(columns: readonly Column[]): string {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values } = optionsOf(USAGE, {
     options: {
       record: { type: "string" },
       as: { type: "string" },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// npm run soak [-- --minutes N --out FOLDER --seed N --only NAME]: long runs.
+// npm run soak: long runs, see USAGE.
 //
 // A job (test/soak/NAME.soak.ts) is a round that can be run with any seed. Jobs
 // take turns, each round with the next seed and in a process of its own, until
@@ -10,10 +10,28 @@
 import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, globSync, mkdirSync, readFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { parseArgs } from "node:util";
+import { optionsOf, refuse } from "./options.ts";
 import { nextRound, runRound, type Round } from "./soak-round.ts";
 
 const root = join(import.meta.dirname, "..");
+
+const found = globSync("test/soak/*.soak.ts", { cwd: root }).map((path) => basename(path, ".soak.ts"));
+
+const USAGE = `Usage: npm run soak [-- OPTIONS]
+
+Runs the long tests in turns, each round with the next seed. Run again, it goes
+on after the rounds that the folder holds.
+
+  --minutes N    for how long, at most 60 (60)
+  --only NAME    only this one
+  --seed N       the first seed (1)
+  --out FOLDER   where rounds are written down (docs/results)
+
+Names: ${found.toSorted().join(" ")}
+Exit code: 0; 1 where a round failed; 2 for a wrong command line
+
+  npm run soak -- --only xenstored-fuzz --minutes 10
+`;
 
 interface Options {
   readonly minutes: number;
@@ -22,9 +40,8 @@ interface Options {
   readonly only: string | undefined;
 }
 
-function readOptions(args: string[]): Options {
-  const { values } = parseArgs({
-    args,
+function readOptions(): Options {
+  const { values } = optionsOf(USAGE, {
     options: {
       minutes: { type: "string", default: "60" },
       out: { type: "string", default: join(root, "docs/results") },
@@ -34,8 +51,8 @@ function readOptions(args: string[]): Options {
   });
   const minutes = Number(values.minutes);
   const seed = Number(values.seed);
-  if (!(minutes > 0 && minutes <= 60)) throw new Error("--minutes takes a number above 0, at most 60");
-  if (!Number.isSafeInteger(seed)) throw new Error("--seed takes a whole number");
+  if (!(minutes > 0 && minutes <= 60)) refuse("--minutes takes a number above 0, at most 60", USAGE);
+  if (!Number.isSafeInteger(seed)) refuse("--seed takes a whole number", USAGE);
   return { minutes, out: resolve(values.out), seed, only: values.only };
 }
 
@@ -64,9 +81,8 @@ function printSummary(jobs: readonly string[], rounds: readonly Round[]): void {
 }
 
 function main(options: Options): void {
-  const found = globSync("test/soak/*.soak.ts", { cwd: root }).map((path) => basename(path, ".soak.ts"));
   const jobs = found.filter((job) => options.only === undefined || job === options.only).toSorted();
-  if (jobs.length === 0) throw new Error(`no soak job; there are: ${found.join(" ") || "none"}`);
+  if (jobs.length === 0) refuse(`no soak job ${options.only}`, USAGE);
 
   mkdirSync(options.out, { recursive: true });
   const file = join(options.out, `soak-${commitName()}.jsonl`);
@@ -92,4 +108,4 @@ function main(options: Options): void {
   process.exitCode = rounds.some((round) => round.error !== null) ? 1 : 0;
 }
 
-main(readOptions(process.argv.slice(2)));
+main(readOptions());
