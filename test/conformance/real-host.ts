@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tinyKernel } from "../../examples/guests/tiny-kernel.ts";
 import { must } from "../../src/core/engine/cells.ts";
+import { threadCell } from "../../src/core/engine/thread.ts";
 import type { TraceEvents } from "../../src/core/engine/trace.ts";
 import { guestCell } from "../../src/core/guest/guest.ts";
 import { checkLedger } from "../../src/core/hypervisor/check-ledger.ts";
@@ -145,9 +146,12 @@ export class RealHost {
     return until(`domain ${domid} is up`, () => this.isUp(domid));
   }
 
-  /** Waits until a domain is gone. */
+  /** Waits until a domain is gone and what it had is free again, which Xen does a moment later. */
   gone(domid: number): Promise<void> {
-    return until(`domain ${domid} is gone`, () => domainById(this.live.world, domid) === undefined);
+    const { world } = this.live;
+    const isFreed = (): boolean =>
+      world.ids(threadCell).every((name) => !String(name).startsWith("xen/rcu/"));
+    return until(`domain ${domid} is gone`, () => domainById(world, domid) === undefined && isFreed());
   }
 
   /** Pages that processes with such names map of domains. */
