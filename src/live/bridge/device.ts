@@ -3,6 +3,7 @@
 // What the host's device files have in common.
 
 import type { Errno, Failure } from "../../core/engine/errno.ts";
+import type { Caller } from "../../core/hypervisor/caller.ts";
 import { eachRun } from "../../core/hypervisor/frame-runs.ts";
 import type { FrameRuns } from "../../core/hypervisor/frame-runs.ts";
 import { NO_FRAME } from "../../core/hypervisor/runs.ts";
@@ -17,6 +18,11 @@ export interface Session {
   readonly id: number;
   readonly process: CallerProcess;
   readonly mappings: Mappings;
+}
+
+/** Every kernel does what devices are asked for in its own name, dom0's here; the process is who asked. */
+export function callerOf({ name }: CallerProcess): Caller {
+  return { domid: 0, process: name };
 }
 
 /** PROT_WRITE */

@@ -11,13 +11,9 @@ import { mailboxCell } from "../../core/engine/mailbox.ts";
 import type { Caller } from "../../core/hypervisor/caller.ts";
 import * as op from "../../core/hypervisor/hypercall/evtchn-device.ts";
 import type { TypedOperation } from "../../core/hypervisor/hypercall/operation.ts";
+import { callerOf } from "./device.ts";
 import type { Answer, Device, OpenDevice, Send, Session } from "./device.ts";
 import type { Hypercalls } from "./hypercalls.ts";
-
-/** Every kernel does these in its own name; the process is who asked. */
-function callerOf(process: string): Caller {
-  return { domid: 0, process };
-}
 
 /** An open event channel device. */
 class EvtchnDevice implements Device {
@@ -42,7 +38,7 @@ class EvtchnDevice implements Device {
     const { user } = this;
     const view = viewOf(inline);
     const run = <A>(operation: TypedOperation<A, number>, args: A): void => {
-      answer(this.#hypercalls.now(operation, args, callerOf(session.process.name)));
+      answer(this.#hypercalls.now(operation, args, callerOf(session.process)));
       this.flush();
     };
     switch (number) {
@@ -120,7 +116,7 @@ export function evtchnDevices(hypercalls: Hypercalls): OpenDevice {
     for (const device of open) device.flush();
   });
   return (process, send) => {
-    const device: EvtchnDevice = new EvtchnDevice(++users, hypercalls, callerOf(process.name), send, () => {
+    const device: EvtchnDevice = new EvtchnDevice(++users, hypercalls, callerOf(process), send, () => {
       open.delete(device);
     });
     open.add(device);

@@ -10,11 +10,12 @@ import { bytesOf, viewOf } from "../../abi/struct.ts";
 import * as op from "../../core/drivers/gntalloc.ts";
 import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
+import type { Caller } from "../../core/hypervisor/caller.ts";
 import { frameRuns } from "../../core/hypervisor/frame-runs.ts";
 import * as evtchn from "../../core/hypervisor/hypercall/evtchn-device.ts";
 import type { UnmapNotice } from "../../core/hypervisor/hypercall/gntdev-device.ts";
 import type { FileMemory } from "../guest-memory.ts";
-import { mapFrames } from "./device.ts";
+import { callerOf, mapFrames } from "./device.ts";
 import type { Answer, Device, OpenDevice, Session } from "./device.ts";
 import type { Hypercalls } from "./hypercalls.ts";
 
@@ -34,12 +35,12 @@ interface Gref {
 class GntallocDevice implements Device {
   readonly #hypercalls: Hypercalls;
   readonly #memory: FileMemory;
-  readonly #opener: string;
+  readonly #opener: Caller;
   /** By offset. */
   readonly #grefs = new Map<number, Gref>();
   #next = 0;
 
-  constructor(hypercalls: Hypercalls, memory: FileMemory, opener: string) {
+  constructor(hypercalls: Hypercalls, memory: FileMemory, opener: Caller) {
     this.#hypercalls = hypercalls;
     this.#memory = memory;
     this.#opener = opener;
@@ -69,7 +70,7 @@ class GntallocDevice implements Device {
   ): void {
     const grefs = this.#find(offset, length / PAGE_BYTES);
     if (grefs === null) return answer(fail("ENOENT"));
-    const caller = { domid: 0, process: session.process.name };
+    const caller = callerOf(session.process);
     const mfns = grefs.map(({ mfn }) => mfn);
     const mapped = this.#hypercalls.now(op.mapGrefs, { mfns }, caller);
     if (isFailure(mapped)) return answer(mapped);
@@ -77,7 +78,7 @@ class GntallocDevice implements Device {
     let left = grefs.length;
     const end = (): void => {
       this.#hypercalls.now(op.unmapGrefs, { mfns }, caller);
-      this.#put(grefs, caller.process);
+      this.#put(grefs, caller);
     };
     // Parts of a mapping keep all of it (gntalloc_vma_close).
     const mapping = mapFrames(this.#memory, session, address, frameRuns(mfns), true, (gone) => {
@@ -99,7 +100,7 @@ class GntallocDevice implements Device {
     const s = abi.ioctl_gntalloc_alloc_gref;
     const [to, flags, count] = [s.domid.get(view), s.flags.get(view), s.count.get(view)];
     const writable = (flags & X.GNTALLOC_FLAG_WRITABLE) !== 0;
-    const caller = { domid: 0, process: session.process.name };
+    const caller = callerOf(session.process);
     const made = this.#hypercalls.now(op.allocGrefs, { to, count, writable }, caller);
     if (isFailure(made)) return made;
     const { pages } = made;
@@ -147,7 +148,7 @@ class GntallocDevice implements Device {
     if ((action & ~ACTIONS) !== 0) return fail("EINVAL");
     const signals = (action & X.UNMAP_NOTIFY_SEND_EVENT) !== 0;
     const before = gref.notice?.port ?? null;
-    const caller = { domid: 0, process: session.process.name };
+    const caller = callerOf(session.process);
     if (signals && isFailure(this.#hypercalls.now(evtchn.holdPort, { port }, caller))) return fail("EINVAL");
     if (before !== null) this.#hypercalls.now(evtchn.releasePort, { port: before }, caller);
     const clear = (action & X.UNMAP_NOTIFY_CLEAR_BYTE) === 0 ? null : { mfn: gref.mfn, offset };
@@ -156,16 +157,16 @@ class GntallocDevice implements Device {
   }
 
   /** One user fewer: pages without any are freed. */
-  #put(grefs: readonly Gref[], process: string): void {
+  #put(grefs: readonly Gref[], caller: Caller): void {
     const gone = grefs.filter((gref) => --gref.users === 0);
     if (gone.length === 0) return;
     const pages = gone.map(({ ref, mfn }) => ({ ref, mfn }));
     const notices = gone.flatMap(({ notice }) => notice ?? []);
-    this.#hypercalls.now(op.freeGrefs, { pages, notices }, { domid: 0, process });
+    this.#hypercalls.now(op.freeGrefs, { pages, notices }, caller);
   }
 }
 
 /** Makes the device's opener. */
 export function gntallocDevices(hypercalls: Hypercalls, memory: FileMemory): OpenDevice {
-  return (process) => new GntallocDevice(hypercalls, memory, process.name);
+  return (process) => new GntallocDevice(hypercalls, memory, callerOf(process));
 }

@@ -11,6 +11,7 @@ import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import type { GrantedPlace } from "../../core/hypervisor/grant-copy.ts";
 import * as op from "../../core/hypervisor/hypercall/gntdev-device.ts";
+import { callerOf } from "./device.ts";
 import type { Session } from "./device.ts";
 import type { Hypercalls } from "./hypercalls.ts";
 
@@ -27,7 +28,7 @@ function copySegment(
   view: DataView,
   at: number,
 ): { status: number } | Failure {
-  const caller = { domid: 0, process: session.process.name };
+  const caller = callerOf(session.process);
   const place = (side: "source" | "dest"): GrantedPlace => ({
     domid: segment[`${side}.foreign.domid`].get(view, at),
     ref: segment[`${side}.foreign.ref`].get(view, at),

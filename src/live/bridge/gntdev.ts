@@ -8,13 +8,14 @@ import * as abi from "../../abi/4.17/layout.ts";
 import { viewOf } from "../../abi/struct.ts";
 import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
+import type { Caller } from "../../core/hypervisor/caller.ts";
 import { frameRuns } from "../../core/hypervisor/frame-runs.ts";
 import type { GrantRef } from "../../core/hypervisor/gntdev.ts";
 import * as evtchn from "../../core/hypervisor/hypercall/evtchn-device.ts";
 import * as op from "../../core/hypervisor/hypercall/gntdev-device.ts";
 import type { FileMemory } from "../guest-memory.ts";
 import { grantCopy } from "./gntdev-copy.ts";
-import { mapFrames, PROT_WRITE } from "./device.ts";
+import { callerOf, mapFrames, PROT_WRITE } from "./device.ts";
 import type { Answer, Device, OpenDevice, Session } from "./device.ts";
 import type { Hypercalls } from "./hypercalls.ts";
 import type { Release } from "./mappings.ts";
@@ -37,12 +38,12 @@ interface Area {
 class GntdevDevice implements Device {
   readonly #hypercalls: Hypercalls;
   readonly #memory: FileMemory;
-  readonly #opener: string;
+  readonly #opener: Caller;
   /** By offset. */
   readonly #areas = new Map<number, Area>();
   #next = 0;
 
-  constructor(hypercalls: Hypercalls, memory: FileMemory, opener: string) {
+  constructor(hypercalls: Hypercalls, memory: FileMemory, opener: Caller) {
     this.#hypercalls = hypercalls;
     this.#memory = memory;
     this.#opener = opener;
@@ -77,7 +78,7 @@ class GntdevDevice implements Device {
     const area = this.#areas.get(offset);
     if (area === undefined || area.refs.length * PAGE_BYTES !== length) return answer(fail("EINVAL"));
     if (area.address !== 0) return answer(fail("EBUSY"));
-    const caller = { domid: 0, process: session.process.name };
+    const caller = callerOf(session.process);
     const readonly = (prot & PROT_WRITE) === 0;
     const made = this.#hypercalls.now(op.mapGrants, { refs: area.refs, readonly }, caller);
     if (isFailure(made)) return answer(made);
@@ -113,11 +114,11 @@ class GntdevDevice implements Device {
   }
 
   /** An area that is not mapped is gone: what was to happen then does (gntdev_put_map). */
-  #forget(area: Area, process: string): void {
+  #forget(area: Area, caller: Caller): void {
     if (area.address !== 0 || area.signal === null) return;
     const notice = { clear: null, port: area.signal };
     area.signal = null;
-    this.#hypercalls.now(op.unmapGrants, { handles: [], notice }, { domid: 0, process });
+    this.#hypercalls.now(op.unmapGrants, { handles: [], notice }, caller);
   }
 
   #add(session: Session, argument: number, view: DataView): number | Failure {
@@ -170,7 +171,7 @@ class GntdevDevice implements Device {
     const [index, action, port] = [s.index.get(view), s.action.get(view), s.event_channel_port.get(view)];
     if ((action & ~(X.UNMAP_NOTIFY_CLEAR_BYTE | X.UNMAP_NOTIFY_SEND_EVENT)) !== 0) return fail("EINVAL");
     const signals = (action & X.UNMAP_NOTIFY_SEND_EVENT) !== 0;
-    const caller = { domid: 0, process: session.process.name };
+    const caller = callerOf(session.process);
     if (signals && isFailure(this.#hypercalls.now(evtchn.holdPort, { port }, caller))) return fail("EINVAL");
     for (const [offset, area] of this.#areas) {
       if (index < offset || index >= offset + area.refs.length * PAGE_BYTES) continue;
@@ -199,5 +200,5 @@ class GntdevDevice implements Device {
 
 /** Makes the device's opener. */
 export function gntdevDevices(hypercalls: Hypercalls, memory: FileMemory): OpenDevice {
-  return (process) => new GntdevDevice(hypercalls, memory, process.name);
+  return (process) => new GntdevDevice(hypercalls, memory, callerOf(process));
 }

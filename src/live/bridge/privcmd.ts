@@ -19,7 +19,7 @@ import type { Arrived, Family, Prepared, Unknown } from "../../core/hypervisor/h
 import * as op from "../../core/hypervisor/hypercall/privcmd-device.ts";
 import { isAbsent, takeHypercall } from "../../core/hypervisor/hypercall/table.ts";
 import type { FileMemory } from "../guest-memory.ts";
-import { PROT_WRITE, mapFrames, negative, piecesOf } from "./device.ts";
+import { PROT_WRITE, callerOf, mapFrames, negative, piecesOf } from "./device.ts";
 import type { Answer, Device, OpenDevice, Session } from "./device.ts";
 import type { Done, Hypercalls } from "./hypercalls.ts";
 import type { Release } from "./mappings.ts";
@@ -145,7 +145,7 @@ class PrivcmdDevice implements Device {
   }
 
   #arrived(session: Session, args: readonly number[]): Arrived & { caller: Caller } {
-    const caller = { domid: 0, process: session.process.name };
+    const caller = callerOf(session.process);
     return { host: this.#host.hypercalls.driver.world, caller, memory: session.process, args };
   }
 
@@ -205,7 +205,7 @@ class PrivcmdDevice implements Device {
     if (isFailure(list)) return answer(list);
     const gfns = frameRuns(list);
     const { hypercalls, memory } = this.#host;
-    const caller = { domid: 0, process: session.process.name };
+    const caller = callerOf(session.process);
     if (hypercalls.now(op.batchMapsNothing, { domid, gfns }, caller) === true) {
       const none: MappedFrames = { mfns: [], errors: [{ page: 0, count, errno: "EINVAL" }] };
       return answer(session.process.write(s.err.get(view), errorsOf(none, count)));
@@ -239,7 +239,7 @@ class PrivcmdDevice implements Device {
     const { hypercalls, memory } = this.#host;
     const [domid, address] = [s.dom.get(view), s.addr.get(view)];
     const [frame, count] = [s.idx.get(view), s.num.get(view)];
-    const caller = { domid: 0, process: session.process.name };
+    const caller = callerOf(session.process);
     if (!this.#permits(domid)) return answer(fail("EPERM"));
     const id = s.id.get(view);
     const resource = resources[s.type.get(view)];
