@@ -27,11 +27,11 @@ requires(
   test("an interface is served, hot-plugged, and gone without a wait", async () => {
     const serves = ["memory = 16", "driver_domain = 1", 'extra = "mode=idle backend=1"'];
     await host.ok("xl", "create", host.config("net", "pv", serves));
-    const net = Number(await host.ok("xl", "domid", "net"));
+    const net = await host.domid("net");
     await host.up(net);
     const vif = 'vif = ["mac=00:16:3e:00:00:09,backend=net"]';
     await host.ok("xl", "create", host.config("g", "pvh", ["memory = 16", 'extra = "mode=idle dev=1"', vif]));
-    const domid = Number(await host.ok("xl", "domid", "g"));
+    const domid = await host.domid("g");
     await host.up(domid);
     const backend = (handle: number): string => `/local/domain/${net}/backend/vif/${domid}/${handle}`;
     expect(await store(`/local/domain/${domid}/device/vif/0/backend`)).toBe(backend(0));
@@ -65,7 +65,7 @@ requires(
       stream?.on("data", (text: Buffer) => (said += text.toString()));
     await until("it watches", () => said.includes("event epath=/local/domain/0/backend"));
     await host.ok("xl", "create", host.config("d", "pvh", ["memory = 16"]));
-    const domid = Number(await host.ok("xl", "domid", "d"));
+    const domid = await host.domid("d");
     const device = `device /local/domain/0/backend/console/${domid}/0`;
     await until("it has the console", () =>
       said.includes(`Domain ${domid}:Added ${device} to the list of active devices`),

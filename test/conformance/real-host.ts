@@ -136,6 +136,11 @@ export class RealHost {
     return rows.map((row) => row.replaceAll(/\s+/g, " ").replace(/ [\d.]+$/, ""));
   }
 
+  /** The number that xl has for a domain. */
+  async domid(name: string): Promise<number> {
+    return Number(await this.ok("xl", "domid", name));
+  }
+
   /** Whether the guest's user space has come up. */
   isUp(domid: number): boolean {
     return typeof this.live.world.get(guestCell, domid)?.upAt === "number";

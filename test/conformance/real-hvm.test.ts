@@ -38,7 +38,7 @@ function hvmConfig(name: string, more: readonly string[] = []): string {
 /** Creates a domain: its number and its QEMU's process. */
 async function create(name: string, more: readonly string[] = []): Promise<{ domid: number; pid: number }> {
   await host.ok("xl", "create", hvmConfig(name, more));
-  const domid = Number(await host.ok("xl", "domid", name));
+  const domid = await host.domid(name);
   return { domid, pid: await modelOf(domid) };
 }
 
@@ -322,7 +322,7 @@ requires(
     await until("QEMU has ended", () => !isAlive(pid));
 
     expect(await host.ok("xl", "restore", file)).toContain("Restore successful");
-    const restored = Number(await host.ok("xl", "domid", "moved"));
+    const restored = await host.domid("moved");
     const model = await modelOf(restored);
     expect(fs.readFileSync(`/proc/${model}/cmdline`, "utf8")).toContain("\0-incoming\0");
     expect(Buffer.from(world.memory.read(frame(restored), 100, 17)).toString()).toBe("what it remembers");
@@ -338,7 +338,7 @@ requires(
     fs.writeFileSync(receive, `#!/bin/sh\nexec ${command}\n`, { mode: 0o755 });
     expect(await host.ok("xl", "migrate", "-s", "", "moved", receive)).toContain("Migration successful.");
     await host.gone(restored);
-    const there = Number(await other.ok("xl", "domid", "moved"));
+    const there = await other.domid("moved");
     const mfn = ownFrame(other.live.world, domainById(other.live.world, there)!, KEPT_GFN)!;
     expect(Buffer.from(other.live.world.memory.read(mfn, 100, 17)).toString()).toBe("what it remembers");
     expect(other.live.world.get(guestCell, there)?.upAt).toBe(upAt);

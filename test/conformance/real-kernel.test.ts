@@ -27,7 +27,7 @@ requires(
       const config = host.config(type, type, ["memory = 128", 'extra = "console=hvc0 mode=idle"']);
       fs.appendFileSync(config, `kernel = "${join("/boot", kernel!)}"\n`);
       await host.ok("xl", "create", config);
-      const domid = Number(await host.ok("xl", "domid", type));
+      const domid = await host.domid(type);
       await host.up(domid);
       expect(host.live.world.get(guestCell, domid)?.commandLine).toContain("console=hvc0 mode=idle");
       expect((await host.rows()).at(-1)).toMatch(new RegExp(`^${type} ${domid} 128 1 [r-][b-]----$`));

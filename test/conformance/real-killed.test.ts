@@ -84,7 +84,7 @@ requires(
 
   test("while it maps, binds and unmaps as fast as it can", async () => {
     await host.ok("xl", "create", host.config("web", "pvh", ["memory = 32"]));
-    const domid = Number(await host.ok("xl", "domid", "web"));
+    const domid = await host.domid("web");
     await host.up(domid);
     const ports = dom0Ports();
     // Many small batches; one of all its memory, which takes a while; a child with what it inherited.
@@ -119,7 +119,7 @@ requires(
       await until("its memory is free", () => freePages() === before);
     }
     await host.ok("xl", "create", config);
-    const domid = Number(await host.ok("xl", "domid", "half"));
+    const domid = await host.domid("half");
     await host.up(domid);
     await killedAfter(400, ["xl", "save", "half", join(host.folder, "half.save")]);
     await until("nothing is mapped", nobodyMaps);

@@ -67,7 +67,7 @@ requires(
     const free = freePages();
     host.hypercalls = [];
     await host.ok("xl", "create", host.config("p", "pvh", ["memory = 32", "maxmem = 64"]));
-    const domid = Number(await host.ok("xl", "domid", "p"));
+    const domid = await host.domid("p");
     const [target, ...populated] = asked(domid);
     expect(target).toEqual(["target", 8192]);
     // All of its memory; then, there at once, the pages it shares with Xen and with its device models.
@@ -93,7 +93,7 @@ requires(
     await host.gone(domid);
     expect(freePages()).toBe(free);
     await host.ok("xl", "restore", file);
-    const restored = Number(await host.ok("xl", "domid", "p"));
+    const restored = await host.domid("p");
     expect(kept(restored)).toBe(KEPT);
     expect(host.live.world.get(guestCell, restored)?.upAt).toBe(before);
     expect(await mem("p")).toBe("40");
@@ -106,7 +106,7 @@ requires(
 
   test("migrated while it runs: what is on demand is populated on the way", async () => {
     await host.ok("xl", "create", host.config("m", "pvh", ["memory = 16", "maxmem = 32"]));
-    const domid = Number(await host.ok("xl", "domid", "m"));
+    const domid = await host.domid("m");
     await host.up(domid);
     kept(domid, KEPT);
     const receive = join(host.folder, "receive");
@@ -115,7 +115,7 @@ requires(
     fs.writeFileSync(receive, `#!/bin/sh\nexec ${command}\n`, { mode: 0o755 });
     expect(await host.ok("xl", "migrate", "-s", "", "m", receive)).toContain("Migration successful.");
     await host.gone(domid);
-    const there = Number(await host.ok("xl", "domid", "m"));
+    const there = await host.domid("m");
     expect(kept(there)).toBe(KEPT);
     expect(pages(there)).toBe(4096 + SPECIAL);
     expect(host.ledgerProblems()).toEqual([]);
@@ -127,7 +127,7 @@ requires(
     const free = freePages();
     const more = ["memory = 16", "maxmem = 32", 'on_crash = "preserve"'];
     await host.ok("xl", "create", "-p", host.config("r", "pvh", more));
-    const domid = Number(await host.ok("xl", "domid", "r"));
+    const domid = await host.domid("r");
     // Nobody has ballooned: a kernel that writes to all it finds in its map.
     host.live.world.boot((h) => {
       const touch = (pfn: number): number | null => ownFrame(h, domainById(h, domid)!, pfn);
@@ -166,7 +166,7 @@ requires(
     fs.writeFileSync(file, config.join("\n"));
     host.hypercalls = [];
     await host.ok("xl", "create", file);
-    const domid = Number(await host.ok("xl", "domid", "h"));
+    const domid = await host.domid("h");
     expect(asked(domid)[0], "without the hole for VGA").toEqual(["target", 8192 - 32]);
     await host.up(domid);
     await until("counts agree", () => pod(domid).entries <= pod(domid).cached);
@@ -179,7 +179,7 @@ requires(
     await host.gone(domid);
     expect(freePages()).toBe(free);
     await host.ok("xl", "restore", image);
-    const restored = Number(await host.ok("xl", "domid", "h"));
+    const restored = await host.domid("h");
     expect(kept(restored)).toBe(KEPT);
     expect(host.ledgerProblems()).toEqual([]);
     await host.ok("xl", "destroy", "h");

@@ -35,7 +35,7 @@ requires(
   beforeAll(async () => {
     host = await RealHost.start();
     await host.ok("xl", "create", host.config("web", "pvh", ["memory = 32", 'extra = "mode=idle"']));
-    domid = Number(await host.ok("xl", "domid", "web"));
+    domid = await host.domid("web");
     await host.up(domid);
   }, 60_000);
 
@@ -178,7 +178,7 @@ requires(
     const stored = await RealHost.start({ xenstored: "c" });
     try {
       await stored.ok("xl", "create", stored.config("web", "pvh", ["memory = 32"]));
-      const web = Number(await stored.ok("xl", "domid", "web"));
+      const web = await stored.domid("web");
       await stored.up(web);
       const { pid } = stored.live.store;
       const commandLine = (): string => fs.readFileSync(`/proc/${pid}/cmdline`, "utf8");

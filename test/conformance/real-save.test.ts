@@ -55,7 +55,7 @@ requires(
       const file = join(host.folder, `${type}.save`);
       const more = ["memory = 32", "vcpus = 2", 'extra = "mode=idle word=kept"'];
       await host.ok("xl", "create", host.config(type, type, more));
-      const domid = Number(await host.ok("xl", "domid", type));
+      const domid = await host.domid(type);
       await host.up(domid);
       writePage(host, domid, KEPT);
       const before = life(host, domid);
@@ -71,7 +71,7 @@ requires(
       await host.ok("xl", "save", type, file);
       await host.gone(domid);
       expect(await host.ok("xl", "restore", file)).toContain("Restore successful");
-      const restored = Number(await host.ok("xl", "domid", type));
+      const restored = await host.domid(type);
       expect(restored).toBeGreaterThan(domid);
       expect(pageBytes(host, restored)).toBe(KEPT);
       expect(life(host, restored)).toEqual(before);
@@ -83,7 +83,7 @@ requires(
       fs.writeFileSync(receive, `#!/bin/sh\nexec ${command}\n`, { mode: 0o755 });
       expect(await host.ok("xl", "migrate", "-s", "", type, receive)).toContain("Migration successful.");
       await host.gone(restored);
-      const there = Number(await other.ok("xl", "domid", type));
+      const there = await other.domid(type);
       expect(pageBytes(other, there)).toBe(KEPT);
       expect(life(other, there)).toEqual(before);
       expect(other.ledgerProblems()).toEqual([]);
@@ -97,7 +97,7 @@ requires(
 
   test("a stream that breaks off leaves no domain and no page behind", async () => {
     await host.ok("xl", "create", host.config("short", "pvh", ["memory = 32"]));
-    const domid = Number(await host.ok("xl", "domid", "short"));
+    const domid = await host.domid("short");
     await host.up(domid);
     const file = join(host.folder, "short.save");
     await host.ok("xl", "save", "short", file);

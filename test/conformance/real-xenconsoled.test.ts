@@ -38,7 +38,7 @@ requires(
         return fs.existsSync(file) ? fs.readFileSync(file, "latin1") : "";
       };
       await host.ok("xl", "create", host.config("web", "pvh", ["memory = 32", 'extra = "mode=tick"']));
-      const domid = Number(await host.ok("xl", "domid", "web"));
+      const domid = await host.domid("web");
       await host.up(domid);
       await until("what it prints is in its log", () => /GUEST: up mode=tick.*\r?\n/.test(log("web")));
       const tty = (await host.ok("xenstore-read", `/local/domain/${domid}/console/tty`)).trimEnd();
@@ -63,7 +63,7 @@ requires(
       await host.gone(domid);
       expect(log("web")).toContain("GUEST: tick");
       await host.ok("xl", "create", host.config("next", "pv", ["memory = 32", 'extra = "mode=idle"']));
-      const next = Number(await host.ok("xl", "domid", "next"));
+      const next = await host.domid("next");
       await host.up(next);
       await until("the next one's log", () => log("next").includes("GUEST: up mode=idle"));
       expect(await host.ok("xl", "shutdown", "-w", "next")).toContain("reason code 0");

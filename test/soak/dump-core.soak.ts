@@ -63,7 +63,7 @@ export const round: SoakRound = async (seed) => {
     // Every other one has memory on demand: who reads it has it populated.
     const more = [`memory = ${memory}`, `maxmem = ${memory + (seed % 2) * 32}`];
     await host.ok("xl", "create", "-q", host.config("big", "pvh", more));
-    const domid = Number(await host.ok("xl", "domid", "big"));
+    const domid = await host.domid("big");
     await host.up(domid);
     const file = join(host.folder, "core");
     const since = performance.now();
