@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// npm run diagrams [-- --check]: draws the sequence diagrams in the documents
+// npm run diagrams [-- --check]: draws the diagrams in the documents, sequences
 // from runs of the scenarios in examples/. A place for one is a pair of comments:
 //
 //     <!-- diagram scenario=NAME actors=xl,Xen from="TEXT" to="TEXT" -->
 //     <!-- end -->
+//
+// `<!-- diagram house=src -->` is a place for the picture of what folders import.
 //
 // `actors` are the parts shown, each by the beginning of its name; `from` and `to`
 // are found in the first and the last message shown. With --check nothing is
@@ -19,6 +21,7 @@ import type { Scenario } from "../src/explore/scenario.ts";
 import { messagesOf } from "../src/export/messages.ts";
 import type { Message } from "../src/export/messages.ts";
 import { drawMermaid, foldMessages } from "../src/export/mermaid.ts";
+import { drawHouse } from "./house.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 const PLACE = /<!-- diagram (.*?) -->\n([\s\S]*?)<!-- end -->/g;
@@ -56,8 +59,9 @@ function part(messages: readonly Message[], from: string | undefined, to: string
 }
 
 async function draw(words: ReadonlyMap<string, string>): Promise<string> {
+  if (words.has("house")) return `\`\`\`mermaid\n${drawHouse()}\`\`\`\n`;
   const scenario = words.get("scenario");
-  if (scenario === undefined) throw new Error("a diagram needs scenario=NAME");
+  if (scenario === undefined) throw new Error("a diagram needs scenario=NAME or house=src");
   const actors = words.get("actors")?.split(",");
   const shown = (name: string): boolean =>
     actors === undefined || actors.some((actor) => name.startsWith(actor));

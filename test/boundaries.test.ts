@@ -1,34 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The house's order: each folder of src imports only from folders above it in
-// this list, and the pure ones use nothing that could differ between two runs.
+// The house's order: each folder of src imports only from folders above it in the
+// list of scripts/house.ts, and the pure ones use nothing that could differ between two runs.
 
 import { posix } from "node:path";
 import ts from "typescript";
 import { expect, test } from "vitest";
+import { FOLDERS, importsOf, rankOf } from "../scripts/house.ts";
 import { codeFiles, textOf } from "./source-files.ts";
 
-const order = [
-  "src/abi",
-  "src/core/engine",
-  "src/core/xenstore",
-  "src/core/hypervisor",
-  "src/core/daemons",
-  "src/core/xenbus",
-  "src/core/drivers",
-  "src/core/guest",
-  "src/core/toolstack",
-  "src/core/host.ts",
-  "src/explore",
-  "src/doctor",
-  "src/export",
-  "src/client",
-  "src/live",
-  "src/campaign",
-  "src/server",
-  "src/cli",
-];
-const pureUntil = order.indexOf("src/export");
+const pureUntil = FOLDERS.indexOf("src/export");
 
 /** Names that bring in time, chance, waiting or a locale. What Node and browsers add, tsconfig.pure.json leaves out. */
 const impure = new Set([
@@ -42,10 +23,6 @@ const impure = new Set([
   "globalThis",
 ]);
 const impureMembers = new Set(["localeCompare", "toLocaleString", "toLocaleLowerCase", "toLocaleUpperCase"]);
-
-function rankOf(path: string): number {
-  return order.findIndex((folder) => path === folder || path.startsWith(`${folder}/`));
-}
 
 /** What is wrong with the imports of a file, as lines `path:line: what`. */
 function badImports(path: string, text: string): string[] {
@@ -65,7 +42,7 @@ function badImports(path: string, text: string): string[] {
     else if (isTest && target === "src/core/host.ts") continue;
     else if (posix.basename(target) === "testing.ts" && !isTest)
       problems.push(`${at}: ${fileName} is for tests`);
-    else if (targetRank > rank) problems.push(`${at}: ${order[targetRank]} is below ${order[rank]}`);
+    else if (targetRank > rank) problems.push(`${at}: ${FOLDERS[targetRank]} is below ${FOLDERS[rank]}`);
   }
   return problems;
 }
@@ -95,17 +72,6 @@ function isReference(node: ts.Identifier): boolean {
   if (ts.isPropertyAccessExpression(parent)) return parent.expression === node;
   if (ts.isPropertyAssignment(parent) || ts.isPropertySignature(parent)) return parent.name !== node;
   return !ts.isMethodDeclaration(parent) && !ts.isQualifiedName(parent);
-}
-
-/** What a file imports when it is loaded, types included, as paths from the root. */
-function importsOf(path: string): string[] {
-  const file = ts.createSourceFile(path, textOf(path), ts.ScriptTarget.Latest);
-  return file.statements.flatMap((statement) => {
-    if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return [];
-    const from = statement.moduleSpecifier;
-    if (from === undefined || !ts.isStringLiteral(from) || !from.text.startsWith(".")) return [];
-    return [posix.join(posix.dirname(path), from.text)];
-  });
 }
 
 /** Groups of files of which each imports all others, directly or not (Tarjan's algorithm). */
@@ -150,7 +116,7 @@ test("folders import only from folders above them", () => {
 });
 
 test("files do not import each other in a circle", () => {
-  expect(circles(sources, importsOf)).toEqual(knownCircles);
+  expect(circles(sources, (path) => importsOf(path, textOf(path)))).toEqual(knownCircles);
 });
 
 test("pure folders use no clock, chance, promise or locale", () => {
