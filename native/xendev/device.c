@@ -166,8 +166,8 @@ static int finish(struct call *call)
 }
 
 /*
- * A place held free that an argument names in one of its words: whether it may be written to
- * is known here alone. An argument that cannot be read is the host's to refuse.
+ * A place held free that an argument names in one of its words: what it is, and whether it may
+ * be written to, is known here alone. An argument that cannot be read is the host's to refuse.
  */
 static void name_place(struct xendev_request *request, const void *argument, size_t size)
 {
@@ -178,11 +178,11 @@ static void name_place(struct xendev_request *request, const void *argument, siz
         return;
     regions_lock();
     for (size_t i = 0; i < size / sizeof(*words) && !request->args[2]; i++) {
-        int prot = words[i] ? regions_protection(words[i], 1) : -1;
-        if (prot < 0)
+        uint64_t known = words[i] ? regions_place(words[i]) : 0;
+        if (!known)
             continue;
         request->args[2] = words[i];
-        request->args[3] = (uint64_t)prot;
+        request->args[3] = known;
     }
     regions_unlock();
 }
@@ -275,7 +275,7 @@ void *device_map(void *address, size_t length, int prot, int flags, uint64_t dev
     };
     void *place;
 
-    if (!length) {
+    if (!length || offset % XENDEV_PAGE) {
         errno = EINVAL;
         return MAP_FAILED;
     }
@@ -286,7 +286,7 @@ void *device_map(void *address, size_t length, int prot, int flags, uint64_t dev
     call.request.args[0] = (uint64_t)(uintptr_t)place;
     call.request.args[1] = length;
     call.request.args[2] = (uint64_t)offset;
-    call.request.args[3] = (uint64_t)prot;
+    call.request.args[3] = (uint64_t)prot | (flags & MAP_SHARED ? XENDEV_MMAP_SHARED : 0);
     if (call_perform(&call) || finish(&call) < 0) {
         int error = errno;
         device_unmap(place, length);

@@ -16,6 +16,8 @@ struct piece {
     int prot;
     uint64_t mapping; /* 0: a place held free, nothing mapped yet */
     uint64_t base;    /* address of page 0 of the mapping */
+    uint64_t origin;  /* which mmap() made it: neighbours of one are one area to the kernel */
+    int named;        /* something of the area was mapped, though perhaps no longer */
 };
 
 volatile int regions_exist;
@@ -91,9 +93,32 @@ static int split(uintptr_t address)
 
 int regions_add(uintptr_t address, size_t length, int prot)
 {
-    struct piece piece = { address, address + length, prot, 0, 0 };
+    static uint64_t last;
+    struct piece piece = { .start = address, .end = address + length, .prot = prot, .origin = ++last };
 
     return insert(first_after(address), piece);
+}
+
+/* Whether two pieces, one before the other, are of one area. */
+static int together(size_t at)
+{
+    return at + 1 < count && pieces[at].end == pieces[at + 1].start &&
+           pieces[at].origin == pieces[at + 1].origin;
+}
+
+uint64_t regions_place(uintptr_t address)
+{
+    size_t at = first_after(address), last = at;
+    int starts;
+
+    if (at == count || pieces[at].start > address)
+        return 0;
+    starts = pieces[at].start == address && (!at || !together(at - 1));
+    while (together(last))
+        last++;
+    return (uint64_t)pieces[at].prot | (starts ? XENDEV_PLACE_STARTS : 0) |
+           (pieces[at].named ? XENDEV_PLACE_NAMED : 0) |
+           (pieces[last].end - address) / XENDEV_PAGE * XENDEV_PLACE_PAGE;
 }
 
 int regions_protection(uintptr_t address, size_t length)
@@ -131,6 +156,16 @@ static int note_unmapped(struct unmapped_list *list, const struct piece *piece)
     return 0;
 }
 
+/* That of all pieces of an area. */
+static void note_named(size_t at)
+{
+    while (at && together(at - 1))
+        at--;
+    pieces[at].named = 1;
+    for (; together(at); at++)
+        pieces[at + 1].named = 1;
+}
+
 int regions_name(uintptr_t address, size_t length, uint64_t mapping, uint64_t base,
                  struct unmapped_list *out)
 {
@@ -142,6 +177,8 @@ int regions_name(uintptr_t address, size_t length, uint64_t mapping, uint64_t ba
         pieces[at].mapping = mapping;
         pieces[at].base = base;
     }
+    if (mapping)
+        note_named(first_after(address));
     return 0;
 }
 

@@ -15,12 +15,13 @@
 
 /* ---- The protocol; src/live/bridge/protocol.ts is the other side. ---- */
 
-#define XENDEV_PROTOCOL 2
+#define XENDEV_PROTOCOL 3
 
 enum xendev_request_type {
     XENDEV_HELLO = 1, /* first on every connection */
-    /* args: number, argument; a place held free that the argument names and its PROT_*, or 0 */
+    /* args: number, argument; a place held free that the argument names and what is known of it, or 0 */
     XENDEV_IOCTL = 2,
+    /* args: address, length, offset; PROT_* and perhaps XENDEV_MMAP_SHARED */
     XENDEV_MMAP = 3,
     /* Not answered: what a process says next is heard after it. */
     XENDEV_UNMAP = 4,
@@ -67,6 +68,15 @@ struct xendev_unmapped {
 };
 
 #define XENDEV_PAGE 4096u
+/*
+ * What is known of a place: its PROT_*; whether it is the first page that one mmap() has held free, and
+ * whether anything was mapped there; and so many times XENDEV_PLACE_PAGE as are held from there on.
+ */
+#define XENDEV_PLACE_STARTS 0x10u
+#define XENDEV_PLACE_NAMED 0x20u
+#define XENDEV_PLACE_PAGE 0x100u
+/* Not MAP_PRIVATE. */
+#define XENDEV_MMAP_SHARED (1ull << 32)
 
 /* ---- host.c: where the host is ---- */
 
@@ -176,6 +186,8 @@ void regions_unlock(void);
 int regions_add(uintptr_t address, size_t length, int prot);
 /* Protection of the region that holds all of a range, or -1. */
 int regions_protection(uintptr_t address, size_t length);
+/* What is known of a place (XENDEV_PLACE_*), 0 for an address outside all regions. */
+uint64_t regions_place(uintptr_t address);
 /* Notes that a range of a region now shows pages of a mapping; what it showed before goes to `out`. */
 struct unmapped_list;
 int regions_name(uintptr_t address, size_t length, uint64_t mapping, uint64_t base,

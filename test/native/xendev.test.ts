@@ -67,7 +67,7 @@ function privcmd(): Device {
           return answer(fail("ENOTTY"));
       }
     },
-    mmap: (_session, _address, _length, _offset, _prot, answer) => answer(0),
+    mmap: (_session, _asked, answer) => answer(0),
     close: () => {},
   };
 }
@@ -75,7 +75,7 @@ function privcmd(): Device {
 function evtchn(send: Send): Device {
   return {
     ioctl: (_session, _number, _argument, _inline, answer) => answer(fail("ENOTTY")),
-    mmap: (_session, _address, _length, _offset, _prot, answer) => answer(fail("ENODEV")),
+    mmap: (_session, _asked, answer) => answer(fail("ENODEV")),
     written: (bytes) => send(Uint8Array.of((bytes[0] as number) + 1, 0, 0, 0)),
     close: () => {},
   };

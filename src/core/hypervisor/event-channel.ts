@@ -38,7 +38,7 @@ import {
 const PORTS_PER_SLICE = 64;
 
 /** Most ports that queues can address (EVTCHN_FIFO_NR_CHANNELS). */
-const FIFO_CHANNELS = 131072;
+export const FIFO_CHANNELS = 131072;
 
 /** Gives a new domain its event channels; port 0 is never handed out (evtchn_init). */
 export function evtchnInit(cells: Cells, domid: number, maxPort: number): void {

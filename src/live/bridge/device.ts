@@ -35,6 +35,17 @@ export const PROT_WRITE = 2;
  */
 export type Answer = (result: number | Failure, mapping?: MappingReply | "always") => void;
 
+/** What mmap(2) was asked for; a length in whole pages. */
+export interface MmapArguments {
+  readonly address: number;
+  readonly length: number;
+  readonly offset: number;
+  /** PROT_* */
+  readonly prot: number;
+  /** Whether by MAP_SHARED. */
+  readonly shared: boolean;
+}
+
 /** An open device. */
 export interface Device {
   /** mmap(2) of it only holds a place free: the library need not ask. */
@@ -51,8 +62,8 @@ export interface Device {
     answer: Answer,
     place: Place | null,
   ): void;
-  /** mmap(2): a place for later mappings, or pages at once. Lengths are whole pages. */
-  mmap(session: Session, address: number, length: number, offset: number, prot: number, answer: Answer): void;
+  /** mmap(2): a place for later mappings, or pages at once. */
+  mmap(session: Session, asked: MmapArguments, answer: Answer): void;
   /** What was written to the descriptor. */
   written?(bytes: Buffer): void;
   /** The last descriptor was closed. */
@@ -148,7 +159,7 @@ export function mapFrames(
 ): MappingReply | null {
   const pieces = piecesOf(frames);
   if (!memory.prepareToMap(pieces, writable)) return null;
-  const id = session.mappings.add(pieces, (gone) => {
+  const id = session.mappings.add(base, pieces, (gone) => {
     memory.unmapped(gone);
     release(gone);
   });

@@ -12,7 +12,7 @@ import type { Caller } from "../../core/hypervisor/caller.ts";
 import * as op from "../../core/hypervisor/hypercall/evtchn-device.ts";
 import type { TypedOperation } from "../../core/hypervisor/hypercall/operation.ts";
 import { callerOf } from "./device.ts";
-import type { Answer, Device, OpenDevice, Send, Session } from "./device.ts";
+import type { Answer, Device, MmapArguments, OpenDevice, Send, Session } from "./device.ts";
 import type { Hypercalls } from "./hypercalls.ts";
 
 /** An open event channel device. */
@@ -67,14 +67,7 @@ class EvtchnDevice implements Device {
     }
   }
 
-  mmap(
-    _session: Session,
-    _address: number,
-    _length: number,
-    _offset: number,
-    _prot: number,
-    answer: Answer,
-  ): void {
+  mmap(_session: Session, _asked: MmapArguments, answer: Answer): void {
     answer(fail("ENODEV"));
   }
 

@@ -16,10 +16,12 @@ import * as evtchn from "../../core/hypervisor/hypercall/evtchn-device.ts";
 import type { UnmapNotice } from "../../core/hypervisor/hypercall/gntdev-device.ts";
 import type { FileMemory } from "../guest-memory.ts";
 import { callerOf, mapFrames } from "./device.ts";
-import type { Answer, Device, OpenDevice, Session } from "./device.ts";
+import type { Answer, Device, MmapArguments, OpenDevice, Session } from "./device.ts";
 import type { Hypercalls } from "./hypercalls.ts";
 
 const PAGE_BYTES = 4096;
+/** The most that a kernel allocates in one piece, here for the list of references (KMALLOC_MAX_SIZE). */
+const KMALLOC_BYTES_MAX = 4 << 20;
 const ACTIONS = X.UNMAP_NOTIFY_CLEAR_BYTE | X.UNMAP_NOTIFY_SEND_EVENT;
 
 /** A page that is shared. */
@@ -60,14 +62,9 @@ class GntallocDevice implements Device {
     }
   }
 
-  mmap(
-    session: Session,
-    address: number,
-    length: number,
-    offset: number,
-    _prot: number,
-    answer: Answer,
-  ): void {
+  /** gntalloc_mmap */
+  mmap(session: Session, { address, length, offset, shared }: MmapArguments, answer: Answer): void {
+    if (!shared) return answer(fail("EINVAL"));
     const grefs = this.#find(offset, length / PAGE_BYTES);
     if (grefs === null) return answer(fail("ENOENT"));
     const caller = callerOf(session.process);
@@ -100,6 +97,7 @@ class GntallocDevice implements Device {
     const s = abi.ioctl_gntalloc_alloc_gref;
     const [to, flags, count] = [s.domid.get(view), s.flags.get(view), s.count.get(view)];
     const writable = (flags & X.GNTALLOC_FLAG_WRITABLE) !== 0;
+    if (count * 4 > KMALLOC_BYTES_MAX) return fail("ENOMEM");
     const caller = callerOf(session.process);
     const made = this.#hypercalls.now(op.allocGrefs, { to, count, writable }, caller);
     if (isFailure(made)) return made;
@@ -108,7 +106,7 @@ class GntallocDevice implements Device {
     this.#next += count * PAGE_BYTES;
     for (const [i, { ref, mfn }] of pages.entries())
       this.#grefs.set(offset + i * PAGE_BYTES, { ref, mfn, users: 1, notice: null });
-    const told = new DataView(new ArrayBuffer(s.gref_ids.offset + count * 4));
+    const told = new DataView(new ArrayBuffer(Math.max(s.sizeof, s.gref_ids.offset + count * 4)));
     told.setUint16(s.domid.offset, to, true);
     told.setUint16(s.flags.offset, flags, true);
     told.setUint32(s.count.offset, count, true);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// /dev/xen/gntdev: a process names grants and gets an offset, at which it maps
-// the device.
+// /dev/xen/gntdev (Linux, drivers/xen/gntdev.c): a process names grants and gets
+// an offset, at which it maps the device, once.
 
 import * as X from "../../abi/4.17/constants.ts";
 import * as abi from "../../abi/4.17/layout.ts";
@@ -10,42 +10,36 @@ import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import type { Caller } from "../../core/hypervisor/caller.ts";
 import { frameRuns } from "../../core/hypervisor/frame-runs.ts";
-import type { GrantRef } from "../../core/hypervisor/gntdev.ts";
 import * as evtchn from "../../core/hypervisor/hypercall/evtchn-device.ts";
 import * as op from "../../core/hypervisor/hypercall/gntdev-device.ts";
 import type { FileMemory } from "../guest-memory.ts";
 import { grantCopy } from "./gntdev-copy.ts";
+import { GrantMaps } from "./gntdev-maps.ts";
+import type { GrantMap } from "./gntdev-maps.ts";
 import { callerOf, mapFrames, PROT_WRITE } from "./device.ts";
-import type { Answer, Device, OpenDevice, Session } from "./device.ts";
+import type { Answer, Device, MmapArguments, OpenDevice, Session } from "./device.ts";
 import type { Hypercalls } from "./hypercalls.ts";
 import type { Release } from "./mappings.ts";
 
 const PAGE_BYTES = 4096;
-/** Grants of one call (Linux, the limit module parameter is far above what tools use). */
+/** Grants of one call (the module's parameter `limit`). */
 const GRANTS_MAX = 1 << 16;
 
-/** Grants named in one call. */
-interface Area {
-  readonly refs: readonly GrantRef[];
-  /** Where it is mapped; 0 while it is not. */
-  address: number;
-  mfns: readonly number[];
-  /** What is to happen when the mapping ends. */
-  clearAt: number | null;
-  signal: number | null;
+/** What devices of one host share. */
+interface Shared {
+  readonly hypercalls: Hypercalls;
+  readonly memory: FileMemory;
+  /** What each process maps, through whichever device, by its session. */
+  readonly mapped: Map<number, Set<GrantMap>>;
 }
 
 class GntdevDevice implements Device {
-  readonly #hypercalls: Hypercalls;
-  readonly #memory: FileMemory;
+  readonly #shared: Shared;
   readonly #opener: Caller;
-  /** By offset. */
-  readonly #areas = new Map<number, Area>();
-  #next = 0;
+  readonly #maps = new GrantMaps();
 
-  constructor(hypercalls: Hypercalls, memory: FileMemory, opener: Caller) {
-    this.#hypercalls = hypercalls;
-    this.#memory = memory;
+  constructor(shared: Shared, opener: Caller) {
+    this.#shared = shared;
     this.#opener = opener;
   }
 
@@ -55,11 +49,11 @@ class GntdevDevice implements Device {
       case X.IOCTL_GNTDEV_MAP_GRANT_REF:
         return answer(this.#add(session, argument, view));
       case X.IOCTL_GNTDEV_UNMAP_GRANT_REF:
-        return answer(this.#remove(view));
+        return answer(this.#remove(session, view));
       case X.IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR:
         return answer(this.#find(session, argument, view));
       case X.IOCTL_GNTDEV_GRANT_COPY:
-        return answer(grantCopy(this.#hypercalls, session, view));
+        return answer(grantCopy(this.#shared.hypercalls, session, view));
       case X.IOCTL_GNTDEV_SET_UNMAP_NOTIFY:
         return answer(this.#notify(session, view));
       default:
@@ -67,60 +61,69 @@ class GntdevDevice implements Device {
     }
   }
 
-  mmap(
-    session: Session,
-    address: number,
-    length: number,
-    offset: number,
-    prot: number,
-    answer: Answer,
-  ): void {
-    const area = this.#areas.get(offset);
-    if (area === undefined || area.refs.length * PAGE_BYTES !== length) return answer(fail("EINVAL"));
-    if (area.address !== 0) return answer(fail("EBUSY"));
+  /** gntdev_mmap: EINVAL for anything but all of what an offset stands for, and for a second time. */
+  mmap(session: Session, { address, length, offset, prot, shared }: MmapArguments, answer: Answer): void {
+    const writable = (prot & PROT_WRITE) !== 0;
+    if (writable && !shared) return answer(fail("EINVAL"));
+    const map = this.#maps.find(offset, length / PAGE_BYTES);
+    if (map === undefined || map.used) return answer(fail("EINVAL"));
+    map.used = true;
+    map.readonly = !writable;
+    const { hypercalls, memory } = this.#shared;
     const caller = callerOf(session.process);
-    const readonly = (prot & PROT_WRITE) === 0;
-    const made = this.#hypercalls.now(op.mapGrants, { refs: area.refs, readonly }, caller);
+    const made = hypercalls.now(op.mapGrants, { refs: map.refs, readonly: map.readonly }, caller);
     if (isFailure(made)) return answer(made);
-    const { handles, mfns } = made;
-    const unmap = (gone: readonly number[], notice: op.UnmapNotice | null): void => {
-      this.#hypercalls.now(op.unmapGrants, { handles: gone, notice }, caller);
-    };
+    map.mfns = made.mfns;
     const release: Release = (gone) => {
       const pages = gone.flatMap(({ page, pages: count }) =>
         Array.from({ length: count }, (_, i) => page + i),
       );
-      const notice = this.#notice(area, pages);
-      area.address = 0;
-      unmap(
-        pages.map((page) => handles[page] as number),
-        notice,
-      );
+      const handles = pages.map((page) => made.handles[page] as number);
+      hypercalls.now(op.unmapGrants, { handles, notice: byteToClear(map, pages) }, caller);
+      this.#unmapped(session, map, pages);
     };
-    const mapping = mapFrames(this.#memory, session, address, frameRuns(mfns), !readonly, release);
+    const mapping = mapFrames(memory, session, address, frameRuns(made.mfns), writable, release);
     if (mapping === null) {
-      unmap(handles, null);
+      hypercalls.now(op.unmapGrants, { handles: made.handles, notice: null }, caller);
       return answer(fail("ENOMEM"));
     }
-    area.address = address;
-    area.mfns = mfns;
+    map.address = address;
+    map.mapped = new Set(map.refs.keys());
+    this.#mappedBy(session).add(map);
     answer(0, mapping);
   }
 
-  /** What is mapped outlives the device, as in Linux. */
+  /** What is mapped outlives the device (gntdev_release). */
   close(): void {
-    for (const area of this.#areas.values()) this.#forget(area, this.#opener);
-    this.#areas.clear();
+    for (const map of this.#maps.clear()) this.#maybeGone(map, this.#opener);
   }
 
-  /** An area that is not mapped is gone: what was to happen then does (gntdev_put_map). */
-  #forget(area: Area, caller: Caller): void {
-    if (area.address !== 0 || area.signal === null) return;
-    const notice = { clear: null, port: area.signal };
-    area.signal = null;
-    this.#hypercalls.now(op.unmapGrants, { handles: [], notice }, caller);
+  #mappedBy({ id }: Session): Set<GrantMap> {
+    const { mapped } = this.#shared;
+    const mine = mapped.get(id) ?? new Set();
+    mapped.set(id, mine);
+    return mine;
   }
 
+  #unmapped(session: Session, map: GrantMap, pages: readonly number[]): void {
+    for (const page of pages) map.mapped.delete(page);
+    if (map.mapped.size > 0) return;
+    const { mapped } = this.#shared;
+    const mine = this.#mappedBy(session);
+    mine.delete(map);
+    if (mine.size === 0) mapped.delete(session.id);
+    this.#maybeGone(map, callerOf(session.process));
+  }
+
+  /** The event is sent when neither the device nor a mapping has it any more (gntdev_put_map). */
+  #maybeGone(map: GrantMap, caller: Caller): void {
+    if (map.listed || map.mapped.size > 0 || map.signal === null) return;
+    const notice = { clear: null, port: map.signal };
+    map.signal = null;
+    this.#shared.hypercalls.now(op.unmapGrants, { handles: [], notice }, caller);
+  }
+
+  /** gntdev_ioctl_map_grant_ref */
   #add(session: Session, argument: number, view: DataView): number | Failure {
     const s = abi.ioctl_gntdev_map_grant_ref;
     const { sizeof, domid, ref } = abi.ioctl_gntdev_grant_ref;
@@ -133,72 +136,69 @@ class GntdevDevice implements Device {
       domid: domid.get(list, i * sizeof),
       ref: ref.get(list, i * sizeof),
     }));
-    const offset = this.#next;
-    this.#next += count * PAGE_BYTES;
+    const offset = this.#maps.add(refs);
     const told = new DataView(new ArrayBuffer(8));
     told.setBigUint64(0, BigInt(offset), true);
-    const written = session.process.write(argument + s.index.offset, new Uint8Array(told.buffer));
-    if (isFailure(written)) return written;
-    this.#areas.set(offset, { refs, address: 0, mfns: [], clearAt: null, signal: null });
-    return 0;
+    return session.process.write(argument + s.index.offset, new Uint8Array(told.buffer));
   }
 
-  /** Takes an offset back; what is mapped there stays until it is unmapped. */
-  #remove(view: DataView): 0 | Failure {
+  /** Takes an offset back; what is mapped there stays until it is unmapped (gntdev_ioctl_unmap_grant_ref). */
+  #remove(session: Session, view: DataView): 0 | Failure {
     const s = abi.ioctl_gntdev_unmap_grant_ref;
-    const [offset, count] = [s.index.get(view), s.count.get(view)];
-    const area = this.#areas.get(offset);
-    if (area?.refs.length !== count) return fail("ENOENT");
-    this.#areas.delete(offset);
-    this.#forget(area, this.#opener);
+    const map = this.#maps.find(s.index.get(view), s.count.get(view));
+    if (map === undefined) return fail("ENOENT");
+    this.#maps.remove(map);
+    this.#maybeGone(map, callerOf(session.process));
     return 0;
   }
 
+  /** Of any address of a mapping, made through any device (gntdev_ioctl_get_offset_for_vaddr). */
   #find(session: Session, argument: number, view: DataView): number | Failure {
     const s = abi.ioctl_gntdev_get_offset_for_vaddr;
     const address = s.vaddr.get(view);
-    for (const [offset, area] of this.#areas) {
-      if (area.address === 0 || area.address !== address) continue;
-      s.offset.set(view, offset);
-      s.count.set(view, area.refs.length);
+    for (const map of this.#shared.mapped.get(session.id) ?? []) {
+      if (!map.mapped.has(Math.floor((address - map.address) / PAGE_BYTES))) continue;
+      s.offset.set(view, map.index * PAGE_BYTES);
+      s.count.set(view, map.refs.length);
       return session.process.write(argument, new Uint8Array(view.buffer, view.byteOffset, s.sizeof));
     }
     return fail("EINVAL");
   }
 
+  /** gntdev_ioctl_notify */
   #notify(session: Session, view: DataView): 0 | Failure {
     const s = abi.ioctl_gntdev_unmap_notify;
     const [index, action, port] = [s.index.get(view), s.action.get(view), s.event_channel_port.get(view)];
     if ((action & ~(X.UNMAP_NOTIFY_CLEAR_BYTE | X.UNMAP_NOTIFY_SEND_EVENT)) !== 0) return fail("EINVAL");
     const signals = (action & X.UNMAP_NOTIFY_SEND_EVENT) !== 0;
+    const clears = (action & X.UNMAP_NOTIFY_CLEAR_BYTE) !== 0;
+    const { hypercalls } = this.#shared;
     const caller = callerOf(session.process);
-    if (signals && isFailure(this.#hypercalls.now(evtchn.holdPort, { port }, caller))) return fail("EINVAL");
-    for (const [offset, area] of this.#areas) {
-      if (index < offset || index >= offset + area.refs.length * PAGE_BYTES) continue;
-      if (area.signal !== null) this.#hypercalls.now(evtchn.releasePort, { port: area.signal }, caller);
-      area.clearAt = (action & X.UNMAP_NOTIFY_CLEAR_BYTE) === 0 ? null : index - offset;
-      area.signal = signals ? port : null;
-      return 0;
+    const put = (held: number): void => void hypercalls.now(evtchn.releasePort, { port: held }, caller);
+    if (signals && isFailure(hypercalls.now(evtchn.holdPort, { port }, caller))) return fail("EINVAL");
+    const map = this.#maps.holding(index);
+    if (map === undefined || (clears && map.readonly)) {
+      if (signals) put(port);
+      return fail(map === undefined ? "ENOENT" : "EINVAL");
     }
-    if (signals) this.#hypercalls.now(evtchn.releasePort, { port }, caller);
-    return fail("ENOENT");
+    if (map.signal !== null) put(map.signal);
+    map.clearAt = clears ? index - map.index * PAGE_BYTES : null;
+    map.signal = signals ? port : null;
+    return 0;
   }
+}
 
-  /** What is to happen now that these pages go: once, with the page that has the byte. */
-  #notice(area: Area, pages: readonly number[]): op.UnmapNotice | null {
-    const { clearAt, signal, mfns } = area;
-    if (clearAt === null && signal === null) return null;
-    const page = Math.floor((clearAt ?? 0) / PAGE_BYTES);
-    if (!pages.includes(page)) return null;
-    area.clearAt = null;
-    area.signal = null;
-    const mfn = mfns[page];
-    const clear = clearAt === null || mfn === undefined ? null : { mfn, offset: clearAt % PAGE_BYTES };
-    return { clear, port: signal };
-  }
+/** The byte that is to be cleared, once, now that these pages go (__unmap_grant_pages). */
+function byteToClear(map: GrantMap, pages: readonly number[]): op.UnmapNotice | null {
+  const { clearAt, mfns } = map;
+  if (clearAt === null || !pages.includes(Math.floor(clearAt / PAGE_BYTES))) return null;
+  map.clearAt = null;
+  const mfn = mfns[Math.floor(clearAt / PAGE_BYTES)] as number;
+  return { clear: { mfn, offset: clearAt % PAGE_BYTES }, port: null };
 }
 
 /** Makes the device's opener. */
 export function gntdevDevices(hypercalls: Hypercalls, memory: FileMemory): OpenDevice {
-  return (process) => new GntdevDevice(hypercalls, memory, callerOf(process));
+  const shared = { hypercalls, memory, mapped: new Map<number, Set<GrantMap>>() };
+  return (process) => new GntdevDevice(shared, callerOf(process));
 }

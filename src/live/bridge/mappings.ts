@@ -16,10 +16,14 @@ export interface Piece {
 export type Release = (gone: readonly Piece[]) => void;
 
 interface Mapping {
+  /** Address of page 0. */
+  readonly base: number;
   /** What is mapped still, in order of pages. */
   pieces: readonly Piece[];
   readonly release: Release;
 }
+
+const PAGE_BYTES = 4096;
 
 let lastId = 0;
 
@@ -62,11 +66,20 @@ function divide(
 export class Mappings {
   readonly #mappings = new Map<number, Mapping>();
 
-  /** Notes a mapping, its pieces in order of pages, and returns its name. */
-  add(pieces: readonly Piece[], release: Release): number {
+  /** Notes a mapping at an address, its pieces in order of pages, and returns its name. */
+  add(base: number, pieces: readonly Piece[], release: Release): number {
     const id = ++lastId;
-    if (pieces.length > 0) this.#mappings.set(id, { pieces, release });
+    if (pieces.length > 0) this.#mappings.set(id, { base, pieces, release });
     return id;
+  }
+
+  /** Whether any of so many pages from an address on is mapped. */
+  maps(address: number, count: number): boolean {
+    for (const { base, pieces } of this.#mappings.values()) {
+      const first = (address - base) / PAGE_BYTES;
+      if (pieces.some(({ page, pages }) => page < first + count && page + pages > first)) return true;
+    }
+    return false;
   }
 
   /** Pages are no longer mapped. What is not mapped is no error: the library may say it twice. */

@@ -20,7 +20,7 @@ import * as op from "../../core/hypervisor/hypercall/privcmd-device.ts";
 import { isAbsent, takeHypercall } from "../../core/hypervisor/hypercall/table.ts";
 import type { FileMemory } from "../guest-memory.ts";
 import { PROT_WRITE, callerOf, mapFrames, negative, piecesOf } from "./device.ts";
-import type { Answer, Device, OpenDevice, Session } from "./device.ts";
+import type { Answer, Device, MmapArguments, OpenDevice, Session } from "./device.ts";
 import type { Done, Hypercalls } from "./hypercalls.ts";
 import type { Release } from "./mappings.ts";
 import { readWord } from "./protocol.ts";
@@ -34,6 +34,8 @@ const MULTICALL_MAX = 1 << 12;
 const REGISTERS = [1, 2, 3, 4, 5];
 /** Buffers of one device model operation (Linux, dm_op_max_nr_bufs). */
 const DM_BUFFERS_MAX = 16;
+/** Bytes of one of them (dm_op_buf_max_size). */
+const DM_BUFFER_BYTES_MAX = 4096;
 
 /** Operations that a kernel does on its own event channels; a process has /dev/xen/evtchn for that. */
 const KERNELS_OWN: ReadonlySet<string> = new Set([
@@ -71,11 +73,53 @@ const resources: {
   [X.XENMEM_resource_grant_table]: { size: op.grantTableSize, map: op.mapGrantTable },
 };
 
-/** A batch's results as its caller wants them: an int a page, 0 or a negative errno. */
-function errorsOf({ errors }: MappedFrames, count: number): Uint8Array {
-  const told = new Int32Array(count);
-  for (const { page, count: pages, errno } of errors) told.fill(negative({ errno }), page, page + pages);
-  return new Uint8Array(told.buffer);
+/** What a batch asks for. */
+interface Batch {
+  readonly count: number;
+  readonly domid: number;
+  readonly address: number;
+  /** Where the numbers of the frames are. */
+  readonly frames: number;
+  /** Where each page's result goes; null for the frames' own numbers, in the first version. */
+  readonly results: number | null;
+}
+
+function batchIn(number: number, inline: Buffer): Batch {
+  const { num, dom, addr, arr, err } = abi.privcmd_mmapbatch_v2;
+  const view = viewOf(inline);
+  const results = number === X.IOCTL_PRIVCMD_MMAPBATCH ? null : err.get(view);
+  const [count, domid] = [num.get(view), dom.get(view)];
+  return { count, domid, address: addr.get(view), frames: arr.get(view), results };
+}
+
+/**
+ * Whether the kernel takes pages for a place: all of one, the first time, and afterwards those that
+ * nothing is mapped at. What the library could not say is taken to be so.
+ */
+function fits(session: Session, place: Place | null, address: number, count: number): boolean {
+  if (place === null) return true;
+  if (place.address !== address || count > place.pages) return false;
+  return place.named ? !session.mappings.maps(address, count) : place.starts && count === place.pages;
+}
+
+/** Says how each page went: 0 or a negative errno, or bits in what was its frame's number. */
+function tellErrors({ process }: Session, batch: Batch, { errors }: MappedFrames): 0 | Failure {
+  if (batch.results !== null) {
+    const told = new Int32Array(batch.count);
+    for (const { page, count, errno } of errors) told.fill(negative({ errno }), page, page + count);
+    return process.write(batch.results, new Uint8Array(told.buffer));
+  }
+  for (const { page, count, errno } of errors) {
+    const at = batch.frames + page * 8;
+    const frames = process.read(at, count * 8);
+    if (isFailure(frames)) return frames;
+    const bits = errno === "ENOENT" ? X.PRIVCMD_MMAPBATCH_PAGED_ERROR : X.PRIVCMD_MMAPBATCH_MFN_ERROR;
+    const view = viewOf(frames);
+    for (let i = 0; i < count; i++) view.setUint32(i * 8, view.getUint32(i * 8, true) | bits, true);
+    const told = process.write(at, frames);
+    if (isFailure(told)) return told;
+  }
+  return 0;
 }
 
 /** What an open device needs of the host. */
@@ -107,10 +151,11 @@ class PrivcmdDevice implements Device {
     switch (number) {
       case X.IOCTL_PRIVCMD_HYPERCALL:
         return this.#hypercall(session, inline, answer);
+      case X.IOCTL_PRIVCMD_MMAPBATCH:
       case X.IOCTL_PRIVCMD_MMAPBATCH_V2:
-        return this.#mapBatch(session, viewOf(inline), place, answer);
+        return this.#mapBatch(session, batchIn(number, inline), place, answer);
       case X.IOCTL_PRIVCMD_MMAP_RESOURCE:
-        return this.#mapResource(session, argument, viewOf(inline), answer);
+        return this.#mapResource(session, argument, viewOf(inline), place, answer);
       case X.IOCTL_PRIVCMD_DM_OP:
         return this.#dmOp(session, viewOf(inline), answer);
       case X.IOCTL_PRIVCMD_RESTRICT:
@@ -121,14 +166,7 @@ class PrivcmdDevice implements Device {
   }
 
   /** A place for later mappings. */
-  mmap(
-    _session: Session,
-    _address: number,
-    _length: number,
-    _offset: number,
-    _prot: number,
-    answer: Answer,
-  ): void {
+  mmap(_session: Session, _asked: MmapArguments, answer: Answer): void {
     answer(0);
   }
 
@@ -136,7 +174,8 @@ class PrivcmdDevice implements Device {
 
   #restrict(domid: number): 0 | Failure {
     if (this.#restrictedTo !== null && this.#restrictedTo !== domid) return fail("EINVAL");
-    this.#restrictedTo = domid;
+    // So the driver has it that there is no restriction.
+    this.#restrictedTo = domid === DOMID_INVALID ? null : domid;
     return 0;
   }
 
@@ -196,31 +235,39 @@ class PrivcmdDevice implements Device {
     next(0);
   }
 
-  #mapBatch(session: Session, view: DataView, place: Place | null, answer: Answer): void {
-    const s = abi.privcmd_mmapbatch_v2;
-    const [count, domid, address] = [s.num.get(view), s.dom.get(view), s.addr.get(view)];
+  /** privcmd_ioctl_mmap_batch */
+  #mapBatch(session: Session, batch: Batch, place: Place | null, answer: Answer): void {
+    const { count, domid, address } = batch;
     if (!this.#permits(domid)) return answer(fail("EPERM"));
     if (count === 0 || count > BATCH_MAX) return answer(fail("EINVAL"));
-    const list = readU64s(session.process, s.arr.get(view), count);
+    const list = readU64s(session.process, batch.frames, count);
     if (isFailure(list)) return answer(list);
+    if (!fits(session, place, address, count)) {
+      const told = tellErrors(session, batch, { mfns: [], errors: [] });
+      return answer(isFailure(told) ? told : fail("EINVAL"));
+    }
     const gfns = frameRuns(list);
     const { hypercalls, memory } = this.#host;
     const caller = callerOf(session.process);
     if (hypercalls.now(op.batchMapsNothing, { domid, gfns }, caller) === true) {
       const none: MappedFrames = { mfns: [], errors: [{ page: 0, count, errno: "EINVAL" }] };
-      return answer(session.process.write(s.err.get(view), errorsOf(none, count)));
+      return answer(tellErrors(session, batch, none));
     }
     // A place nobody knows is writable.
-    const readonly = place !== null && place.address === address && (place.prot & PROT_WRITE) === 0;
+    const readonly = place !== null && (place.prot & PROT_WRITE) === 0;
     const mapped = hypercalls.now(op.mapBatch, { domid, gfns, readonly }, caller);
-    if (isFailure(mapped)) return answer(mapped);
+    if (isFailure(mapped)) {
+      // The hypervisor refuses each page's update (xen_remap_pfn).
+      const all: MappedFrames = { mfns: [], errors: [{ page: 0, count, errno: mapped.errno }] };
+      return answer(tellErrors(session, batch, all));
+    }
     const release = this.#unmapper(caller, readonly);
     const mapping = mapFrames(memory, session, address, mapped.mfns, !readonly, release);
     if (mapping === null) {
       release(piecesOf(mapped.mfns));
       return answer(fail("ENOMEM"));
     }
-    const told = session.process.write(s.err.get(view), errorsOf(mapped, count));
+    const told = tellErrors(session, batch, mapped);
     if (!isFailure(told)) return answer(0, mapping);
     session.mappings.unmap({ mapping: mapping.id, first: 0, pages: count });
     answer(told);
@@ -234,13 +281,22 @@ class PrivcmdDevice implements Device {
     };
   }
 
-  #mapResource(session: Session, argument: number, view: DataView, answer: Answer): void {
+  /** privcmd_ioctl_mmap_resource */
+  #mapResource(
+    session: Session,
+    argument: number,
+    view: DataView,
+    place: Place | null,
+    answer: Answer,
+  ): void {
     const s = abi.privcmd_mmap_resource;
     const { hypercalls, memory } = this.#host;
     const [domid, address] = [s.dom.get(view), s.addr.get(view)];
     const [frame, count] = [s.idx.get(view), s.num.get(view)];
     const caller = callerOf(session.process);
     if (!this.#permits(domid)) return answer(fail("EPERM"));
+    if ((address === 0) !== (count === 0)) return answer(fail("EINVAL"));
+    if (address !== 0 && place !== null && place.address !== address) return answer(fail("EINVAL"));
     const id = s.id.get(view);
     const resource = resources[s.type.get(view)];
     if (resource === undefined) return answer(fail("EOPNOTSUPP"));
@@ -250,7 +306,7 @@ class PrivcmdDevice implements Device {
       s.num.set(view, size);
       return answer(session.process.write(argument, new Uint8Array(view.buffer, view.byteOffset, s.sizeof)));
     }
-    if (count === 0 || count > BATCH_MAX) return answer(fail("EINVAL"));
+    if (count > BATCH_MAX) return answer(fail("EINVAL"));
     const acquired = hypercalls.now(resource.map, { domid, id, frame, count }, caller);
     if (isFailure(acquired)) return answer(acquired);
     const mfns = frameRuns(acquired.mfns);
@@ -264,9 +320,9 @@ class PrivcmdDevice implements Device {
   #dmOp(session: Session, view: DataView, answer: Answer): void {
     const s = abi.privcmd_dm_op;
     const [domid, count] = [s.dom.get(view), s.num.get(view)];
-    // libxendevicemodel asks with no domain whether the kernel knows the call at all.
-    if (domid === DOMID_INVALID && count === 0) return answer(0);
     if (!this.#permits(domid)) return answer(fail("EPERM"));
+    // So libxendevicemodel asks whether the kernel knows the call at all.
+    if (count === 0) return answer(0);
     if (count > DM_BUFFERS_MAX) return answer(fail("E2BIG"));
     const { sizeof, uptr, size } = abi.privcmd_dm_op_buf;
     const bytes = session.process.read(s.ubufs.get(view), count * sizeof);
@@ -276,6 +332,10 @@ class PrivcmdDevice implements Device {
       address: uptr.get(list, i * sizeof),
       size: size.get(list, i * sizeof),
     }));
+    if (buffers.some((buffer) => buffer.size > DM_BUFFER_BYTES_MAX)) return answer(fail("E2BIG"));
+    for (const buffer of buffers)
+      if (buffer.size > 0 && isFailure(session.process.read(buffer.address, buffer.size)))
+        return answer(fail("EFAULT"));
     const call = this.#arrived(session, []);
     this.#perform(session, call.caller, dmOp(call, domid, buffers), answer);
   }

@@ -6,7 +6,7 @@
 const TWO_32 = 0x1_0000_0000;
 
 /** Version of the messages; both sides refuse another. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 /** The socket in a bridge's folder: libxendev makes the same path. */
 export function bridgeSocket(folder: string): string {
@@ -46,10 +46,32 @@ export interface Run {
   readonly writable: boolean;
 }
 
-/** A place a process holds free for mappings, and how it may be used (PROT_*). */
+/** A place a process holds free for mappings. */
 export interface Place {
   readonly address: number;
+  /** How it may be used: PROT_*. */
   readonly prot: number;
+  /** Whether it is the first page that one mmap() has held free, and whether anything was mapped there. */
+  readonly starts: boolean;
+  readonly named: boolean;
+  /** Pages held from there on. */
+  readonly pages: number;
+}
+
+/** XENDEV_PLACE_* */
+const [PLACE_STARTS, PLACE_NAMED, PLACE_PAGE] = [0x10, 0x20, 0x100];
+
+/** What a request says of a place; null where it names none. */
+export function placeIn(address: number, known: number): Place | null {
+  if (address === 0) return null;
+  const flags = known % PLACE_PAGE;
+  return {
+    address,
+    prot: flags % PLACE_STARTS,
+    starts: (flags & PLACE_STARTS) !== 0,
+    named: (flags & PLACE_NAMED) !== 0,
+    pages: Math.floor(known / PLACE_PAGE),
+  };
 }
 
 /** What the caller is to map: runs in ascending order of address. */

@@ -14,7 +14,7 @@ import { CallerProcess } from "./caller-process.ts";
 import { negative } from "./device.ts";
 import type { Answer, Device, OpenDevice } from "./device.ts";
 import { Mappings } from "./mappings.ts";
-import { PROTOCOL, RequestParser, encodeReply, readUnmapped, requestTypes } from "./protocol.ts";
+import { PROTOCOL, RequestParser, encodeReply, placeIn, readUnmapped, requestTypes } from "./protocol.ts";
 import type { MappingReply, Request } from "./protocol.ts";
 
 const NONCE_BYTES = 16;
@@ -22,6 +22,8 @@ const NONCE_BYTES = 16;
 const INLINE_ARGUMENT_MAX = 256;
 /** How often a process is looked at that has closed our connections but maps our memory. */
 const AUDIT_MS = 500;
+/** XENDEV_MMAP_SHARED */
+const MMAP_SHARED = 2 ** 32;
 const ESTALE = -116;
 const EPROTO = -71;
 /** What a reply brings that maps nothing, but says yes to what its request leaves open (struct xendev_reply). */
@@ -156,11 +158,11 @@ export class BridgeServer {
     if (request.type === requestTypes.ioctl) {
       if (device === undefined) return answer(fail("ENOTTY"));
       if (request.payload.length !== argumentSize(first)) return answer(fail("EINVAL"));
-      const place = third === 0 ? null : { address: third, prot: fourth };
-      return device.ioctl(session, first, second, request.payload, answer, place);
+      return device.ioctl(session, first, second, request.payload, answer, placeIn(third, fourth));
     }
     if (request.type === requestTypes.mmap && device !== undefined) {
-      return device.mmap(session, first, second, third, fourth, answer);
+      const [prot, shared] = [fourth % MMAP_SHARED, fourth >= MMAP_SHARED];
+      return device.mmap(session, { address: first, length: second, offset: third, prot, shared }, answer);
     }
     answer(fail("ENODEV"));
   }

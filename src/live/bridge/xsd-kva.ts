@@ -14,7 +14,7 @@ const PAGE_BYTES = 4096;
 export function xsdKvaDevices(memory: FileMemory, mfn: number): OpenDevice {
   const device: Device = {
     ioctl: (_session, _number, _argument, _inline, answer) => answer(fail("ENOTTY")),
-    mmap: (session, address, length, offset, prot, answer) => {
+    mmap: (session, { address, length, offset, prot }, answer) => {
       if (length > PAGE_BYTES || offset !== 0) return answer(fail("EINVAL"));
       const writable = (prot & PROT_WRITE) !== 0;
       const mapping = mapFrames(memory, session, address, [mfn, 1], writable, () => {});

@@ -10,6 +10,8 @@ import type { Failure } from "../../engine/errno.ts";
 import type { Host } from "../../engine/host.ts";
 import { addMailbox, mailboxCell, takeMessage } from "../../engine/mailbox.ts";
 import type { Caller } from "../caller.ts";
+import { DOMID_FIRST_RESERVED } from "../domid.ts";
+import { FIFO_CHANNELS } from "../event-channel.ts";
 import * as evtchn from "../event-channel-op.ts";
 import { portId, setUpcall, upcallCell } from "../port.ts";
 import { operation } from "./operation.ts";
@@ -126,10 +128,11 @@ export const releasePort = operation("evtchn put", (host, caller, { port }: { po
   return 0;
 });
 
-/** IOCTL_EVTCHN_UNBIND: ENOTCONN for a port that is not this user's. */
+/** IOCTL_EVTCHN_UNBIND: EINVAL for what can be no port, ENOTCONN for one that is not this user's. */
 export const unbindUser = operation(
   "evtchn unbind",
   (host, caller, { user, port }: OfUser & { port: number }) => {
+    if (port >= FIFO_CHANNELS) return fail("EINVAL");
     if (!isUsers(host, user, port)) return fail("ENOTCONN");
     const mine = host.edit(evtchnUserCell, user);
     mine.ports = mine.ports.filter((other) => other !== port);
@@ -143,15 +146,18 @@ export const notifyUser = operation(
   "evtchn notify",
   (host, caller, { user, port }: OfUser & { port: number }) => {
     if (!isUsers(host, user, port)) return fail("ENOTCONN");
-    return evtchn.send(host, caller, { port });
+    // Nobody looks at what becomes of it (notify_remote_via_evtchn).
+    evtchn.send(host, caller, { port });
+    return 0;
   },
 );
 
-/** IOCTL_EVTCHN_RESTRICT_DOMID, once: EACCES afterwards. */
+/** IOCTL_EVTCHN_RESTRICT_DOMID, once: EACCES afterwards; EINVAL for dom0 and for numbers no domain has. */
 export const restrictUser = operation(
   "evtchn restrict",
   (host, _caller, { user, domid }: OfUser & { domid: number }) => {
     if (must(host, evtchnUserCell, user).restrictedTo !== null) return fail("EACCES");
+    if (domid === 0 || domid >= DOMID_FIRST_RESERVED) return fail("EINVAL");
     host.edit(evtchnUserCell, user).restrictedTo = domid;
     return 0;
   },
