@@ -55,10 +55,10 @@ export function withTranscripts(text: string): string {
 
 /** Documents that have transcripts. */
 export function withPlaces(): string[] {
-  return fs
-    .readdirSync(path.join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
+  const docs = fs.readdirSync(path.join(ROOT, "docs"), { recursive: true, encoding: "utf8" });
+  return ["README.md", ...docs.map((file) => path.join("docs", file))]
     .filter((file) => file.endsWith(".md"))
-    .map((file) => path.join(ROOT, "docs", file))
+    .map((file) => path.join(ROOT, file))
     .filter((file) => fs.readFileSync(file, "utf8").match(PLACE) !== null);
 }
 
