@@ -29,7 +29,7 @@ import {
   writeRateDeadline,
 } from "../xenstore/store.ts";
 import type { StoreOptions } from "../xenstore/store.ts";
-import { isOverdrawn } from "../xenstore/write-rate.ts";
+import { isOverdrawn, writeReserve } from "../xenstore/write-rate.ts";
 import { HEADER_SIZE, PAYLOAD_MAX, readU32 } from "../xenstore/wire.ts";
 import {
   closeByServer,
@@ -59,9 +59,17 @@ const processCell = cellType<{ virqPort: number }>("xenstored-process");
 
 /**
  * Domains that time will do something to: they do not take what they have to
- * take, or have written more than they may. Nearly always there are none.
+ * take, or have written more than they may.
  */
-const slowCell = cellType<{ domids: number[] }>("xenstored-slow");
+interface Slow {
+  domids: number[];
+  /** When it will, by what was known when one of them was dealt with last. */
+  due: number | null;
+  /** How many domains shared the credit for writes then. */
+  sharers: number;
+}
+
+const slowCell = cellType<Slow>("xenstored-slow", { deadlines: ["due"] });
 
 const MAILBOX = readyMailbox(XENSTORED);
 
@@ -106,42 +114,68 @@ function isSlow(host: Host, domid: number): boolean {
   return ringOf(host, domid) !== undefined && (outputLength(host, domid) > 0 || isOverdrawn(host, domid));
 }
 
-/** Notes which of the domains that were dealt with time will do something to. */
+/** Notes which of the domains that were dealt with time will do something to, and when. */
 function noteSlow(host: Host, conns: Iterable<number>): void {
   for (const domid of conns) {
     if (domid >= FIRST_SOCKET) continue;
     const { domids } = must(host, slowCell, 0);
-    if (domids.includes(domid) === isSlow(host, domid)) continue;
-    const others = domids.filter((other) => other !== domid);
-    host.edit(slowCell, 0).domids = others.length < domids.length ? others : [...domids, domid];
+    const isNoted = domids.includes(domid);
+    if (isSlow(host, domid)) setSlow(host, isNoted ? [...domids] : [...domids, domid]);
+    else if (isNoted)
+      setSlow(
+        host,
+        domids.filter((other) => other !== domid),
+      );
   }
+}
+
+function setSlow(host: Host, domids: number[]): void {
+  const slow = host.edit(slowCell, 0);
+  slow.domids = domids;
+  slow.due = nextDue(host, domids);
+  slow.sharers = writeReserve(host).domains;
 }
 
 /** Does what is due: events that were not taken in time are dropped, and who has credit again is read from. */
 function serveSlow(host: Host): void {
   const { domids } = must(host, slowCell, 0);
-  if (domids.length === 0) return;
+  if (domids.length === 0 || !isDue(host)) return;
   const store = storeOf(host);
   for (const domid of domids) {
     if (ringOf(host, domid) === undefined) continue;
     expireEvents(store, domid);
     if (writeRateDeadline(store, domid) === host.now) serveAgain(host, domid);
   }
-  const still = domids.filter((domid) => isSlow(host, domid));
-  if (still.length < domids.length) host.edit(slowCell, 0).domids = still;
+  setSlow(
+    host,
+    domids.filter((domid) => isSlow(host, domid)),
+  );
 }
 
-/** Microseconds until something is due, or null (initialize_fds). */
-function untilDue(host: Host): number | null {
-  const { domids } = must(host, slowCell, 0);
-  if (domids.length === 0) return null;
+/** Whether it is time, or credit came earlier than by time alone: from the reserve, or since fewer share it. */
+function isDue(host: Host): boolean {
+  const { due, sharers } = must(host, slowCell, 0);
+  const { credit, domains } = writeReserve(host);
+  return (due !== null && due <= host.now) || credit > 0 || domains < sharers;
+}
+
+/** When something is due for the first of these domains, or null (initialize_fds). */
+function nextDue(host: Host, domids: readonly number[]): number | null {
   const store = storeOf(host);
   let next = Infinity;
   for (const domid of domids) {
     next = Math.min(next, host.get(outputType, domid)?.eventDeadline ?? Infinity);
     next = Math.min(next, writeRateDeadline(store, domid) ?? Infinity);
   }
-  return next === Infinity ? null : Math.max(0, next - host.now);
+  return next === Infinity ? null : next;
+}
+
+/** Microseconds until something is due, or null. */
+function untilDue(host: Host): number | null {
+  const { domids, due } = must(host, slowCell, 0);
+  if (domids.length === 0) return null;
+  if (isDue(host)) return 0;
+  return due === null ? null : due - host.now;
 }
 
 /** One request of a client on a socket, or its end (handle_input). */
@@ -234,7 +268,7 @@ const xenstored = routine(
       const virq = evtchn.bindVirq(host, XENSTORED_CALLER, { virq: VIRQ_DOM_EXC, vcpu: 0 });
       if (isFailure(virq)) return virq;
       host.add(processCell, 0, { virqPort: virq.port });
-      host.add(slowCell, 0, { domids: [] });
+      host.add(slowCell, 0, { domids: [], due: null, sharers: 0 });
       setUpcall(host, 0, virq.port, MAILBOX);
       const failure = bindRing(host, 0, l.dom0Port, { mfn: l.dom0Mfn, handle: null });
       if (failure !== undefined) return failure;

@@ -128,6 +128,8 @@ function pushEvent(store: Store, conn: number, body: string): void {
   const deadline = store.now + timeout;
   if (output.eventDeadline === null) {
     output.eventDeadline = deadline;
+    // Behind one that is partly taken: who waits for deadlines has to know.
+    store.queued?.(conn);
     return;
   }
   let last = output.eventDeadline;

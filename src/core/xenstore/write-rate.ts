@@ -32,7 +32,13 @@ interface Credit {
   told: boolean;
 }
 const creditType = cellType<Credit>("xenstore-write-credit");
-const reserveType = cellType<{ credit: number; domains: number }>("xenstore-write-reserve");
+/** Credit for all, and the domains that share what comes with time. */
+interface Reserve {
+  credit: number;
+  domains: number;
+}
+const reserveType = cellType<Reserve>("xenstore-write-reserve");
+const NO_RESERVE: Readonly<Reserve> = { credit: 0, domains: 0 };
 
 function isOn(cells: Cells): boolean {
   return settingsOf(cells).writeRate > 0;
@@ -113,6 +119,11 @@ export function chargeWrites(store: Store, caller: Caller, changes: number): voi
 export function chargeCommit(store: Store, caller: Caller): void {
   const { cells } = store;
   if (cells.count(transactionType) > 1 && isLimited(cells, caller)) debit(store, caller.conn, 1);
+}
+
+/** What there is for domains that have used up their credit, and how many share what comes with time. */
+export function writeReserve(cells: Cells): Readonly<Reserve> {
+  return cells.get(reserveType, 0) ?? NO_RESERVE;
 }
 
 /** Whether a domain has used up its credit. */
