@@ -91,6 +91,8 @@ export function hostConfig({ values }: Invocation): HostConfig {
     blockDevices: VOLUMES,
     files: PROGRAMS,
     writeRate: WRITE_RATE,
+    // Its clock then shows what the machine's does, as that of Xen's own programs on it.
+    bootSeconds: Date.now() / 1000,
     xenwatch: (values["xenwatch"] as XenwatchPolicy | undefined) ?? defaultHost.xenwatch,
     machine: {
       ...(memory === undefined ? {} : { totalPages: pagesOf(memory) }),

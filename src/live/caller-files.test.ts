@@ -67,10 +67,14 @@ test("names that are no ASCII find their files", () => {
   expect(pack(argv, cwd).files[0]).toMatchObject({ kind: "regular", size: 0 });
 });
 
-test("a save that could not be written is refused before the domain is gone", () => {
-  expect(() => pack(["save", "web", "none/out.save"], cwd)).toThrow(Problem);
-  expect(pack(["save", "web", "out.save"], cwd)).toEqual({ files: [], writes: ["out.save"], hint: "" });
+test("where a save is to be written is found out before the domain is gone", () => {
+  const placed = (file: string): unknown => pack(["save", "web", file], cwd).files;
+  expect(placed("none/out.save")).toEqual([{ name: "none", kind: "missing" }]);
+  expect(placed(cwd)).toEqual([{ name: cwd, kind: "directory" }]);
+  expect(placed(path.join(cwd, "out.save"))).toEqual([{ name: cwd, kind: "directory" }]);
+  expect(placed("out.save")).toEqual([{ name: ".", kind: "directory" }]);
   expect(fs.existsSync(path.join(cwd, "out.save"))).toBe(false);
+  expect(() => placed(`${"n".repeat(300)}.save`)).toThrow(Problem);
 });
 
 test("what was written comes back whole, holes included, or not at all", () => {

@@ -120,14 +120,22 @@ export function callerFile(name: string): CallerFile {
   return new CallersFolder("/").pack(name);
 }
 
-/** Whether a file can be written is asked before a domain is saved into it: afterwards the domain is gone. */
-function checkWritable(name: string, cwd: string): void {
+/**
+ * Whether a file can be written is asked before a domain is saved into it: afterwards the domain is gone.
+ * What stands there, for the host: the folder that it would be in, or a folder in its place. Throws Problem
+ * where xl has no words for what is wrong.
+ */
+function placeToWrite(name: string, cwd: string): CallerFile {
   const file = located(name, cwd);
+  const folder = path.dirname(name);
   const there = fs.existsSync(file);
   try {
     fs.closeSync(fs.openSync(file, "a", 0o600));
     if (!there) fs.rmSync(file);
+    return { name: folder, kind: "directory" };
   } catch (error) {
+    if (missing(error)) return { name: folder, kind: "missing" };
+    if ((error as NodeJS.ErrnoException).code === "EISDIR") return { name, kind: "directory" };
     throw new Problem(`cannot write ${name}: ${systemWords(error)}`, null);
   }
 }
@@ -139,9 +147,9 @@ function checkWritable(name: string, cwd: string): void {
 export function pack(argv: readonly string[], cwd: string): Luggage {
   const callers = new CallersFolder(cwd);
   const { reads, writes } = namedFiles(argv, (name) => callers.read(name));
-  for (const name of writes) checkWritable(name, cwd);
+  const places = writes.map((name) => placeToWrite(name, cwd));
   const hint = configHint(argv, (name) => callers.read(name));
-  return { files: reads.map((name) => callers.pack(name)), writes, hint };
+  return { files: [...places, ...reads.map((name) => callers.pack(name))], writes, hint };
 }
 
 /** A file that a command has written, on its way back. `size` may be more than the bytes: the rest is a hole. */

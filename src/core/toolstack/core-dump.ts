@@ -13,7 +13,7 @@ import { getvcpucontext } from "../hypervisor/domctl-vcpu.ts";
 import { mapForeign, unmapForeign } from "../hypervisor/memory-op.ts";
 import { domainVcpu } from "../hypervisor/vcpu.ts";
 import { domainInfo } from "./dominfo.ts";
-import { canWrite } from "./host-files.ts";
+import { openForWriting } from "./host-files.ts";
 import { dom0 } from "./libxl-ctx.ts";
 import { reported, xcPerror } from "./log.ts";
 
@@ -43,9 +43,10 @@ function mapP2m(host: Host, process: string, domid: number): 0 | Failure {
 
 /** The dump as a file (xc_domain_dumpcore); libxc says itself what went wrong. */
 function dumpcore(host: Host, process: string, domid: number, file: string): void | Failure {
-  if (!canWrite(host, file)) {
-    xcPerror(host, process, `Could not open corefile ${file}`, "ENOENT");
-    return fail("ENOENT");
+  const opened = openForWriting(host, file);
+  if (isFailure(opened)) {
+    xcPerror(host, process, `Could not open corefile ${file}`, opened.errno);
+    return opened;
   }
   const info = domainInfo(host, process, domid);
   if (isFailure(info)) {

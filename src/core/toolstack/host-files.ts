@@ -3,10 +3,13 @@
 // Where in dom0's file system a file can be made: in directories that are there.
 
 import type { Cells } from "../engine/cells.ts";
+import { fail } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
 import { fileCell } from "../daemons/files.ts";
 
 /** Directories every dom0 has, whether or not a file is below them. */
 const DIRECTORIES = [
+  ".",
   "/",
   "/tmp",
   "/mnt",
@@ -19,7 +22,11 @@ const DIRECTORIES = [
   "/var/log/xen",
 ];
 
-const parent = (path: string): string => path.slice(0, path.lastIndexOf("/")) || "/";
+/** The directory a file is in; a relative path is one below /root, where xl runs. */
+function parent(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "." : path.slice(0, slash) || "/";
+}
 
 /** Whether there is a directory of that path. */
 export function isDirectory(cells: Cells, path: string): boolean {
@@ -27,8 +34,8 @@ export function isDirectory(cells: Cells, path: string): boolean {
   return cells.ids(fileCell).some((file) => String(file).startsWith(`${path}/`));
 }
 
-/** Whether a file of that path can be opened for writing. A relative path is one below /root. */
-export function canWrite(cells: Cells, path: string): boolean {
-  if (cells.get(fileCell, path)?.kind === "directory") return false;
-  return !path.startsWith("/") || isDirectory(cells, parent(path));
+/** Opens a file for writing (fopen "w"): EISDIR for a directory, ENOENT where there is none to make it in. */
+export function openForWriting(cells: Cells, path: string): void | Failure {
+  if (cells.get(fileCell, path)?.kind === "directory") return fail("EISDIR");
+  return isDirectory(cells, parent(path)) ? undefined : fail("ENOENT");
 }

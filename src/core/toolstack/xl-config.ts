@@ -6,7 +6,8 @@
 
 import { stderr } from "../daemons/process.ts";
 import { bytesText, readFile, readFileText } from "../daemons/files.ts";
-import { isFailure } from "../engine/errno.ts";
+import { fail, isFailure } from "../engine/errno.ts";
+import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { machineOf } from "../hypervisor/machine.ts";
 import { libxlError } from "./log.ts";
@@ -59,15 +60,18 @@ export function xlConf(host: Host): XlConf {
   return (text === null ? null : parseXlConf(XL_CONF, text, hostCpus(host)).conf) ?? defaultXlConf();
 }
 
+/** A save file's header could not be read: libxl says why, and xl ends. */
+function noHeader(host: Host, process: string, text: string, error: string): NoConfig {
+  libxlError(host, process, "libxl_utils.c:505:libxl_read_exactly", text);
+  const check = 'libxl_read_exactly( ctx, restore_fd, &hdr, sizeof(hdr), restore_source, "header")';
+  stderr(host, process, `xl: fatal error: xl_vmcontrol.c:713: ${error}: ${check}\n`);
+  return { exit: 1 };
+}
+
 /** xl's words about a save file that is none. */
 function badSaveFile(host: Host, process: string, file: string, bad: string): NoConfig {
-  if (bad === "truncated header") {
-    const text = `file/stream truncated reading header from ${file}`;
-    libxlError(host, process, "libxl_utils.c:505:libxl_read_exactly", text);
-    const check = 'libxl_read_exactly( ctx, restore_fd, &hdr, sizeof(hdr), restore_source, "header")';
-    stderr(host, process, `xl: fatal error: xl_vmcontrol.c:713: Protocol error: ${check}\n`);
-    return { exit: 1 };
-  }
+  if (bad === "truncated header")
+    return noHeader(host, process, `file/stream truncated reading header from ${file}`, "Protocol error");
   const words: { readonly [bad: string]: string } = {
     magic: say.wrongMagic,
     "byte order": say.wrongByteOrder,
@@ -85,7 +89,11 @@ function badSaveFile(host: Host, process: string, file: string, bad: string): No
 function openSaved(host: Host, process: string, file: string, shown: string): SaveHeader | NoConfig {
   const bytes = readFile(host, file);
   if (isFailure(bytes)) {
-    stderr(host, process, say.cannotOpenRestoreFile(strerror(bytes.errno)));
+    const error = strerror(bytes.errno);
+    // A directory can be opened, but not read.
+    if (bytes.errno === "EISDIR")
+      return noHeader(host, process, `failed to read header from ${shown}: ${error}`, error);
+    stderr(host, process, say.cannotOpenRestoreFile(error));
     return { rc: ERROR_INVAL_RC };
   }
   const header = decodeSaveHeader(bytes);
@@ -129,6 +137,23 @@ export function savedConfig(text: string): DomainConfig | undefined {
   return config;
 }
 
+/**
+ * A file that is to be a configuration (libxl_read_file_contents). Fails, and xl says so, with ENOENT where
+ * it is not there, with ENOTTY for a directory.
+ */
+export function readConfigFile(host: Host, process: string, file: string): Uint8Array | Failure {
+  const bytes = readFile(host, file);
+  if (!isFailure(bytes)) return bytes;
+  const failed = bytes.errno === "EISDIR" ? fail("ENOTTY") : bytes;
+  if (failed !== bytes) {
+    // The error of the line is whatever call failed before: here the one that xl's start leaves.
+    const text = `${file} is not a plain file: ${strerror("ENODATA")}`;
+    libxlError(host, process, "libxl_utils.c:346:libxl_read_file_contents", text);
+  }
+  stderr(host, process, say.cannotReadConfig(file, strerror(failed.errno)));
+  return failed;
+}
+
 /** Reads the configuration, with xl's words on the way. */
 export function readConfig(host: Host, process: string, source: ConfigSource): DomainConfig | NoConfig {
   const { configFile, restoreFile, incoming, extraConfig, quiet } = source;
@@ -143,11 +168,8 @@ export function readConfig(host: Host, process: string, source: ConfigSource): D
     if (!quiet) stderr(host, process, say.parsingConfig("<saved>"));
     return savedConfig(saved.config) ?? { rc: ERROR_INVAL_RC };
   }
-  const bytes = configFile === "/dev/null" ? new Uint8Array(0) : readFile(host, configFile);
-  if (isFailure(bytes)) {
-    stderr(host, process, say.cannotReadConfig(configFile, strerror(bytes.errno)));
-    return { rc: ERROR_FAIL_RC };
-  }
+  const bytes = configFile === "/dev/null" ? new Uint8Array(0) : readConfigFile(host, process, configFile);
+  if (isFailure(bytes)) return { rc: ERROR_FAIL_RC };
   if (!quiet) stderr(host, process, say.parsingConfig(configFile));
   const text = bytesText(bytes);
   return parseText(host, process, configFile, saved === null ? appendExtraConfig(text, extraConfig) : text);

@@ -4,13 +4,12 @@
 // made again.
 
 import { fail, isFailure, present } from "../../engine/errno.ts";
-import { bytesText, readFile } from "../../daemons/files.ts";
+import { bytesText } from "../../daemons/files.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
 import { findNamed } from "../name.ts";
-import { strerror } from "../strerror.ts";
 import { userdataStore } from "../userdata.ts";
 import { verb } from "../verb.ts";
-import { parseText } from "../xl-config.ts";
+import { parseText, readConfigFile } from "../xl-config.ts";
 import { formatDomainConfig } from "../xl/format/list.ts";
 import * as say from "../xl/messages.ts";
 
@@ -36,9 +35,8 @@ export const configUpdateVerb = verb(
         stderr(host, process, say.noConfigFileAtAll);
         return fail("EINVAL");
       }
-      const bytes = readFile(host, command.configFile);
+      const bytes = readConfigFile(host, process, command.configFile);
       if (isFailure(bytes)) {
-        stderr(host, process, say.cannotReadConfig(command.configFile, strerror(bytes.errno)));
         l.status = FAIL_STATUS;
         return;
       }

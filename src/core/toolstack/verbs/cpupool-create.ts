@@ -5,17 +5,16 @@
 import { fail, isFailure, present } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import type { Host } from "../../engine/host.ts";
-import { bytesText, readFile } from "../../daemons/files.ts";
+import { bytesText } from "../../daemons/files.ts";
 import { stderr, stdout } from "../../daemons/process.ts";
 import { cputopoinfo, schedId as bootScheduler } from "../../hypervisor/sysctl.ts";
 import { createCpupool } from "../cpupool-change.ts";
 import { freeCpus, nameToCpupoolid } from "../cpupool.ts";
 import { dom0 } from "../libxl-ctx.ts";
 import { SCHEDULERS } from "../physinfo.ts";
-import { strerror } from "../strerror.ts";
 import { randomUuid } from "../urandom.ts";
 import { verb } from "../verb.ts";
-import { hostCpus } from "../xl-config.ts";
+import { hostCpus, readConfigFile } from "../xl-config.ts";
 import * as say from "../xl/messages.ts";
 import { allocCpuBitmap, cpuBitmapBits, parseCpuRange } from "../xlcfg/cpu-range.ts";
 import { parseConfig } from "../xlcfg/parser.ts";
@@ -39,11 +38,8 @@ function readPoolConfig(
   file: string | null,
   extra: string,
 ): PoolConfig | Failure {
-  const bytes = file === null ? new Uint8Array(0) : readFile(host, file);
-  if (isFailure(bytes)) {
-    stderr(host, process, say.cannotReadConfig(file as string, strerror(bytes.errno)));
-    return bytes;
-  }
+  const bytes = file === null ? new Uint8Array(0) : readConfigFile(host, process, file);
+  if (isFailure(bytes)) return bytes;
   const source = file ?? "command line";
   const parsed = parseConfig(source, bytesText(bytes) + (extra === "" ? "" : `\n${extra}`));
   if (!parsed.ok) {

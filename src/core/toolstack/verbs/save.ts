@@ -9,7 +9,7 @@ import { bytesText, readFile, writeFile } from "../../daemons/files.ts";
 import { stderr } from "../../daemons/process.ts";
 import { domainDestroy } from "../domain-destroy.ts";
 import { domainResume, domainSuspend } from "../domain-suspend.ts";
-import { canWrite } from "../host-files.ts";
+import { openForWriting } from "../host-files.ts";
 import { findNamed } from "../name.ts";
 import { domainPause } from "../pause.ts";
 import { retrieveDomainConfig, takeRetrieved } from "../retrieve-config.ts";
@@ -94,9 +94,10 @@ export const saveVerb = verb(
     ),
     step("open and write header", (host, l) => {
       const { file } = l.command;
-      if (!canWrite(host, file)) {
+      const opened = openForWriting(host, file);
+      if (isFailure(opened)) {
         stderr(host, l.process, say.cannotOpenForSaving(file));
-        return fail("ENOENT");
+        return opened;
       }
       const { bytes, mandatoryFlags, optionalFlags, optionalLength } = saveHeaderOf(l.config);
       writeFile(host, file, bytes);

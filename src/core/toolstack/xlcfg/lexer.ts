@@ -45,6 +45,8 @@ export interface Lexer {
   line: number;
   /** Offset of the current line's first character. */
   lineStart: number;
+  /** The line of the last token, which is what xl's messages about the end of the file name. */
+  tokenLine: number;
   /** A lone unknown character at the very end: messages about the end quote it. */
   trailing: string;
   readonly report: LexerReport;
@@ -52,7 +54,7 @@ export interface Lexer {
 
 /** A scanner at the start of `text`. */
 export function createLexer(text: string, report: LexerReport): Lexer {
-  return { text, offset: 0, line: 1, lineStart: 0, trailing: "", report };
+  return { text, offset: 0, line: 1, lineStart: 0, tokenLine: 1, trailing: "", report };
 }
 
 // One alternative a rule of the scanner, longest match first where two could begin alike.
@@ -84,6 +86,7 @@ export function nextToken(lexer: Lexer): Token {
     const [raw, ident, number, blank, punctuation, newline] = match;
     lexer.offset += raw.length;
     if (blank !== undefined) continue;
+    lexer.tokenLine = position.line;
     if (newline !== undefined) return endLine(lexer, raw, position);
     const made = (kind: TokenKind, text: string): Token => ({
       kind,

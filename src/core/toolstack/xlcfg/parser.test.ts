@@ -92,6 +92,8 @@ describe("xl's own words for errors", () => {
     ["a b\n", lineOf(1, "`b'", "syntax error, unexpected IDENT, expecting += or '='")],
     ["a=\n", lineOf(0, "<newline>", "syntax error, unexpected NEWLINE, expecting STRING or NUMBER or '['")],
     ["a=", lineOf(1, "`'", "syntax error, unexpected $end, expecting STRING or NUMBER or '['")],
+    // The end of the file is on the line of what stood last.
+    ["a=[\n\n  ", lineOf(2, "`'", "syntax error, unexpected $end, expecting ']'")],
     ["a=1 b=2\n", lineOf(1, "`b'", "syntax error, unexpected IDENT, expecting $end")],
     ["a=[1 2]\n", lineOf(1, "`2'", "syntax error, unexpected NUMBER, expecting ']'")],
     ["a=[,]\n", lineOf(1, "`,'", "syntax error, unexpected ',', expecting ']'")],

@@ -160,8 +160,8 @@ function syntaxError(parser: Parser, expected: readonly TokenKind[]): Interrupte
   if (parser.errorStatus === 0) {
     const shown = (kind: TokenKind): string => shownKinds[kind] ?? kind;
     const message = `syntax error, unexpected ${shown(token.kind)}, expecting ${expected.map(shown).join(" or ")}`;
-    // The scanner gives the line of the token; it does not move the position at the end of the file.
-    reportError(parser, message, token.kind === "$end" ? parser.lexer.line : token.position.line);
+    // The scanner gives the line of the token; at the end of the file it leaves that of the last one.
+    reportError(parser, message, token.kind === "$end" ? parser.lexer.tokenLine : token.position.line);
     const readable = (kind: TokenKind): string => readableKinds[kind] ?? `"${kind}"`;
     addHint(
       parser,
