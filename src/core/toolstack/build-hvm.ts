@@ -162,8 +162,8 @@ const archCreate = routine(
       return reported(
         host,
         process,
-        "libxl_x86.c:531:libxl__arch_domain_create",
-        "Failed to set paging mempool size",
+        "libxl_dom.c:1470:libxl__domain_set_paging_mempool_size",
+        `Failed to set paging mempool size to ${shadowMemkb}kB`,
         set,
         domid,
       );

@@ -52,8 +52,8 @@ function setSched(host: Host, process: string, domid: number, build: BuildConfig
     return reported(
       host,
       process,
-      "libxl_sched.c:520:sched_credit2_domain_set",
-      "setting domain sched credit2",
+      "libxl_sched.c:465:sched_credit2_domain_set",
+      "Setting domain sched credit2",
       set,
       domid,
     );

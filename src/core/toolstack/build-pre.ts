@@ -43,7 +43,7 @@ function setAffinities(host: Host, process: string, domid: number, build: BuildC
     libxlError(
       host,
       process,
-      "libxl_dom.c:344:libxl__build_pre",
+      "libxl_dom.c:350:libxl__build_pre",
       `setting affinity failed on vcpu \`${vcpu}'`,
     );
     return fail(ERROR_FAIL);
@@ -110,7 +110,7 @@ const cpuid = routine(
       return reported(
         host,
         l.process,
-        "libxl_cpuid.c:554:libxl__cpuid_legacy",
+        "libxl_cpuid.c:525:libxl__cpuid_legacy",
         "Failed to apply CPUID policy",
         set,
         l.domid,
@@ -148,7 +148,7 @@ export const buildPre = routine(
     step("max_mem", (host, l) => {
       const set = maxMem(host, dom0(l.process), { domid: l.domid, maxMemkb: maxmemOf(l.build) });
       if (!isFailure(set)) return undefined;
-      return reported(host, l.process, "libxl_dom.c:357:libxl__build_pre", "Couldn't set max memory", set);
+      return reported(host, l.process, "libxl_dom.c:364:libxl__build_pre", "Couldn't set max memory", set);
     }),
     call(
       "xenstored's domain",

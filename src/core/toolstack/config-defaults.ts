@@ -84,21 +84,24 @@ function settleBuildInfo(b: DomainBuildInfo, c: DomainCreateInfo): DomainBuildIn
 }
 
 function refusal({ c_info: c, b_info: b }: DomainConfig): Unsettled | null {
-  const where = "libxl_create.c:1185:libxl__domain_config_setdefault";
+  const where = (line: number): string => `libxl_create.c:${line}:libxl__domain_config_setdefault`;
   const pod = c.type !== "pv" && (b.target_memkb ?? 0) < (b.max_memkb ?? 0);
   // The machine has no IOMMU.
-  if (c.passthrough !== "disabled") return { where, text: "passthrough not supported on this platform\n" };
-  if (pod && b.vnuma_nodes.length > 0) return { where, text: "Cannot enable PoD and vNUMA at the same time" };
-  if (c.type === "pv" && b.vnuma_nodes.length > 0) return { where, text: "PV vNUMA is not yet supported" };
+  if (c.passthrough !== "disabled")
+    return { where: where(1160), text: "passthrough not supported on this platform\n" };
+  if (pod && b.vnuma_nodes.length > 0)
+    return { where: where(1205), text: "Cannot enable PoD and vNUMA at the same time" };
+  if (c.type === "pv" && b.vnuma_nodes.length > 0)
+    return { where: where(1215), text: "PV vNUMA is not yet supported" };
   if (c.type === "invalid")
     return { where: "libxl_create.c:83:libxl__domain_build_info_setdefault", text: "invalid domain type" };
   if (c.type === "hvm" && b.kernel === null && (b.ramdisk !== null || b.cmdline !== null)) {
     return {
-      where: "libxl_create.c:170:libxl__domain_build_info_setdefault",
+      where: "libxl_create.c:172:libxl__domain_build_info_setdefault",
       text: "direct boot parameters specified but kernel missing",
     };
   }
-  if (b.vpmu === true) return { where, text: "vPMU not supported on this platform" };
+  if (b.vpmu === true) return { where: where(1267), text: "vPMU not supported on this platform" };
   return null;
 }
 

@@ -59,7 +59,7 @@ export const setDefaults = routine(
     ),
     step("set defaults", (host, l) => {
       if (l.pool !== null) return settle(host, l.process, l.poolid);
-      const where = "libxl_create.c:1132:libxl__domain_config_setdefault";
+      const where = "libxl_create.c:1134:libxl__domain_config_setdefault";
       libxlError(host, l.process, where, `Illegal pool specified: ${l.given ?? "(null)"}`);
       return fail(ERROR_INVAL);
     }),

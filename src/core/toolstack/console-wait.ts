@@ -51,7 +51,7 @@ export const consoleTtyWait = routine(
         step("complain", (host, l) => {
           if (l.errno !== ERROR_TIMEDOUT) return;
           const text = `domain ${l.domid} console tty: timed out`;
-          libxlError(host, l.process, "libxl_create.c:1970:console_xswait_callback", text);
+          libxlError(host, l.process, "libxl_create.c:1976:console_xswait_callback", text);
         }),
         failWith("no console", (l) => l.errno),
       ],

@@ -39,7 +39,7 @@ export const attachDevices = routine(
         l.nics = nics.map((nic) => newNic(l.domid, nic));
         return;
       }),
-      complain({ where: "libxl_create.c:1673:domcreate_launch_dm", text: "unable to add disk devices" }, [
+      complain({ where: "libxl_create.c:1672:domcreate_launch_dm", text: "unable to add disk devices" }, [
         when("has disks", (l) => l.disks.length > 0, [
           call("libxl__add_disks", addDevices, ({ process, disks }) => ({ process, devices: disks })),
         ]),

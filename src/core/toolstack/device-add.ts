@@ -120,7 +120,7 @@ export const finishDeviceAdd = routine(
       when("has a backend to wait for", (l) => l.watch !== null, [
         complain(
           {
-            where: "libxl_device.c:1179:device_backend_callback",
+            where: "libxl_device.c:1181:device_backend_callback",
             text: (l) => `unable to add device with path ${backend(l.watch)}`,
           },
           [

@@ -65,7 +65,7 @@ function prepareNic(
   const [nic] = nicSetDevids([settled], taken) as [DeviceNic];
   if (type !== "hvm" && given.nictype === "vif_ioemu") {
     const text = "trying to create PV or PVH guest with an emulated interface";
-    libxlError(host, process, "libxl_nic.c:127:libxl__device_nic_setdefault", text, domid);
+    libxlError(host, process, "libxl_nic.c:107:libxl__device_nic_setdefault", text, domid);
     return fail("EINVAL");
   }
   const kept = { ...given, devid: nic.devid, mac: nic.mac, nictype: nic.nictype };

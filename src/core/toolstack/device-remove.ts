@@ -193,7 +193,7 @@ export const finishDeviceRemove = routine(
         when("backend is there", (l) => l.watch !== null, [
           complain(
             {
-              where: "libxl_device.c:1179:device_backend_callback",
+              where: "libxl_device.c:1181:device_backend_callback",
               text: (l) => `unable to remove device with path ${path(l)}`,
             },
             [

@@ -86,7 +86,7 @@ function chooseBackend(host: Host, process: string, disk: DeviceDisk): DeviceDis
   libxlError(
     host,
     process,
-    "libxl_device.c:466:libxl__device_disk_set_backend",
+    "libxl_device.c:475:libxl__device_disk_set_backend",
     `no suitable backend for disk ${disk.vdev}`,
   );
   return fail(ERROR_INVAL);
@@ -108,6 +108,8 @@ export function newDisk(
   const devid = diskDevid(disk.vdev ?? "");
   if (devid === null) {
     const text = `Invalid or unsupported virtual disk identifier ${disk.vdev}`;
+    // Who finds it out, and who called that.
+    libxlError(host, process, "libxl_disk.c:214:libxl__device_from_disk", text, domid);
     libxlError(host, process, "libxl_disk.c:335:device_disk_add", text, domid);
     return fail(ERROR_FAIL);
   }

@@ -90,7 +90,7 @@ const forgetInXenstore = routine(
         attempt([
           complain(
             {
-              where: "libxl_domain.c:1537:devices_destroy_cb",
+              where: "libxl_domain.c:1535:devices_destroy_cb",
               text: (l) => `xs_rm failed for ${l.vm}: ${strerror(l.errno)}`,
             },
             [call("rm vm", xsRm, ({ process, vm }) => ({ process, path: present(vm) }))],
@@ -100,7 +100,7 @@ const forgetInXenstore = routine(
       attempt([
         complain(
           {
-            where: "libxl_domain.c:1540:devices_destroy_cb",
+            where: "libxl_domain.c:1538:devices_destroy_cb",
             text: (l) => `xs_rm failed for ${l.home}: ${strerror(l.errno)}`,
           },
           [call("rm home", xsRm, ({ process, home }) => ({ process, path: home }))],
@@ -194,7 +194,7 @@ const destroyDomid = routine(
           reported(
             host,
             l.process,
-            "libxl_domain.c:1218:destroy_domid_pci_done",
+            "libxl_domain.c:1219:destroy_domid_pci_done",
             "xc_domain_pause failed",
             paused,
             l.domid,

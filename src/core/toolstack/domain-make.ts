@@ -133,7 +133,7 @@ export const createFreshDomain = routine(
           return reported(
             host,
             l.process,
-            "libxl_create.c:703:libxl__domain_make",
+            "libxl_create.c:711:libxl__domain_make",
             "domain creation fail",
             made,
           );
@@ -148,7 +148,7 @@ export const createFreshDomain = routine(
             libxlError(
               host,
               l.process,
-              "libxl_create.c:723:libxl__domain_make",
+              "libxl_create.c:732:libxl__domain_make",
               "domain id recently used",
               l.domid,
             );

@@ -42,7 +42,7 @@ export const domainUnpause = routine(
       return reported(
         host,
         l.process,
-        "libxl_domain.c:683:libxl__domain_unpause",
+        "libxl_domain.c:688:domain_unpause_done",
         "Unpausing domain",
         unpaused,
         l.domid,

@@ -67,7 +67,7 @@ const checkOldName = routine(
         const [where, text] =
           l.found === null
             ? [
-                "libxl_domain.c:91:libxl__domain_rename",
+                "libxl_domain.c:90:libxl__domain_rename",
                 `Check old name for domain allegedly named \`${l.name}': ${strerror("ENOENT")}`,
               ]
             : [

@@ -85,7 +85,7 @@ export const domainSoftReset = routine(
         // Backends disconnect from a domain that is not there; it is introduced again later.
         attempt([call("xs_release_domain", xsReleaseDomain, sameDomain)]).onError(() => {}, []),
         complaining(words)(
-          { where: "libxl_create.c:2134:domain_soft_reset_cb", text: "destruction of domain failed." },
+          { where: "libxl_create.c:2137:domain_soft_reset_cb", text: "destruction of domain failed." },
           [call("reset", domainDestroyState, ({ process, domid }) => ({ process, domid, reset: true }))],
         ),
         call(
