@@ -11,7 +11,7 @@ import { startXenconsoled } from "./daemons/xenconsoled.ts";
 import { placeOutside } from "./daemons/unix-socket.ts";
 import { startXenstored, XENSTORED } from "./daemons/xenstored.ts";
 import { cellType } from "./engine/cells.ts";
-import { addBlockDevice, addBridge } from "./drivers/dom0-devices.ts";
+import { addBlockDevice, addBridge } from "./drivers/backend-devices.ts";
 import type { Host } from "./engine/host.ts";
 import { routine } from "./engine/routine.ts";
 import { hasEnded, spawnThread } from "./engine/thread.ts";

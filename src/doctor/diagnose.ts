@@ -17,6 +17,7 @@ import type { ReferenceKind } from "../core/hypervisor/reference-kinds.ts";
 import { nodeType } from "../core/xenstore/tree.ts";
 import type { Diagnosis, Holder, Holding, Stage, Stalled } from "./diagnosis.ts";
 import { holdingsOf } from "./ledger.ts";
+import { whyKept } from "./driver-domain.ts";
 import { lettersOf } from "./letters.ts";
 import { domainsBehind } from "./mailboxes.ts";
 import { nextSteps } from "./next-steps.ts";
@@ -95,17 +96,20 @@ function holderOf(world: World, held: number, name: string, holdings: readonly H
   const { chain, release } = thread === null ? { chain: [], release: null } : chainFrom(world, thread);
   const bug = forgottenPut(world, held, name, holdings);
   const turn = waitsItsTurn ? `its event waits for its turn in ${thread}` : null;
+  const keeps = domid === null || domid === held ? null : whyKept(world, domid, thread !== null);
   return {
     certainty: "recorded",
     name,
     who,
     hint:
-      bug === null ? turn : "it should have dropped a reference and did not: a bug, or the fault forget-put",
+      bug === null
+        ? (keeps?.hint ?? turn)
+        : "it should have dropped a reference and did not: a bug, or the fault forget-put",
     domid,
     pid,
     holdings: [...holdings],
     chain: bug === null ? chain : [],
-    release: bug ?? (outside && pid !== null ? `kill ${pid}` : release),
+    release: bug ?? (outside && pid !== null ? `kill ${pid}` : (keeps?.release ?? release)),
   };
 }
 

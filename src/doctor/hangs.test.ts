@@ -12,6 +12,7 @@ import { scenario } from "../explore/scenario.ts";
 import { simulate } from "../explore/simulate.ts";
 import { diagnose } from "./diagnose.ts";
 import type { Diagnosis } from "./diagnosis.ts";
+import { whyKept } from "./driver-domain.ts";
 
 const config = [
   'name = "one"',
@@ -102,6 +103,75 @@ test("persistent grants somebody still uses: and a device whose turn has not com
     who: "netback's rings of vif1.0 in domain 0",
     hint: "its event waits for its turn in dom0/xenwatch",
     release: "xenolith fault clear hold-page /dev/vg/one",
+  });
+});
+
+describe("a driver domain that serves the guest's disk", () => {
+  const DRIVER = ['name = "store"', 'type = "pv"', "memory = 4", 'extra = "backend=1 disks=/dev/vg/x"', ""];
+  const SERVED = [
+    'name = "one"',
+    'type = "pv"',
+    "memory = 4",
+    'extra = "dev=1"',
+    'disk = [ "backend=store,vdev=xvda,format=raw,target=/dev/vg/x" ]',
+    "",
+  ];
+
+  /** Domain 1 served domain 2 when it was destroyed, and something was done to domain 1 before. */
+  function servedUnder(name: string, before: string | readonly [string, string]): World {
+    const { world } = simulate(
+      scenario({
+        name: `served by a domain that ${name}`,
+        about: "a test of the doctor",
+        host: { files: { "/etc/xen/store.cfg": DRIVER.join("\n"), "/etc/xen/one.cfg": SERVED.join("\n") } },
+        script: (vocabulary) => {
+          const { xl, startXl, until } = operator(vocabulary);
+          return [
+            ...xl("create the driver domain", ["create", "/etc/xen/store.cfg"]),
+            until("it is up", (host) => guestIsUp(host, 1)),
+            ...xl("create", ["create", "/etc/xen/one.cfg"]),
+            until("the guest is up", (host) => guestIsUp(host, 2)),
+            ...(typeof before === "string"
+              ? xl(before, before.split(" "))
+              : [vocabulary.step("fault", (host) => void injectFault(host, before[0], [before[1]]))]),
+            startXl("destroy", ["destroy", "one"]),
+            vocabulary.sleep("xl gives up", () => 60_000_000),
+          ];
+        },
+      }),
+      { seed: 1, scheduler: fifo },
+    );
+    return world;
+  }
+
+  test.each([
+    ["stands still", "pause store", /^domain 1 is paused/, "xenolith xl unpause 1"],
+    [
+      "is compromised",
+      ["refuse-unmap", "1"],
+      /^the backends of domain 1 unmap nothing/,
+      "xenolith fault clear refuse-unmap 1",
+    ],
+    ["has a slow disk", ["hold-page", "d1:/dev/vg/x"], null, "xenolith fault clear hold-page d1:/dev/vg/x"],
+  ] as const)("that %s: domain, backend, frames, and what ends it", (name, before, hint, release) => {
+    const world = servedUnder(name, before);
+    const found = diagnose(world, 2);
+    expect(found).toMatchObject({ stage: "zombie", disagreements: [], missing: [] });
+    const [holder] = found.holders;
+    expect(holder).toMatchObject({ who: "blkback's vbd 51712 of domain 2 in domain 1", domid: 1, release });
+    expect(holder?.holdings[0]?.frames.length).toBeGreaterThan(0);
+    expect(holder?.holdings[0]?.grants.length).toBeGreaterThan(0);
+    if (hint !== null) expect(holder?.hint).toMatch(hint);
+    expect(found.next[0]).toBe(release);
+    // Of one that runs, and of which no thread is on the way to letting go, no more is known than what ends it.
+    if (hint === null) {
+      expect(whyKept(world, 1, false)).toEqual({
+        hint: expect.stringMatching(
+          /^domain 1 runs, and nothing in it is on the way to letting go/,
+        ) as string,
+        release: "xenolith xl destroy 1",
+      });
+    }
   });
 });
 

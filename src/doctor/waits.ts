@@ -45,7 +45,9 @@ const rules: { readonly [type: string]: Rule } = {
     if (inflight === 0) return null;
     const packets = world.ids(skbCell).filter((skb) => world.get(skbCell, skb)?.queue === id);
     return {
-      threads: packets.map((skb) => `dom0/skb/${String(skb)}`).filter((name) => !hasEnded(world, name)),
+      threads: packets
+        .map((skb) => `dom${String(id).split("/")[0]}/skb/${String(skb)}`)
+        .filter((name) => !hasEnded(world, name)),
       why: `${count(inflight, "packet")} in flight`,
       release: null,
     };

@@ -10,7 +10,7 @@ import { cellType, must } from "../core/engine/cells.ts";
 import type { Cells } from "../core/engine/cells.ts";
 import { input } from "../core/engine/input.ts";
 import { fileCell, writeFile } from "../core/daemons/files.ts";
-import { addBlockDevice, blockDeviceCell, blockNodeCell } from "../core/drivers/dom0-devices.ts";
+import { addBlockDevice, blockDeviceCell, blockNodeCell } from "../core/drivers/backend-devices.ts";
 
 /** Names of files that came from outside; all others are dom0's own. */
 const givenFileCell = cellType<{ given: true }>("given-file");

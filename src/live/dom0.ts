@@ -18,7 +18,7 @@ import {
 import { input } from "../core/engine/input.ts";
 import type { Input } from "../core/engine/input.ts";
 import type { World } from "../core/engine/world.ts";
-import { bridgeCell, bridgesCell, netDeviceCell, nicCell, setNic } from "../core/drivers/dom0-devices.ts";
+import { bridgeCell, bridgesCell, netDeviceCell, nicCell, setNic } from "../core/drivers/backend-devices.ts";
 import { netbackCell, netbackStatsCell } from "../core/drivers/netback-cells.ts";
 import type { NetbackStats } from "../core/drivers/netback-cells.ts";
 

@@ -106,6 +106,8 @@ function filesOfCommand(
       return { reads, writes: [] };
     case "dump-core":
       return { reads: [], writes: [command.file] };
+    case "devd":
+      return { reads: [], writes: command.pidfile === null ? [] : [command.pidfile] };
     case "loadpolicy":
       return { reads: [command.file], writes: [] };
     case "cd-insert":

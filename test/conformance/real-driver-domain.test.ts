@@ -5,12 +5,15 @@
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { must } from "../../src/core/engine/cells.ts";
-import { devdCell } from "../../src/core/guest/devd.ts";
+import { devdProcess } from "../../src/core/guest/driver-domain.ts";
+import { devdCell } from "../../src/core/guest/devd-cell.ts";
+import { nodeType } from "../../src/core/xenstore/tree.ts";
 import { requires } from "../capabilities.ts";
 import { RealHost, until } from "./real-host.ts";
 
 let host: RealHost;
 
+const nodeOf = (path: string): string | undefined => host.live.world.get(nodeType, path)?.value;
 const store = async (path: string): Promise<string> => (await host.ok("xenstore-read", path)).trimEnd();
 
 requires(
@@ -35,15 +38,13 @@ requires(
     await host.up(domid);
     const backend = (handle: number): string => `/local/domain/${net}/backend/vif/${domid}/${handle}`;
     expect(await store(`/local/domain/${domid}/device/vif/0/backend`)).toBe(backend(0));
-    await until("both ends are connected", () =>
-      must(host.live.world, devdCell, net).devices.some(({ connected }) => connected),
-    );
+    await until("both ends are connected", () => nodeOf(`${backend(0)}/state`) === "4");
     expect(await store(`${backend(0)}/hotplug-status`)).toBe("connected");
     const row = (await host.ok("xl", "network-list", "g")).split("\n")[1]?.split(/\s+/);
     expect(row?.slice(0, 5)).toEqual(["0", String(net), "00:16:3e:00:00:09", "0", "4"]);
 
     await host.ok("xl", "network-attach", "g", "mac=00:16:3e:00:00:0a", "backend=net");
-    await until("the second", () => must(host.live.world, devdCell, net).devices.length === 2);
+    await until("the second", () => must(host.live.world, devdCell, devdProcess(net)).devices.length === 2);
     expect(await host.ok("xl", "network-detach", "g", "1")).toBe("");
     expect((await host.run("xenstore-read", `${backend(1)}/state`)).code).toBe(1);
 

@@ -6,7 +6,7 @@
 import { fileCell, readFileText, textBytes, writeFile, writeFileText } from "../../src/core/daemons/files.ts";
 import { spawnProcess } from "../../src/core/daemons/process.ts";
 import { bootTimesCell } from "../../src/core/guest/guest.ts";
-import { addBridge, losetup } from "../../src/core/drivers/dom0-devices.ts";
+import { addBridge, losetup } from "../../src/core/drivers/backend-devices.ts";
 import { input } from "../../src/core/engine/input.ts";
 import { fifo, run } from "../../src/core/engine/scheduler.ts";
 import { World, type Action } from "../../src/core/engine/world.ts";
@@ -70,7 +70,7 @@ const putDisk = input("golden: a loop device", (host, { path, bytes }: { path: s
   const image = `/mnt${path}.img`;
   writeFile(host, image, new Uint8Array(0));
   host.edit(fileCell, image).size = bytes;
-  losetup(host, image);
+  losetup(host, 0, image);
 });
 
 export const putBridge = input("golden: a bridge", (host, { name }: { name: string }) =>

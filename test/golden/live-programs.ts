@@ -6,7 +6,7 @@
 import { execFileSync, type ChildProcess } from "node:child_process";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { addBlockDevice } from "../../src/core/drivers/dom0-devices.ts";
+import { addBlockDevice } from "../../src/core/drivers/backend-devices.ts";
 import { input } from "../../src/core/engine/input.ts";
 import type { Directory } from "../../src/live/directory.ts";
 import { libxendev } from "../../src/live/native.ts";

@@ -3,7 +3,7 @@
 // A guest without a kernel whose frontends are made by hand: it can offer a
 // backend what no kernel would.
 
-import { addBlockDevice, addBridge } from "../../src/core/drivers/dom0-devices.ts";
+import { addBlockDevice, addBridge } from "../../src/core/drivers/backend-devices.ts";
 import { initRing } from "../../src/core/drivers/ring.ts";
 import { isFailure } from "../../src/core/engine/errno.ts";
 import type { Scheduler } from "../../src/core/engine/scheduler.ts";

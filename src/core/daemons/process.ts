@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What makes a thread a process of dom0: a pid, an argument list, somewhere its
-// output goes, an exit status. What it writes leaves the core as trace events.
+// What makes a thread a process: a pid, an argument list, somewhere its output
+// goes, an exit status. What it writes leaves the core as trace events. Nearly all
+// are dom0's; a driver domain has some, too.
 
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import type { Routine } from "../engine/routine.ts";
-import { spawnThread } from "../engine/thread.ts";
+import { enlist } from "../engine/runqueue.ts";
+import { spawnThread, threadCell } from "../engine/thread.ts";
 
-/** A process of dom0. Its identifier is the name of its first thread. */
+/** A process. Its identifier is the name of its first thread. */
 export interface Process {
   pid: number;
   argv: readonly string[];
@@ -44,9 +46,14 @@ function nextPid(cells: Cells): number {
   return ++cells.edit(pidsCell, 0).last;
 }
 
+/** The domain in which the step under way is taken: dom0 where it is somebody's outside. */
+export function currentDomid(host: Host): number {
+  return host.get(threadCell, host.current)?.domid ?? 0;
+}
+
 /**
- * Starts a process: a thread of that name with a process cell. Throws where the
- * name is taken.
+ * Starts a process: a thread of that name with a process cell. It runs in the
+ * domain of who starts it. Throws where the name is taken.
  *
  * @param args what the routine is given beside `process`, the process's name
  */
@@ -56,8 +63,9 @@ export function spawnProcess<A extends object>(
   argv: readonly string[],
   routine: Routine<A & { process: string }, unknown>,
   args: A,
-  options: { awaited?: boolean; log?: string | null } = {},
+  options: { awaited?: boolean; log?: string | null; domid?: number } = {},
 ): string {
+  const domid = options.domid ?? currentDomid(host);
   const pid = nextPid(host);
   const process: Process = {
     pid,
@@ -68,7 +76,9 @@ export function spawnProcess<A extends object>(
   };
   host.add(processCell, name, process);
   host.emit("process.exec", { process: name, pid, argv });
-  return spawnThread(host, name, routine, { ...args, process: name });
+  spawnThread(host, name, routine, { ...args, process: name }, { domid });
+  enlist(host, domid, name);
+  return name;
 }
 
 /** Ends a process: its status is kept for a parent that waits, its cell dropped otherwise. */

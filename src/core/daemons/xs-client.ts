@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libxenstore in a process of dom0: requests go out as bytes on a socket, the
-// caller parks until the reply, watch events that come in between are kept in
-// a queue (tools/libs/store/xs.c). Which xenstored answers is not known here.
+// libxenstore in a process: requests go out as bytes on a socket, the caller parks
+// until the reply, watch events that come in between are kept in a queue
+// (tools/libs/store/xs.c). Which xenstored answers is not known here, nor, in a
+// driver domain, that the kernel's /dev/xen/xenbus is no socket.
 
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
@@ -12,6 +13,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { encode, errorNamed, parse, readLatin1, XS } from "../xenstore/wire.ts";
+import { currentDomid } from "./process.ts";
 import { XENSTORED } from "./xenstored-ports.ts";
 
 /** A request's type, by its name. */
@@ -33,10 +35,15 @@ export interface XsHandle {
 
 export const xsHandleCell = cellType<XsHandle>("xs-handle");
 
+/** Where a domain's processes find xenstore: dom0's at xenstored's socket, others' at their kernel's /dev/xen/xenbus. */
+export function xenstoreOf(domid: number): string {
+  return domid === 0 ? XENSTORED : `dom${domid}/dev/xen/xenbus`;
+}
+
 /** Opens a process's connection (xs_open). */
 export function xsOpen(host: Host, process: string): void {
   host.add(xsHandleCell, process, {
-    socket: connectSocket(host, `${process}/xs`, XENSTORED),
+    socket: connectSocket(host, `${process}/xs`, xenstoreOf(currentDomid(host))),
     lastRequest: 0,
     events: [],
     freeSlots: [],

@@ -27,7 +27,7 @@ import {
 import { blkbackCell, blkbackRingCell } from "./blkback-cells.ts";
 import { xenBlkifSchedule } from "./blkback-io.ts";
 import { xenBlkifMap } from "./blkback-ring.ts";
-import { blockDeviceCell } from "./dom0-devices.ts";
+import { blockDeviceCell } from "./backend-devices.ts";
 
 const MAX_QUEUES = 2;
 const VDISK_READONLY = 4;

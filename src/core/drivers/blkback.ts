@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// blkback: dom0's side of a guest's disk, as a state machine on xenstore (Linux
-// drivers/block/xen-blkback/xenbus.c).
+// blkback: the side of a guest's disk of who serves it, dom0 or a driver domain, as
+// a state machine on xenstore (Linux drivers/block/xen-blkback/xenbus.c).
 
 import { must } from "../engine/cells.ts";
 import type { Errno } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { enlist } from "../engine/runqueue.ts";
 import { spawnThread } from "../engine/thread.ts";
 import { deviceUnregister } from "../xenbus/bus.ts";
 import { deviceOf, sameDevice, xenbusDriver } from "../xenbus/device.ts";
@@ -20,7 +21,7 @@ import { blkbackCell, blkbackInfoCell, blkbackRingCell } from "./blkback-cells.t
 import { connectRing, updateBlkifStatus } from "./blkback-connect.ts";
 import { xenBlkifDisconnect } from "./blkback-ring.ts";
 import type { DiskArgs } from "./blkback-ring.ts";
-import { blockDeviceCell } from "./dom0-devices.ts";
+import { blockDeviceCell, ofDomain } from "./backend-devices.ts";
 
 /** What a backend offers at once, before and after it has registered its watch. */
 const MAX_INDIRECT_SEGMENTS = "256";
@@ -137,10 +138,11 @@ interface BackendLocals extends DeviceArgs {
 }
 
 /** Opens the block device; ENOENT where there is none of that number (xen_vbd_create). */
-function vbdCreate(host: Host, { blkif, physical, mode }: BackendLocals): Errno | null {
-  if (host.get(blockDeviceCell, physical as string) === undefined) return "ENOENT";
-  host.edit(blockDeviceCell, physical as string).openers++;
-  Object.assign(host.edit(blkbackCell, blkif), { physicalDevice: physical as string, mode, open: true });
+function vbdCreate(host: Host, { domid, blkif, physical, mode }: BackendLocals): Errno | null {
+  const physicalDevice = ofDomain(domid, physical as string);
+  if (host.get(blockDeviceCell, physicalDevice) === undefined) return "ENOENT";
+  host.edit(blockDeviceCell, physicalDevice).openers++;
+  Object.assign(host.edit(blkbackCell, blkif), { physicalDevice, mode, open: true });
   return null;
 }
 
@@ -328,13 +330,10 @@ const blkbkRemove = routine(
     step("xen_blkif_put", (host, l) => {
       host.drop(blkbackInfoCell, l.device);
       if (!l.busy) return freeDisk(host, l.blkif);
-      spawnThread(
-        host,
-        `dom${l.domid}/kworker/${l.blkif}`,
-        blkifDeferredFree,
-        { domid: l.domid, blkif: l.blkif },
-        { kind: "kthread", domid: l.domid },
-      );
+      const { domid, blkif } = l;
+      const kworker = `dom${domid}/kworker/${blkif}`;
+      spawnThread(host, kworker, blkifDeferredFree, { domid, blkif }, { kind: "kthread", domid });
+      enlist(host, domid, kworker);
     }),
   ],
 );
@@ -350,7 +349,7 @@ function forget(host: Host, device: string): void {
   freeDisk(host, info.blkif);
 }
 
-/** The driver, as dom0's kernel loads it. */
+/** The driver, as the kernel of dom0 or of a driver domain loads it. */
 export const blkback = xenbusDriver({
   module: "xen_blkback",
   bus: "backend",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The disks of dom0, as far as their users notice: a request needs a tag, takes
-// its time, and may never come back.
+// The disks of a domain that serves others, as far as their users notice: a
+// request needs a tag, takes its time, and may never come back.
 
 import { cellType } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
@@ -9,8 +9,9 @@ import { faultKind, faultOn } from "../engine/fault.ts";
 import type { FaultKind } from "../engine/fault.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { enlist } from "../engine/runqueue.ts";
 import { spawnThread } from "../engine/thread.ts";
-import { blockDeviceCell, blockNodeCell } from "./dom0-devices.ts";
+import { blockDeviceCell, blockNodeCell, domainOf, ofDomain } from "./backend-devices.ts";
 
 /** How long a request takes, in µs. */
 const DISK_US = 2_000;
@@ -18,14 +19,19 @@ const DISK_US = 2_000;
 /** Requests a block device takes at a time (blk-mq's tag set). */
 const TAGS = 64;
 
-/** Tags in use, by block device number. */
-const tagsCell = cellType<{ used: number }>("disk-tags");
+/** Tags in use, by block device. */
+export const tagsCell = cellType<{ used: number }>("disk-tags");
 
 /** A fault of a block device. */
-const DISK_WORD = { name: "DISK", about: "the block device of dom0, by its path" } as const;
+const DISK_WORD = {
+  name: "DISK",
+  about: "the block device of dom0, by its path; of driver domain 3: d3:PATH",
+} as const;
 
 function refuseDisk(cells: Cells, [path = ""]: readonly string[]): string | null {
-  return cells.get(blockNodeCell, path) === undefined ? `dom0 has no block device ${path}` : null;
+  if (cells.get(blockNodeCell, path) !== undefined) return null;
+  const { domid, name } = domainOf(path);
+  return `dom${domid} has no block device ${name}`;
 }
 
 /** Below the disk (nfs, iscsi, a loop device on either) requests no longer come back. */
@@ -57,7 +63,7 @@ export const holdPage = faultKind({
 
 function diskFault(cells: Cells, kind: FaultKind, number: string): boolean {
   const path = cells.get(blockDeviceCell, number)?.path;
-  return path !== undefined && faultOn(cells, kind, path);
+  return path !== undefined && faultOn(cells, kind, ofDomain(domainOf(number).domid, path));
 }
 
 function tagFree(cells: Cells, number: string): boolean {
@@ -109,6 +115,7 @@ const bioLife = routine(
  * Hands a request to a block device. The caller waits for a tag; what `endIo`
  * names is called when the request comes back.
  *
+ * @param number the block device, as the domain's (`ofDomain`)
  * @param name names the request among those under way
  */
 export const submitBio = routine(
@@ -117,13 +124,11 @@ export const submitBio = routine(
   ({ call, step }) => [
     call("blk_mq_map_request", blkMqAllocRequest, (l) => ({ number: l.number })),
     step("issue", (host, l) => {
-      spawnThread(
-        host,
-        `dom0/bio/${l.name}`,
-        bioLife,
-        { number: l.number, endIo: l.endIo, args: l.args },
-        { kind: "kthread" },
-      );
+      const { domid } = domainOf(l.number);
+      const bio = `dom${domid}/bio/${l.name}`;
+      const args = { number: l.number, endIo: l.endIo, args: l.args };
+      spawnThread(host, bio, bioLife, args, { kind: "kthread", domid });
+      enlist(host, domid, bio);
     }),
   ],
 );

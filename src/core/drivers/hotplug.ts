@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hotplug scripts as processes of dom0: what libxl executes when a backend has
-// come up or is gone (tools/hotplug/Linux). Each takes its time and may fail.
+// Hotplug scripts as processes of the backend's domain: what libxl executes when a
+// backend has come up or is gone (tools/hotplug/Linux). Each takes its time and may fail.
 
 import { must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import { faultKind, faultOf } from "../engine/fault.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import { killThread } from "../engine/thread.ts";
-import { exitProcess, hasExited, processCell, reap, spawnProcess, stderr } from "../daemons/process.ts";
+import { killThread, threadCell } from "../engine/thread.ts";
+import {
+  currentDomid,
+  exitProcess,
+  hasExited,
+  processCell,
+  reap,
+  spawnProcess,
+  stderr,
+} from "../daemons/process.ts";
+import { ofDomain } from "./backend-devices.ts";
 import { blockScript } from "./script-block.ts";
 import { vifBridgeScript } from "./script-vif-bridge.ts";
 import { dropLock } from "./script.ts";
@@ -93,7 +102,7 @@ const hotplugProcess = routine(
       callNamed(
         "script",
         (l) => scripts[l.script] as string,
-        ({ process, args, env }) => ({ process, args, env }),
+        ({ process, domid, args, env }) => ({ process, domid, args, env }),
         (l, status) => {
           l.status = status as number;
         },
@@ -103,15 +112,24 @@ const hotplugProcess = routine(
   ],
 );
 
-/** Executes a script as a process of that name, which is its parent's to wait for. Gives the name. */
-export function startHotplug(host: Host, name: string, { script, args, env }: ScriptRun): string {
+/**
+ * Executes a script as a process of that name, which is its parent's to wait for. Gives the name.
+ *
+ * @param domid where it runs, if not where the step is taken
+ */
+export function startHotplug(
+  host: Host,
+  name: string,
+  { script, args, env }: ScriptRun,
+  domid = currentDomid(host),
+): string {
   return spawnProcess(
     host,
     name,
     [script, ...args],
     hotplugProcess,
-    { script, args, env },
-    { awaited: true },
+    { domid, script, args, env },
+    { awaited: true, domid },
   );
 }
 
@@ -130,8 +148,9 @@ export function hotplugPid(cells: Cells, name: string): number {
  * stays done; its lock and the connection of its xenstore command go with it.
  */
 export function killHotplug(host: Host, name: string): void {
+  const domid = host.get(threadCell, name)?.domid ?? 0;
   killThread(host, name);
-  dropLock(host, name, "block");
+  dropLock(host, name, ofDomain(domid, "block"));
   closeCommands(host, name);
   exitProcess(host, name, 137);
   reap(host, name);

@@ -15,7 +15,7 @@ import { xenbusDevFatal, xenbusDevIsOnline, xenbusSwitchState } from "../xenbus/
 import { xenbusWriteEntries } from "../xenbus/write-entries.ts";
 import type { Entry } from "../xenbus/write-entries.ts";
 import { xenbusPrintf, xenbusRead, xenbusRm } from "../xenbus/xs.ts";
-import { netDeviceCell } from "./dom0-devices.ts";
+import { netDeviceCell, ofDomain } from "./backend-devices.ts";
 import { netbackCell } from "./netback-cells.ts";
 import { netbackConnect, unregisterWatchers } from "./netback-connect.ts";
 import { unregisterHotplugStatusWatch } from "./netback-hotplug.ts";
@@ -229,10 +229,11 @@ const netbackProbe = routine(
       if (Number.isNaN(handle)) return fail("EINVAL");
       const be = host.edit(netbackCell, l.device);
       const name = `vif${be.frontend}.${handle}`;
-      if (host.get(netDeviceCell, name) !== undefined) return fail("EEXIST");
+      const own = ofDomain(l.domid, name);
+      if (host.get(netDeviceCell, own) !== undefined) return fail("EEXIST");
       be.script = l.script;
       be.name = name;
-      host.add(netDeviceCell, name, { mtu: 1500, up: false, bridge: null });
+      host.add(netDeviceCell, own, { mtu: 1500, up: false, bridge: null });
       return undefined;
     }),
   ],
@@ -258,7 +259,8 @@ const netbackRemove = routine(
 function forget(host: Host, device: string): void {
   const netback = host.get(netbackCell, device);
   if (netback === undefined) return;
-  if (host.get(netDeviceCell, netback.name) !== undefined) host.drop(netDeviceCell, netback.name);
+  const own = ofDomain(deviceOf(host, device).domid, netback.name);
+  if (host.get(netDeviceCell, own) !== undefined) host.drop(netDeviceCell, own);
   host.drop(netbackCell, device);
 }
 

@@ -8,8 +8,9 @@ import type { Cells } from "../engine/cells.ts";
 import { faultKind, faultOn } from "../engine/fault.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { enlist } from "../engine/runqueue.ts";
 import { spawnThread } from "../engine/thread.ts";
-import { bridgeCell, netDeviceCell, nicCell } from "./dom0-devices.ts";
+import { bridgeCell, netDeviceCell, nicCell, ofDomain } from "./backend-devices.ts";
 import { xenvifZerocopyCallback } from "./netback-zerocopy.ts";
 
 /** How long a packet is on its way, in µs. */
@@ -30,7 +31,7 @@ export const holdPacket = faultKind({
   name: "hold-packet",
   about:
     "whoever gets a packet of this interface keeps it, until the network card behind the bridge is reset",
-  words: [{ name: "VIF", about: "the interface, as dom0 names it" }],
+  words: [{ name: "VIF", about: "the interface, as dom0 names it; of driver domain 3: d3:VIF" }],
   example: ["vif1.0"],
   refuse: (cells, [vif = ""]) =>
     cells.get(netDeviceCell, vif) === undefined
@@ -45,9 +46,9 @@ export function interfaceOf(queue: string): string {
 }
 
 /** The network card an interface's packets leave by: that of its bridge; null where it is on none. */
-function nicOf(cells: Cells, vif: string): string | null {
-  const bridge = cells.get(netDeviceCell, vif)?.bridge ?? null;
-  return bridge === null ? null : must(cells, bridgeCell, bridge).uplink;
+function nicOf(cells: Cells, domid: number, vif: string): string | null {
+  const bridge = cells.get(netDeviceCell, ofDomain(domid, vif))?.bridge ?? null;
+  return bridge === null ? null : ofDomain(domid, must(cells, bridgeCell, ofDomain(domid, bridge)).uplink);
 }
 
 interface SkbLocals {
@@ -85,9 +86,12 @@ export function sendSkb(
   packet: { handle: number; requestId: number },
 ): void {
   const vif = interfaceOf(queue);
-  const skb = `${vif}/${packet.handle}`;
-  const nic = nicOf(host, vif);
+  const skb = `${ofDomain(domid, vif)}/${packet.handle}`;
+  const nic = nicOf(host, domid, vif);
   const resets = nic === null ? 0 : must(host, nicCell, nic).resets;
   host.add(skbCell, skb, { queue, ...packet });
-  spawnThread(host, `dom${domid}/skb/${skb}`, skbLife, { skb, vif, nic, resets }, { kind: "kthread", domid });
+  const thread = `dom${domid}/skb/${skb}`;
+  const args = { skb, vif: ofDomain(domid, vif), nic, resets };
+  spawnThread(host, thread, skbLife, args, { kind: "kthread", domid });
+  enlist(host, domid, thread);
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether a block device is in use by somebody who would be surprised: dom0
-// itself, or the vbd of another domain (tools/hotplug/Linux/block, check_sharing).
+// Whether a block device is in use by somebody who would be surprised: its own
+// domain, or the vbd of another domain (tools/hotplug/Linux/block, check_sharing).
 
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import { blockDeviceCell } from "./dom0-devices.ts";
+import { blockDeviceCell, ofDomain } from "./backend-devices.ts";
 import { xenstoreList, xenstoreRead } from "./xenstore-tools.ts";
 
 /** Who has the device in a way that does not go with the mode asked for. */
@@ -13,6 +13,7 @@ export type Sharing = "ok" | "local" | "guest";
 
 interface SharingArgs {
   process: string;
+  domid: number;
   /** `backend/vbd` */
   basePath: string;
   numbers: readonly string[];
@@ -21,9 +22,9 @@ interface SharingArgs {
   frontendUuid: string;
 }
 
-function mountedInDom0(host: Host, numbers: readonly string[], mode: string): boolean {
+function mountedHere(host: Host, { domid, numbers, mode }: SharingArgs): boolean {
   return numbers.some((number) => {
-    const mounted = host.get(blockDeviceCell, number)?.mounted ?? "no";
+    const mounted = host.get(blockDeviceCell, ofDomain(domid, number))?.mounted ?? "no";
     return mode === "w" ? mounted !== "no" : mounted === "rw";
   });
 }
@@ -103,7 +104,7 @@ export const checkSharing = routine(
   }),
   ({ step, call, each, when }) => [
     step("/proc/mounts", (host, l) => {
-      if (mountedInDom0(host, l.numbers, l.mode)) l.found = "local";
+      if (mountedHere(host, l)) l.found = "local";
     }),
     when("not mounted", (l) => l.found === "ok", [
       call(

@@ -7,7 +7,7 @@
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { fileCell } from "../daemons/files.ts";
-import { blockNodeCell, losetup, losetupDelete, loopsOf } from "./dom0-devices.ts";
+import { blockNodeCell, losetup, losetupDelete, loopsOf, ofDomain } from "./backend-devices.ts";
 import { claimLock, fatal, findCommand, releaseLock, success } from "./script.ts";
 import type { ScriptArgs } from "./script.ts";
 import { checkSharing } from "./script-block-sharing.ts";
@@ -15,6 +15,7 @@ import { xenstoreRead, xenstoreWrite } from "./xenstore-tools.ts";
 
 interface BlockLocals {
   process: string;
+  domid: number;
   xenbusPath: string;
   basePath: string;
   command: string;
@@ -40,7 +41,7 @@ function canonicalMode(mode: string): string {
 }
 
 function findType(host: Host, l: BlockLocals): void {
-  const kind = host.get(fileCell, l.params)?.kind;
+  const kind = host.get(fileCell, ofDomain(l.domid, l.params))?.kind;
   l.truetype = kind === "block" ? "phy" : kind === "regular" ? "file" : "";
 }
 
@@ -57,9 +58,14 @@ function busyMessage(l: BlockLocals, user: "local" | "guest"): string {
   return `${what}${theirs}in ${where}domain,\nand so cannot be mounted ${ours}${when}.`;
 }
 
+/** The number of the block device at a path of the script's domain. */
+function numberAt(host: Host, domid: number, path: string): string {
+  return host.get(blockNodeCell, ofDomain(domid, path))?.number ?? "";
+}
+
 function useLoop(host: Host, l: BlockLocals): void {
-  l.dev = losetup(host, l.params);
-  l.number = host.get(blockNodeCell, l.dev)?.number ?? "";
+  l.dev = losetup(host, l.domid, l.params);
+  l.number = numberAt(host, l.domid, l.dev);
 }
 
 /** Writes what blkback waits for. */
@@ -79,13 +85,14 @@ const writeDev = routine(
   ],
 );
 
-const lockArgs = ({ process }: { process: string }): { process: string; kind: string } => ({
-  process,
-  kind: "block",
+const lockArgs = (l: { process: string; domid: number }): { process: string; kind: string } => ({
+  process: l.process,
+  kind: ofDomain(l.domid, "block"),
 });
 
 const sharingArgs = (l: BlockLocals): Parameters<typeof checkSharing.locals>[0] => ({
   process: l.process,
+  domid: l.domid,
   basePath: l.basePath,
   numbers: l.numbers,
   mode: canonicalMode(l.mode),
@@ -99,7 +106,7 @@ const addPhysical = routine(
   ({ step, call, when }) => [
     step("expand_dev", (host, l) => {
       l.dev = l.params;
-      l.number = host.get(blockNodeCell, l.dev)?.number ?? "";
+      l.number = numberAt(host, l.domid, l.dev);
       l.numbers = [l.number];
     }),
     when("must not be shared", (l) => canonicalMode(l.mode) !== "!", [
@@ -136,7 +143,7 @@ const addFile = routine(
     ),
     when("backend waits", (l) => l.message === null, [
       step("losetup -a", (host, l) => {
-        l.numbers = loopsOf(host, l.params);
+        l.numbers = loopsOf(host, l.domid, l.params);
       }),
       when("must not be shared", (l) => l.numbers.length > 0 && canonicalMode(l.mode) !== "!", [
         call("check_file_sharing", checkSharing, sharingArgs, (l, user) => {
@@ -164,7 +171,7 @@ const addFile = routine(
 
 const removeFile = routine(
   "block remove file",
-  (a: { process: string; xenbusPath: string }) => ({ ...a, node: null as string | null }),
+  (a: { process: string; domid: number; xenbusPath: string }) => ({ ...a, node: null as string | null }),
   ({ step, call, always }) => [
     call("claim_lock", claimLock, lockArgs),
     always(
@@ -177,7 +184,7 @@ const removeFile = routine(
             l.node = node;
           },
         ),
-        step("losetup -d", (host, l) => losetupDelete(host, l.node ?? "")),
+        step("losetup -d", (host, l) => losetupDelete(host, l.domid, l.node ?? "")),
       ],
       [call("release_lock", releaseLock, lockArgs)],
     ),
@@ -187,8 +194,9 @@ const removeFile = routine(
 /** The script; its exit status. */
 export const blockScript = routine(
   "block",
-  ({ process, args, env }: ScriptArgs): BlockLocals => ({
+  ({ process, domid, args, env }: ScriptArgs): BlockLocals => ({
     process,
+    domid,
     xenbusPath: env["XENBUS_PATH"] ?? "",
     basePath: `${env["XENBUS_BASE_PATH"] ?? ""}/${env["XENBUS_TYPE"] ?? ""}`,
     command: findCommand(args),
@@ -292,7 +300,7 @@ export const blockScript = routine(
       ]),
     ]),
     when("remove file", (l) => l.command === "remove" && l.truetype === "file", [
-      call("remove", removeFile, (l) => ({ process: l.process, xenbusPath: l.xenbusPath })),
+      call("remove", removeFile, ({ process, domid, xenbusPath }) => ({ process, domid, xenbusPath })),
     ]),
   ],
   (l) => (l.message === null ? 0 : 1),

@@ -5,13 +5,21 @@
 
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
-import { addToBridge, bridgeCell, firstBridge, netDeviceCell, removeFromBridge } from "./dom0-devices.ts";
+import {
+  addToBridge,
+  bridgeCell,
+  firstBridge,
+  netDeviceCell,
+  ofDomain,
+  removeFromBridge,
+} from "./backend-devices.ts";
 import { fatal, findCommand, success } from "./script.ts";
 import type { ScriptArgs } from "./script.ts";
 import { xenstoreRead, xenstoreWrite } from "./xenstore-tools.ts";
 
 interface VifLocals {
   process: string;
+  domid: number;
   xenbusPath: string;
   command: string;
   dev: string;
@@ -22,15 +30,17 @@ interface VifLocals {
 
 /** Takes the bridge the device asks for, or the first there is (script's prologue). */
 function findBridge(host: Host, l: VifLocals): void {
-  l.bridge = l.bridge === null || l.bridge === "" ? firstBridge(host) : l.bridge;
+  l.bridge = l.bridge === null || l.bridge === "" ? firstBridge(host, l.domid) : l.bridge;
   if (l.bridge === null) l.error = "Could not find bridge, and none was specified";
-  else if (host.get(bridgeCell, l.bridge) === undefined) l.error = `Could not find bridge device ${l.bridge}`;
+  else if (host.get(bridgeCell, ofDomain(l.domid, l.bridge)) === undefined)
+    l.error = `Could not find bridge device ${l.bridge}`;
 }
 
 function joinBridge(host: Host, l: VifLocals): void {
   const mtu = Number(l.mtu);
-  if (mtu > 0 && host.get(netDeviceCell, l.dev) !== undefined) host.edit(netDeviceCell, l.dev).mtu = mtu;
-  addToBridge(host, l.bridge as string, l.dev);
+  const device = ofDomain(l.domid, l.dev);
+  if (mtu > 0 && host.get(netDeviceCell, device) !== undefined) host.edit(netDeviceCell, device).mtu = mtu;
+  addToBridge(host, l.domid, l.bridge as string, l.dev);
 }
 
 /** The frontend of `vifD.N`. */
@@ -42,8 +52,9 @@ function frontendPath(dev: string): string {
 /** The script; its exit status. */
 export const vifBridgeScript = routine(
   "vif-bridge",
-  ({ process, args, env }: ScriptArgs): VifLocals => ({
+  ({ process, domid, args, env }: ScriptArgs): VifLocals => ({
     process,
+    domid,
     xenbusPath: env["XENBUS_PATH"] ?? "",
     command: findCommand(args),
     dev: env["vif"] ?? "",
@@ -81,7 +92,7 @@ export const vifBridgeScript = routine(
         },
       ),
       step("set_mtu", (host, l) => {
-        l.mtu ??= String(host.get(bridgeCell, l.bridge as string)?.mtu ?? "");
+        l.mtu ??= String(host.get(bridgeCell, ofDomain(l.domid, l.bridge as string))?.mtu ?? "");
         joinBridge(host, l);
       }),
       when("has an MTU", (l) => Number(l.mtu) > 0, [
@@ -93,7 +104,7 @@ export const vifBridgeScript = routine(
       call("success", success, (l) => ({ process: l.process, xenbusPath: l.xenbusPath })),
     ]),
     when("offline", (l) => l.error === null && l.command === "offline", [
-      step("remove_from_bridge", (host, l) => removeFromBridge(host, l.bridge as string, l.dev)),
+      step("remove_from_bridge", (host, l) => removeFromBridge(host, l.domid, l.bridge as string, l.dev)),
     ]),
   ],
   (l) => (l.error === null ? 0 : 1),

@@ -10,6 +10,8 @@ import { xenstoreWrite } from "./xenstore-tools.ts";
 /** What a script is called with. */
 export interface ScriptArgs {
   process: string;
+  /** The domain it runs in. */
+  domid: number;
   args: readonly string[];
   env: { readonly [name: string]: string };
 }
@@ -19,8 +21,8 @@ export function findCommand(args: readonly string[]): string {
   return args.find((arg) => !arg.includes("=")) ?? "";
 }
 
-/** Who holds the lock of a kind of device, by the kind: flock(2) on a file in /run/xen-hotplug. */
-const scriptLockCell = cellType<{ holder: string }>("hotplug-lock");
+/** Who holds the lock of a kind of device in a domain, by `ofDomain`: flock(2) on a file in /run/xen-hotplug. */
+export const scriptLockCell = cellType<{ holder: string }>("hotplug-lock");
 
 /** Scripts of one kind work one at a time (locking.sh). */
 export const claimLock = routine(

@@ -6,13 +6,13 @@
 import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { runqueueCell } from "../engine/runqueue.ts";
 import { killThread, spawnThread } from "../engine/thread.ts";
 import { domainCell, domainPagesCell, domainTotPages } from "../hypervisor/domain.ts";
 import { podCounts } from "../hypervisor/pod-cell.ts";
 import { forgetKernel } from "../xenbus/forget.ts";
-import { runqueueCell, taskRun } from "../xenbus/kthread.ts";
+import { taskRun } from "../xenbus/kthread.ts";
 import { balloonCell, startBalloon } from "./balloon.ts";
-import { devdCell } from "./devd.ts";
 import { guestCell } from "./guest.ts";
 import type { StartInfo } from "./guest.ts";
 import { hvmInit } from "./hvm-init.ts";
@@ -20,20 +20,23 @@ import { hasDeviceModel } from "./hvmloader.ts";
 import { kernelInit } from "./init.ts";
 import { kernelMemoryCell } from "./kernel-memory.ts";
 import { parseOptions } from "./options.ts";
+import { forgetBackends } from "../drivers/forget-backends.ts";
 import { gnttabCell } from "../drivers/gnttab.ts";
 import { pagesInUseCell } from "../hypervisor/pages-in-use.ts";
+import { forgetUserSpace } from "./user-space.ts";
 import { defaultIdle, idleThread, killGuestThreads } from "./vcpu.ts";
 
 /** Takes a guest's kernel out of its domain, wherever its threads stand. */
 function forgetGuest(host: Host, domid: number): void {
   killGuestThreads(host, domid);
+  forgetUserSpace(host, domid);
   forgetKernel(host, domid);
+  if (must(host, guestCell, domid).options.backend) forgetBackends(host, domid);
   host.drop(runqueueCell, domid);
   host.drop(balloonCell, domid);
   host.drop(pagesInUseCell, domid);
   if (host.get(gnttabCell, domid) !== undefined) host.drop(gnttabCell, domid);
   if (host.get(kernelMemoryCell, domid) !== undefined) host.drop(kernelMemoryCell, domid);
-  if (host.get(devdCell, domid) !== undefined) host.drop(devdCell, domid);
   host.drop(guestCell, domid);
 }
 

@@ -5,7 +5,7 @@ import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { fifo, random, run } from "../engine/scheduler.ts";
 import { spawnThread, stackOf, threadCell } from "../engine/thread.ts";
-import { addBlockDevice, addBridge, blockDeviceCell, bridgeCell } from "../drivers/dom0-devices.ts";
+import { addBlockDevice, addBridge, blockDeviceCell, bridgeCell } from "../drivers/backend-devices.ts";
 import { hotplugEnded, killHotplug, reapHotplug } from "../drivers/hotplug.ts";
 import { xsHandleCell } from "../daemons/xs-client.ts";
 import { netbackStatsCell } from "../drivers/netback-cells.ts";

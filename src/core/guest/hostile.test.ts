@@ -3,7 +3,7 @@
 // What a toolstack can ask of a guest and its backends that nobody means to.
 
 import { expect, test } from "vitest";
-import { addBridge } from "../drivers/dom0-devices.ts";
+import { addBridge } from "../drivers/backend-devices.ts";
 import { gnttabCell } from "../drivers/gnttab.ts";
 import { netfrontCell } from "../drivers/netfront-cells.ts";
 import { allocPage } from "../drivers/pages.ts";

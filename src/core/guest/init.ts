@@ -4,18 +4,17 @@
 // its user space, which does what `mode=` says (recordings, guest/init).
 
 import { blkfront } from "../drivers/blkfront.ts";
-import { netback } from "../drivers/netback.ts";
 import { netfront } from "../drivers/netfront.ts";
 import { routine } from "../engine/routine.ts";
 import { sendPackets } from "../drivers/netfront-xmit.ts";
 import { taskRun } from "../xenbus/kthread.ts";
 import { xsInit } from "../xenbus/comms.ts";
-import { xenbusRegisterDriver, xenbusRegisterFrontend } from "../xenbus/probe.ts";
+import { xenbusRegisterFrontend } from "../xenbus/probe.ts";
 import { xsResetWatches } from "../xenbus/watch.ts";
 import { hasAcpi, startAcpid } from "./acpi.ts";
 import { balloonWaitFinish } from "./balloon.ts";
 import { guestPrint } from "./console.ts";
-import { startDevd } from "./devd.ts";
+import { serveOthers } from "./driver-domain.ts";
 import { setupCpuWatcher } from "./cpu-hotplug.ts";
 import { bootTimesCell, defaultBootTimes, guestCell, guestOf, guestSeconds } from "./guest.ts";
 import type { GuestMode } from "./options.ts";
@@ -179,8 +178,7 @@ export const kernelInit = routine(
     ]),
     when("dev=1", (l) => l.dev, [call("insmod", loadModules, (l) => ({ domid: l.domid }))]),
     when("backend=1", (l) => l.backend, [
-      call("xen-netback.ko", xenbusRegisterDriver, (l) => ({ domid: l.domid, module: netback.module })),
-      step("xl devd", (host, l) => startDevd(host, l.domid)),
+      call("init.d/xendriverdomain", serveOthers, (l) => ({ domid: l.domid })),
     ]),
     step("up", (host, l) => {
       const guest = host.edit(guestCell, l.domid);

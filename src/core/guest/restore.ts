@@ -14,7 +14,8 @@ import { addWatch, xenbusCell } from "../xenbus/xenbus.ts";
 import { xsWatchMsg } from "../xenbus/xenwatch.ts";
 import { runBalloon } from "./balloon.ts";
 import { addGuest } from "./boot.ts";
-import { guestCell } from "./guest.ts";
+import { startUserSpace } from "./driver-domain.ts";
+import { guestCell, guestOf } from "./guest.ts";
 import type { StartInfo } from "./guest.ts";
 import { userSpace } from "./init.ts";
 import type { SavedGuest } from "./save.ts";
@@ -50,6 +51,8 @@ export function restoreGuest(host: Host, info: StartInfo, image: Plain): Failure
   Object.assign(host.edit(guestCell, domid), { ticks, spinning, upAt, shuttingDown: "suspend" });
   runBalloon(host, domid, saved.balloon);
   restoreXenbus(host, info, saved);
+  // Processes are no part of the image: those of a driver domain start anew.
+  if (guestOf(host, domid).options.backend) startUserSpace(host, domid);
   taskRun(host, domid, "init", userSpace, { domid });
   return undefined;
 }

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { must } from "../engine/cells.ts";
 import type { Plain } from "../engine/cells.ts";
-import { addBlockDevice, addBridge } from "../drivers/dom0-devices.ts";
+import { addBlockDevice, addBridge } from "../drivers/backend-devices.ts";
 import { domainCell } from "../hypervisor/domain.ts";
 import { restoreGuest } from "./restore.ts";
 import { saveGuest } from "./save.ts";

@@ -11,6 +11,7 @@ import { watchTokens, xenbusCell, xenbusWatchCell } from "../xenbus/xenbus.ts";
 import { pendingEvents } from "../xenbus/xenwatch.ts";
 import { balloonCell } from "./balloon.ts";
 import type { Balloon } from "./balloon-pages.ts";
+import { isFileWatch } from "../xenbus/xenbus-dev.ts";
 import { guestOf } from "./guest.ts";
 
 /** A watch of the kernel's own: devices' watches are made anew with their devices. */
@@ -39,7 +40,7 @@ export function saveGuest(host: Host, domid: number): Plain {
   const { modules } = must(host, xenbusCell, domid);
   const own = watchTokens(host, domid)
     .map((token) => must(host, xenbusWatchCell, `${domid}/${token}`))
-    .filter(({ owner }) => owner === "");
+    .filter(({ owner, token }) => owner === "" && !isFileWatch(token));
   const balloon = must(host, balloonCell, domid);
   const saved: SavedGuest = {
     commandLine,

@@ -7,10 +7,10 @@ import { defineGate } from "../engine/gate.ts";
 import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { runqueueCell } from "../engine/runqueue.ts";
 import { isReady, killThread, threadCell } from "../engine/thread.ts";
 import { domainCell } from "../hypervisor/domain.ts";
 import { domainVcpu, VPF_blocked, vcpuBlock, vcpuUnblock } from "../hypervisor/vcpu.ts";
-import { runqueueCell } from "../xenbus/kthread.ts";
 import { guestCell } from "./guest.ts";
 
 /** Whether nothing but a lack of work keeps the guest's first vCPU from running. */

@@ -7,7 +7,7 @@ import { routine } from "../engine/routine.ts";
 import { checkHash } from "../engine/save.ts";
 import { random } from "../engine/scheduler.ts";
 import { hasEnded, joinThread, spawnThread } from "../engine/thread.ts";
-import { addBlockDevice, addBridge } from "../drivers/dom0-devices.ts";
+import { addBlockDevice, addBridge } from "../drivers/backend-devices.ts";
 import { setPending } from "../hypervisor/port.ts";
 import { deviceNode } from "../xenbus/bus.ts";
 import { parseState, XenbusState, xenbusStrState } from "../xenbus/state.ts";

@@ -11,7 +11,7 @@ import { routine } from "../engine/routine.ts";
 import { random } from "../engine/scheduler.ts";
 import type { Scheduler } from "../engine/scheduler.ts";
 import { hasEnded, joinThread, spawnThread, stackOf, threadCell } from "../engine/thread.ts";
-import { addBridge } from "../drivers/dom0-devices.ts";
+import { addBridge } from "../drivers/backend-devices.ts";
 import * as domctl from "../hypervisor/domctl.ts";
 import { domainCell } from "../hypervisor/domain.ts";
 import type { XenVersionName } from "../hypervisor/version.ts";

@@ -29,7 +29,7 @@ const INIT_TIMEOUT = 10_000_000;
 export type NewDevice = { device: Device; entries: DeviceEntries };
 
 /** A backend that QEMU serves: nobody waits for it, it needs no script. */
-const servedByQemu = ({ backendKind }: Device): boolean => backendKind === "qdisk";
+export const servedByQemu = ({ backendKind }: Device): boolean => backendKind === "qdisk";
 
 /** Where libxl says that a device is there already. */
 const EXISTS = {

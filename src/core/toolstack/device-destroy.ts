@@ -4,12 +4,19 @@
 // libxl__device_destroy).
 
 import { routine } from "../engine/routine.ts";
-import { backendPath, frontendPath, libxlDevicePath, ownDomid, pathCleanup } from "./device.ts";
+import {
+  backendPath,
+  frontendPath,
+  libxlDevicePath,
+  ownDomid,
+  pathCleanup,
+  TOOLSTACK_DOMID,
+} from "./device.ts";
 import type { Device } from "./device.ts";
 import { transaction } from "./transaction.ts";
 import { sameProcess } from "./same.ts";
 
-/** Removes a device's three directories, and what they leave empty, in one transaction. */
+/** Removes those of a device's three directories that are its to remove, and what they leave empty, in one transaction. */
 export const deviceDestroy = routine(
   "libxl__device_destroy",
   (a: { process: string; device: Device }) => ({
@@ -37,14 +44,16 @@ export const deviceDestroy = routine(
       ),
       call("own domid", ownDomid, sameProcess, (l, domid) => void (l.own = domid)),
       transaction(words, [
-        call("clean frontend", pathCleanup, ({ process, t, front }) => ({ process, t, path: front })),
-        call("clean libxl", pathCleanup, ({ process, t, device }) => ({
-          process,
-          t,
-          path: libxlDevicePath(device),
-        })),
-        // A driver domain's directory is for it to remove.
-        when("served from here", (l) => l.device.backendDomid === l.own, [
+        when("the toolstack's domain", (l) => l.own === TOOLSTACK_DOMID, [
+          call("clean frontend", pathCleanup, ({ process, t, front }) => ({ process, t, path: front })),
+          call("clean libxl", pathCleanup, ({ process, t, device }) => ({
+            process,
+            t,
+            path: libxlDevicePath(device),
+          })),
+        ]),
+        // A driver domain removes what it may; directories above that are the toolstack's to remove.
+        when("may clean it", (l) => l.own === TOOLSTACK_DOMID || l.device.backendDomid === l.own, [
           call("clean backend", pathCleanup, ({ process, t, back }) => ({ process, t, path: back })),
         ]),
       ]),

@@ -14,6 +14,7 @@ import {
   frontendPath,
   ownDomid,
   pathCleanup,
+  TOOLSTACK_DOMID,
   XenbusStateClosed,
   XenbusStateClosing,
 } from "./device.ts";
@@ -21,10 +22,10 @@ import type { Device } from "./device.ts";
 import { domainInfo } from "./dominfo.ts";
 import { deviceHotplug } from "./hotplug.ts";
 import { contextLock } from "./libxl-ctx.ts";
-import { complaining, sayCleanup } from "./log.ts";
+import { complaining, libxlInfo, sayCleanup } from "./log.ts";
 import { ERROR_TIMEDOUT } from "./rc.ts";
 import { transaction } from "./transaction.ts";
-import { xsRead, xsWatch, xsWrite } from "./xs.ts";
+import { xsRead, xsTransactionAbort, xsWatch, xsWrite } from "./xs.ts";
 import type { Watch } from "./xs.ts";
 import { sameProcess } from "./same.ts";
 
@@ -48,6 +49,7 @@ export const initiateDeviceRemove = routine(
     ...a,
     back: "",
     front: "",
+    own: TOOLSTACK_DOMID,
     state: null as string | null,
     watch: null as Watch | null,
     t: 0,
@@ -61,11 +63,13 @@ export const initiateDeviceRemove = routine(
         ({ process, device }) => ({ process, device }),
         (l, path) => void (l.back = path),
       ),
-      call("own domid", ownDomid, sameProcess),
-      step("domain info", (host, l) => {
-        const info = domainInfo(host, l.process, l.device.domid);
-        return isFailure(info) ? info : undefined;
-      }),
+      call("own domid", ownDomid, sameProcess, (l, domid) => void (l.own = domid)),
+      when("the toolstack's domain", (l) => l.own === TOOLSTACK_DOMID, [
+        step("domain info", (host, l) => {
+          const info = domainInfo(host, l.process, l.device.domid);
+          return isFailure(info) ? info : undefined;
+        }),
+      ]),
       transaction(words, [
         when("forced", (l) => l.force === "on", [
           call(
@@ -84,6 +88,18 @@ export const initiateDeviceRemove = routine(
             l.state = state;
           },
         ),
+        when("backend is gone", (l) => l.state === null, [
+          step("say so", (host, { process, back }) => {
+            const where = "libxl_device.c:1067:libxl__initiate_device_generic_remove";
+            libxlInfo(host, process, where, `backend ${back} already removed, cleanup frontend only`);
+          }),
+          call(
+            "give up",
+            xsTransactionAbort,
+            ({ process, t }) => ({ process, t }),
+            (l) => void (l.t = 0),
+          ),
+        ]),
         when("backend is there", (l) => l.state !== null, [
           call("write online", xsWrite, ({ process, t, back }) => ({
             process,

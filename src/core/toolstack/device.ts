@@ -23,11 +23,11 @@ const KINDS = [
 ] as const;
 export type DeviceKind = (typeof KINDS)[number];
 
-/** libxl__device. */
+/** libxl__device. Of one that a backend's path tells of, nothing tells the frontend's kind. */
 export type Device = {
   domid: number;
   devid: number;
-  kind: DeviceKind;
+  kind: DeviceKind | "NONE";
   backendDomid: number;
   backendKind: DeviceKind;
 };
@@ -36,6 +36,9 @@ export type Device = {
 export const XenbusStateInitWait = "2";
 export const XenbusStateClosing = "5";
 export const XenbusStateClosed = "6";
+
+/** The domain whose toolstack looks after all the others (LIBXL_TOOLSTACK_DOMID). */
+export const TOOLSTACK_DOMID = 0;
 
 /** A kind of that name, or null for what libxl does not know. */
 export function deviceKind(name: string): DeviceKind | null {
@@ -52,9 +55,9 @@ export function backendDir({ backendKind, domid, devid }: Device): string {
   return `backend/${backendKind}/${domid}/${devid}`;
 }
 
-/** `vbd-51712`: a device in the names of threads and processes. */
-export function deviceName({ kind, devid }: Device): string {
-  return `${kind}-${devid}`;
+/** `vbd-51712`: a device in the names of threads and processes; of several domains' devices `vbd-2-51712`. */
+export function deviceName({ domid, kind, backendKind, devid }: Device): string {
+  return kind === "NONE" ? `${backendKind}-${domid}-${devid}` : `${kind}-${devid}`;
 }
 
 /**

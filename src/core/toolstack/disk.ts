@@ -8,6 +8,8 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import type { NewDevice } from "./device-add.ts";
 import { fileCell } from "../daemons/files.ts";
+import type { DomainFile } from "../daemons/files.ts";
+import { TOOLSTACK_DOMID } from "./device.ts";
 import { libxlDebug, libxlError } from "./log.ts";
 import { ERROR_FAIL, ERROR_INVAL } from "./rc.ts";
 import { strerror } from "./strerror.ts";
@@ -56,40 +58,98 @@ export function diskSetDefault(host: Host, process: string, disk: DeviceDisk): D
     trusted: disk.trusted ?? true,
     specification: disk.specification === "unknown" ? "xen" : disk.specification,
   };
-  saySetBackend(host, process, settled);
-  if (settled.backend !== "unknown") return settled;
-  const chosen = chooseBackend(host, process, settled);
-  if (isFailure(chosen)) return chosen;
-  const using = `Disk vdev=${disk.vdev}, using backend ${chosen}`;
-  libxlDebug(host, process, "libxl_device.c:470:libxl__device_disk_set_backend", using);
-  return { ...settled, backend: chosen };
+  const backend = setBackend(host, process, settled);
+  return isFailure(backend) ? backend : { ...settled, backend };
 }
+
+const SET_BACKEND = "libxl__device_disk_set_backend";
 
 function saySetBackend(host: Host, process: string, { vdev, backend, specification }: DeviceDisk): void {
   const text = `Disk vdev=${vdev} spec.backend=${backend} specification=${specification}`;
-  libxlDebug(host, process, "libxl_device.c:433:libxl__device_disk_set_backend", text);
+  libxlDebug(host, process, `libxl_device.c:433:${SET_BACKEND}`, text);
 }
 
-/** Which backend serves a disk that does not say so: a complaint and ERROR_INVAL where none can. */
-function chooseBackend(host: Host, process: string, disk: DeviceDisk): DeviceDisk["backend"] | Failure {
-  const path = disk.pdev_path ?? "";
-  if (disk.format === "empty" || disk.backend_domid !== 0 || disk.script !== null) return "phy";
-  const file = host.get(fileCell, path);
-  if (file === undefined) {
-    const text = `Disk vdev=${disk.vdev} failed to stat: ${path}: ${strerror("ENOENT")}`;
-    libxlError(host, process, "libxl_device.c:455:libxl__device_disk_set_backend", text);
+/** Which backend serves a disk: a complaint and ERROR_INVAL where none can (libxl__device_disk_set_backend). */
+function setBackend(host: Host, process: string, disk: DeviceDisk): DeviceDisk["backend"] | Failure {
+  const { vdev, backend, backend_domid, format, script } = disk;
+  saySetBackend(host, process, disk);
+  const complain = (line: number, text: string): Failure => {
+    libxlError(host, process, `libxl_device.c:${line}:${SET_BACKEND}`, text);
     return fail(ERROR_INVAL);
+  };
+  const path = disk.pdev_path ?? "";
+  if (format === "empty" && !disk.is_cdrom) return complain(439, `Disk vdev=${vdev} is empty but not cdrom`);
+  if (format === "empty" && path !== "")
+    return complain(443, `Disk vdev=${vdev} is empty but an image has been provided: ${path}`);
+  // What a driver domain has nobody here can look at.
+  const looks =
+    backend_domid === TOOLSTACK_DOMID && script === null && backend !== "qdisk" && backend !== "tap";
+  const file = looks && format !== "empty" ? host.get(fileCell, path) : undefined;
+  if (looks && format !== "empty" && file === undefined)
+    return complain(455, `Disk vdev=${vdev} failed to stat: ${path}: ${strerror("ENOENT")}`);
+  const suits = (candidate: DeviceDisk["backend"]): boolean =>
+    tryBackend(host, process, disk, candidate, file?.kind ?? null);
+  const chosen = backend === "unknown" ? BACKENDS.find(suits) : suits(backend) ? backend : undefined;
+  if (chosen === undefined) return complain(475, `no suitable backend for disk ${vdev}`);
+  if (backend === "unknown")
+    libxlDebug(
+      host,
+      process,
+      `libxl_device.c:470:${SET_BACKEND}`,
+      `Disk vdev=${vdev}, using backend ${chosen}`,
+    );
+  return chosen;
+}
+
+/** Backends in the order in which they are tried. */
+const BACKENDS = ["phy", "qdisk", "tap", "standalone"] as const;
+
+/** Whether a backend can serve a disk; says why not (disk_try_backend). */
+function tryBackend(
+  host: Host,
+  process: string,
+  disk: DeviceDisk,
+  backend: DeviceDisk["backend"],
+  kind: DomainFile["kind"] | null,
+): boolean {
+  const { vdev, format, script, specification } = disk;
+  const debug = (line: number, text: string): void =>
+    libxlDebug(host, process, `libxl_device.c:${line}:disk_try_backend`, `Disk vdev=${vdev}, ${text}`);
+  const no = (line: number, text: string): false => {
+    debug(line, text);
+    return false;
+  };
+  if ((specification === "virtio") !== (backend === "standalone"))
+    return no(405, `backend ${backend} not compatible with specification ${specification}`);
+  switch (backend) {
+    case "phy":
+    case "standalone":
+      if (format !== "raw") return no(388, `backend ${backend} unsuitable due to format ${format}`);
+      if (script !== null && backend === "standalone")
+        return no(395, `backend ${backend} not compatible with script=...`);
+      if (disk.backend_domid !== TOOLSTACK_DOMID) {
+        debug(
+          backend === "phy" ? 330 : 368,
+          "is using a storage driver domain, skipping physical device check",
+        );
+        return true;
+      }
+      if (script !== null) {
+        debug(336, "uses script=... assuming phy backend");
+        return true;
+      }
+      if (kind === "block" || kind === "regular") return true;
+      return no(
+        backend === "phy" ? 344 : 376,
+        `backend ${backend} unsuitable as phys path not a block device`,
+      );
+    case "qdisk":
+      return script === null || no(395, "backend qdisk not compatible with script=...");
+    case "tap":
+      return no(349, "backend tap unsuitable because blktap not available");
+    default:
+      return no(381, `backend ${backend} unknown`);
   }
-  const raw = disk.format === "raw" || disk.format === "unknown";
-  if (raw && (file.kind === "block" || file.kind === "regular")) return "phy";
-  if (file.kind !== "directory") return "qdisk";
-  libxlError(
-    host,
-    process,
-    "libxl_device.c:475:libxl__device_disk_set_backend",
-    `no suitable backend for disk ${disk.vdev}`,
-  );
-  return fail(ERROR_INVAL);
 }
 
 /**

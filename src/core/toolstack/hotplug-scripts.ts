@@ -3,11 +3,15 @@
 // Which hotplug scripts a device has and what they are called with
 // (tools/libs/light/libxl_linux.c, libxl__get_hotplug_script_info).
 
+import { present } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { backendDir, backendPath } from "./device.ts";
 import type { Device } from "./device.ts";
 import { stubdomId } from "./dominfo.ts";
-import { libxlDebug } from "./log.ts";
+import { libxlDebug, libxlError } from "./log.ts";
+import { ERROR_FAIL } from "./rc.ts";
+import { strerror } from "./strerror.ts";
 import { xsRead } from "./xs.ts";
 
 export type DeviceAction = "add" | "remove";
@@ -49,19 +53,32 @@ const scriptEnv = (script: string, device: Device): ScriptRun["env"] => ({
   XENBUS_BASE_PATH: "backend",
 });
 
+/** The backend's directory is gone, or was never whole: libxl does not know its script. */
+function noScript(host: Host, { process, device }: { process: string; device: Device }, where: string): void {
+  const { backendDomid, domid } = device;
+  const text = `unable to read script from /local/domain/${backendDomid}/${backendDir(device)}`;
+  libxlError(host, process, `libxl_linux.c:${where}`, `${text}: ${strerror("ENOENT")}`, domid);
+}
+
 /** How a disk's script is called (libxl__hotplug_disk); it runs once. */
 const hotplugDisk = routine(
   "libxl__hotplug_disk",
-  (a: { process: string; device: Device; action: DeviceAction }) => ({ ...a, script: "", back: "" }),
-  ({ call, step }) => [
+  (a: { process: string; device: Device; action: DeviceAction }) => ({
+    ...a,
+    script: null as string | null,
+    back: "",
+  }),
+  ({ call, step, when, failWith }) => [
     call(
       "script",
       backendNode,
       ({ process, device }) => ({ process, device, node: "script" }),
-      (l, script) => {
-        l.script = script ?? "";
-      },
+      (l, script) => void (l.script = script),
     ),
+    when("no script", (l) => l.script === null, [
+      step("complain", (host, l) => noScript(host, l, "174:libxl__hotplug_disk")),
+      failWith("ERROR_FAIL", ERROR_FAIL),
+    ]),
     call(
       "get_hotplug_env",
       backendPath,
@@ -77,7 +94,11 @@ const hotplugDisk = routine(
       { unseen: true },
     ),
   ],
-  ({ script, action, device }): ScriptRun => ({ script, args: [action], env: scriptEnv(script, device) }),
+  ({ script, action, device }): ScriptRun => ({
+    script: present(script),
+    args: [action],
+    env: scriptEnv(present(script), device),
+  }),
 );
 
 /** How a network interface's script is called (libxl__hotplug_nic); an emulated one has a tap device, too. */
@@ -85,20 +106,22 @@ const hotplugNic = routine(
   "libxl__hotplug_nic",
   (a: { process: string; device: Device; action: DeviceAction; runs: number }) => ({
     ...a,
-    script: "",
+    script: null as string | null,
     type: "vif" as string | null,
     gatewaydev: null as string | null,
     again: false,
   }),
-  ({ call, when }) => [
+  ({ call, when, step, failWith }) => [
     call(
       "script",
       backendNode,
       ({ process, device }) => ({ process, device, node: "script" }),
-      (l, script) => {
-        l.script = script ?? "";
-      },
+      (l, script) => void (l.script = script),
     ),
+    when("no script", (l) => l.script === null, [
+      step("complain", (host, l) => noScript(host, l, "119:libxl__hotplug_nic")),
+      failWith("ERROR_FAIL", ERROR_FAIL),
+    ]),
     call(
       "libxl__nic_type",
       backendNode,
@@ -124,7 +147,7 @@ const hotplugNic = routine(
       })),
     ]),
   ],
-  (l): ScriptRun | null => (l.again ? null : nicRun(l)),
+  (l): ScriptRun | null => (l.again ? null : nicRun({ ...l, script: present(l.script) })),
 );
 
 function nicRun(l: {

@@ -14,7 +14,7 @@ import { waitForNode } from "./device-wait.ts";
 import { scriptInfo } from "./hotplug-scripts.ts";
 import type { DeviceAction, ScriptRun } from "./hotplug-scripts.ts";
 import { contextLock } from "./libxl-ctx.ts";
-import { libxlDebug, libxlError } from "./log.ts";
+import { complaining, libxlDebug, libxlError } from "./log.ts";
 import { ERROR_FAIL, ERROR_TIMEDOUT } from "./rc.ts";
 import { xsRead, xsWatch } from "./xs.ts";
 import type { Watch } from "./xs.ts";
@@ -103,13 +103,15 @@ const backendRemoved = routine(
     watch: null as Watch | null,
     errno: "EIO" as Errno,
   }),
-  ({ call, attempt, step, failWith }) => [
-    call(
-      "watch backend",
-      xsWatch,
-      ({ process, back }) => ({ process, path: back }),
-      (l, watch) => void (l.watch = watch),
-    ),
+  ({ locked, call, attempt, step, failWith }) => [
+    locked("libxl__xswait_start", (l) => contextLock(l.process), [
+      call(
+        "watch backend",
+        xsWatch,
+        ({ process, back }) => ({ process, path: back }),
+        (l, watch) => void (l.watch = watch),
+      ),
+    ]),
     attempt([
       call("removal of backend path", waitForNode, ({ process, watch }) => ({
         process,
@@ -145,89 +147,101 @@ export const deviceHotplug = routine(
     run: null as ScriptRun | null,
     status: 0,
     error: null as string | null,
-    errno: null as Errno | null,
+    failed: null as Errno | null,
+    domid: a.device.domid,
+    errno: "EIO" as Errno,
   }),
-  ({ repeatUntil, locked, call, when, attempt, step, failWith }) => [
-    repeatUntil("no more scripts", (l) => l.run === null, [
-      locked("device_hotplug", (l) => contextLock(l.process), [
-        call(
-          "backend path",
-          backendPath,
-          ({ process, device }) => ({ process, device }),
-          (l, path) => void (l.back = path),
-        ),
-        call("own domid", ownDomid, sameProcess, (l, domid) => void (l.own = domid)),
-        // A driver domain runs the scripts of what it serves itself.
-        when("served from here", (l) => l.device.backendDomid === l.own, [
+  (words) => {
+    const { repeatUntil, locked, call, when, attempt, step, failWith } = words;
+    const complain = complaining(words);
+    return [
+      repeatUntil("no more scripts", (l) => l.run === null, [
+        locked("device_hotplug", (l) => contextLock(l.process), [
           call(
-            "script info",
-            scriptInfo,
-            ({ process, device, action, runs }) => ({ process, device, action, runs }),
-            (l, run) => {
-              l.run = run;
-            },
-          ),
-          step("say what", (host, l) => sayHotplug(host, l), { unseen: true }),
-        ]),
-      ]),
-      when("a script", (l) => l.run !== null, [
-        attempt([
-          call(
-            "exec",
-            asyncExec,
-            ({ process, device, action, runs, run }) => ({
-              process,
-              name: `${deviceName(device)}-${action}${runs === 0 ? "" : runs}`,
-              run: present(run),
-            }),
-            (l, status) => void (l.status = status),
-          ),
-        ]).onError((l, errno) => void (l.errno = errno), []),
-        locked("device_hotplug_child_death_cb", (l) => contextLock(l.process), [
-          call(
-            "backend path again",
+            "backend path",
             backendPath,
             ({ process, device }) => ({ process, device }),
-            (l, path) => {
-              l.back = path;
-            },
+            (l, path) => void (l.back = path),
           ),
-          when("script failed", (l) => l.status !== 0, [
+          call("own domid", ownDomid, sameProcess, (l, domid) => void (l.own = domid)),
+          // A driver domain runs the scripts of what it serves itself.
+          when("served from here", (l) => l.device.backendDomid === l.own, [
+            complain(
+              {
+                where: "libxl_device.c:1261:device_hotplug",
+                text: (l) => `unable to get args/env to execute hotplug script for device ${l.back}`,
+              },
+              [
+                call(
+                  "script info",
+                  scriptInfo,
+                  ({ process, device, action, runs }) => ({ process, device, action, runs }),
+                  (l, run) => void (l.run = run),
+                ),
+              ],
+            ),
+            step("say what", (host, l) => sayHotplug(host, l), { unseen: true }),
+          ]),
+        ]),
+        when("a script", (l) => l.run !== null, [
+          attempt([
             call(
-              "hotplug-error",
-              xsRead,
-              ({ process, back }) => ({ process, path: `${back}/hotplug-error` }),
-              (l, error) => {
-                l.error = error;
-                l.errno = ERROR_FAIL;
+              "exec",
+              asyncExec,
+              ({ process, device, action, runs, run }) => ({
+                process,
+                name: `${deviceName(device)}-${action}${runs === 0 ? "" : runs}`,
+                run: present(run),
+              }),
+              (l, status) => void (l.status = status),
+            ),
+          ]).onError((l, errno) => void (l.failed = errno), []),
+          locked("device_hotplug_child_death_cb", (l) => contextLock(l.process), [
+            call(
+              "backend path again",
+              backendPath,
+              ({ process, device }) => ({ process, device }),
+              (l, path) => {
+                l.back = path;
               },
             ),
-            step("say why", (host, l) => {
-              if (l.error === null) return;
-              libxlError(
-                host,
-                l.process,
-                "libxl_device.c:1337:device_hotplug_child_death_cb",
-                `script: ${l.error}`,
-              );
+            when("script failed", (l) => l.status !== 0, [
+              call(
+                "hotplug-error",
+                xsRead,
+                ({ process, back }) => ({ process, path: `${back}/hotplug-error` }),
+                (l, error) => {
+                  l.error = error;
+                  l.failed = ERROR_FAIL;
+                },
+              ),
+              step("say why", (host, l) => {
+                if (l.error === null) return;
+                libxlError(
+                  host,
+                  l.process,
+                  "libxl_device.c:1337:device_hotplug_child_death_cb",
+                  `script: ${l.error}`,
+                );
+              }),
+            ]),
+            when("cannot be added", (l) => l.failed !== null && l.action === "add", [
+              failWith("not added", (l) => present(l.failed)),
+            ]),
+            step("num_exec++", (_host, l) => {
+              l.runs++;
+              l.status = 0;
             }),
           ]),
-          when("cannot be added", (l) => l.errno !== null && l.action === "add", [
-            failWith("not added", (l) => present(l.errno)),
-          ]),
-          step("num_exec++", (_host, l) => {
-            l.runs++;
-            l.status = 0;
-          }),
         ]),
       ]),
-    ]),
-    when("a driver domain's to remove", (l) => l.action === "remove" && l.device.backendDomid !== l.own, [
-      call("backend removed", backendRemoved, ({ process, device, back }) => ({
-        process,
-        domid: device.domid,
-        back,
-      })),
-    ]),
-  ],
+      when("a driver domain's to remove", (l) => l.action === "remove" && l.device.backendDomid !== l.own, [
+        call("backend removed", backendRemoved, ({ process, device, back }) => ({
+          process,
+          domid: device.domid,
+          back,
+        })),
+      ]),
+    ];
+  },
 );

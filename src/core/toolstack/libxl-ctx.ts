@@ -11,6 +11,7 @@ import type { Failure } from "../engine/errno.ts";
 import { listens } from "../daemons/unix-socket.ts";
 import { XENSTORED } from "../daemons/xenstored-ports.ts";
 import { xsClose, xsHandleCell, xsOpen } from "../daemons/xs-client.ts";
+import { devdCell } from "../guest/devd-cell.ts";
 import { createStateCell } from "./create-state.ts";
 import { libxlError } from "./log.ts";
 import { strerror } from "./strerror.ts";
@@ -36,10 +37,11 @@ export function hasContext(cells: Cells, process: string): boolean {
   return cells.get(xsHandleCell, process) !== undefined;
 }
 
-/** Closes it, if it is still open, and forgets what the process was making. */
+/** Closes it, if it is still open, and forgets what the process was making or looked after. */
 export function closeContext(host: Host, process: string): void {
   if (hasContext(host, process)) xsClose(host, process);
   if (host.get(createStateCell, process) !== undefined) host.drop(createStateCell, process);
+  if (host.get(devdCell, process) !== undefined) host.drop(devdCell, process);
 }
 
 /** The lock that a context's callbacks run under, one at a time (CTX_LOCK). */

@@ -38,7 +38,7 @@ function verbosity(cells: Cells, process: string): number {
 type Say = (host: Host, process: string, where: string, text: string, domid?: number | null) => void;
 
 /** Lines of a level: `libxl: LEVEL: WHERE: Domain N:TEXT`, from so many -v of xl's on. */
-function sayer(level: "error" | "warning" | "detail" | "debug", from: number): Say {
+function sayer(level: "error" | "warning" | "info" | "detail" | "debug", from: number): Say {
   return (host, process, where, text, domid = null) => {
     if (from === 0 || verbosity(host, process) >= from)
       stderr(host, process, `libxl: ${level}: ${libxlLine(where, text, domid)}`);
@@ -47,6 +47,7 @@ function sayer(level: "error" | "warning" | "detail" | "debug", from: number): S
 
 export const libxlError = sayer("error", 0);
 export const libxlWarning = sayer("warning", 0);
+export const libxlInfo = sayer("info", 0);
 export const libxlDetail = sayer("detail", 1);
 /** What it says of its event loop is left out. */
 export const libxlDebug = sayer("debug", 3);

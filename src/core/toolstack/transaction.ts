@@ -16,7 +16,7 @@ export interface Transacting {
   t: number;
 }
 
-/** A transaction around a body; its requests take `t` from the locals. */
+/** A transaction around a body; its requests take `t` from the locals. A body that gives it up sets `t` to 0. */
 export function transaction<L extends Transacting>(words: Vocabulary<L>, body: Node<L>[]): Node<L> {
   const { always, repeatUntil, call, when } = words;
   return always(
@@ -24,12 +24,14 @@ export function transaction<L extends Transacting>(words: Vocabulary<L>, body: N
       repeatUntil("transaction committed", (l) => l.t === 0, [
         call("transaction start", xsTransactionStart, sameProcess, (l, t) => void (l.t = t)),
         ...body,
-        call(
-          "transaction end",
-          xsTransactionCommit,
-          (l) => ({ process: l.process, t: l.t }),
-          (l, committed) => void (l.t = committed ? 0 : LOST),
-        ),
+        when("not given up", (l) => l.t !== 0, [
+          call(
+            "transaction end",
+            xsTransactionCommit,
+            (l) => ({ process: l.process, t: l.t }),
+            (l, committed) => void (l.t = committed ? 0 : LOST),
+          ),
+        ]),
       ]),
     ],
     [

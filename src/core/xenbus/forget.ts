@@ -6,10 +6,12 @@
 import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { mailboxCell } from "../engine/mailbox.ts";
+import { runqueueCell } from "../engine/runqueue.ts";
 import { busRoot, driverOf, takeOffBus, xenbusBusCell, xenbusDeviceCell } from "./device.ts";
 import type { Bus } from "./device.ts";
-import { runqueueCell, stoppingCell } from "./kthread.ts";
+import { stoppingCell } from "./kthread.ts";
 import { dropWatch, watchTokens, xenbusCell, xenbusQueueCell, xenbusRequestCell } from "./xenbus.ts";
+import { forgetXenbusDev } from "./xenbus-dev.ts";
 import { mailboxesOfKernel, mtwatchDomainCell, mtwatchDomains } from "./xenwatch.ts";
 
 function forgetDevices(host: Host, domid: number, bus: Bus): void {
@@ -27,6 +29,7 @@ function forgetDevices(host: Host, domid: number, bus: Bus): void {
 /** Forgets a kernel's xenbus: its threads must have been ended. */
 export function forgetKernel(host: Host, domid: number): void {
   if (host.get(xenbusCell, domid) === undefined) return;
+  forgetXenbusDev(host, domid);
   for (const bus of Object.keys(busRoot) as Bus[]) forgetDevices(host, domid, bus);
   for (const name of mailboxesOfKernel(host, domid)) host.drop(mailboxCell, name);
   for (const of of mtwatchDomains(host, domid)) host.drop(mtwatchDomainCell, `${domid}/${of}`);

@@ -8,20 +8,11 @@ import type { Cells } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import type { Routine } from "../engine/routine.ts";
+import { enlist } from "../engine/runqueue.ts";
 import { hasEnded, spawnThread } from "../engine/thread.ts";
 
 /** A kernel thread that was told to stop, by thread name: `kthread_should_stop` is true for it. */
 export const stoppingCell = cellType<{ shouldStop: true }>("kthread-stop");
-
-/** The threads of a guest's kernel and user space, by domid: what its vCPUs run. dom0 keeps none. */
-export const runqueueCell = cellType<{ threads: string[] }>("runqueue");
-
-/** Notes a thread of a guest, and forgets those that have ended. */
-export function enlist(host: Host, domid: number, thread: string): void {
-  if (host.get(runqueueCell, domid) === undefined) return;
-  const runqueue = host.edit(runqueueCell, domid);
-  runqueue.threads = [...runqueue.threads.filter((other) => !hasEnded(host, other)), thread];
-}
 
 const kthread = routine(
   "kthread",

@@ -16,6 +16,7 @@ import {
   cpupoolRenameVerb,
 } from "./cpupools.ts";
 import { createVerb, restoreVerb } from "./create.ts";
+import { devdVerb } from "./devd.ts";
 import { usbListVerb, vdisplListVerb, vkbListVerb, vsndListVerb, vtpmListVerb } from "./device-lists.ts";
 import { cdEjectVerb, cdInsertVerb, qemuMonitorCommandVerb, vncviewerVerb } from "./device-model.ts";
 import { blockAttachVerb, blockDetachVerb, blockListVerb } from "./disks.ts";
@@ -80,6 +81,7 @@ export const verbRoutines: { readonly [V in XlVerb]?: { name: string } } = {
   create: createVerb,
   "debug-keys": debugKeysVerb,
   destroy: destroyVerb,
+  devd: devdVerb,
   dmesg: dmesgVerb,
   domid: domidVerb,
   domname: domnameVerb,
