@@ -35,7 +35,7 @@ export interface XsHandle {
 
 export const xsHandleCell = cellType<XsHandle>("xs-handle");
 
-/** Where a domain's processes find xenstore: dom0's at xenstored's socket, others' at their kernel's /dev/xen/xenbus. */
+/** Where a domain's processes find xenstore: dom0's at xenstored's socket, others' at /dev/xen/xenbus. */
 export function xenstoreOf(domid: number): string {
   return domid === 0 ? XENSTORED : `dom${domid}/dev/xen/xenbus`;
 }

@@ -82,7 +82,7 @@ export const bridgesCell = cellType<{ names: string[] }>("bridges");
 
 const LOOP_MAJOR = 7;
 
-/** Adds a block device of a domain's, dom0's where nothing is said, with its node. `number` is `major:minor`, hexadecimal. */
+/** Adds a block device, dom0's where nothing is said, with its node. `number` is `major:minor`, hexadecimal. */
 export function addBlockDevice(
   cells: Cells,
   number: string,

@@ -13,7 +13,7 @@ export interface Blkback {
   /** `1.xvda`, once connected: what its threads are named after. */
   name: string;
   frontend: number;
-  /** The block device, by its number `major:minor` in its domain (`ofDomain`), once the script has found it; "" before. */
+  /** The block device, by its number `major:minor` and its domain (`ofDomain`); "" before the script has found it. */
   physicalDevice: string;
   mode: string;
   /** Whether the block device is open (`vbd.bdev`). */

@@ -32,7 +32,7 @@ import { sameProcess } from "./same.ts";
 import { xsDirectory, xsRead, xsRm, xsWatch } from "./xs.ts";
 import type { Watch } from "./xs.ts";
 
-/** The device of a backend's directory, of which only that is known (libxl__parse_backend_path); null for any other path. */
+/** The device of a backend's directory (libxl__parse_backend_path); null for any other path. */
 function parsePath(path: string): Device | null {
   const [, backendDomid, kind = "", domid, devid] =
     /^\/local\/domain\/(\d+)\/backend\/([^/]{1,15})\/(\d+)\/(\d+)/.exec(path) ?? [];

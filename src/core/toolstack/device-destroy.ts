@@ -16,7 +16,10 @@ import type { Device } from "./device.ts";
 import { transaction } from "./transaction.ts";
 import { sameProcess } from "./same.ts";
 
-/** Removes those of a device's three directories that are its to remove, and what they leave empty, in one transaction. */
+/**
+ * Removes those of a device's three directories that are this domain's to remove, and what they leave empty, in
+ * one transaction.
+ */
 export const deviceDestroy = routine(
   "libxl__device_destroy",
   (a: { process: string; device: Device }) => ({
