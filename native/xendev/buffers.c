@@ -75,23 +75,22 @@ void buffers_opened(const char *path, int fd)
         note_file(&status);
 }
 
-int buffers_device(int fd)
+int buffers_device(const struct stat *status)
 {
     static atomic_int asked;
     char path[PATH_MAX];
-    struct stat status;
-    int saved = errno, is;
+    struct stat file;
+    int saved = errno;
 
     /* It may have been opened by the program before this one. */
     if (!atomic_exchange(&asked, 1)) {
         snprintf(path, sizeof(path), "%s/files/dev/xen/hypercall", host_dir());
-        if (!syscall(SYS_newfstatat, AT_FDCWD, path, &status, 0))
-            note_file(&status);
+        if (!syscall(SYS_newfstatat, AT_FDCWD, path, &file, 0))
+            note_file(&file);
     }
-    /* Nothing of an empty file could be mapped, should this be another that has the number now. */
-    is = !syscall(SYS_fstat, fd, &status) && !status.st_size && is_known(&status);
     errno = saved;
-    return is;
+    /* Nothing of an empty file could be mapped, should this be another that has the number now. */
+    return !status->st_size && is_known(status);
 }
 
 static void *again(size_t length)

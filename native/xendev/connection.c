@@ -57,16 +57,19 @@ int connection_holds_places(uint64_t inode)
     return noted(inode) == inode * 2 + 1;
 }
 
+int descriptor_status(int fd, struct stat *status)
+{
+    int saved = errno, failed = fd < 0 || syscall(SYS_fstat, fd, status);
+
+    errno = saved;
+    return failed ? -1 : 0;
+}
+
 uint64_t connection_inode(int fd)
 {
     struct stat status;
-    int saved = errno;
-    uint64_t inode = 0;
 
-    if (!syscall(SYS_fstat, fd, &status) && S_ISSOCK(status.st_mode))
-        inode = status.st_ino;
-    errno = saved;
-    return inode;
+    return !descriptor_status(fd, &status) && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
 }
 
 static int peer_of(int fd, struct sockaddr_un *peer)
@@ -93,9 +96,9 @@ static int has_our_peer(int fd)
     return atomic_load(&host_address_known) && !strcmp(peer.sun_path, host_address.sun_path);
 }
 
-uint64_t connection_of(int fd)
+uint64_t connection_behind(int fd, const struct stat *status)
 {
-    uint64_t inode = fd < 0 ? 0 : connection_inode(fd);
+    uint64_t inode = S_ISSOCK(status->st_mode) ? status->st_ino : 0;
     int saved = errno;
 
     if (inode && !noted(inode)) {
@@ -106,6 +109,13 @@ uint64_t connection_of(int fd)
     }
     errno = saved;
     return inode;
+}
+
+uint64_t connection_of(int fd)
+{
+    struct stat status;
+
+    return descriptor_status(fd, &status) ? 0 : connection_behind(fd, &status);
 }
 
 static int connect_to_host(int flags)

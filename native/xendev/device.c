@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 /* Larger arguments the host reads from the program's memory itself. */
 #define INLINE_ARGUMENT 256u
@@ -172,9 +169,8 @@ static int finish(struct call *call)
 static void name_place(struct xendev_request *request, const void *argument, size_t size)
 {
     uint64_t words[INLINE_ARGUMENT / sizeof(uint64_t)];
-    struct iovec here = { words, size }, there = { (void *)argument, size };
 
-    if (!regions_exist || syscall(SYS_process_vm_readv, getpid(), &here, 1, &there, 1, 0) != (long)size)
+    if (!regions_exist || argument_copy(words, argument, size))
         return;
     regions_lock();
     for (size_t i = 0; i < size / sizeof(*words) && !request->args[2]; i++) {
@@ -193,14 +189,6 @@ static int may_map(unsigned long number)
     return _IOC_TYPE(number) == 'P' && _IOC_NR(number) != 0;
 }
 
-/* The first word of an argument, which may be nowhere. */
-static int first_word(const void *argument, uint64_t *word)
-{
-    struct iovec here = { word, sizeof(*word) }, there = { (void *)argument, sizeof(*word) };
-
-    return syscall(SYS_process_vm_readv, getpid(), &here, 1, &there, 1, 0) == (long)sizeof(*word);
-}
-
 /* The errno with which the host said that it always refuses this, or 0. What is not a hypercall may change that. */
 static int refused_always(struct refusal *asked, const void *argument)
 {
@@ -208,7 +196,9 @@ static int refused_always(struct refusal *asked, const void *argument)
         refusals_forget(asked->descriptor);
         return 0;
     }
-    return refusals_known(asked->descriptor) && first_word(argument, &asked->word) ? refusal_of(asked) : 0;
+    if (!refusals_known(asked->descriptor) || argument_copy(&asked->word, argument, sizeof(asked->word)))
+        return 0;
+    return refusal_of(asked);
 }
 
 int device_ioctl(uint64_t device, unsigned long number, void *argument)
@@ -234,7 +224,7 @@ int device_ioctl(uint64_t device, unsigned long number, void *argument)
         name_place(&call.request, argument, call.request.payload);
     if (call_perform(&call))
         return -1;
-    if (call.reply.result < 0 && call.reply.mapping && first_word(argument, &asked.word))
+    if (call.reply.result < 0 && call.reply.mapping && !argument_copy(&asked.word, argument, sizeof(asked.word)))
         refusal_note(&asked, (int)-call.reply.result);
     return finish(&call);
 }

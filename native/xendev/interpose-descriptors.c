@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,14 +39,16 @@ int ioctl(int fd, unsigned long number, ...)
 
 static void *map(void *address, size_t length, int prot, int flags, int fd, off_t offset)
 {
-    uint64_t device = flags & MAP_ANONYMOUS ? 0 : connection_of(fd);
+    struct stat status;
+    int is_file = !(flags & MAP_ANONYMOUS) && !descriptor_status(fd, &status);
+    uint64_t device = is_file ? connection_behind(fd, &status) : 0;
     void *place;
 
     if (device)
         return device_map(address, length, prot, flags, device, offset);
     if (buffers_exist && (flags & MAP_FIXED))
         buffers_forget(address, length);
-    if (fd >= 0 && !(flags & MAP_ANONYMOUS) && buffers_device(fd))
+    if (is_file && buffers_device(&status))
         return buffers_map(address, length, prot, flags);
     place = raw_map(address, length, prot, flags, fd, offset);
     if (regions_exist && (flags & MAP_FIXED) && place != MAP_FAILED)
@@ -165,6 +168,7 @@ static void fork_child(void)
 
 __attribute__((constructor)) static void start(void)
 {
+    argument_start();
     awake_start();
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }

@@ -104,8 +104,13 @@ int connection_open(const char *device, int flags, uint64_t session, uint64_t *g
  * where that is not known: for descriptors that came from another program.
  */
 int connection_holds_places(uint64_t inode);
+struct stat;
+/* What fstat() says; 0, or -1 where there is no such descriptor. Keeps errno. */
+int descriptor_status(int fd, struct stat *status);
 /* Inode of a descriptor that is a connection to our host's bridge, 0 for any other. Keeps errno. */
 uint64_t connection_of(int fd);
+/* The same, of one whose status is known. */
+uint64_t connection_behind(int fd, const struct stat *status);
 /* Inode of the socket behind a descriptor, 0 where there is none. Keeps errno. */
 uint64_t connection_inode(int fd);
 
@@ -167,8 +172,8 @@ ssize_t awake_receive(int fd, void *buffer, size_t size);
 extern volatile int buffers_exist;
 /* A file was opened: perhaps /dev/xen/hypercall. */
 void buffers_opened(const char *path, int fd);
-/* Whether a descriptor is /dev/xen/hypercall. Keeps errno. */
-int buffers_device(int fd);
+/* Whether a descriptor of that status is /dev/xen/hypercall. Keeps errno. */
+int buffers_device(const struct stat *status);
 void *buffers_map(void *address, size_t length, int prot, int flags);
 /* Keeps what is to be unmapped, where that is all of what was given out; 0 for anything else. */
 int buffers_keep(void *address, size_t length);
@@ -214,6 +219,12 @@ int raw_close(int fd);
 /* An array that grows, from whole pages of its own: usable inside munmap(). */
 void *raw_grow(void *array, size_t *room, size_t wanted, size_t item);
 void raw_free(void *array, size_t room, size_t item);
+
+/* ---- argument.c: what a program's pointers point at ---- */
+
+void argument_start(void);
+/* Copies what an argument points at; 0, or -1 where it is not all there. */
+int argument_copy(void *to, const void *argument, size_t size);
 
 /* ---- device.c: what a program does to a device ---- */
 
