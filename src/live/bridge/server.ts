@@ -71,6 +71,8 @@ export class BridgeServer {
   readonly #sockets = new Set<net.Socket>();
   readonly #lingering = new Set<ServedSession>();
   #audit: NodeJS.Timeout | null = null;
+  /** The process that said hello last, as long as it has no session. */
+  #recent: CallerProcess | null = null;
 
   constructor(options: BridgeOptions) {
     this.#options = options;
@@ -89,6 +91,7 @@ export class BridgeServer {
   async close(): Promise<void> {
     for (const { process } of this.#sessions.values()) endDaemon(process.pid);
     if (this.#audit !== null) clearInterval(this.#audit);
+    this.#recent?.close();
     for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
@@ -182,17 +185,31 @@ export class BridgeServer {
     const known = this.#sessions.get(sessionId)?.process;
     // Who names a process's session is that process; but a child may not have noticed yet that it is another.
     if (path !== "" && known?.pid === pid) return this.#openDevice(connection, known, path, descriptor);
+    const process = this.#proven(pid, nonceAddress, payload.subarray(0, NONCE_BYTES));
+    if (isFailure(process)) return process;
+    if (path !== "") return this.#openDevice(connection, process, path, descriptor);
+    this.#recent = null;
+    return this.#newSession(connection, process);
+  }
+
+  /**
+   * The process of that pid, in whose memory the nonce is. Who opens one device opens
+   * others, before its first call: the last one is kept open. It is asked for its nonce
+   * like any other, and of a program that was there before it nothing can be read.
+   */
+  #proven(pid: number, nonceAddress: number, nonce: Buffer): CallerProcess | Failure {
+    const holds = (process: CallerProcess): boolean => {
+      const found = process.read(nonceAddress, NONCE_BYTES);
+      return !isFailure(found) && nonce.equals(found);
+    };
+    if (this.#recent?.pid === pid && holds(this.#recent)) return this.#recent;
+    this.#recent?.close();
+    this.#recent = null;
     const process = CallerProcess.open(pid);
     if (isFailure(process)) return fail("EPERM");
-    const nonce = process.read(nonceAddress, NONCE_BYTES);
-    if (isFailure(nonce) || !payload.subarray(0, NONCE_BYTES).equals(nonce)) {
-      process.close();
-      return fail("EPERM");
-    }
-    if (path === "") return this.#newSession(connection, process);
-    const opened = this.#openDevice(connection, process, path, descriptor);
+    if (holds(process)) return (this.#recent = process);
     process.close();
-    return opened;
+    return fail("EPERM");
   }
 
   #openDevice(connection: Connection, process: CallerProcess, path: string, inode: number): number | Failure {
