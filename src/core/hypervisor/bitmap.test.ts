@@ -7,6 +7,7 @@ import {
   bitmap,
   bitmapEmpty,
   differenceOf,
+  findFirstBit,
   findNextBit,
   findNextZeroBit,
   findPrevBit,
@@ -38,6 +39,7 @@ test("agrees with a sorted list on any sequence of changes", () => {
         }
         expect(bitmapEmpty(cells, map)).toBe(model.size === 0);
         const sorted = [...model].toSorted((a, b) => a - b);
+        expect(findFirstBit(cells, map)).toBe(sorted[0] ?? -1);
         for (const from of asked) {
           expect(findNextBit(cells, map, from)).toBe(sorted.find((x) => x >= from) ?? -1);
           expect(findPrevBit(cells, map, from)).toBe(sorted.findLast((x) => x <= from) ?? -1);

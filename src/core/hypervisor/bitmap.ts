@@ -49,7 +49,6 @@ function assertInside(map: Bitmap, bit: number): void {
 /** Sets a bit and says whether it was set before. */
 export function testAndSetBit(cells: Cells, map: Bitmap, bit: number): boolean {
   assertInside(map, bit);
-  if (testBit(cells, map, bit)) return true;
   let below = ALL;
   for (let level = 0, index = bit; level < map.levels; level++) {
     const mask = 1 << (index & 31);
@@ -57,6 +56,7 @@ export function testAndSetBit(cells: Cells, map: Bitmap, bit: number): boolean {
     const id = wordId(map, level, index);
     const full = below === ALL;
     const old = cells.get(wordCell, id);
+    if (level === 0 && old !== undefined && (old.some & mask) !== 0) return true;
     if (old === undefined) {
       cells.add(wordCell, id, { some: mask >>> 0, all: full ? mask >>> 0 : 0 });
     } else {
@@ -73,13 +73,13 @@ export function testAndSetBit(cells: Cells, map: Bitmap, bit: number): boolean {
 /** Clears a bit and says whether it was set before. */
 export function testAndClearBit(cells: Cells, map: Bitmap, bit: number): boolean {
   assertInside(map, bit);
-  if (!testBit(cells, map, bit)) return false;
   let gone = true;
   for (let level = 0, index = bit; level < map.levels; level++) {
     const mask = 1 << (index & 31);
     index = Math.floor(index / 32);
     const id = wordId(map, level, index);
-    const old = word(cells, map, level, index);
+    const old = cells.get(wordCell, id);
+    if (level === 0 && (old === undefined || (old.some & mask) === 0)) return false;
     assert(old !== undefined, `bitmap ${map.name} lost a word`);
     if (!gone && (old.all & mask) === 0) break;
     if (gone && (old.some & ~mask) === 0) {
@@ -142,6 +142,17 @@ function differenceBelow(
     if (level === 0) found.push(below);
     else differenceBelow(cells, map, without, level - 1, below, found);
   }
+}
+
+/** The first set bit, or -1: a look at each level. */
+export function findFirstBit(cells: Cells, map: Bitmap): number {
+  let at = 0;
+  for (let level = map.levels - 1; level >= 0; level--) {
+    const some = word(cells, map, level, at)?.some ?? 0;
+    if (some === 0) return -1;
+    at = at * 32 + pick(some, 1);
+  }
+  return at;
 }
 
 /** The first set bit at `from` or after it, or -1. */

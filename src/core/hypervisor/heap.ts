@@ -8,7 +8,7 @@
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import { assert } from "../engine/errno.ts";
-import { bitmap, findNextBit, setBit, testAndClearBit, testBit } from "./bitmap.ts";
+import { bitmap, findFirstBit, setBit, testAndClearBit, testBit } from "./bitmap.ts";
 import type { Bitmap } from "./bitmap.ts";
 
 /** Largest block: 4 GiB (MAX_ORDER). */
@@ -42,7 +42,7 @@ export function allocHeapPages(cells: Cells, order: number, limit = Infinity): n
     if (zone === "high" && limit <= LOW_FRAMES) continue;
     for (let from = order; from <= MAX_ORDER; from++) {
       const list = lists[zone][from] as Bitmap;
-      const block = findNextBit(cells, list, 0);
+      const block = findFirstBit(cells, list);
       if (block < 0) continue;
       testAndClearBit(cells, list, block);
       return split(cells, block * 2 ** from, from, order);
