@@ -30,31 +30,40 @@ static struct sockaddr_un host_address;
 static atomic_int host_address_known;
 
 /*
- * Devices that were seen to be ours: twice the inode of each, which is not used again, and one more where
- * its mmap() only holds places. The oldest is forgotten.
+ * Devices that were seen to be ours: four times the inode of each, which is not used again, and what it is
+ * (XENDEV_HOLDS_PLACES, XENDEV_TAKES_WRITES). The oldest is forgotten.
  */
 #define KNOWN 16
 static _Atomic uint64_t known[KNOWN];
 
-static void note_known(uint64_t inode, int holds)
+volatile int connections_take_writes;
+
+static void note_known(uint64_t inode, unsigned kind)
 {
     static atomic_uint next;
 
-    atomic_store(&known[atomic_fetch_add(&next, 1) % KNOWN], inode * 2 + (holds ? 1 : 0));
+    atomic_store(&known[atomic_fetch_add(&next, 1) % KNOWN], inode * 4 + (kind & 3));
+    if (kind & XENDEV_TAKES_WRITES)
+        connections_take_writes = 1;
 }
 
 /* What is noted of an inode, 0 for nothing. */
 static uint64_t noted(uint64_t inode)
 {
     for (int i = 0; inode && i < KNOWN; i++)
-        if (atomic_load(&known[i]) / 2 == inode)
+        if (atomic_load(&known[i]) / 4 == inode)
             return atomic_load(&known[i]);
     return 0;
 }
 
 int connection_holds_places(uint64_t inode)
 {
-    return noted(inode) == inode * 2 + 1;
+    return (noted(inode) & XENDEV_HOLDS_PLACES) != 0;
+}
+
+int connection_takes_writes(uint64_t inode)
+{
+    return (noted(inode) & XENDEV_TAKES_WRITES) != 0;
 }
 
 int descriptor_status(int fd, struct stat *status)
@@ -202,7 +211,7 @@ int connection_open(const char *device, int flags, uint64_t session, uint64_t *g
     if (granted)
         *granted = (uint64_t)reply.result;
     if (*device)
-        note_known(connection_inode(fd), reply.mapping != 0);
+        note_known(connection_inode(fd), (unsigned)reply.mapping);
     if (flags & O_NONBLOCK)
         fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;

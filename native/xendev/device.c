@@ -229,6 +229,19 @@ int device_ioctl(uint64_t device, unsigned long number, void *argument)
     return finish(&call);
 }
 
+ssize_t device_write(uint64_t device, const void *buffer, size_t size)
+{
+    struct call call = {
+        .request = {
+            .type = XENDEV_WRITE,
+            .descriptor = device,
+            .args = { (uint64_t)(uintptr_t)buffer, size },
+        },
+    };
+
+    return call_perform(&call) ? -1 : finish(&call);
+}
+
 /* Takes a range from the table; the caller reports `gone` after unlocking. */
 static void forget_range(void *address, size_t length, struct unmapped_list *gone)
 {

@@ -13,11 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 /* The C library's own, which a thread can be cancelled in. */
 extern ssize_t __read(int fd, void *buffer, size_t size);
+extern ssize_t __write(int fd, const void *buffer, size_t size);
 extern int __connect(int fd, const struct sockaddr *address, socklen_t length);
 
 /* This thread's last connection to xenstored, and one more: 0 for none. */
@@ -71,4 +74,39 @@ ssize_t read(int fd, void *buffer, size_t size)
     got = awake_receive(fd, buffer, size);
     errno = saved;
     return got < 0 ? __read(fd, buffer, size) : got;
+}
+
+/* xenstore through the kernel: what became of a message is what write() returns. */
+static uint64_t writes_to(int fd)
+{
+    uint64_t device = connections_take_writes ? connection_of(fd) : 0;
+
+    return device && connection_takes_writes(device) ? device : 0;
+}
+
+ssize_t write(int fd, const void *buffer, size_t size)
+{
+    uint64_t device = writes_to(fd);
+
+    return device ? device_write(device, buffer, size) : __write(fd, buffer, size);
+}
+
+/* The kernel writes each part by itself, and stops at the first that it does not take whole. */
+ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    uint64_t device = writes_to(fd);
+    ssize_t total = 0;
+
+    if (!device)
+        return syscall(SYS_writev, fd, parts, count);
+    for (int i = 0; i < count; i++) {
+        ssize_t wrote = device_write(device, parts[i].iov_base, parts[i].iov_len);
+
+        if (wrote < 0)
+            return total ? total : wrote;
+        total += wrote;
+        if ((size_t)wrote < parts[i].iov_len)
+            break;
+    }
+    return total;
 }

@@ -25,6 +25,8 @@ enum xendev_request_type {
     XENDEV_MMAP = 3,
     /* Not answered: what a process says next is heard after it. */
     XENDEV_UNMAP = 4,
+    /* args: address, length */
+    XENDEV_WRITE = 5,
 };
 
 /* Followed by `payload` bytes. */
@@ -43,8 +45,7 @@ struct xendev_reply {
     uint32_t runs;
     int64_t result;   /* negative: an errno */
     /*
-     * Names what the runs map, for XENDEV_UNMAP; 0 for nothing. To a hello: whether mmap() only holds a
-     * place. With an errno to an ioctl: whether every such ioctl on this device whose argument begins
+     * Names what the runs map, for XENDEV_UNMAP; 0 for nothing. To a hello: XENDEV_HOLDS_PLACES, … With an errno to an ioctl: whether every such ioctl on this device whose argument begins
      * with the same word is refused so, as long as the host lives.
      */
     uint64_t mapping;
@@ -68,6 +69,9 @@ struct xendev_unmapped {
 };
 
 #define XENDEV_PAGE 4096u
+/* What a device is: mmap() only holds a place; write() is a call. */
+#define XENDEV_HOLDS_PLACES 1u
+#define XENDEV_TAKES_WRITES 2u
 /*
  * What is known of a place: its PROT_*; whether it is the first page that one mmap() has held free, and
  * whether anything was mapped there; and so many times XENDEV_PLACE_PAGE as are held from there on.
@@ -104,6 +108,10 @@ int connection_open(const char *device, int flags, uint64_t session, uint64_t *g
  * where that is not known: for descriptors that came from another program.
  */
 int connection_holds_places(uint64_t inode);
+/* Whether write() to that device is a call; 0 also where that is not known. */
+int connection_takes_writes(uint64_t inode);
+/* Nonzero once there was such a device: a cheap test for the common case. */
+extern volatile int connections_take_writes;
 struct stat;
 /* What fstat() says; 0, or -1 where there is no such descriptor. Keeps errno. */
 int descriptor_status(int fd, struct stat *status);
@@ -230,6 +238,7 @@ int argument_copy(void *to, const void *argument, size_t size);
 
 /* Devices are named by their inodes. */
 int device_ioctl(uint64_t device, unsigned long number, void *argument);
+ssize_t device_write(uint64_t device, const void *buffer, size_t size);
 void *device_map(void *address, size_t length, int prot, int flags, uint64_t device, off_t offset);
 /* munmap() of any range, ours or not. */
 int device_unmap(void *address, size_t length);

@@ -317,6 +317,12 @@ const privcmd: readonly Row[] = [
     0,
   ],
   [
+    "restricted to DOMID_INVALID, which is not at all",
+    "privcmd_ioctl_restrict",
+    async (d) => (await restrict(d, 0x7ff4), restrict(d, 5)),
+    0,
+  ],
+  [
     "then to another",
     "privcmd_ioctl_restrict",
     async (d) => (await restrict(d, 5), restrict(d, 6)),

@@ -16,6 +16,8 @@ export interface Blkback {
   /** The block device, by its number `major:minor` and its domain (`ofDomain`); "" before the script has found it. */
   physicalDevice: string;
   mode: string;
+  /** Whether the frontend's directory says that it is a CD-ROM. */
+  cdrom: boolean;
   /** Whether the block device is open (`vbd.bdev`). */
   open: boolean;
   featurePersistent: boolean;

@@ -5,13 +5,14 @@
 // connect_ring, connect, xen_update_blkif_status).
 
 import { must } from "../engine/cells.ts";
-import { fail } from "../engine/errno.ts";
+import { errnoNumber, fail, isFailure } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { deviceOf, sameDevice } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
 import { kthreadRun } from "../xenbus/kthread.ts";
+import { printk } from "../xenbus/printk.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
 import { printEach } from "../xenbus/write-entries.ts";
@@ -30,7 +31,12 @@ import { xenBlkifMap } from "./blkback-ring.ts";
 import { blockDeviceCell } from "./backend-devices.ts";
 
 const MAX_QUEUES = 2;
-const VDISK_READONLY = 4;
+const MAX_RING_PAGE_ORDER = 4;
+/** xenbus_scanf's result where one value was read, which some errors are told with: `-1 …`. */
+const READ_ONE = -1;
+const [VDISK_CDROM, VDISK_READONLY] = [1, 4];
+/** Bytes of a thread's name, with the one that ends it (TASK_COMM_LEN). */
+const TASK_COMM_LEN = 16;
 
 const protocols = ["x86_64-abi", "x86_32-abi"];
 
@@ -38,149 +44,212 @@ interface RefsLocals extends DeviceArgs {
   blkif: string;
   at: number;
   dir: string;
-  otherend: string;
-  order: string | null;
-  port: string;
-  ref: string;
+  /** The reference's node. */
+  name: string;
+  port: number;
+  ref: number;
+  frontend: number;
+  /** The grant table's, where it does not map the ring. */
+  status: number;
+  doing: string;
+  errno: Errno;
 }
 
-/** Reads what the frontend offers for one ring, and maps it. Rings of one page only. */
+/** What `%u` reads of a node; null where there is nothing of the kind. */
+function unsigned(value: string): number | null {
+  const found = /^\s*\+?(\d+)/.exec(value)?.[1];
+  return found === undefined ? null : Number(BigInt.asUintN(32, BigInt(found)));
+}
+
+/** Reads what the frontend offers for one ring, and maps it. Rings of one page only. What fails is told. */
 const readPerRingRefs = routine(
   "read_per_ring_refs",
-  (a: DeviceArgs & { blkif: string; at: number; dir: string; otherend: string }): RefsLocals => ({
+  (a: DeviceArgs & { blkif: string; at: number; dir: string; name: string }): RefsLocals => ({
     ...a,
-    order: null,
-    port: "",
-    ref: "",
+    port: -1,
+    ref: -1,
+    frontend: 0,
+    status: 0,
+    doing: `reading ${a.dir}/event-channel`,
+    errno: "EINVAL",
   }),
-  ({ call, step }) => [
-    call(
-      "event-channel",
-      xenbusRead,
-      (l) => ({ domid: l.domid, dir: l.dir, name: "event-channel" }),
-      (l, port) => {
-        l.port = port;
-      },
-    ),
-    call(
-      "ring-ref",
-      xenbusRead,
-      (l) => ({ domid: l.domid, dir: l.dir, name: "ring-ref" }),
-      (l, ref) => {
-        l.ref = ref;
-      },
-    ),
-    step("xen_blkif_map", (host, l) => {
-      const [ref, port] = [Number(l.ref), Number(l.port)];
-      if (!Number.isSafeInteger(ref) || !Number.isSafeInteger(port)) return fail("EINVAL");
-      return xenBlkifMap(host, l.domid, l.blkif, l.at, ref, port);
-    }),
-  ],
-);
-
-interface ConnectLocals extends DeviceArgs {
-  blkif: string;
-  otherend: string;
-  protocol: string | null;
-  persistent: number;
-  queues: number;
-  numbers: number[];
-  at: number;
-  errno: string;
-}
-
-/** Maps the frontend's rings. An error is left in the store and is this routine's. */
-export const connectRing = routine(
-  "connect_ring",
-  (a: DeviceArgs & { blkif: string }): ConnectLocals => ({
-    ...a,
-    otherend: "",
-    protocol: null,
-    persistent: 0,
-    queues: 1,
-    numbers: [],
-    at: 0,
-    errno: "",
-  }),
-  ({ step, call, each, attempt, failWith, when }) => [
-    step("dev->otherend", (host, l) => {
-      l.otherend = deviceOf(host, l.device).otherend ?? "";
-    }),
+  ({ call, step, attempt, failWith, when }) => [
     attempt([
       call(
-        "protocol",
-        xenbusReadOptional,
-        (l) => ({ domid: l.domid, dir: l.otherend, name: "protocol" }),
-        (l, protocol) => {
-          l.protocol = protocol;
+        "event-channel",
+        xenbusRead,
+        (l) => ({ domid: l.domid, dir: l.dir, name: "event-channel" }),
+        (l, port) => {
+          l.port = unsigned(port) ?? -1;
         },
       ),
-      when("unknown protocol", (l) => l.protocol !== null && !protocols.includes(l.protocol), [
-        failWith("ENOSYS", "ENOSYS"),
-      ]),
+      when("no port", (l) => l.port < 0, [failWith("port", "EINVAL")]),
       call(
-        "feature-persistent",
-        xenbusReadUnsigned,
-        (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-persistent", otherwise: 0 }),
-        (l, value) => {
-          l.persistent = value;
+        "ring-ref",
+        xenbusRead,
+        (l) => ({ domid: l.domid, dir: l.dir, name: l.name }),
+        (l, ref) => {
+          l.ref = unsigned(ref) ?? -1;
         },
       ),
-      call(
-        "multi-queue-num-queues",
-        xenbusReadUnsigned,
-        (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-num-queues", otherwise: 1 }),
-        (l, value) => {
-          l.queues = value;
-          l.numbers = Array.from({ length: Math.min(value, MAX_QUEUES) }, (_, at) => at);
-        },
-      ),
-      when("bad number of queues", (l) => l.queues === 0 || l.queues > MAX_QUEUES, [
-        failWith("queues", "ENOSYS"),
-      ]),
-      call("ring-page-order", xenbusReadOptional, (l) => ({
-        domid: l.domid,
-        dir: l.otherend,
-        name: "ring-page-order",
-      })),
-      step("xen_blkif_alloc_rings", (host, l) => {
-        host.edit(blkbackCell, l.blkif).featurePersistent = l.persistent !== 0;
+      when("no reference", (l) => l.ref < 0, [failWith("reference", "EINVAL")]),
+      step("xen_blkif_map", (host, l) => {
+        l.doing = `mapping ring-ref port ${l.port}`;
+        l.frontend = must(host, blkbackCell, l.blkif).frontend;
+        const mapped = xenBlkifMap(host, l.domid, l.blkif, l.at, l.ref, l.port);
+        if (mapped === undefined || isFailure(mapped)) return mapped;
+        l.status = mapped.status;
+        return fail("ENOENT");
       }),
-      each(
-        "rings",
-        (l) => l.numbers,
-        (l, at) => {
-          l.at = at;
-        },
-        [
-          call("read_per_ring_refs", readPerRingRefs, (l) => ({
-            ...sameDevice(l),
-            blkif: l.blkif,
-            at: l.at,
-            dir: l.queues === 1 ? l.otherend : `${l.otherend}/queue-${l.at}`,
-            otherend: l.otherend,
-          })),
-        ],
-      ),
     ]).onError(
       (l, errno) => {
-        l.errno = errno;
+        const maps = l.doing.startsWith("mapping");
+        if (!maps && l.port >= 0) l.doing = `reading ${l.dir}/${l.name}`;
+        l.errno = maps ? errno : "EINVAL";
       },
       [
+        when("not granted", (l) => l.status !== 0, [
+          call("xenbus_map_ring", xenbusDevFatal, (l) => ({
+            ...sameDevice(l),
+            err: -l.status,
+            message: `mapping in shared page ${l.ref} from domain ${l.frontend}`,
+          })),
+        ]),
         call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
           ...sameDevice(l),
-          errno: l.errno,
-          message: "connecting ring",
+          err: errnoNumber(l.errno),
+          message: l.doing,
         })),
-        failWith("not connected", (l) => l.errno as Errno),
+        failWith("told", (l) => l.errno),
       ],
     ),
   ],
 );
 
+interface ConnectLocals extends DeviceArgs {
+  blkif: string;
+  nodename: string;
+  otherend: string;
+  protocol: string | null;
+  persistent: number;
+  queues: number;
+  order: number | null;
+  numbers: number[];
+  at: number;
+}
+
+/** Maps the frontend's rings. What is wrong is left in the store, and is this routine's error. */
+export const connectRing = routine(
+  "connect_ring",
+  (a: DeviceArgs & { blkif: string }): ConnectLocals => ({
+    ...a,
+    nodename: "",
+    otherend: "",
+    protocol: null,
+    persistent: 0,
+    queues: 1,
+    order: null,
+    numbers: [],
+    at: 0,
+  }),
+  ({ step, call, each, failWith, when }) => [
+    step("dev->otherend", (host, l) => {
+      const { nodename, otherend } = deviceOf(host, l.device);
+      l.nodename = nodename;
+      l.otherend = otherend ?? "";
+    }),
+    call(
+      "protocol",
+      xenbusReadOptional,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "protocol" }),
+      (l, protocol) => {
+        l.protocol = protocol?.trim().split(/\s/)[0] ?? null;
+      },
+    ),
+    when("unknown protocol", (l) => l.protocol !== null && !protocols.includes(l.protocol), [
+      call("xenbus_dev_fatal protocol", xenbusDevFatal, (l) => ({
+        ...sameDevice(l),
+        err: READ_ONE,
+        message: `unknown fe protocol ${l.protocol}`,
+      })),
+      failWith("ENOSYS", "ENOSYS"),
+    ]),
+    call(
+      "feature-persistent",
+      xenbusReadUnsigned,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "feature-persistent", otherwise: 0 }),
+      (l, value) => {
+        l.persistent = value;
+      },
+    ),
+    call(
+      "multi-queue-num-queues",
+      xenbusReadUnsigned,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-num-queues", otherwise: 1 }),
+      (l, value) => {
+        l.queues = value;
+        l.numbers = Array.from({ length: Math.min(value, MAX_QUEUES) }, (_, at) => at);
+      },
+    ),
+    when("bad number of queues", (l) => l.queues === 0 || l.queues > MAX_QUEUES, [
+      call("xenbus_dev_fatal queues", xenbusDevFatal, (l) => ({
+        ...sameDevice(l),
+        // What became of reading the protocol.
+        err: l.protocol === null ? errnoNumber("ENOENT") : READ_ONE,
+        message: `guest requested ${l.queues} queues, exceeding the maximum of ${MAX_QUEUES}.`,
+      })),
+      failWith("queues", "ENOSYS"),
+    ]),
+    call(
+      "ring-page-order",
+      xenbusReadOptional,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "ring-page-order" }),
+      (l, order) => {
+        l.order = order === null ? null : unsigned(order);
+      },
+    ),
+    when("rings too large", (l) => (l.order ?? 0) > MAX_RING_PAGE_ORDER, [
+      call("xenbus_dev_fatal order", xenbusDevFatal, (l) => ({
+        ...sameDevice(l),
+        err: errnoNumber("EINVAL"),
+        message: `requested ring page order ${l.order} exceed max:${MAX_RING_PAGE_ORDER}`,
+      })),
+      failWith("order", "EINVAL"),
+    ]),
+    step("xen_blkif_alloc_rings", (host, l) => {
+      host.edit(blkbackCell, l.blkif).featurePersistent = l.persistent !== 0;
+      printk(host, l.domid, usingQueues(l));
+    }),
+    each(
+      "rings",
+      (l) => l.numbers,
+      (l, at) => {
+        l.at = at;
+      },
+      [
+        call("read_per_ring_refs", readPerRingRefs, (l) => ({
+          ...sameDevice(l),
+          blkif: l.blkif,
+          at: l.at,
+          dir: l.queues === 1 ? l.otherend : `${l.otherend}/queue-${l.at}`,
+          name: l.order === null ? "ring-ref" : "ring-ref0",
+        })),
+      ],
+    ),
+  ],
+);
+
+/** What the kernel says of the rings it is about to map; protocols by number (enum blkif_protocol). */
+function usingQueues({ nodename, queues, protocol, persistent }: ConnectLocals): string {
+  const number = protocol === "x86_32-abi" ? 2 : 1;
+  const name = protocol ?? "unspecified, assuming default";
+  const grants = persistent === 0 ? "" : "persistent grants";
+  return `xen-blkback: ${nodename}: using ${queues} queues, protocol ${number} (${name}) ${grants}`;
+}
+
 /** What the frontend is told of the disk, around the discard nodes. */
 function diskData(host: Host, blkif: string): { discard: Entry[]; rest: Entry[]; flush: string } {
-  const { physicalDevice, mode } = must(host, blkbackCell, blkif);
+  const { physicalDevice, mode, cdrom } = must(host, blkbackCell, blkif);
   const disk = must(host, blockDeviceCell, physicalDevice);
   const flush = disk.flush ? "1" : "0";
   const discard: Entry[] =
@@ -200,7 +269,7 @@ function diskData(host: Host, blkif: string): { discard: Entry[]; rest: Entry[];
       ["feature-barrier", flush],
       ["feature-persistent", "1"],
       ["sectors", String(disk.sectors)],
-      ["info", String(readonly ? VDISK_READONLY : 0)],
+      ["info", String((cdrom ? VDISK_CDROM : 0) | (readonly ? VDISK_READONLY : 0))],
       ["sector-size", String(disk.sectorSize)],
       ["physical-sector-size", String(disk.physicalSectorSize)],
     ],
@@ -323,7 +392,8 @@ export const updateBlkifStatus = routine(
       ),
       step("kthread_run", (host, l) => {
         const blkback = host.edit(blkbackCell, l.blkif);
-        blkback.name = `${blkback.frontend}.${l.dev.replace(/^\/dev\//, "")}`;
+        const name = `${blkback.frontend}.${l.dev.replace(/^.*?\/dev\//, "")}`;
+        blkback.name = name.slice(0, TASK_COMM_LEN - 1);
         startThreads(host, l.domid, l.blkif);
       }),
     ]),

@@ -5,7 +5,7 @@
 // drivers/block/xen-blkback/xenbus.c, xen_blkif_map, xen_blkif_disconnect).
 
 import { must } from "../engine/cells.ts";
-import { fail, isFailure } from "../engine/errno.ts";
+import { isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -30,7 +30,7 @@ export function diskCaller(domid: number, blkif: string): { domid: number; proce
   return { domid, process: `kernel ${type}-${frontend}-${device}` };
 }
 
-/** Maps a ring and binds its event channel. */
+/** Maps a ring and binds its event channel. The grant table's status where it does not map it. */
 export function xenBlkifMap(
   host: Host,
   domid: number,
@@ -38,10 +38,10 @@ export function xenBlkifMap(
   at: number,
   ref: number,
   remotePort: number,
-): void | Failure {
+): void | { status: number } | Failure {
   const { frontend } = must(host, blkbackCell, blkif);
   const { status, handle, mfn } = mapGrantRef(host, diskCaller(domid, blkif), { domid: frontend, ref });
-  if (status !== GrantStatus.okay) return fail("EINVAL");
+  if (status !== GrantStatus.okay) return { status };
   const bound = bindInterdomain(host, diskCaller(domid, blkif), { remoteDomid: frontend, remotePort });
   if (isFailure(bound)) {
     unmapFrontendPage(host, diskCaller(domid, blkif), { handle });

@@ -4,6 +4,7 @@
 // a state machine on xenstore (Linux drivers/block/xen-blkback/xenbus.c).
 
 import { must } from "../engine/cells.ts";
+import { errnoNumber, present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -12,6 +13,7 @@ import { spawnThread } from "../engine/thread.ts";
 import { deviceUnregister } from "../xenbus/bus.ts";
 import { deviceOf, sameDevice, xenbusDriver } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
+import { printk } from "../xenbus/printk.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusDevIsOnline, xenbusSwitchState } from "../xenbus/switch-state.ts";
 import { registerXenbusWatch, unregisterXenbusWatch } from "../xenbus/watch.ts";
@@ -58,7 +60,12 @@ const frontendChanged = routine(
     when(
       "prepare for reconnect",
       (l) => l.state === XenbusState.Initialising && l.ours === XenbusState.Closed,
-      [call("InitWait", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.InitWait }))],
+      [
+        step("pr_info", (host, l) =>
+          printk(host, l.domid, `xen-blkback: ${l.nodename}: prepare for reconnect`),
+        ),
+        call("InitWait", xenbusSwitchState, (l) => ({ ...sameDevice(l), state: XenbusState.InitWait })),
+      ],
     ),
     when(
       "ready",
@@ -80,7 +87,7 @@ const frontendChanged = routine(
           [
             call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
               ...sameDevice(l),
-              errno: "EBUSY",
+              err: errnoNumber("EBUSY"),
               message: "pending I/O",
             })),
           ],
@@ -120,7 +127,7 @@ const frontendChanged = routine(
     when("impossible", (l) => l.state > XenbusState.Closed || l.state === XenbusState.InitWait, [
       call("xenbus_dev_fatal state", xenbusDevFatal, (l) => ({
         ...sameDevice(l),
-        errno: "EINVAL",
+        err: errnoNumber("EINVAL"),
         message: `saw state ${l.state} at frontend`,
       })),
     ]),
@@ -132,17 +139,40 @@ interface BackendLocals extends DeviceArgs {
   otherend: string;
   blkif: string;
   physical: string | null;
+  /** How many numbers are in it: %x:%x. */
+  numbers: number;
   mode: string;
-  known: boolean;
+  cdrom: boolean;
+  known: string;
+  doing: "reading physical-device" | "reading mode" | "creating vbd structure";
   errno: Errno | null;
 }
 
+/** What `%x:%x` reads of `physical-device`: the numbers as they are kept, and how many there were. */
+function physicalDevice(value: string): { physical: string; numbers: number } {
+  const found = /^\s*(?:0x)?([\da-f]+)(?::\s*(?:0x)?([\da-f]+))?/i.exec(value);
+  const numbers = (found?.slice(1) ?? []).filter((number) => number !== undefined);
+  const kept = numbers.map((number) => Number.parseInt(number, 16).toString(16));
+  return { physical: kept.join(":"), numbers: kept.length };
+}
+
+/** Whether it is not the block device that is open. */
+function isAnother({ domid, known, physical }: BackendLocals): boolean {
+  return known !== "" && known !== ofDomain(domid, physical ?? "");
+}
+
 /** Opens the block device; ENOENT where there is none of that number (xen_vbd_create). */
-function vbdCreate(host: Host, { domid, blkif, physical, mode }: BackendLocals): Errno | null {
-  const physicalDevice = ofDomain(domid, physical as string);
-  if (host.get(blockDeviceCell, physicalDevice) === undefined) return "ENOENT";
+function vbdCreate(host: Host, { domid, blkif, physical, mode, cdrom }: BackendLocals): Errno | null {
+  const number = physical as string;
+  const physicalDevice = ofDomain(domid, number);
+  if (host.get(blockDeviceCell, physicalDevice) === undefined) {
+    const [major = 0, minor = 0] = number.split(":").map((part) => Number.parseInt(part, 16));
+    const device = (major * 2 ** 20 + minor).toString(16).padStart(8, "0");
+    printk(host, domid, `xen-blkback: xen_vbd_create: device ${device} could not be opened`);
+    return "ENOENT";
+  }
   host.edit(blockDeviceCell, physicalDevice).openers++;
-  Object.assign(host.edit(blkbackCell, blkif), { physicalDevice, mode, open: true });
+  Object.assign(host.edit(blkbackCell, blkif), { physicalDevice, mode, cdrom, open: true });
   return null;
 }
 
@@ -156,8 +186,11 @@ const backendChanged = routine(
     otherend: "",
     blkif: "",
     physical: null,
+    numbers: 0,
     mode: "",
-    known: false,
+    cdrom: false,
+    known: "",
+    doing: "reading physical-device",
     errno: null,
   }),
   ({ step, call, when, attempt }) => [
@@ -166,17 +199,34 @@ const backendChanged = routine(
       l.nodename = nodename;
       l.otherend = otherend ?? "";
       l.blkif = blkifOf(host, l.device);
-      l.known = must(host, blkbackCell, l.blkif).physicalDevice !== "";
+      l.known = must(host, blkbackCell, l.blkif).physicalDevice;
     }),
     call(
       "physical-device",
       xenbusReadOptional,
       (l) => ({ domid: l.domid, dir: l.nodename, name: "physical-device" }),
       (l, value) => {
-        l.physical = value;
+        if (value !== null) Object.assign(l, physicalDevice(value));
       },
     ),
-    when("news", (l) => l.physical !== null && !l.known, [
+    // Nothing there, or no number: the event at first, which the scripts' follows.
+    when("half a number", (l) => l.numbers === 1, [
+      call("xenbus_dev_fatal number", xenbusDevFatal, (l) => ({
+        ...sameDevice(l),
+        err: -1,
+        message: l.doing,
+      })),
+    ]),
+    when("another device", (l) => l.numbers === 2 && isAnother(l), [
+      step("pr_warn", (host, l) =>
+        printk(
+          host,
+          l.domid,
+          `xen-blkback: changing physical device (from ${l.known} to ${l.physical}) not supported.`,
+        ),
+      ),
+    ]),
+    when("news", (l) => l.numbers === 2 && l.known === "", [
       attempt([
         call(
           "mode",
@@ -184,18 +234,23 @@ const backendChanged = routine(
           (l) => ({ domid: l.domid, dir: l.nodename, name: "mode" }),
           (l, mode) => {
             l.mode = mode;
+            l.doing = "creating vbd structure";
           },
         ),
-        call("device-type", xenbusReadOptional, (l) => ({
-          domid: l.domid,
-          dir: l.otherend,
-          name: "device-type",
-        })),
+        call(
+          "device-type",
+          xenbusReadOptional,
+          (l) => ({ domid: l.domid, dir: l.otherend, name: "device-type" }),
+          (l, type) => {
+            l.cdrom = type === "cdrom";
+          },
+        ),
         step("xen_vbd_create", (host, l) => {
           l.errno = vbdCreate(host, l);
         }),
       ]).onError((l, errno) => {
         l.errno = errno;
+        l.doing = "reading mode";
       }, []),
       when(
         "cannot be opened",
@@ -203,8 +258,8 @@ const backendChanged = routine(
         [
           call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
             ...sameDevice(l),
-            errno: l.errno ?? "",
-            message: "creating vbd structure",
+            err: errnoNumber(present(l.errno)),
+            message: l.doing,
           })),
         ],
         [
@@ -227,6 +282,7 @@ function newDisk(host: Host, device: string): string {
     frontend: deviceOf(host, device).otherendId,
     physicalDevice: "",
     mode: "",
+    cdrom: false,
     open: false,
     featurePersistent: false,
     rings: 0,

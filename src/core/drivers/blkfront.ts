@@ -4,8 +4,8 @@
 // drivers/block/xen-blkfront.c).
 
 import { must } from "../engine/cells.ts";
-import { isFailure } from "../engine/errno.ts";
-import type { Failure } from "../engine/errno.ts";
+import { errnoNumber, isFailure, present } from "../engine/errno.ts";
+import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { allocUnbound, close } from "../hypervisor/event-channel-op.ts";
@@ -25,6 +25,8 @@ import { onlineCpus } from "./cpus.ts";
 import { endForeignAccess, setupRing } from "./gnttab.ts";
 
 const XVD_MAJOR = 202;
+/** What xenbus_setup_ring says where a ring cannot have what it is made of. */
+const SETUP_RING = "granting access to 1 ring pages";
 
 /** The name of a virtual device: xvda is 202:0, with 16 minors each. */
 export function vdeviceName(vdevice: number): string {
@@ -80,6 +82,7 @@ interface TalkLocals extends DeviceArgs {
   otherend: string;
   maxQueues: number;
   entries: Entry[];
+  errno: Errno | null;
 }
 
 /** Sets the rings up, tells the backend of them, and shows Initialised. */
@@ -91,8 +94,9 @@ const talkToBlkback = routine(
     otherend: "",
     maxQueues: 1,
     entries: [],
+    errno: null,
   }),
-  ({ step, call }) => [
+  ({ step, call, attempt, failWith }) => [
     step("info", (host, l) => {
       const { nodename, otherend } = deviceOf(host, l.device);
       l.nodename = nodename;
@@ -118,19 +122,31 @@ const talkToBlkback = routine(
         l.maxQueues = value;
       },
     ),
-    step("setup_blkring", (host, l) => {
-      blkifFree(host, l.domid, l.device);
-      const { otherendId } = deviceOf(host, l.device);
-      const rings = Math.max(1, Math.min(l.maxQueues, onlineCpus(host, l.domid)));
-      for (let at = 0; at < rings; at++) {
-        const failed = setupBlkring(host, l.domid, l.device, at, otherendId);
-        if (failed !== undefined) return failed;
-      }
-      l.entries = ringEntries(host, l.device, rings);
-      return undefined;
-    }),
+    attempt([
+      step("setup_blkring", (host, l) => {
+        blkifFree(host, l.domid, l.device);
+        const { otherendId } = deviceOf(host, l.device);
+        const rings = Math.max(1, Math.min(l.maxQueues, onlineCpus(host, l.domid)));
+        for (let at = 0; at < rings; at++) {
+          const failed = setupBlkring(host, l.domid, l.device, at, otherendId);
+          if (failed !== undefined) return failed;
+        }
+        l.entries = ringEntries(host, l.device, rings);
+        return undefined;
+      }),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        call("xenbus_dev_fatal ring", xenbusDevFatal, (l) => ({
+          ...sameDevice(l),
+          err: errnoNumber(present(l.errno)),
+          message: SETUP_RING,
+        })),
+        failWith("ring", (l) => present(l.errno)),
+      ],
+    ),
     call("write_per_ring_nodes", xenbusWriteEntries, (l) => ({
-      domid: l.domid,
+      ...sameDevice(l),
       dir: l.nodename,
       entries: l.entries,
     })),
@@ -259,10 +275,17 @@ const blkfrontConnect = routine(
 /** The backend shows another state. */
 const blkbackChanged = routine(
   "blkback_changed [xen_blkfront]",
-  (a: DeviceArgs & { state: number }) => ({ ...a, ours: 0, errno: "" }),
+  (a: DeviceArgs & { state: number }) => ({
+    ...a,
+    ours: 0,
+    otherend: "",
+    errno: null as Errno | null,
+  }),
   ({ step, when, call, attempt }) => [
     step("dev->state", (host, l) => {
-      l.ours = deviceOf(host, l.device).state;
+      const { state, otherend } = deviceOf(host, l.device);
+      l.ours = state;
+      l.otherend = otherend ?? "";
     }),
     attempt([
       when("InitWait", (l) => l.state === XenbusState.InitWait && l.ours === XenbusState.Initialising, [
@@ -272,20 +295,19 @@ const blkbackChanged = routine(
         when("out of step", (l) => l.ours !== XenbusState.Initialised && l.ours !== XenbusState.Connected, [
           call("talk_to_blkback again", talkToBlkback, sameDevice),
         ]),
-        call("blkfront_connect", blkfrontConnect, sameDevice),
+        attempt([call("blkfront_connect", blkfrontConnect, sameDevice)]).onError(
+          (l, errno) => void (l.errno = errno),
+          [
+            call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
+              ...sameDevice(l),
+              err: errnoNumber(present(l.errno)),
+              message: `reading backend fields at ${l.otherend}`,
+            })),
+          ],
+        ),
       ]),
-    ]).onError(
-      (l, errno) => {
-        l.errno = errno;
-      },
-      [
-        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
-          ...sameDevice(l),
-          errno: l.errno,
-          message: "connecting",
-        })),
-      ],
-    ),
+      // What is wrong with its own part is told already.
+    ]).onError(() => {}, []),
     when(
       "Closing or Closed",
       (l) =>

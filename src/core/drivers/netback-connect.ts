@@ -3,10 +3,14 @@
 // netback connecting to its frontend: what it reads, what it watches from then
 // on, and the queues it sets up (Linux drivers/net/xen-netback/xenbus.c, connect).
 
-import { fail } from "../engine/errno.ts";
+import { must } from "../engine/cells.ts";
+import { errnoNumber, fail, isFailure, present } from "../engine/errno.ts";
+import type { Errno, Failure } from "../engine/errno.ts";
+import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { deviceOf, sameDevice } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
+import { printk } from "../xenbus/printk.ts";
 import { xenbusDevFatal } from "../xenbus/switch-state.ts";
 import { registerXenbusWatch, unregisterXenbusWatch } from "../xenbus/watch.ts";
 import type { WatchEvent } from "../xenbus/xenbus.ts";
@@ -14,6 +18,7 @@ import { xenbusRead, xenbusReadOptional, xenbusReadUnsigned } from "../xenbus/xs
 import { netbackCell } from "./netback-cells.ts";
 import { registerHotplugStatusWatch, unregisterHotplugStatusWatch } from "./netback-hotplug.ts";
 import { xenvifConnectData, xenvifDisconnectData } from "./netback-queue.ts";
+import type { NotGranted } from "./netback-queue.ts";
 
 /** Most queues a frontend may ask for. */
 const MAX_QUEUES = 2;
@@ -80,26 +85,35 @@ export const unregisterWatchers = routine(
   ],
 );
 
+/** Where one cannot be set, that is noted and nothing more. */
 const registerWatchers = routine(
   "xen_register_watchers",
-  (a: DeviceArgs & { nodename: string; otherend: string }) => ({ ...a }),
-  ({ call, step }) => [
-    call("xen_register_credit_watch", registerXenbusWatch, (l) => ({
-      domid: l.domid,
-      node: `${l.nodename}/rate`,
-      token: tokens.credit(l.device),
-      callback: netRateChanged.name,
-      owner: l.device,
-    })),
-    call("xen_register_mcast_ctrl_watch", registerXenbusWatch, (l) => ({
-      domid: l.domid,
-      node: `${l.otherend}/request-multicast-control`,
-      token: tokens.mcast(l.device),
-      callback: mcastCtrlChanged.name,
-      owner: l.device,
-    })),
+  (a: DeviceArgs & { nodename: string; otherend: string }) => ({ ...a, credit: true, mcast: true }),
+  ({ call, step, attempt }) => [
+    attempt([
+      call("xen_register_credit_watch", registerXenbusWatch, (l) => ({
+        domid: l.domid,
+        node: `${l.nodename}/rate`,
+        token: tokens.credit(l.device),
+        callback: netRateChanged.name,
+        owner: l.device,
+      })),
+    ]).onError((l) => void (l.credit = false), []),
+    attempt([
+      call("xen_register_mcast_ctrl_watch", registerXenbusWatch, (l) => ({
+        domid: l.domid,
+        node: `${l.otherend}/request-multicast-control`,
+        token: tokens.mcast(l.device),
+        callback: mcastCtrlChanged.name,
+        owner: l.device,
+      })),
+    ]).onError((l) => void (l.mcast = false), []),
     step("registered", (host, l) => {
-      Object.assign(host.edit(netbackCell, l.device), { creditWatch: true, mcastWatch: true });
+      const failed = (node: string): void =>
+        printk(host, l.domid, `xen_netback: Failed to set watcher ${node}`);
+      if (!l.credit) failed(`${l.nodename}/rate`);
+      if (!l.mcast) failed(`${l.otherend}/request-multicast-control`);
+      Object.assign(host.edit(netbackCell, l.device), { creditWatch: l.credit, mcastWatch: l.mcast });
     }),
   ],
 );
@@ -117,16 +131,20 @@ const vifFlags = [
 
 const readVifFlags = routine(
   "read_xenbus_vif_flags",
-  (a: { domid: number; otherend: string }) => ({ ...a, flag: "" }),
+  (a: { domid: number; otherend: string }) => ({ ...a, flag: "", rxCopy: 0 }),
   ({ call, each }) => [
-    call("request-rx-copy", xenbusReadOptional, (l) => ({
-      domid: l.domid,
-      dir: l.otherend,
-      name: "request-rx-copy",
-    })),
+    call(
+      "request-rx-copy",
+      xenbusReadUnsigned,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "request-rx-copy", otherwise: 0 }),
+      (l, value) => {
+        l.rxCopy = value;
+      },
+    ),
+    // A frontend that is not copied to is of no interest further.
     each(
       "flags",
-      () => vifFlags,
+      (l) => (l.rxCopy === 0 ? [] : vifFlags),
       (l, flag) => {
         l.flag = flag;
       },
@@ -142,87 +160,136 @@ const readVifFlags = routine(
   ],
 );
 
+/** What of a queue is under way: what an error is told with. */
+type Doing = "ring-ref" | "event-channel(-tx/rx)" | "mapping";
+
 interface RingLocals extends DeviceArgs {
   at: number;
   xspath: string;
-  txRef: string;
-  rxRef: string;
-  txPort: string;
-  rxPort: string;
+  doing: Doing;
+  txRef: number;
+  rxRef: number;
+  txPort: number;
+  rxPort: number;
   split: boolean;
+  frontend: number;
+  refused: NotGranted | null;
+  errno: Errno;
 }
 
-/** Reads what the frontend offers for one queue, and connects to it. */
+/** The leading number of a node; NaN where there is none (%u, %lu). */
+function unsigned(value: string): number {
+  return Number.parseInt(value, 10);
+}
+
+function connectQueue(host: Host, l: RingLocals): void | Failure {
+  const { txRef, rxRef, txPort, rxPort } = l;
+  l.doing = "mapping";
+  l.frontend = must(host, netbackCell, l.device).frontend;
+  const connected = xenvifConnectData(host, l.domid, l.device, l.at, { txRef, rxRef, txPort, rxPort });
+  if (isFailure(connected)) return connected;
+  if (connected === undefined) {
+    host.edit(netbackCell, l.device).queues = l.at + 1;
+    return undefined;
+  }
+  l.refused = { ...connected };
+  return fail("ENOENT");
+}
+
+function problem(l: RingLocals): string {
+  if (l.doing !== "mapping") return `reading ${l.xspath}/${l.doing}`;
+  return `mapping shared-frames ${l.txRef}/${l.rxRef} port tx ${l.txPort} rx ${l.rxPort}`;
+}
+
+/** Reads what the frontend offers for one queue, and connects to it. An error is told and is this routine's. */
 const connectDataRings = routine(
   "connect_data_rings",
   (a: DeviceArgs & { at: number; xspath: string }): RingLocals => ({
     ...a,
-    txRef: "",
-    rxRef: "",
-    txPort: "",
-    rxPort: "",
+    doing: "ring-ref",
+    txRef: 0,
+    rxRef: 0,
+    txPort: 0,
+    rxPort: 0,
     split: true,
+    frontend: 0,
+    refused: null,
+    errno: "EINVAL",
   }),
-  ({ call, attempt, when, step }) => [
-    call(
-      "tx-ring-ref",
-      xenbusRead,
-      (l) => ({ domid: l.domid, dir: l.xspath, name: "tx-ring-ref" }),
-      (l, value) => {
-        l.txRef = value;
-      },
-    ),
-    call(
-      "rx-ring-ref",
-      xenbusRead,
-      (l) => ({ domid: l.domid, dir: l.xspath, name: "rx-ring-ref" }),
-      (l, value) => {
-        l.rxRef = value;
-      },
-    ),
+  ({ call, attempt, when, step, failWith }) => [
     attempt([
       call(
-        "event-channel-tx",
+        "tx-ring-ref",
         xenbusRead,
-        (l) => ({ domid: l.domid, dir: l.xspath, name: "event-channel-tx" }),
+        (l) => ({ domid: l.domid, dir: l.xspath, name: "tx-ring-ref" }),
         (l, value) => {
-          l.txPort = value;
+          l.txRef = unsigned(value);
         },
       ),
+      when("no tx-ring-ref", (l) => Number.isNaN(l.txRef), [failWith("EINVAL tx", "EINVAL")]),
       call(
-        "event-channel-rx",
+        "rx-ring-ref",
         xenbusRead,
-        (l) => ({ domid: l.domid, dir: l.xspath, name: "event-channel-rx" }),
+        (l) => ({ domid: l.domid, dir: l.xspath, name: "rx-ring-ref" }),
         (l, value) => {
-          l.rxPort = value;
+          l.rxRef = unsigned(value);
+          if (!Number.isNaN(l.rxRef)) l.doing = "event-channel(-tx/rx)";
         },
       ),
-    ]).onError((l) => {
-      l.split = false;
-    }, []),
-    when("one event channel", (l) => !l.split, [
-      call(
-        "event-channel",
-        xenbusRead,
-        (l) => ({ domid: l.domid, dir: l.xspath, name: "event-channel" }),
-        (l, value) => {
-          l.txPort = value;
-          l.rxPort = value;
-        },
-      ),
-    ]),
-    step("xenvif_connect_data", (host, l) => {
-      const offer = {
-        txRef: Number(l.txRef),
-        rxRef: Number(l.rxRef),
-        txPort: Number(l.txPort),
-        rxPort: Number(l.rxPort),
-      };
-      if (Object.values(offer).some((value) => !Number.isSafeInteger(value))) return fail("EINVAL");
-      const failed = xenvifConnectData(host, l.domid, l.device, l.at, offer);
-      if (failed === undefined) host.edit(netbackCell, l.device).queues = l.at + 1;
-      return failed;
-    }),
+      when("no rx-ring-ref", (l) => Number.isNaN(l.rxRef), [failWith("EINVAL rx", "EINVAL")]),
+      attempt([
+        call(
+          "event-channel-tx",
+          xenbusRead,
+          (l) => ({ domid: l.domid, dir: l.xspath, name: "event-channel-tx" }),
+          (l, value) => {
+            l.txPort = unsigned(value);
+          },
+        ),
+        when("no event-channel-tx", (l) => Number.isNaN(l.txPort), [failWith("EINVAL port tx", "EINVAL")]),
+        call(
+          "event-channel-rx",
+          xenbusRead,
+          (l) => ({ domid: l.domid, dir: l.xspath, name: "event-channel-rx" }),
+          (l, value) => {
+            l.rxPort = unsigned(value);
+          },
+        ),
+        when("no event-channel-rx", (l) => Number.isNaN(l.rxPort), [failWith("EINVAL port rx", "EINVAL")]),
+      ]).onError((l) => {
+        l.split = false;
+      }, []),
+      when("one event channel", (l) => !l.split, [
+        call(
+          "event-channel",
+          xenbusRead,
+          (l) => ({ domid: l.domid, dir: l.xspath, name: "event-channel" }),
+          (l, value) => {
+            l.txPort = unsigned(value);
+            l.rxPort = l.txPort;
+          },
+        ),
+        when("no event-channel", (l) => Number.isNaN(l.txPort), [failWith("ERANGE", "ERANGE")]),
+      ]),
+      step("xenvif_connect_data", connectQueue),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        when("not granted", (l) => l.refused !== null, [
+          call("xenbus_map_ring", xenbusDevFatal, (l) => ({
+            ...sameDevice(l),
+            err: -(l.refused?.status ?? 0),
+            message: `mapping in shared page ${l.refused?.ref} from domain ${l.frontend}`,
+          })),
+        ]),
+        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
+          ...sameDevice(l),
+          err: errnoNumber(l.errno),
+          message: problem(l),
+        })),
+        failWith("told", (l) => l.errno),
+      ],
+    ),
   ],
 );
 
@@ -232,56 +299,38 @@ interface ConnectLocals extends DeviceArgs {
   queues: number;
   numbers: number[];
   at: number;
-  errno: string;
+  mac: string;
+  errno: Errno | null;
 }
 
-/** Connects to the frontend. An error is left in the store; the state machine goes on regardless. */
-export const netbackConnect = routine(
-  "connect [xen_netback]",
-  (a: DeviceArgs): ConnectLocals => ({
-    ...a,
-    nodename: "",
-    otherend: "",
-    queues: 1,
-    numbers: [],
-    at: 0,
-    errno: "",
-  }),
-  ({ step, call, attempt, each, when, failWith }) => [
-    step("be->dev", (host, l) => {
-      const { nodename, otherend } = deviceOf(host, l.device);
-      l.nodename = nodename;
-      l.otherend = otherend ?? "";
-    }),
+/** Whether it is six numbers in hexadecimal, with colons between them (xen_net_read_mac). */
+function isMac(mac: string): boolean {
+  return /^([\da-f]+:){5}[\da-f]+$/i.test(mac);
+}
+
+/** What follows once the number of queues is known to be good. */
+const connectQueues = routine(
+  "connect queues [xen_netback]",
+  (a: ConnectLocals): ConnectLocals => ({ ...a }),
+  ({ step, call, attempt, each }) => [
+    call("xen_net_read_rate", xenbusReadOptional, (l) => ({
+      domid: l.domid,
+      dir: l.nodename,
+      name: "rate",
+    })),
+    call("xen_unregister_watchers", unregisterWatchers, sameDevice),
+    call("xen_register_watchers", registerWatchers, (l) => ({
+      ...sameDevice(l),
+      nodename: l.nodename,
+      otherend: l.otherend,
+    })),
+    call("read_xenbus_vif_flags", readVifFlags, (l) => ({ domid: l.domid, otherend: l.otherend })),
+    call("connect_ctrl_ring", xenbusReadOptional, (l) => ({
+      domid: l.domid,
+      dir: l.otherend,
+      name: "ctrl-ring-ref",
+    })),
     attempt([
-      call(
-        "multi-queue-num-queues",
-        xenbusReadUnsigned,
-        (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-num-queues", otherwise: 1 }),
-        (l, value) => {
-          l.queues = value;
-          l.numbers = Array.from({ length: Math.min(value, MAX_QUEUES) }, (_, at) => at);
-        },
-      ),
-      when("more than offered", (l) => l.queues > MAX_QUEUES, [failWith("too many queues", "EINVAL")]),
-      call("xen_net_read_mac", xenbusRead, (l) => ({ domid: l.domid, dir: l.nodename, name: "mac" })),
-      call("xen_net_read_rate", xenbusReadOptional, (l) => ({
-        domid: l.domid,
-        dir: l.nodename,
-        name: "rate",
-      })),
-      call("xen_unregister_watchers", unregisterWatchers, sameDevice),
-      call("xen_register_watchers", registerWatchers, (l) => ({
-        ...sameDevice(l),
-        nodename: l.nodename,
-        otherend: l.otherend,
-      })),
-      call("read_xenbus_vif_flags", readVifFlags, (l) => ({ domid: l.domid, otherend: l.otherend })),
-      call("connect_ctrl_ring", xenbusReadOptional, (l) => ({
-        domid: l.domid,
-        dir: l.otherend,
-        name: "ctrl-ring-ref",
-      })),
       each(
         "queues",
         (l) => l.numbers,
@@ -304,18 +353,75 @@ export const netbackConnect = routine(
         ...sameDevice(l),
         nodename: l.nodename,
       })),
-    ]).onError(
-      (l, errno) => {
-        l.errno = errno;
+    ]).onError(() => {}, [
+      // Queues before the one that failed are set up already.
+      call("xenvif_disconnect_data", xenvifDisconnectData, sameDevice),
+    ]),
+  ],
+);
+
+/** Connects to the frontend. An error is left in the store; the state machine goes on regardless. */
+export const netbackConnect = routine(
+  "connect [xen_netback]",
+  (a: DeviceArgs): ConnectLocals => ({
+    ...a,
+    nodename: "",
+    otherend: "",
+    queues: 1,
+    numbers: [],
+    at: 0,
+    mac: "",
+    errno: null,
+  }),
+  ({ step, call, attempt, when }) => [
+    step("be->dev", (host, l) => {
+      const { nodename, otherend } = deviceOf(host, l.device);
+      l.nodename = nodename;
+      l.otherend = otherend ?? "";
+    }),
+    call(
+      "multi-queue-num-queues",
+      xenbusReadUnsigned,
+      (l) => ({ domid: l.domid, dir: l.otherend, name: "multi-queue-num-queues", otherwise: 1 }),
+      (l, value) => {
+        l.queues = value;
+        l.numbers = Array.from({ length: Math.min(value, MAX_QUEUES) }, (_, at) => at);
       },
+    ),
+    when(
+      "more than offered",
+      (l) => l.queues > MAX_QUEUES,
       [
-        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
+        call("xenbus_dev_fatal queues", xenbusDevFatal, (l) => ({
           ...sameDevice(l),
-          errno: l.errno,
-          message: "connecting",
+          err: errnoNumber("EINVAL"),
+          message: `guest requested ${l.queues} queues, exceeding the maximum of ${MAX_QUEUES}.`,
         })),
-        // Queues before the one that failed are set up already.
-        call("xenvif_disconnect_data", xenvifDisconnectData, sameDevice),
+      ],
+      [
+        attempt([
+          call(
+            "xen_net_read_mac",
+            xenbusRead,
+            (l) => ({ domid: l.domid, dir: l.nodename, name: "mac" }),
+            (l, mac) => {
+              l.mac = mac;
+              if (!isMac(mac)) l.errno = "ENOENT";
+            },
+          ),
+        ]).onError((l, errno) => void (l.errno = errno), []),
+        when(
+          "no address",
+          (l) => l.errno !== null,
+          [
+            call("xenbus_dev_fatal mac", xenbusDevFatal, (l) => ({
+              ...sameDevice(l),
+              err: errnoNumber(present(l.errno)),
+              message: `parsing ${l.nodename}/mac`,
+            })),
+          ],
+          [call("connect queues", connectQueues, (l) => l)],
+        ),
       ],
     ),
   ],

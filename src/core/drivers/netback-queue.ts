@@ -5,7 +5,7 @@
 // drivers/net/xen-netback/interface.c, xenvif_connect_data, xenvif_disconnect_data).
 
 import { must } from "../engine/cells.ts";
-import { fail, isFailure } from "../engine/errno.ts";
+import { isFailure } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -27,6 +27,12 @@ export interface QueueOffer {
   rxPort: number;
 }
 
+/** A ring that the grant table does not map, and its status. */
+export interface NotGranted {
+  readonly status: number;
+  readonly ref: number;
+}
+
 /** The caller as the hypervisor and its ledger know it: the driver's name in the kernel. */
 function kernel(domid: number, name: string): { domid: number; process: string } {
   return { domid, process: `kernel ${name}` };
@@ -38,9 +44,9 @@ function mapRing(
   name: string,
   frontend: number,
   ref: number,
-): MappedRing | Failure {
-  const mapped = mapGrantRef(host, kernel(domid, name), { domid: frontend, ref });
-  return mapped.status === GrantStatus.okay ? { handle: mapped.handle, mfn: mapped.mfn } : fail("EINVAL");
+): MappedRing | NotGranted {
+  const { status, handle, mfn } = mapGrantRef(host, kernel(domid, name), { domid: frontend, ref });
+  return status === GrantStatus.okay ? { handle, mfn } : { status, ref };
 }
 
 function unmapRing(host: Host, domid: number, name: string, ring: MappedRing): void {
@@ -54,13 +60,13 @@ export function xenvifConnectData(
   device: string,
   at: number,
   offer: QueueOffer,
-): void | Failure {
+): void | NotGranted | Failure {
   const vif = must(host, netbackCell, device);
   const name = `${vif.name}-q${at}`;
   const txRing = mapRing(host, domid, vif.name, vif.frontend, offer.txRef);
-  if (isFailure(txRing)) return txRing;
+  if ("status" in txRing) return txRing;
   const rxRing = mapRing(host, domid, vif.name, vif.frontend, offer.rxRef);
-  if (isFailure(rxRing)) {
+  if ("status" in rxRing) {
     unmapRing(host, domid, vif.name, txRing);
     return rxRing;
   }

@@ -4,12 +4,14 @@
 // xenstore (Linux drivers/net/xen-netback/xenbus.c).
 
 import { must } from "../engine/cells.ts";
-import { fail, present } from "../engine/errno.ts";
+import { errnoNumber, fail, present } from "../engine/errno.ts";
+import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { deviceUnregister } from "../xenbus/bus.ts";
 import { deviceOf, sameDevice, xenbusDriver } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
+import { printk } from "../xenbus/printk.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusDevIsOnline, xenbusSwitchState } from "../xenbus/switch-state.ts";
 import { xenbusWriteEntries } from "../xenbus/write-entries.ts";
@@ -145,97 +147,10 @@ const frontendChanged = routine(
     when("impossible", (l) => l.target === null && l.state !== XenbusState.Initialised, [
       call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
         ...sameDevice(l),
-        errno: "EINVAL",
+        err: errnoNumber("EINVAL"),
         message: `saw state ${l.state} at frontend`,
       })),
     ]),
-  ],
-);
-
-interface ProbeLocals extends DeviceArgs {
-  nodename: string;
-  name: string;
-  value: string;
-  script: string;
-  handle: string;
-}
-
-/** Says what the backend can do, waits for the frontend (InitWait), makes the interface. */
-const netbackProbe = routine(
-  "netback_probe [xen_netback]",
-  (a: DeviceArgs): ProbeLocals => ({
-    ...a,
-    nodename: "",
-    name: "",
-    value: "",
-    script: "",
-    handle: "",
-  }),
-  ({ step, call, each }) => [
-    step("backend_info", (host, l) => {
-      const { nodename, otherendId } = deviceOf(host, l.device);
-      l.nodename = nodename;
-      host.add(netbackCell, l.device, {
-        name: "",
-        frontend: otherendId,
-        script: "",
-        state: XenbusState.Initialising,
-        haveHotplugStatusWatch: false,
-        creditWatch: false,
-        mcastWatch: false,
-        queues: 0,
-        carrier: false,
-      });
-    }),
-    call("features", xenbusWriteEntries, (l) => ({ domid: l.domid, dir: l.nodename, entries: features })),
-    each(
-      "optional features",
-      () => optional,
-      (l, [name, value]) => {
-        l.name = name;
-        l.value = value;
-      },
-      [
-        call("xenbus_printf optional", xenbusPrintf, (l) => ({
-          domid: l.domid,
-          dir: l.nodename,
-          name: l.name,
-          value: l.value,
-        })),
-      ],
-    ),
-    call("backend_switch_state", backendSwitchState, (l) => ({
-      ...sameDevice(l),
-      state: XenbusState.InitWait,
-    })),
-    call(
-      "script",
-      xenbusRead,
-      (l) => ({ domid: l.domid, dir: l.nodename, name: "script" }),
-      (l, script) => {
-        l.script = script;
-      },
-    ),
-    call(
-      "handle",
-      xenbusRead,
-      (l) => ({ domid: l.domid, dir: l.nodename, name: "handle" }),
-      (l, handle) => {
-        l.handle = handle;
-      },
-    ),
-    step("xenvif_alloc", (host, l) => {
-      const handle = Number.parseInt(l.handle, 10);
-      if (Number.isNaN(handle)) return fail("EINVAL");
-      const be = host.edit(netbackCell, l.device);
-      const name = `vif${be.frontend}.${handle}`;
-      const own = ofDomain(l.domid, name);
-      if (host.get(netDeviceCell, own) !== undefined) return fail("EEXIST");
-      be.script = l.script;
-      be.name = name;
-      host.add(netDeviceCell, own, { mtu: 1500, up: false, bridge: null });
-      return undefined;
-    }),
   ],
 );
 
@@ -253,6 +168,129 @@ const netbackRemove = routine(
     call("xen_unregister_watchers", unregisterWatchers, sameDevice),
     call("backend_disconnect", xenvifDisconnectData, sameDevice),
     step("xenvif_free", (host, l) => forget(host, l.device)),
+  ],
+);
+
+interface ProbeLocals extends DeviceArgs {
+  nodename: string;
+  name: string;
+  value: string;
+  script: string;
+  handle: string;
+  doing: "features" | "reading script" | "reading handle" | "creating interface";
+  errno: Errno | null;
+}
+
+/** Makes the interface; EINVAL where its handle is no number, EEXIST (xenvif_alloc). */
+function createXenvif(host: Host, l: ProbeLocals): void | Failure {
+  const handle = Number.parseInt(l.handle, 10);
+  if (Number.isNaN(handle)) return fail("ERANGE");
+  l.doing = "creating interface";
+  const be = host.edit(netbackCell, l.device);
+  const name = `vif${be.frontend}.${handle}`;
+  const own = ofDomain(l.domid, name);
+  if (host.get(netDeviceCell, own) !== undefined) {
+    printk(host, l.domid, `${name}: Could not register device: err=${-errnoNumber("EEXIST")}`);
+    return fail("EEXIST");
+  }
+  be.script = l.script;
+  be.name = name;
+  host.add(netDeviceCell, own, { mtu: 1500, up: false, bridge: null });
+}
+
+/** Says what the backend can do, waits for the frontend (InitWait), makes the interface. */
+const netbackProbe = routine(
+  "netback_probe [xen_netback]",
+  (a: DeviceArgs): ProbeLocals => ({
+    ...a,
+    nodename: "",
+    name: "",
+    value: "",
+    script: "",
+    handle: "",
+    doing: "features",
+    errno: null,
+  }),
+  ({ step, call, each, attempt, when, failWith }) => [
+    step("backend_info", (host, l) => {
+      const { nodename, otherendId } = deviceOf(host, l.device);
+      l.nodename = nodename;
+      host.add(netbackCell, l.device, {
+        name: "",
+        frontend: otherendId,
+        script: "",
+        state: XenbusState.Initialising,
+        haveHotplugStatusWatch: false,
+        creditWatch: false,
+        mcastWatch: false,
+        queues: 0,
+        carrier: false,
+      });
+    }),
+    attempt([
+      call("features", xenbusWriteEntries, (l) => ({
+        ...sameDevice(l),
+        dir: l.nodename,
+        entries: features,
+      })),
+      each(
+        "optional features",
+        () => optional,
+        (l, [name, value]) => {
+          l.name = name;
+          l.value = value;
+        },
+        [
+          attempt([
+            call("xenbus_printf optional", xenbusPrintf, (l) => ({
+              domid: l.domid,
+              dir: l.nodename,
+              name: l.name,
+              value: l.value,
+            })),
+          ]).onError(() => {}, []),
+        ],
+      ),
+      call(
+        "backend_switch_state",
+        backendSwitchState,
+        (l) => ({ ...sameDevice(l), state: XenbusState.InitWait }),
+        (l) => {
+          l.doing = "reading script";
+        },
+      ),
+      call(
+        "script",
+        xenbusRead,
+        (l) => ({ domid: l.domid, dir: l.nodename, name: "script" }),
+        (l, script) => {
+          l.script = script;
+          l.doing = "reading handle";
+        },
+      ),
+      call(
+        "handle",
+        xenbusRead,
+        (l) => ({ domid: l.domid, dir: l.nodename, name: "handle" }),
+        (l, handle) => {
+          l.handle = handle;
+        },
+      ),
+      step("xenvif_alloc", createXenvif),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        when("not told yet", (l) => l.doing !== "features", [
+          call("xenbus_dev_fatal probe", xenbusDevFatal, (l) => ({
+            ...sameDevice(l),
+            err: errnoNumber(present(l.errno)),
+            message: l.doing,
+          })),
+        ]),
+        call("netback_remove", netbackRemove, sameDevice),
+        failWith("failed", (l) => present(l.errno)),
+      ],
+    ),
   ],
 );
 

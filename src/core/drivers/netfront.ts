@@ -4,11 +4,14 @@
 // back (Linux drivers/net/xen-netfront.c).
 
 import { must } from "../engine/cells.ts";
+import { errnoNumber, present } from "../engine/errno.ts";
+import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import type { Host } from "../engine/host.ts";
 import { deviceOf, sameDevice, xenbusDriver } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
 import { xenbusFrontendClosed } from "../xenbus/otherend.ts";
+import { devPrint } from "../xenbus/printk.ts";
 import { XenbusState } from "../xenbus/state.ts";
 import { xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
 import { xenbusWriteEntries } from "../xenbus/write-entries.ts";
@@ -27,6 +30,8 @@ import { disconnectBackend, setupNetfront } from "./netfront-queue.ts";
 /** How long a step of closing waits before it looks again, in µs (XENNET_TIMEOUT). */
 const XENNET_TIMEOUT_US = 5_000_000;
 const MAX_QUEUES = 8;
+/** What xenbus_setup_ring says where a queue cannot have what it is made of. */
+const SETUP_RING = "granting access to 1 ring pages";
 
 /** What a frontend can do, in the order in which it says so. */
 const features: readonly Entry[] = [
@@ -48,6 +53,7 @@ interface TalkLocals extends DeviceArgs {
   mac: string;
   xdp: boolean;
   entries: Entry[];
+  errno: Errno | null;
 }
 
 /** Nodes of one queue: beside the device's own where there is one queue, else in a directory each. */
@@ -77,8 +83,9 @@ const talkToNetback = routine(
     mac: "",
     xdp: false,
     entries: [],
+    errno: null,
   }),
-  ({ step, call, when }) => [
+  ({ step, call, when, attempt, failWith }) => [
     step("info", (host, l) => {
       const { nodename, otherend } = deviceOf(host, l.device);
       l.nodename = nodename;
@@ -104,13 +111,25 @@ const talkToNetback = routine(
       name: "feature-split-event-channels",
       otherwise: 0,
     })),
-    call(
-      "xen_net_read_mac",
-      xenbusRead,
-      (l) => ({ domid: l.domid, dir: l.nodename, name: "mac" }),
-      (l, mac) => {
-        l.mac = mac;
-      },
+    attempt([
+      call(
+        "xen_net_read_mac",
+        xenbusRead,
+        (l) => ({ domid: l.domid, dir: l.nodename, name: "mac" }),
+        (l, mac) => {
+          l.mac = mac;
+        },
+      ),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        call("xenbus_dev_fatal mac", xenbusDevFatal, (l) => ({
+          ...sameDevice(l),
+          err: errnoNumber(present(l.errno)),
+          message: `parsing ${l.nodename}/mac`,
+        })),
+        failWith("mac", (l) => present(l.errno)),
+      ],
     ),
     call(
       "xdp headroom",
@@ -128,21 +147,33 @@ const talkToNetback = routine(
         value: "0",
       })),
     ]),
-    step("xennet_create_queues", (host, l) => {
-      disconnectBackend(host, l.domid, l.device);
-      const offered = Number.parseInt(l.maxQueues ?? "1", 10);
-      const queues = Math.max(1, Math.min(offered, MAX_QUEUES, onlineCpus(host, l.domid)));
-      const to = deviceOf(host, l.device).otherendId;
-      for (let at = 0; at < queues; at++) {
-        const failed = setupNetfront(host, l.domid, `${l.device}/${at}`, to);
-        if (failed !== undefined) return failed;
-        Object.assign(host.edit(netfrontCell, l.device), { queues: at + 1, mac: l.mac });
-      }
-      l.entries = queueEntries(host, l.device, queues, l.maxQueues !== null);
-      return undefined;
-    }),
+    attempt([
+      step("xennet_create_queues", (host, l) => {
+        disconnectBackend(host, l.domid, l.device);
+        const offered = Number.parseInt(l.maxQueues ?? "1", 10);
+        const queues = Math.max(1, Math.min(offered, MAX_QUEUES, onlineCpus(host, l.domid)));
+        const to = deviceOf(host, l.device).otherendId;
+        for (let at = 0; at < queues; at++) {
+          const failed = setupNetfront(host, l.domid, `${l.device}/${at}`, to);
+          if (failed !== undefined) return failed;
+          Object.assign(host.edit(netfrontCell, l.device), { queues: at + 1, mac: l.mac });
+        }
+        l.entries = queueEntries(host, l.device, queues, l.maxQueues !== null);
+        return undefined;
+      }),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        call("xenbus_dev_fatal ring", xenbusDevFatal, (l) => ({
+          ...sameDevice(l),
+          err: errnoNumber(present(l.errno)),
+          message: SETUP_RING,
+        })),
+        failWith("ring", (l) => present(l.errno)),
+      ],
+    ),
     call("write_queue_xenstore_keys", xenbusWriteEntries, (l) => ({
-      domid: l.domid,
+      ...sameDevice(l),
       dir: l.nodename,
       entries: l.entries,
       lookAt: `${l.otherend}/multi-queue-max-queues`,
@@ -185,7 +216,12 @@ const xennetConnect = routine(
         l.rxCopy = value;
       },
     ),
-    when("no copying backend", (l) => l.rxCopy === 0, [failWith("ENODEV", "ENODEV")]),
+    when("no copying backend", (l) => l.rxCopy === 0, [
+      step("dev_info", (host, l) =>
+        devPrint(host, l.device, "backend does not support copying receive path"),
+      ),
+      failWith("ENODEV", "ENODEV"),
+    ]),
     call("talk_to_netback", talkToNetback, sameDevice),
     call("netdev_update_features", netdevUpdateFeatures, (l) => ({ ...sameDevice(l), otherend: l.otherend })),
     step("reg_state", (host, l) => {
@@ -204,13 +240,12 @@ interface ChangedLocals extends DeviceArgs {
   state: number;
   ours: number;
   otherend: string;
-  errno: string;
 }
 
 /** The backend shows another state. */
 const netbackChanged = routine(
   "netback_changed [xen_netfront]",
-  (a: DeviceArgs & { state: number }): ChangedLocals => ({ ...a, ours: 0, otherend: "", errno: "" }),
+  (a: DeviceArgs & { state: number }): ChangedLocals => ({ ...a, ours: 0, otherend: "" }),
   ({ step, when, call, attempt }) => [
     step("dev->state", (host, l) => {
       const { state, otherend } = deviceOf(host, l.device);
@@ -224,18 +259,8 @@ const netbackChanged = routine(
           ...sameDevice(l),
           state: XenbusState.Connected,
         })),
-      ]).onError(
-        (l, errno) => {
-          l.errno = errno;
-        },
-        [
-          call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
-            ...sameDevice(l),
-            errno: l.errno,
-            message: "connecting",
-          })),
-        ],
-      ),
+        // What is wrong is told already.
+      ]).onError(() => {}, []),
     ]),
     when(
       "Closing or Closed",

@@ -2,54 +2,69 @@
 //
 // Expected errors are values and carry the wire's names.
 
-/** Names of Xen's public errno.h and of xenstore's wire errors that the model uses. */
-export type Errno =
-  | "EPERM"
-  | "ENOENT"
-  | "ESRCH"
-  | "EINTR"
-  | "EIO"
-  | "ENXIO"
-  | "E2BIG"
-  | "EBADF"
-  | "ECHILD"
-  | "EAGAIN"
-  | "ENOMEM"
-  | "EACCES"
-  | "EFAULT"
-  | "EBUSY"
-  | "EEXIST"
-  | "EXDEV"
-  | "ENODEV"
-  | "ENOTDIR"
-  | "EISDIR"
-  | "EINVAL"
-  | "ENFILE"
-  | "EMFILE"
-  | "ENOTTY"
-  | "ENOSPC"
-  | "EROFS"
-  | "EDOM"
-  | "ERANGE"
-  | "EDEADLK"
-  | "ENOSYS"
-  | "ENOTEMPTY"
-  | "ENODATA"
-  | "ETIME"
-  | "EBADMSG"
-  | "EOVERFLOW"
-  | "EILSEQ"
-  | "ERESTART"
-  | "ENOTSOCK"
-  | "EMSGSIZE"
-  | "EOPNOTSUPP"
-  | "EADDRINUSE"
-  | "EADDRNOTAVAIL"
-  | "ENOBUFS"
-  | "EISCONN"
-  | "ENOTCONN"
-  | "ETIMEDOUT"
-  | "ECONNREFUSED";
+/** Xen's public errors and xenstore's, as far as the model uses them, with their numbers, which are Linux's. */
+const numbers = {
+  EPERM: 1,
+  ENOENT: 2,
+  ESRCH: 3,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  E2BIG: 7,
+  EBADF: 9,
+  ECHILD: 10,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EFAULT: 14,
+  EBUSY: 16,
+  EEXIST: 17,
+  EXDEV: 18,
+  ENODEV: 19,
+  ENOTDIR: 20,
+  EISDIR: 21,
+  EINVAL: 22,
+  ENFILE: 23,
+  EMFILE: 24,
+  ENOTTY: 25,
+  ENOSPC: 28,
+  EROFS: 30,
+  EDOM: 33,
+  ERANGE: 34,
+  EDEADLK: 35,
+  ENOSYS: 38,
+  ENOTEMPTY: 39,
+  ENODATA: 61,
+  ETIME: 62,
+  EBADMSG: 74,
+  EOVERFLOW: 75,
+  EILSEQ: 84,
+  ERESTART: 85,
+  ENOTSOCK: 88,
+  EMSGSIZE: 90,
+  EOPNOTSUPP: 95,
+  EADDRINUSE: 98,
+  EADDRNOTAVAIL: 99,
+  ENOBUFS: 105,
+  EISCONN: 106,
+  ENOTCONN: 107,
+  ETIMEDOUT: 110,
+  ECONNREFUSED: 111,
+} as const;
+
+/** The name of an error. */
+export type Errno = keyof typeof numbers;
+
+/** Its number: positive. */
+export function errnoNumber(errno: Errno): number {
+  return numbers[errno];
+}
+
+/** The error of a number, `22` → `EINVAL`; EIO for a number nobody fails with. */
+export function errnoOf(number: number): Errno {
+  for (const [errno, other] of Object.entries(numbers)) if (other === number) return errno as Errno;
+  return "EIO";
+}
 
 /** A failed operation, as a value. One frozen object per name: compare with `errno`. */
 export interface Failure {

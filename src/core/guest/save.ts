@@ -11,7 +11,7 @@ import { watchTokens, xenbusCell, xenbusWatchCell } from "../xenbus/xenbus.ts";
 import { pendingEvents } from "../xenbus/xenwatch.ts";
 import { balloonCell } from "./balloon.ts";
 import type { Balloon } from "./balloon-pages.ts";
-import { isFileWatch } from "../xenbus/xenbus-dev.ts";
+import { isFileWatch } from "../xenbus/dev-file.ts";
 import { guestOf } from "./guest.ts";
 
 /** A watch of the kernel's own: devices' watches are made anew with their devices. */

@@ -84,7 +84,7 @@ export const resumeRestored = routine(
     token: "",
     nodename: "",
   }),
-  ({ step, call, each }) => [
+  ({ step, call, each, attempt }) => [
     step("xen_arch_resume", (host, l) => {
       startKernel(host, l.domid);
       bringUpVcpus(host, l.domid);
@@ -102,11 +102,13 @@ export const resumeRestored = routine(
       (l) => l.devices,
       (l, nodename) => void (l.nodename = nodename),
       [
-        call("xenbus_dev_resume", xenbusProbeNode, (l) => ({
-          domid: l.domid,
-          bus: "frontend" as const,
-          nodename: l.nodename,
-        })),
+        attempt([
+          call("xenbus_dev_resume", xenbusProbeNode, (l) => ({
+            domid: l.domid,
+            bus: "frontend" as const,
+            nodename: l.nodename,
+          })),
+        ]).onError(() => {}, []),
       ],
     ),
     call("thaw_processes", thaw, (l) => ({ domid: l.domid })),

@@ -4,13 +4,13 @@
 // console (tools/xl/xl_vmcontrol.c, autoconnect_console).
 
 import type { Cells } from "../engine/cells.ts";
+import { errnoNumber } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { exitProcess, hasExited, processCell, reap, spawnProcess } from "../daemons/process.ts";
 import { closeContext, openContext } from "./libxl-ctx.ts";
 import { primaryConsole } from "./primary-console.ts";
 import { sameDomain } from "./same.ts";
-import { errnoNumber } from "./strerror.ts";
 import { isAttached, xenconsole } from "./xenconsole.ts";
 import type { ConsoleType } from "./xenconsole.ts";
 

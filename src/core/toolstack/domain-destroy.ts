@@ -5,7 +5,7 @@
 // (tools/libs/light/libxl_domain.c, libxl_domain_destroy).
 
 import { must } from "../engine/cells.ts";
-import { fail, isFailure, present } from "../engine/errno.ts";
+import { errnoNumber, errnoOf, fail, isFailure, present } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { destroydomain, pausedomain, softReset, unpausedomain } from "../hypervisor/domctl.ts";
@@ -17,7 +17,7 @@ import { dom0 } from "./libxl-ctx.ts";
 import { complaining, libxlDebug, libxlError, reported } from "./log.ts";
 import { exitProcess, hasExited, processCell, reap, spawnProcess } from "../daemons/process.ts";
 import { ERROR_DOMAIN_NOTFOUND } from "./rc.ts";
-import { errnoNumber, errnoOf, strerror } from "./strerror.ts";
+import { strerror } from "./strerror.ts";
 import { userdataDestroyAll } from "./userdata.ts";
 import { rmRequest, xsGetDomainPath, xsRead, xsRm, xsScript } from "./xs.ts";
 import { sameDomain } from "./same.ts";

@@ -4,7 +4,7 @@
 // memory it kept over a soft reset (tools/libs/light/libxl_create.c,
 // domcreate_bootloader_done and domcreate_stream_done).
 
-import { fail, isFailure } from "../engine/errno.ts";
+import { errnoOf, fail, isFailure } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { readFile } from "../daemons/files.ts";
 import type { BuildConfig } from "./build-config.ts";
@@ -19,7 +19,6 @@ import { ERROR_FAIL } from "./rc.ts";
 import type { RestoreArgs } from "./restore-helper.ts";
 import { decodeImage, decodeSaveHeader } from "./save-file.ts";
 import { helperWaits, reapHelper, startHelper } from "./save-helper.ts";
-import { errnoOf } from "./strerror.ts";
 import { startTime } from "./wall-clock.ts";
 
 /** Where a domain's memory comes from that is not new. */

@@ -5,7 +5,7 @@
 // xg_resume.c). The guest is asked to suspend itself and has a minute for each
 // of two things: to acknowledge, and to do it.
 
-import { fail, isFailure, present } from "../engine/errno.ts";
+import { errnoOf, fail, isFailure, present } from "../engine/errno.ts";
 import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -19,7 +19,7 @@ import { pvControl } from "./pv-control.ts";
 import { ERROR_FAIL, ERROR_GUEST_TIMEDOUT, ERROR_TIMEDOUT } from "./rc.ts";
 import { answerSuspend, helperWaits, reapHelper, startHelper, wantsSuspend } from "./save-helper.ts";
 import type { SavedImage } from "./save-image.ts";
-import { errnoOf, strerror } from "./strerror.ts";
+import { strerror } from "./strerror.ts";
 import { transaction } from "./transaction.ts";
 import { xsRead, xsResumeDomain, xsUnwatch, xsWatch, xsWrite } from "./xs.ts";
 import type { Watch } from "./xs.ts";

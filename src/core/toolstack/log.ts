@@ -5,13 +5,13 @@
 
 import type { Cells } from "../engine/cells.ts";
 import type { Errno } from "../engine/errno.ts";
-import { fail } from "../engine/errno.ts";
+import { errnoNumber, fail } from "../engine/errno.ts";
 import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import type { Node, Vocabulary } from "../engine/routine.ts";
 import { processCell, stderr } from "../daemons/process.ts";
 import { ERROR_FAIL } from "./rc.ts";
-import { errnoNumber, strerror } from "./strerror.ts";
+import { strerror } from "./strerror.ts";
 
 /** The first domid that is not a guest's: libxl names the domain in a message only below it. */
 const FIRST_RESERVED = 0x7ff0;

@@ -7,7 +7,7 @@
 
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
-import { fail, isFailure } from "../engine/errno.ts";
+import { errnoNumber, fail, isFailure } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
@@ -23,7 +23,6 @@ import { restoreInto } from "./restore-helper.ts";
 import type { RestoreArgs, RestoredRings } from "./restore-helper.ts";
 import { readMemory, saveImage } from "./save-image.ts";
 import type { SavedImage } from "./save-image.ts";
-import { errnoNumber } from "./strerror.ts";
 
 const SHUTDOWN_SUSPEND = 2;
 

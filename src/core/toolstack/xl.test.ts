@@ -70,7 +70,7 @@ describe("a domain's life", () => {
 
   test.each([
     ["pv", "4"],
-    ["pvh", "6"],
+    ["pvh", "1"],
   ])(
     "Linux in a %s guest leaves a CD-ROM to its device model, if it can have one: state %s",
     (type, state) => {

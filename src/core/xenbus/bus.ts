@@ -4,7 +4,8 @@
 // and `device` lead to, and binding drivers to devices (Linux
 // drivers/xen/xenbus/xenbus_probe.c and the driver core around it).
 
-import { present } from "../engine/errno.ts";
+import { errnoNumber, present } from "../engine/errno.ts";
+import type { Errno } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import {
@@ -21,7 +22,8 @@ import {
 } from "./device.ts";
 import type { Bus, DeviceArgs } from "./device.ts";
 import { freeOtherendWatch, talkToOtherend, watchOtherend } from "./otherend.ts";
-import { XenbusState } from "./state.ts";
+import { isNumber, XenbusState } from "./state.ts";
+import { devPrint } from "./printk.ts";
 import { xenbusDevError, xenbusSwitchState } from "./switch-state.ts";
 import type { WatchEvent } from "./xenbus.ts";
 import { countDomainDevice } from "./xenwatch.ts";
@@ -69,7 +71,9 @@ export const xenbusDevProbe = routine(
   (a: DeviceArgs & { module: string }) => ({
     ...a,
     stage: "otherend" as "otherend" | "probe" | "watch" | "gone",
-    errno: "",
+    errno: null as Errno | null,
+    nodename: "",
+    remove: null as string | null,
   }),
   ({ step, call, callNamed, attempt, when, locked }) => [
     locked("device_lock", (l) => `device ${l.device}`, [
@@ -77,6 +81,8 @@ export const xenbusDevProbe = routine(
         const device = host.get(xenbusDeviceCell, l.device);
         if (device === undefined || device.driver !== null) l.stage = "gone";
         else host.edit(xenbusDeviceCell, l.device).driver = l.module;
+        l.nodename = device?.nodename ?? "";
+        l.remove = driverOf(l.module).remove?.name ?? null;
       }),
       when("there and free", (l) => l.stage !== "gone", [
         attempt([
@@ -97,15 +103,19 @@ export const xenbusDevProbe = routine(
             l.errno = errno;
           },
           [
-            when("probe failed", (l) => l.stage === "probe", [
+            step("dev_warn", (host, l) => {
+              if (l.stage === "probe") return;
+              const what = l.stage === "watch" ? "watch_otherend" : "talk_to_otherend";
+              devPrint(host, l.device, `${what} on ${l.nodename} failed.`);
+            }),
+            when("cannot be watched", (l) => l.stage === "watch" && l.remove !== null, [
+              callNamed("drv->remove", (l) => present(l.remove), sameDevice),
+            ]),
+            when("has an other end", (l) => l.stage !== "otherend", [
               call("xenbus_dev_error", xenbusDevError, (l) => ({
                 ...sameDevice(l),
-                errno: l.errno,
-                message: "xenbus_dev_probe",
-              })),
-              call("xenbus_switch_state", xenbusSwitchState, (l) => ({
-                ...sameDevice(l),
-                state: XenbusState.Closed,
+                err: errnoNumber(present(l.errno)),
+                message: `xenbus_dev_probe on ${l.nodename}`,
               })),
             ]),
             step("dev->driver = NULL", (host, l) => {
@@ -122,13 +132,17 @@ export const xenbusDevProbe = routine(
 /** What a bus needs to know of a new backend before it is a device: whose it is, and that its frontend exists. */
 const backendBusId = routine(
   "backend_bus_id",
-  (a: { domid: number; nodename: string }) => ({ ...a, frontend: "", exists: false }),
+  (a: { domid: number; nodename: string }) => ({ ...a, id: "", frontend: "", exists: false }),
   ({ call, when, failWith }) => [
-    call("xenbus_gather frontend-id", xenbusRead, (l) => ({
-      domid: l.domid,
-      dir: l.nodename,
-      name: "frontend-id",
-    })),
+    call(
+      "xenbus_gather frontend-id",
+      xenbusRead,
+      (l) => ({ domid: l.domid, dir: l.nodename, name: "frontend-id" }),
+      (l, value) => {
+        l.id = value;
+      },
+    ),
+    when("no number", (l) => !isNumber(l.id), [failWith("EINVAL", "EINVAL")]),
     call(
       "xenbus_gather frontend",
       xenbusRead,
@@ -137,6 +151,7 @@ const backendBusId = routine(
         l.frontend = value;
       },
     ),
+    when("nobody", (l) => l.frontend === "", [failWith("ERANGE", "ERANGE")]),
     call(
       "xenbus_exists",
       xenbusExists,
@@ -149,7 +164,10 @@ const backendBusId = routine(
   ],
 );
 
-/** Makes a device of a node whose state says that it is new, and binds a driver where there is one. */
+/**
+ * Makes a device of a node whose state says that it is new, and binds a driver where there is one. Fails
+ * where it can be no device; that its driver fails does not matter.
+ */
 export const xenbusProbeNode = routine(
   "xenbus_probe_node",
   (a: { domid: number; bus: Bus; nodename: string }) => ({
@@ -158,7 +176,7 @@ export const xenbusProbeNode = routine(
     device: "",
     module: null as string | null,
   }),
-  ({ step, call, when, attempt }) => [
+  ({ step, call, when }) => [
     call(
       "xenbus_read_driver_state",
       xenbusReadDriverState,
@@ -168,18 +186,16 @@ export const xenbusProbeNode = routine(
       },
     ),
     when("new", (l) => l.state === XenbusState.Initialising, [
-      attempt([
-        when("backend", (l) => l.bus === "backend", [
-          call("get_bus_id", backendBusId, (l) => ({ domid: l.domid, nodename: l.nodename })),
-        ]),
-        step("device_register", (host, l) => {
-          l.device = addDevice(host, l.domid, l.bus, l.nodename);
-          l.module = xenbusMatch(host, l.domid, l.bus, deviceOf(host, l.device).devicetype);
-        }),
-        when("driver", (l) => l.module !== null, [
-          call("xenbus_dev_probe", xenbusDevProbe, (l) => ({ ...sameDevice(l), module: present(l.module) })),
-        ]),
-      ]).onError(() => {}, []),
+      when("backend", (l) => l.bus === "backend", [
+        call("get_bus_id", backendBusId, (l) => ({ domid: l.domid, nodename: l.nodename })),
+      ]),
+      step("device_register", (host, l) => {
+        l.device = addDevice(host, l.domid, l.bus, l.nodename);
+        l.module = xenbusMatch(host, l.domid, l.bus, deviceOf(host, l.device).devicetype);
+      }),
+      when("driver", (l) => l.module !== null, [
+        call("xenbus_dev_probe", xenbusDevProbe, (l) => ({ ...sameDevice(l), module: present(l.module) })),
+      ]),
     ]),
   ],
 );
@@ -296,7 +312,7 @@ const xenbusDevChanged = routine(
     exists: false,
     known: false,
   }),
-  ({ step, call, when }) => [
+  ({ step, call, when, attempt }) => [
     when("below a type", (l) => l.path.split("/").length > 2, [
       call(
         "xenbus_exists",
@@ -318,11 +334,13 @@ const xenbusDevChanged = routine(
           l.known = findDevice(host, l.domid, l.nodename as string) !== undefined;
         }),
         when("unknown", (l) => !l.known, [
-          call("xenbus_probe_node", xenbusProbeNode, (l) => ({
-            domid: l.domid,
-            bus: l.bus,
-            nodename: l.nodename as string,
-          })),
+          attempt([
+            call("xenbus_probe_node", xenbusProbeNode, (l) => ({
+              domid: l.domid,
+              bus: l.bus,
+              nodename: l.nodename as string,
+            })),
+          ]).onError(() => {}, []),
         ]),
       ]),
     ]),

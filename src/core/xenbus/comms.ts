@@ -5,8 +5,8 @@
 // drivers/xen/xenbus/xenbus_comms.c).
 
 import { must } from "../engine/cells.ts";
-import { fail, isFailure } from "../engine/errno.ts";
-import type { Failure } from "../engine/errno.ts";
+import { errnoNumber, fail, isFailure, present } from "../engine/errno.ts";
+import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
@@ -15,6 +15,7 @@ import { clientEmpties, clientRead, clientWrite } from "../xenstore/ring.ts";
 import type { RingPage } from "../xenstore/ring.ts";
 import { errorNamed, HEADER_SIZE, parse, readLatin1, readU32, XS } from "../xenstore/wire.ts";
 import type { Packet } from "../xenstore/wire.ts";
+import { fileAnswered, xenbusFileCell } from "./dev-file.ts";
 import { kthreadRun } from "./kthread.ts";
 import { printk } from "./printk.ts";
 import { xenbusCell, xenbusQueueCell, xenbusRequestCell } from "./xenbus.ts";
@@ -52,8 +53,32 @@ function processMsg(host: Host, domid: number, { type, reqId }: Packet, body: st
   }
   const id = `${domid}/${reqId}`;
   if (host.get(xenbusRequestCell, id)?.state !== "wait_reply") return fail("ENOENT");
-  answer(host, domid, id, type, body);
+  const { file } = must(host, xenbusRequestCell, id);
+  if (file === null) answer(host, domid, id, type, body);
+  else handToFile(host, domid, id, { type, body });
   return undefined;
+}
+
+/** Hands a process's request its reply as it is. */
+function handToFile(host: Host, domid: number, id: string, reply: { type: number; body: string }): void {
+  const { name, asked } = present(must(host, xenbusRequestCell, id).file);
+  forgetRequest(host, domid, host.edit(xenbusQueueCell, domid), id);
+  fileAnswered(host, name, asked, reply);
+}
+
+/** A process's request is over. */
+function forgetRequest(host: Host, domid: number, queue: XenbusQueue, id: string): void {
+  host.drop(xenbusRequestCell, id);
+  queue.requests = queue.requests.filter((other) => `${domid}/${other}` !== id);
+  host.edit(xenbusCell, domid).users--;
+}
+
+/** The error of a name; EINVAL for one the kernel does not know (get_error). */
+function errorOf(host: Host, domid: number, body: string): Errno {
+  const [name = ""] = body.split("\0");
+  const errno = errorNamed(body);
+  if (errno !== name) printk(host, domid, `xenbus: xen store gave: unknown error ${name}`);
+  return errno;
 }
 
 /** Hands a request its reply; one of another type than the request's is EINVAL to who asked (xs_talkv). */
@@ -61,7 +86,7 @@ function answer(host: Host, domid: number, id: string, type: number, body: strin
   const request = host.edit(xenbusRequestCell, id);
   const asked = readU32(request.message, 0);
   request.state = "got_reply";
-  if (type === XS.ERROR) request.errno = errorNamed(body);
+  if (type === XS.ERROR) request.errno = errorOf(host, domid, body);
   else if (type === asked) request.reply = body;
   else {
     printk(host, domid, `xenbus: unexpected type [${type}], expected [${asked}]`);
@@ -76,7 +101,7 @@ function answer(host: Host, domid: number, id: string, type: number, body: strin
 function processMsgs(host: Host, domid: number, mfn: number): boolean {
   const page = ringPage(host, mfn);
   const warn = ({ errno }: Failure): void =>
-    printk(host, domid, `xenbus: error ${errno} while reading message`);
+    printk(host, domid, `xenbus: error ${-errnoNumber(errno)} while reading message`);
   const received = clientRead(page);
   if (isFailure(received)) {
     clientEmpties(page, "replies");
@@ -120,7 +145,13 @@ function writeRequest(host: Host, domid: number, mfn: number, queue: XenbusQueue
     return wrote;
   }
   clientEmpties(page, "requests");
-  printk(host, domid, `xenbus: error ${wrote.errno} while writing message`);
+  printk(host, domid, `xenbus: error ${-errnoNumber(wrote.errno)} while writing message`);
+  if (request.file !== null) {
+    // Nobody tells the process.
+    host.edit(xenbusFileCell, request.file.name).requests--;
+    forgetRequest(host, domid, queue, id);
+    return 0;
+  }
   request.state = "got_reply";
   request.errno = wrote.errno;
   return 0;

@@ -3,7 +3,8 @@
 // A device and its other end: finding it, watching its state, and telling the
 // driver when that changes (Linux drivers/xen/xenbus/xenbus_probe.c).
 
-import { fail, present } from "../engine/errno.ts";
+import { errnoNumber, fail, present } from "../engine/errno.ts";
+import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { deviceOf, driverOf, sameDevice, xenbusDeviceCell } from "./device.ts";
 import type { Bus, DeviceArgs } from "./device.ts";
@@ -11,7 +12,7 @@ import { xenbusDevFatal, xenbusSwitchState } from "./switch-state.ts";
 import { registerXenbusWatch, unregisterXenbusWatch } from "./watch.ts";
 import { systemRunning } from "./xenbus.ts";
 import type { WatchEvent } from "./xenbus.ts";
-import { XenbusState } from "./state.ts";
+import { isNumber, parseState, XenbusState } from "./state.ts";
 import { xenbusExists, xenbusRead, xenbusReadDriverState } from "./xs.ts";
 
 /** The nodes that name the other end, by bus. */
@@ -42,7 +43,16 @@ export const freeOtherendWatch = routine(
 
 const readOtherendDetails = routine(
   "xenbus_read_otherend_details",
-  (a: DeviceArgs) => ({ ...a, nodename: "", idNode: "", pathNode: "", id: "", otherend: "", exists: false }),
+  (a: DeviceArgs) => ({
+    ...a,
+    nodename: "",
+    idNode: "",
+    pathNode: "",
+    id: "",
+    otherend: "",
+    exists: false,
+    errno: null as Errno | null,
+  }),
   ({ step, call, attempt, when, failWith }) => [
     step("which nodes", (host, l) => {
       const { nodename, bus } = deviceOf(host, l.device);
@@ -59,6 +69,7 @@ const readOtherendDetails = routine(
           l.id = value;
         },
       ),
+      when("no number", (l) => !isNumber(l.id), [failWith("EINVAL", "EINVAL")]),
       call(
         "xenbus_gather path",
         xenbusRead,
@@ -67,28 +78,37 @@ const readOtherendDetails = routine(
           l.otherend = value;
         },
       ),
+    ]).onError((l, errno) => void (l.errno = errno), []),
+    when("unreadable", (l) => l.errno !== null, [
+      call("xenbus_dev_fatal details", xenbusDevFatal, (l) => ({
+        ...sameDevice(l),
+        err: errnoNumber(present(l.errno)),
+        message: `reading other end details from ${l.nodename}`,
+      })),
+      failWith("errno", (l) => present(l.errno)),
+    ]),
+    when("named", (l) => l.otherend !== "", [
       call(
         "xenbus_exists",
         xenbusExists,
         (l) => ({ domid: l.domid, dir: l.otherend, name: "" }),
         (l, exists) => {
-          l.exists = exists && l.otherend !== "";
+          l.exists = exists;
         },
       ),
-    ]).onError(() => {}, []),
+    ]),
     when("missing or inaccessible", (l) => !l.exists, [
       call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
-        device: l.device,
-        domid: l.domid,
-        errno: "ENOENT",
-        message: `reading other end details from ${l.nodename}`,
+        ...sameDevice(l),
+        err: errnoNumber("ENOENT"),
+        message: `unable to read other end from ${l.nodename}.  missing or inaccessible.`,
       })),
       failWith("ENOENT", "ENOENT"),
     ]),
     step("otherend known", (host, l) => {
       const device = host.edit(xenbusDeviceCell, l.device);
       device.otherend = l.otherend;
-      device.otherendId = Number.parseInt(l.id, 10);
+      device.otherendId = parseState(l.id);
     }),
   ],
 );
@@ -111,8 +131,14 @@ function otherendCallback(bus: Bus): string {
 /** Watches the other end's state. A backend takes one event of a frontend at a time (XSA-349). */
 export const watchOtherend = routine(
   "watch_otherend",
-  (a: DeviceArgs) => ({ ...a, node: "", token: "", bus: "backend" as Bus }),
-  ({ step, call }) => [
+  (a: DeviceArgs) => ({
+    ...a,
+    node: "",
+    token: "",
+    bus: "backend" as Bus,
+    errno: null as Errno | null,
+  }),
+  ({ step, call, attempt, failWith }) => [
     step("xenbus_watch_pathfmt", (host, l) => {
       const { otherend, nodename, bus } = deviceOf(host, l.device);
       if (otherend === null) return fail("ENODEV");
@@ -121,14 +147,26 @@ export const watchOtherend = routine(
       l.bus = bus;
       return undefined;
     }),
-    call("register_xenbus_watch", registerXenbusWatch, (l) => ({
-      domid: l.domid,
-      node: l.node,
-      token: l.token,
-      callback: otherendCallback(l.bus),
-      owner: l.device,
-      onePending: l.bus === "backend",
-    })),
+    attempt([
+      call("register_xenbus_watch", registerXenbusWatch, (l) => ({
+        domid: l.domid,
+        node: l.node,
+        token: l.token,
+        callback: otherendCallback(l.bus),
+        owner: l.device,
+        onePending: l.bus === "backend",
+      })),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
+          ...sameDevice(l),
+          err: errnoNumber(present(l.errno)),
+          message: `adding watch on ${l.node}`,
+        })),
+        failWith("errno", (l) => present(l.errno)),
+      ],
+    ),
     step("otherend_watch", (host, l) => {
       host.edit(xenbusDeviceCell, l.device).otherendWatch = l.token;
     }),

@@ -139,8 +139,11 @@ export const probeAndWatch = routine(
   ],
 );
 
-/** How long loading a frontend's module waits for the devices it found (wait_for_devices), in µs. */
-const CONNECT_TIMEOUT_US = 300_000_000;
+/**
+ * How long loading a frontend's module waits for the devices it found, in µs: the two loops of
+ * wait_for_devices count their seconds together.
+ */
+const CONNECT_TIMEOUT_US = 270_000_000;
 
 /** Loads a driver's module: its driver is bound to every device that waits for one. */
 export const xenbusRegisterDriver = routine(

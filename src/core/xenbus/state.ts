@@ -25,8 +25,15 @@ export function xenbusStrState(state: number): string {
   return names[state] ?? "INVALID";
 }
 
+const LEADING_NUMBER = /^\s*[+-]?\d+/;
+
+/** Whether `%d` reads a number of a node's value. */
+export function isNumber(value: string): boolean {
+  return LEADING_NUMBER.test(value);
+}
+
 /** What `%d` reads of a state node's value: the leading number, Unknown where there is none. */
 export function parseState(value: string): number {
-  const found = /^\s*[+-]?\d+/.exec(value);
+  const found = LEADING_NUMBER.exec(value);
   return found === null ? XenbusState.Unknown : Number(found[0]);
 }

@@ -7,9 +7,11 @@
 import { must } from "../engine/cells.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
+import { errnoNumber } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { XS } from "../xenstore/wire.ts";
 import { xenbusDeviceCell } from "./device.ts";
+import { printk } from "./printk.ts";
 import { addWatch, dropWatch, unlistWatch, xenbusWatchCell } from "./xenbus.ts";
 import { cancelEvents, inCallback, mailboxesOf } from "./xenwatch.ts";
 import { XBT_NIL, xenbusReadUnsigned, xsTalkv } from "./xs.ts";
@@ -120,7 +122,7 @@ export const registerXenbusWatch = routine(
  */
 export const unregisterXenbusWatch = routine(
   "unregister_xenbus_watch",
-  (a: { domid: number; token: string }) => ({ ...a, node: "", threads: [] as string[] }),
+  (a: { domid: number; token: string }) => ({ ...a, node: "", threads: [] as string[], failed: "" }),
   ({ step, call, attempt, waitFor }) => [
     step("list_del", (host, l) => {
       const watch = must(host, xenbusWatchCell, `${l.domid}/${l.token}`);
@@ -129,9 +131,14 @@ export const unregisterXenbusWatch = routine(
       // Events that come from now on find no watch any more.
       unlistWatch(host, l.domid, l.token);
     }),
-    attempt([
-      call("xs_unwatch", xsUnwatch, ({ domid, node, token }) => ({ domid, node, token })),
-    ]).onError(() => {}, []),
+    attempt([call("xs_unwatch", xsUnwatch, ({ domid, node, token }) => ({ domid, node, token }))]).onError(
+      (l, errno) => void (l.failed = errno),
+      [
+        step("pr_warn", (host, { domid, node, failed }) =>
+          printk(host, domid, `xenbus: Failed to release watch ${node}: ${-errnoNumber(failed as Errno)}`),
+        ),
+      ],
+    ),
     waitFor("mutex_lock xenwatch_mutex", (host, l) => !l.threads.some((thread) => inCallback(host, thread)), {
       uninterruptible: true,
     }),
@@ -170,12 +177,17 @@ export const xsResetWatches = routine(
 export const xsRewatch = routine(
   "xs_rewatch",
   (a: { domid: number; token: string }) => ({ ...a, node: "", depth: null as number | null }),
-  ({ step, call }) => [
+  ({ step, call, when, attempt }) => [
     step("next watch", (host, l) => {
       const watch = host.get(xenbusWatchCell, `${l.domid}/${l.token}`);
       l.node = watch?.node ?? "";
       l.depth = watch?.depth ?? null;
     }),
-    call("xs_watch", xsWatch, ({ domid, node, token, depth }) => ({ domid, node, token, depth })),
+    when("registered still", (l) => l.node !== "", [
+      // Nobody looks at what becomes of it.
+      attempt([
+        call("xs_watch", xsWatch, ({ domid, node, token, depth }) => ({ domid, node, token, depth })),
+      ]).onError(() => {}, []),
+    ]),
   ],
 );

@@ -7,6 +7,7 @@
 import { cellType, must } from "../engine/cells.ts";
 import type { Cells } from "../engine/cells.ts";
 import type { Errno } from "../engine/errno.ts";
+import type { Header } from "./dev-file.ts";
 import { listAppend, listItems, listRemove, listType } from "../xenstore/list.ts";
 
 /**
@@ -28,7 +29,7 @@ export interface Xenbus {
   /** The kernel's own end of the event channel. */
   port: number;
   policy: XenwatchPolicy;
-  /** Between `xs_suspend` and `xs_resume` no request goes out. */
+  /** Between `xs_suspend` and `xs_resume` (`xs_suspend_active`): nobody new talks to xenstore. */
   suspended: boolean;
   /** Requests and transactions under way (`xs_state_users`): suspending waits until there are none. */
   users: number;
@@ -64,6 +65,8 @@ export interface XenbusRequest {
   /** The reply's body as a latin1 string, or the error xenstored answered with. */
   reply: string;
   errno: Errno | null;
+  /** Where it comes from a process (`user_req`): its file, and the header as it wrote it. */
+  file: { name: string; asked: Header } | null;
 }
 
 export const xenbusRequestCell = cellType<XenbusRequest>("xenbus-request");
@@ -134,9 +137,13 @@ export interface WatchEvent {
   owner: string;
 }
 
-/** Whether xenstore can be talked to now: it cannot between suspend and resume. */
+/**
+ * Whether xenstore can be talked to now: not between suspend and resume, but for as long as somebody still
+ * does whom suspending waits for (xs_request_enter).
+ */
 export function xenbusRunning(cells: Cells, domid: number): boolean {
-  return !must(cells, xenbusCell, domid).suspended;
+  const { suspended, users } = must(cells, xenbusCell, domid);
+  return !suspended || users > 0;
 }
 
 /** Whether that kernel is not about to halt or to reboot. */

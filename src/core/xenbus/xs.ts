@@ -8,14 +8,24 @@ import { fail } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { encode, XS } from "../xenstore/wire.ts";
+import type { Header } from "./dev-file.ts";
 import { parseState, XenbusState } from "./state.ts";
 import { xenbusCell, xenbusQueueCell, xenbusRequestCell, xenbusRunning } from "./xenbus.ts";
+import type { XenbusRequest } from "./xenbus.ts";
 
 /** The transaction id of a request outside any transaction. */
 export const XBT_NIL = 0;
 
+/** A request as it is put together. */
+interface NewRequest {
+  readonly type: number;
+  readonly tx: number;
+  readonly body: string;
+  readonly file?: XenbusRequest["file"];
+}
+
 /** Adds a request to what the ring's thread has to write. Returns its id: the lowest that is free. */
-function xsSend(host: Host, domid: number, type: number, tx: number, body: string): number {
+function queueRequest(host: Host, domid: number, { type, tx, body, file }: NewRequest): number {
   let id = 1;
   while (host.get(xenbusRequestCell, `${domid}/${id}`) !== undefined) id++;
   host.add(xenbusRequestCell, `${domid}/${id}`, {
@@ -23,12 +33,23 @@ function xsSend(host: Host, domid: number, type: number, tx: number, body: strin
     state: "queued",
     reply: "",
     errno: null,
+    file: file ?? null,
   });
   const queue = host.edit(xenbusQueueCell, domid);
   queue.writes.push(id);
   queue.requests.push(id);
-  if (tx === XBT_NIL) host.edit(xenbusCell, domid).users++;
   return id;
+}
+
+function xsSend(host: Host, domid: number, type: number, tx: number, body: string): number {
+  if (tx === XBT_NIL) host.edit(xenbusCell, domid).users++;
+  return queueRequest(host, domid, { type, tx, body });
+}
+
+/** Sends a process's request, whose answer goes to its file (xenbus_dev_request_and_reply). */
+export function xsSendForFile(host: Host, domid: number, asked: Header, body: string, name: string): void {
+  host.edit(xenbusCell, domid).users++;
+  queueRequest(host, domid, { type: asked.type, tx: asked.txId, body, file: { name, asked } });
 }
 
 interface Talk {

@@ -18,6 +18,7 @@ import { Hypercalls } from "./hypercalls.ts";
 import { privcmdDevices } from "./privcmd.ts";
 import { bridgeSocket } from "./protocol.ts";
 import { BridgeServer } from "./server.ts";
+import { xenbusDevices } from "./xenbus.ts";
 import { xsdKvaDevices } from "./xsd-kva.ts";
 
 /** What a bridge is made of. */
@@ -50,6 +51,8 @@ function files({ driver, store }: BridgeOptions): ReadonlyMap<string, string> {
     ["/dev/xen/gntdev", ""],
     ["/dev/xen/hypercall", ""],
     ["/dev/xen/gntalloc", ""],
+    ["/dev/xen/xenbus", ""],
+    ["/proc/xen/xenbus", ""],
     ["/proc/xen/privcmd", ""],
     ["/proc/xen/capabilities", "control_d\n"],
     ["/proc/xen/xsd_kva", ""],
@@ -103,12 +106,15 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
     if (operation === UNPAUSE) driver.give(builtDomainRuns, { domid: (args as { domid: number }).domid });
   };
   const privcmd = privcmdDevices({ hypercalls, memory, unknown: once(options.log) });
+  const xenbus = xenbusDevices(hypercalls);
   const devices = new Map<string, OpenDevice>([
     ["/dev/xen/privcmd", privcmd],
     ["/proc/xen/privcmd", privcmd],
     ["/dev/xen/evtchn", evtchnDevices(hypercalls)],
     ["/dev/xen/gntdev", gntdevDevices(hypercalls, memory)],
     ["/dev/xen/gntalloc", gntallocDevices(hypercalls, memory)],
+    ["/dev/xen/xenbus", xenbus],
+    ["/proc/xen/xenbus", xenbus],
     ["/proc/xen/xsd_kva", xsdKvaDevices(memory, options.store.mfn)],
   ]);
   const server = new BridgeServer({

@@ -2,7 +2,8 @@
 //
 // What the host's device files have in common.
 
-import type { Errno, Failure } from "../../core/engine/errno.ts";
+import { errnoNumber } from "../../core/engine/errno.ts";
+import type { Failure } from "../../core/engine/errno.ts";
 import type { Caller } from "../../core/hypervisor/caller.ts";
 import { eachRun } from "../../core/hypervisor/frame-runs.ts";
 import type { FrameRuns } from "../../core/hypervisor/frame-runs.ts";
@@ -50,6 +51,8 @@ export interface MmapArguments {
 export interface Device {
   /** mmap(2) of it only holds a place free: the library need not ask. */
   readonly holdsPlaces?: boolean;
+  /** write(2) is a call, whose result the program wants to know: `write` does it. */
+  readonly takesWrites?: boolean;
   /**
    * @param inline the argument's bytes where the library sent them along, as the ioctl's number says
    * @param place one that the argument names, null where it names none
@@ -64,7 +67,9 @@ export interface Device {
   ): void;
   /** mmap(2): a place for later mappings, or pages at once. */
   mmap(session: Session, asked: MmapArguments, answer: Answer): void;
-  /** What was written to the descriptor. */
+  /** write(2) of bytes that are at an address. */
+  write?(session: Session, address: number, length: number, answer: Answer): void;
+  /** What was written to the descriptor, where that is no call. */
   written?(bytes: Buffer): void;
   /** The last descriptor was closed. */
   close(): void;
@@ -76,59 +81,9 @@ export type Send = (bytes: Uint8Array) => void;
 /** Opens a device for a process. */
 export type OpenDevice = (process: CallerProcess, send: Send) => Device | Failure;
 
-/** Linux's error numbers of those the host uses. */
-const errnos: { readonly [name in Errno]: number } = {
-  EPERM: 1,
-  ENOENT: 2,
-  ESRCH: 3,
-  EINTR: 4,
-  EIO: 5,
-  ENXIO: 6,
-  E2BIG: 7,
-  EBADF: 9,
-  ECHILD: 10,
-  EAGAIN: 11,
-  ENOMEM: 12,
-  EACCES: 13,
-  EFAULT: 14,
-  EBUSY: 16,
-  EEXIST: 17,
-  EXDEV: 18,
-  ENODEV: 19,
-  ENOTDIR: 20,
-  EISDIR: 21,
-  EINVAL: 22,
-  ENFILE: 23,
-  EMFILE: 24,
-  ENOTTY: 25,
-  ENOSPC: 28,
-  EROFS: 30,
-  EDOM: 33,
-  ERANGE: 34,
-  EDEADLK: 35,
-  ENOSYS: 38,
-  ENOTEMPTY: 39,
-  ENODATA: 61,
-  ETIME: 62,
-  EBADMSG: 74,
-  EOVERFLOW: 75,
-  EILSEQ: 84,
-  ERESTART: 85,
-  ENOTSOCK: 88,
-  EMSGSIZE: 90,
-  EOPNOTSUPP: 95,
-  EADDRINUSE: 98,
-  EADDRNOTAVAIL: 99,
-  ENOBUFS: 105,
-  EISCONN: 106,
-  ENOTCONN: 107,
-  ETIMEDOUT: 110,
-  ECONNREFUSED: 111,
-};
-
 /** A failure as a system call returns it: negative. Xen's numbers are Linux's. */
 export function negative({ errno }: Failure): number {
-  return -errnos[errno];
+  return -errnoNumber(errno);
 }
 
 /** The mapped pages of a list of frames; runs of NO_FRAME stay empty. */

@@ -13,7 +13,7 @@ export function bridgeSocket(folder: string): string {
   return `${folder}/socket`;
 }
 
-export const requestTypes = { hello: 1, ioctl: 2, mmap: 3, unmap: 4 } as const;
+export const requestTypes = { hello: 1, ioctl: 2, mmap: 3, unmap: 4, write: 5 } as const;
 
 /** sizeof(struct xendev_request) */
 const REQUEST_BYTES = 56;

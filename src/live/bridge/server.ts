@@ -28,6 +28,8 @@ const ESTALE = -116;
 const EPROTO = -71;
 /** What a reply brings that maps nothing, but says yes to what its request leaves open (struct xendev_reply). */
 const YES: MappingReply = { id: 1, base: 0, runs: [] };
+/** XENDEV_HOLDS_PLACES, XENDEV_TAKES_WRITES: what a reply to a hello says of the device. */
+const [HOLDS_PLACES, TAKES_WRITES] = [1, 2];
 
 /** Bytes of an ioctl's argument that come along: what its number says, up to what is sent inline (_IOC_SIZE). */
 function argumentSize(number: number): number {
@@ -163,6 +165,8 @@ export class BridgeServer {
       if (request.payload.length !== argumentSize(first)) return answer(fail("EINVAL"));
       return device.ioctl(session, first, second, request.payload, answer, placeIn(third, fourth));
     }
+    if (request.type === requestTypes.write && device?.write !== undefined)
+      return device.write(session, first, second, answer);
     if (request.type === requestTypes.mmap && device !== undefined) {
       const [prot, shared] = [fourth % MMAP_SHARED, fourth >= MMAP_SHARED];
       return device.mmap(session, { address: first, length: second, offset: third, prot, shared }, answer);
@@ -172,8 +176,10 @@ export class BridgeServer {
 
   #hello(connection: Connection, request: Request): void {
     const result = this.#greet(connection, request);
-    const holds = connection.device?.holdsPlaces === true ? YES : null;
-    connection.socket.write(encodeReply(request.seq, isFailure(result) ? negative(result) : result, holds));
+    const { holdsPlaces, takesWrites } = connection.device ?? {};
+    const kind = (holdsPlaces === true ? HOLDS_PLACES : 0) | (takesWrites === true ? TAKES_WRITES : 0);
+    const said = { id: kind, base: 0, runs: [] };
+    connection.socket.write(encodeReply(request.seq, isFailure(result) ? negative(result) : result, said));
   }
 
   #greet(connection: Connection, { args, payload, protocol, descriptor }: Request): number | Failure {

@@ -2,11 +2,11 @@
 //
 // xl console (tools/xl/xl_console.c): xl finds the domain and becomes xenconsole.
 
+import { errnoNumber } from "../../engine/errno.ts";
 import { stderr } from "../../daemons/process.ts";
 import { closeContext } from "../libxl-ctx.ts";
 import { findNamed } from "../name.ts";
 import { primaryConsole } from "../primary-console.ts";
-import { errnoNumber } from "../strerror.ts";
 import { verb } from "../verb.ts";
 import * as say from "../xl/messages.ts";
 import { xenconsole } from "../xenconsole.ts";
