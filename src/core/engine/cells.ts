@@ -4,6 +4,8 @@
 // lives (a domain, a xenstore node, a thread) is one or a few of them, found by
 // type and identifier, never by object reference.
 
+import { Numbered } from "./numbered.ts";
+
 /** What tells two cells of one type apart. Strings join parts with `/`. */
 export type CellId = number | string;
 
@@ -152,38 +154,45 @@ export interface CellTable {
 /** Cells without tracking: for a standalone xenstored and for tests of pure parts. */
 export class PlainCells implements Cells {
   readonly texts = new Map<string, string>();
-  /** Of each type a map, or else a table of its own: nearly all look-ups are short enough to be inlined. */
-  readonly #maps: (Map<CellId | symbol, object> | undefined)[] = [];
+  /** Of each type those identified by a number. */
+  readonly #numbered: (Numbered | undefined)[] = [];
+  /** And those identified by a text: a map, or else a table of its own. */
+  readonly #maps: (Map<string | symbol, object> | undefined)[] = [];
   readonly #tables: (CellTable | undefined)[] = [];
 
-  /** @param tables for types whose cells are to be kept in another way */
+  /** @param tables for types whose cells, all identified by a text, are to be kept in another way */
   constructor(tables: readonly (readonly [CellType<object>, CellTable])[] = []) {
     for (const [type, table] of tables) this.#tables[type.index] = table;
   }
 
+  // Nearly all look-ups are short enough to be inlined where they are used.
   get<T extends object>(type: CellType<T>, id: CellId): DeepReadonly<T> | undefined {
-    const map = this.#maps[type.index];
-    return (map === undefined ? this.#getOther(type.index, id) : map.get(id)) as DeepReadonly<T> | undefined;
+    if (typeof id === "number") return this.#numbered[type.index]?.get(id) as DeepReadonly<T> | undefined;
+    return this.#getByText(type.index, id) as DeepReadonly<T> | undefined;
   }
 
-  #getOther(index: number, id: CellId): object | undefined {
-    return this.#tables[index]?.get(id);
+  #getByText(index: number, id: string): object | undefined {
+    const table = this.#tables[index];
+    return table === undefined ? this.#maps[index]?.get(id) : table.get(id);
   }
 
   edit<T extends object>(type: CellType<T>, id: CellId): T {
-    const map = this.#maps[type.index];
-    const content = map === undefined ? this.#getOther(type.index, id) : map.get(id);
+    const content =
+      typeof id === "number" ? this.#numbered[type.index]?.get(id) : this.#getByText(type.index, id);
     if (content === undefined) throw new Error(`edit of missing cell ${type.name}/${id}`);
     return content as T;
   }
 
   add<T extends object>(type: CellType<T>, id: CellId, content: T): T {
-    const added = this.#addAny(type.index, id, content);
+    const added =
+      typeof id === "number"
+        ? (this.#numbered[type.index] ??= new Numbered()).add(id, content)
+        : this.#addByText(type.index, id, content);
     if (added === undefined) throw new Error(`cell ${type.name}/${id} added twice`);
     return added as T;
   }
 
-  #addAny(index: number, id: CellId, content: object): object | undefined {
+  #addByText(index: number, id: string, content: object): object | undefined {
     const table = this.#tables[index];
     if (table !== undefined) return table.add(id, content);
     const map = (this.#maps[index] ??= new Map(ballast.map((key) => [key, ballast])));
@@ -193,19 +202,25 @@ export class PlainCells implements Cells {
   }
 
   drop<T extends object>(type: CellType<T>, id: CellId): void {
-    const map = this.#maps[type.index];
-    const was = map === undefined ? this.#tables[type.index]?.drop(id) : map.delete(id);
+    const { index } = type;
+    const was =
+      typeof id === "number"
+        ? this.#numbered[index]?.drop(id)
+        : (this.#tables[index]?.drop(id) ?? this.#maps[index]?.delete(id));
     if (was !== true) throw new Error(`drop of missing cell ${type.name}/${id}`);
   }
 
   ids<T extends object>(type: CellType<T>): CellId[] {
-    const ids: CellId[] = this.#tables[type.index]?.ids() ?? [];
+    const ids: CellId[] = this.#numbered[type.index]?.ids() ?? [];
+    for (const key of this.#tables[type.index]?.ids() ?? []) ids.push(key);
     for (const key of this.#maps[type.index]?.keys() ?? []) if (typeof key !== "symbol") ids.push(key);
     return ids.sort(compareIds);
   }
 
   count<T extends object>(type: CellType<T>): number {
-    const map = this.#maps[type.index];
-    return map === undefined ? (this.#tables[type.index]?.count ?? 0) : map.size - ballast.length;
+    const { index } = type;
+    const map = this.#maps[index];
+    const texts = this.#tables[index]?.count ?? (map === undefined ? 0 : map.size - ballast.length);
+    return texts + (this.#numbered[index]?.count ?? 0);
   }
 }

@@ -12,7 +12,7 @@ import { isSpecial, limitedLength, parentOf } from "./path.ts";
 import { accessOf } from "./perms.ts";
 import { limitsOf, noteMaximum, traitsOf } from "./quota.ts";
 import { nodeType } from "./tree.ts";
-import { lookup, type NodeView, seen } from "./view.ts";
+import { type Found, isThere, lookup, type NodeView, seen } from "./view.ts";
 
 /** An absolute path; `path` itself where it is one or names a special watch (canonicalize in xenstored_core.c). */
 export function canonical(path: string, implicit: string): string {
@@ -46,10 +46,23 @@ export function isValidSpecial(cells: Cells, caller: Caller, path: string): bool
   return limitedLength(`/${path}`) >= 0 && !isTooLong(cells, caller, path.length);
 }
 
+/** There is no node, and the caller may know it. */
+export interface Missing extends Found<undefined>, Failure {
+  /** What there is at the path above; undefined where nobody has looked. */
+  readonly above: Found<NodeView | undefined> | undefined;
+}
+
+/** Whether a node that was asked for is not there, and not only out of reach. */
+export function isMissing(failure: Failure): failure is Missing {
+  return failure.errno === "ENOENT";
+}
+
 /** The node where asking for it leaves no trace: then its path is valid, and only too long at most. */
-function knownNode(cells: Cells, caller: Caller, path: string): NodeView | undefined {
+function knownNode(cells: Cells, caller: Caller, path: string): Found | undefined {
   if (caller.transaction !== null || caller.conn < FIRST_SOCKET) return undefined;
-  return isTooLong(cells, caller, path.length) ? undefined : cells.get(nodeType, path);
+  if (isTooLong(cells, caller, path.length)) return undefined;
+  const node = cells.get(nodeType, path);
+  return node === undefined ? undefined : { path, stored: node, own: null, node };
 }
 
 /**
@@ -57,38 +70,42 @@ function knownNode(cells: Cells, caller: Caller, path: string): NodeView | undef
  * perms.ts). EINVAL for an invalid path; EACCES; ENOENT only where the nearest
  * node above would let the caller do what it wants (get_node in xenstored_core.c).
  */
-export function nodeFor(cells: Cells, caller: Caller, path: string, want: number): NodeView | Failure {
+export function nodeFor(cells: Cells, caller: Caller, path: string, want: number): Found | Missing | Failure {
   const known = knownNode(cells, caller, path);
   if (known === undefined && !hasValidPath(cells, caller, path)) return fail("EINVAL");
-  const node = known ?? lookup(cells, caller, path);
-  if (node !== undefined) {
-    if ((accessOf(cells, node.perms, caller) & want) === want) return node;
-    seen(cells, caller, path, SEEN_EXISTENCE);
+  const found = known ?? lookup(cells, caller, path);
+  if (isThere(found)) {
+    if ((accessOf(cells, found.node.perms, caller) & want) === want) return found;
+    seen(cells, caller, found, SEEN_EXISTENCE);
     // Real xenstored asks the parent even now (errno_from_parents): an access of the transaction's.
     lookup(cells, caller, parentOf(path));
     return fail("EACCES");
   }
-  if (caller.privileged && caller.transaction === null) return fail("ENOENT");
-  const allowed = (accessAbove(cells, caller, path) & want) !== 0;
-  return fail(allowed ? "ENOENT" : "EACCES");
+  const asks = !caller.privileged || caller.transaction !== null;
+  const above = asks ? lookup(cells, caller, parentOf(path)) : undefined;
+  if (above !== undefined && (accessAbove(cells, caller, found, above) & want) === 0) return fail("EACCES");
+  const { stored, own } = found;
+  return { errno: "ENOENT", path, stored, own, node: undefined, above };
 }
 
 /**
  * What the nearest existing node above allows (ask_parents in xenstored_core.c).
  * For an unprivileged caller the answer depends on it, and on what is missing below.
  */
-function accessAbove(cells: Cells, caller: Caller, path: string): number {
-  let missing = path;
-  for (;;) {
-    const above = parentOf(missing);
-    const node = lookup(cells, caller, above);
-    if (node !== undefined) {
-      if (!caller.privileged) {
-        seen(cells, caller, missing, SEEN_EXISTENCE);
-        seen(cells, caller, above, SEEN_EXISTENCE);
-      }
-      return accessOf(cells, node.perms, caller);
-    }
+function accessAbove(
+  cells: Cells,
+  caller: Caller,
+  at: Found<NodeView | undefined>,
+  parent: Found<NodeView | undefined>,
+): number {
+  let [missing, above] = [at, parent];
+  while (!isThere(above)) {
     missing = above;
+    above = lookup(cells, caller, parentOf(missing.path));
   }
+  if (!caller.privileged) {
+    seen(cells, caller, missing, SEEN_EXISTENCE);
+    seen(cells, caller, above, SEEN_EXISTENCE);
+  }
+  return accessOf(cells, above.node.perms, caller);
 }

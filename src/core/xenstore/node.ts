@@ -52,8 +52,10 @@ function chargeRecord(
 /** Adds a node without children below an existing parent. */
 export function addNode(cells: Cells, path: string, value: string, perms: string): void {
   const parent = parentOf(path);
-  nodeChanging(cells, parent, SEEN_CHILDREN);
-  nodeChanging(cells, path, SEEN_EXISTENCE | SEEN_PERMS | (value === "" ? 0 : SEEN_VALUE));
+  if (hasObservers(cells)) {
+    nodeChanging(cells, parent, SEEN_CHILDREN);
+    nodeChanging(cells, path, SEEN_EXISTENCE | SEEN_PERMS | (value === "" ? 0 : SEEN_VALUE));
+  }
   const name = nameOf(path);
   const slot = listAppend(cells, childrenList, parent, name);
   cells.add(nodeType, path, { value, perms, slot });
@@ -120,6 +122,8 @@ function dropWithChildren(cells: Cells, path: string, dropping?: (path: string) 
   let count = 1;
   if (cells.get(childrenList.head, path) !== undefined) {
     const quiet = quietLeaves(cells, dropping !== undefined);
+    // Each leaf that goes would be told of; after the first there is nothing new.
+    if (quiet !== undefined) nodeChanging(cells, path, SEEN_CHILDREN);
     quiet?.enter(path);
     const names = listItems(cells, childrenList, path);
     for (const [at, name] of names.entries()) {
@@ -147,10 +151,10 @@ interface QuietLeaves {
 
 /** How leaves may go without a look at each; undefined where they may not. */
 function quietLeaves(cells: Cells, told: boolean): QuietLeaves | undefined {
-  if (!(cells instanceof StoreCells) || !cells.dropsQuietly || hasObservers(cells)) return undefined;
-  const { nodes, watches } = cells;
+  if (!(cells instanceof StoreCells) || !cells.dropsQuietly) return undefined;
+  const { nodes, watches, observers } = cells;
   const minds = (hash: number, perms: string): boolean =>
-    (told && watches.mayHave(hash)) || isUnprivilegedDomid(cells, ownerOf(perms));
+    (told && watches.mayHave(hash)) || observers.mayHave(hash) || isUnprivilegedDomid(cells, ownerOf(perms));
   return {
     enter: (path) => nodes.enter(path),
     readAhead: (names, from) => nodes.touchLeaves(names, from),

@@ -40,10 +40,8 @@ export interface Transaction {
   removals: number;
   /** The last rank given; see TransactionNode. */
   rank: number;
-  /** How many nodes it has accessed, and the first and the last of them. */
-  accessed: number;
-  first: string | null;
-  last: string | null;
+  /** Paths of the nodes it has accessed, in order of first access. */
+  paths: string[];
 }
 export const transactionType = cellType<Transaction>("transaction");
 
@@ -81,9 +79,6 @@ export interface TransactionNode {
   event: "none" | "exact" | "subtree";
   /** Permissions at the first access; null where there was no node. */
   permsBefore: string | null;
-  /** The nodes accessed for the first time before and after this one. */
-  previous: string | null;
-  next: string | null;
 }
 export const transactionNodeType = cellType<TransactionNode>("transaction-node");
 
@@ -123,19 +118,19 @@ interface Observers {
 }
 export const observersType = cellType<Observers>("transaction-observers");
 
-/** Adds the transaction's cell for a node that it accesses for the first time. */
+/**
+ * Adds the transaction's cell for a node that it accesses for the first time.
+ *
+ * @param stored what the store has there
+ */
 export function addAccessed(
   cells: Cells,
   transaction: string,
   path: string,
   hidden: boolean,
+  stored: { readonly perms: string } | undefined,
 ): TransactionNode {
-  const state = cells.edit(transactionType, transaction);
-  const previous = state.last;
-  if (previous === null) state.first = path;
-  else cells.edit(transactionNodeType, ownKey(transaction, previous)).next = path;
-  state.last = path;
-  state.accessed++;
+  cells.edit(transactionType, transaction).paths.push(path);
   const own = cells.add(transactionNodeType, ownKey(transaction, path), {
     seen: 0,
     hidden,
@@ -149,46 +144,39 @@ export function addAccessed(
     kept: null,
     modified: false,
     event: "none",
-    permsBefore: hidden ? null : (cells.get(nodeType, path)?.perms ?? null),
-    previous,
-    next: null,
+    permsBefore: hidden || stored === undefined ? null : stored.perms,
   });
-  if (settingsOf(cells).conflicts === "strict") noteSeen(cells, transaction, path, SEEN_ALL);
+  if (settingsOf(cells).conflicts === "strict") noteSeen(cells, transaction, path, own, SEEN_ALL);
   return own;
 }
 
 /** Forgets the node accessed last, which has been observed in no respect any more. */
 export function dropLastAccessed(cells: Cells, transaction: string): void {
-  const state = cells.edit(transactionType, transaction);
-  const path = state.last as string;
-  const { previous } = must(cells, transactionNodeType, ownKey(transaction, path));
+  const path = cells.edit(transactionType, transaction).paths.pop() as string;
   cells.drop(transactionNodeType, ownKey(transaction, path));
-  state.last = previous;
-  state.accessed--;
-  if (previous === null) state.first = null;
-  else cells.edit(transactionNodeType, ownKey(transaction, previous)).next = null;
 }
 
 /** How many nodes a transaction has accessed; none once it is over. */
 export function accessedCount(cells: Cells, transaction: string): number {
-  return cells.get(transactionType, transaction)?.accessed ?? 0;
+  return cells.get(transactionType, transaction)?.paths.length ?? 0;
 }
 
 /** The nodes a transaction has accessed, in order of first access. */
 export function accessedNodes(cells: Cells, transaction: string): AccessedNode[] {
-  const found: AccessedNode[] = [];
-  let path = must(cells, transactionType, transaction).first;
-  while (path !== null) {
-    const own = must(cells, transactionNodeType, ownKey(transaction, path));
-    found.push({ path, own });
-    path = own.next;
-  }
-  return found;
+  return must(cells, transactionType, transaction).paths.map((path) => ({
+    path,
+    own: must(cells, transactionNodeType, ownKey(transaction, path)),
+  }));
 }
 
 /** Notes that a transaction has observed `bits` of a node it has accessed. */
-export function noteSeen(cells: Cells, transaction: string, path: string, bits: number): void {
-  const own = must(cells, transactionNodeType, ownKey(transaction, path));
+export function noteSeen(
+  cells: Cells,
+  transaction: string,
+  path: string,
+  own: DeepReadonly<TransactionNode>,
+  bits: number,
+): void {
   if ((own.seen & bits) === bits) return;
   if (own.seen === 0) addObserver(cells, path, transaction);
   cells.edit(transactionNodeType, ownKey(transaction, path)).seen |= bits;
@@ -272,7 +260,7 @@ function supportGoes(cells: Cells, transaction: string, path: string): void {
   const abovePath = parentOf(path);
   const aboveKey = ownKey(transaction, abovePath);
   if (cells.get(transactionNodeType, aboveKey) === undefined)
-    addAccessed(cells, transaction, abovePath, false);
+    addAccessed(cells, transaction, abovePath, false, cells.get(nodeType, abovePath));
   const above = cells.edit(transactionNodeType, aboveKey);
   const later = above.added.findIndex(
     (name) =>
@@ -281,7 +269,7 @@ function supportGoes(cells: Cells, transaction: string, path: string): void {
   above.added.splice(later < 0 ? above.added.length : later, 0, nameOf(path));
   above.modified = true;
   if (above.rank === 0 || above.rank > own.rank) above.rank = own.rank;
-  noteSeen(cells, transaction, abovePath, SEEN_SUPPORT);
+  noteSeen(cells, transaction, abovePath, above, SEEN_SUPPORT);
 }
 
 function accessDiffers(cells: Cells, conn: number, path: string, permsAfter: string): boolean {

@@ -4,10 +4,9 @@
 
 import type { Cells } from "../engine/cells.ts";
 import { type Errno, fail, type Failure, isFailure } from "../engine/errno.ts";
-import { canonical, nodeFor } from "./access.ts";
+import { canonical, isMissing, type Missing, nodeFor } from "./access.ts";
 import type { Caller } from "./caller.ts";
-import { createMissing } from "./create.ts";
-import { dropTree, recordSize, setValue } from "./node.ts";
+import { addNode, dropTree, recordSize, setValue } from "./node.ts";
 import { SEEN_CHILDREN, SEEN_EXISTENCE, SEEN_VALUE, transactionType } from "./observation.ts";
 import { domainPath, nameOf, parentOf } from "./path.ts";
 import { PERM_READ, PERM_WRITE } from "./perms.ts";
@@ -26,8 +25,11 @@ import {
   childGeneration,
   childText,
   childTextFrom,
+  type Found,
+  inherited,
+  isThere,
   lookup,
-  type NodeView,
+  type Place,
   seen,
 } from "./view.ts";
 import { PAYLOAD_MAX, readLatin1 } from "./wire.ts";
@@ -39,28 +41,23 @@ export function absolute(caller: Caller, path: string): string {
   return canonical(path, domainPath(caller.domid));
 }
 
-/** The node a request with a single path names, and its path. */
-export function named(
-  store: Store,
-  request: Request,
-  want: number,
-): { path: string; node: NodeView } | Failure {
+/** The node a request with a single path names. */
+export function named(store: Store, request: Request, want: number): Found | Failure {
   const arg = oneArg(request);
   if (arg === undefined) return fail("EINVAL");
   const path = absolute(request.caller, arg);
-  const node = nodeFor(store.cells, request.caller, path, want);
-  if (!isFailure(node)) return { path, node };
-  if (node.errno === "ENOENT") seen(store.cells, request.caller, path, SEEN_EXISTENCE);
-  return node;
+  const found = nodeFor(store.cells, request.caller, path, want);
+  if (isFailure(found) && isMissing(found)) seen(store.cells, request.caller, found, SEEN_EXISTENCE);
+  return found;
 }
 
 /** DIRECTORY: names of the children, in order of creation. E2BIG where they do not fit into a reply. */
 export function directory(store: Store, request: Request): string | Failure {
   const found = named(store, request, PERM_READ);
   if (isFailure(found)) return found;
-  seen(store.cells, request.caller, found.path, SEEN_EXISTENCE | SEEN_CHILDREN);
-  if (childBytes(store.cells, request.caller, found.path) > PAYLOAD_MAX) return fail("E2BIG");
-  return childText(store.cells, request.caller, found.path);
+  seen(store.cells, request.caller, found, SEEN_EXISTENCE | SEEN_CHILDREN);
+  if (childBytes(store.cells, found) > PAYLOAD_MAX) return fail("E2BIG");
+  return childText(store.cells, found);
 }
 
 /**
@@ -74,17 +71,17 @@ export function directoryPart(store: Store, request: Request): string | Failure 
   const [name, offset] = strings(request, 2);
   if (nulCount(request) !== 2 || name === undefined || offset === undefined) return fail("EINVAL");
   const path = absolute(caller, name);
-  const node = nodeFor(cells, caller, path, PERM_READ);
-  if (isFailure(node)) {
-    if (node.errno === "ENOENT") seen(cells, caller, path, SEEN_EXISTENCE);
-    return node;
+  const found = nodeFor(cells, caller, path, PERM_READ);
+  if (isFailure(found)) {
+    if (isMissing(found)) seen(cells, caller, found, SEEN_EXISTENCE);
+    return found;
   }
-  seen(cells, caller, path, SEEN_EXISTENCE | SEEN_CHILDREN);
-  const generation = `${childGeneration(cells, caller, path)}\0`;
+  seen(cells, caller, found, SEEN_EXISTENCE | SEEN_CHILDREN);
+  const generation = `${childGeneration(cells, found)}\0`;
   const at = atoi(offset) >>> 0;
-  const bytes = childBytes(cells, caller, path);
+  const bytes = childBytes(cells, found);
   if (at >= bytes) return `${generation}\0`;
-  const part = childTextFrom(cells, caller, path, at, PAYLOAD_MAX - generation.length - 1);
+  const part = childTextFrom(cells, found, at, PAYLOAD_MAX - generation.length - 1);
   return at + part.length === bytes ? `${generation}${part}\0` : generation + part;
 }
 
@@ -92,7 +89,7 @@ export function directoryPart(store: Store, request: Request): string | Failure 
 export function read(store: Store, request: Request): string | Failure {
   const found = named(store, request, PERM_READ);
   if (isFailure(found)) return found;
-  seen(store.cells, request.caller, found.path, SEEN_EXISTENCE | SEEN_VALUE);
+  seen(store.cells, request.caller, found, SEEN_EXISTENCE | SEEN_VALUE);
   const { value } = found.node;
   return value.length > PAYLOAD_MAX ? fail("E2BIG") : value;
 }
@@ -105,20 +102,17 @@ export function write(store: Store, request: Request): string | Failure {
   if (nul === end) return fail("EINVAL");
   const path = absolute(caller, readLatin1(bytes, start, nul));
   const value = readLatin1(bytes, nul + 1, end);
-  const node = nodeFor(cells, caller, path, PERM_WRITE);
-  if (isFailure(node)) {
-    if (node.errno !== "ENOENT") return node;
-    const failure = create(store, caller, path, value);
-    return failure ?? OK;
-  }
-  noteForUnprivileged(cells, caller, path);
+  const found = nodeFor(cells, caller, path, PERM_WRITE);
+  if (isFailure(found)) return isMissing(found) ? (create(store, caller, found, value) ?? OK) : found;
+  const { node } = found;
+  noteForUnprivileged(cells, caller, found);
   if (!caller.privileged) {
-    if (tooLarge(cells, caller, node.perms, value.length, childBytes(cells, caller, path)))
+    if (tooLarge(cells, caller, node.perms, value.length, childBytes(cells, found)))
       return poisoned(cells, caller, "ENOSPC");
     if (exceedsMemory(cells, caller.domid, value.length - node.value.length))
       return poisoned(cells, caller, "ENOMEM");
   }
-  if (caller.transaction !== null) writeInTransaction(cells, caller, path, value);
+  if (caller.transaction !== null) writeInTransaction(cells, caller, found, value);
   else {
     setValue(cells, path, value);
     chargeWrites(store, caller, 1);
@@ -132,19 +126,16 @@ export function mkdir(store: Store, request: Request): string | Failure {
   const arg = oneArg(request);
   if (arg === undefined) return fail("EINVAL");
   const path = absolute(request.caller, arg);
-  const node = nodeFor(store.cells, request.caller, path, PERM_WRITE);
-  if (!isFailure(node)) {
-    noteForUnprivileged(store.cells, request.caller, path);
-    if (request.caller.transaction !== null) leanOn(store.cells, request.caller, path);
-    return OK;
-  }
-  if (node.errno !== "ENOENT") return node;
-  return create(store, request.caller, path, null) ?? OK;
+  const found = nodeFor(store.cells, request.caller, path, PERM_WRITE);
+  if (isFailure(found)) return isMissing(found) ? (create(store, request.caller, found, null) ?? OK) : found;
+  noteForUnprivileged(store.cells, request.caller, found);
+  if (request.caller.transaction !== null) leanOn(store.cells, request.caller, found);
+  return OK;
 }
 
 /** What an unprivileged connection may do depends on permissions; a privileged write depends on nothing. */
-function noteForUnprivileged(cells: Cells, caller: Caller, path: string): void {
-  if (!caller.privileged) seen(cells, caller, path, SEEN_EXISTENCE);
+function noteForUnprivileged(cells: Cells, caller: Caller, place: Place): void {
+  if (!caller.privileged) seen(cells, caller, place, SEEN_EXISTENCE);
 }
 
 /** An operation failed half-way in real xenstored's eyes: the transaction cannot be committed (fail_transaction). */
@@ -173,31 +164,35 @@ export function tooLarge(
  * Without a value it is empty, and in a transaction keeps the one it may have got
  * by the commit.
  */
-function create(store: Store, caller: Caller, path: string, value: string | null): Failure | undefined {
+function create(store: Store, caller: Caller, wanted: Missing, value: string | null): Failure | undefined {
   const { cells } = store;
-  noteForUnprivileged(cells, caller, path);
-  const missing = [path];
-  let above = parentOf(path);
-  let parent = lookup(cells, caller, above);
-  while (parent === undefined) {
+  noteForUnprivileged(cells, caller, wanted);
+  const missing: Place[] = [wanted];
+  let above = wanted.above ?? lookup(cells, caller, parentOf(wanted.path));
+  while (!isThere(above)) {
     missing.push(above);
-    above = parentOf(above);
-    parent = lookup(cells, caller, above);
+    above = lookup(cells, caller, parentOf(above.path));
   }
   if (!caller.privileged) {
     // A creation that is refused makes its commit look at the number of nodes, too (ta_node_created).
     if (caller.transaction !== null) cells.edit(transactionType, caller.transaction).created = true;
-    const failure = checkCreation(cells, caller, missing, above, parent.perms, value ?? "");
+    const paths = missing.map(({ path }) => path);
+    const failure = checkCreation(cells, caller, paths, above, value ?? "");
     if (failure !== undefined) return failure;
   }
   if (caller.transaction === null) {
-    createMissing(cells, caller, path, value ?? "");
+    const perms = inherited(caller, above.node.perms);
+    for (let at = missing.length - 1; at > 0; at--) addNode(cells, (missing[at] as Place).path, "", perms);
+    addNode(cells, wanted.path, value ?? "", perms);
     chargeWrites(store, caller, missing.length + 1);
-    fireWatches(store, path, false, null);
+    fireWatches(store, wanted.path, false, null);
     return undefined;
   }
-  for (const at of missing.toReversed()) {
-    createInTransaction(cells, caller, at, at === path ? value : null, at === path);
+  let parent: Place = above;
+  for (let at = missing.length - 1; at >= 0; at--) {
+    const place = missing[at] as Place;
+    createInTransaction(cells, caller, parent, place.path, at === 0 ? value : null, at === 0);
+    parent = place;
   }
   return undefined;
 }
@@ -207,10 +202,10 @@ function checkCreation(
   cells: Cells,
   caller: Caller,
   missing: readonly string[],
-  above: string,
-  parentPerms: string,
+  above: Found,
   value: string,
 ): Failure | undefined {
+  const { perms: parentPerms, value: parentValue } = above.node;
   const counts = caller.transaction === null && traitsOf(cells).countsEachCreation;
   const nodes = accountOf(cells, caller.domid).nodes + (counts ? missing.length : 1);
   // Nothing has been begun yet: the transaction can go on (create_node).
@@ -221,9 +216,8 @@ function checkCreation(
       return poisoned(cells, caller, "ENOSPC");
     }
     if (index < missing.length - 1) continue;
-    const node = lookup(cells, caller, above) as NodeView;
-    const bytes = childBytes(cells, caller, above) + nameOf(path).length + 1;
-    if (tooLarge(cells, caller, node.perms, node.value.length, bytes))
+    const bytes = childBytes(cells, above) + nameOf(path).length + 1;
+    if (tooLarge(cells, caller, parentPerms, parentValue.length, bytes))
       return poisoned(cells, caller, "ENOSPC");
   }
   const bytes = missing.reduce(
@@ -240,22 +234,22 @@ export function rm(store: Store, request: Request): string | Failure {
   const arg = oneArg(request);
   if (arg === undefined) return fail("EINVAL");
   const path = absolute(caller, arg);
-  const node = nodeFor(cells, caller, path, PERM_WRITE);
-  if (isFailure(node)) {
-    if (node.errno !== "ENOENT") return node;
+  const found = nodeFor(cells, caller, path, PERM_WRITE);
+  if (isFailure(found)) {
+    if (!isMissing(found)) return found;
     // Nothing to remove is fine where there is a place it could have been.
-    const parentExists = lookup(cells, caller, parentOf(path)) !== undefined;
-    noteForUnprivileged(cells, caller, path);
-    seen(cells, caller, parentOf(path), SEEN_EXISTENCE);
-    if (!parentExists) return fail("ENOENT");
+    const above = found.above ?? lookup(cells, caller, parentOf(path));
+    noteForUnprivileged(cells, caller, found);
+    seen(cells, caller, above, SEEN_EXISTENCE);
+    if (!isThere(above)) return fail("ENOENT");
     if (caller.transaction !== null) removeMissingInTransaction(cells, caller, path);
     return OK;
   }
   if (path === "/") return fail("EINVAL");
-  noteForUnprivileged(cells, caller, path);
+  noteForUnprivileged(cells, caller, found);
   if (caller.transaction !== null) {
-    removeInTransaction(cells, caller, path);
-    seen(cells, caller, parentOf(path), SEEN_EXISTENCE);
+    const above = removeInTransaction(cells, caller, path);
+    seen(cells, caller, above, SEEN_EXISTENCE);
   } else chargeWrites(store, caller, removeTree(store, path) + 1);
   return OK;
 }

@@ -4,7 +4,7 @@
 
 import { fail, type Failure, isFailure } from "../engine/errno.ts";
 import { type Cells, must } from "../engine/cells.ts";
-import { isValidSpecial, nodeFor } from "./access.ts";
+import { isMissing, isValidSpecial, nodeFor } from "./access.ts";
 import { featuresOf } from "./connection.ts";
 import type { Caller } from "./caller.ts";
 import { knowDomain } from "./domain.ts";
@@ -42,7 +42,7 @@ export function getPerms(store: Store, request: Request): string | Failure {
   }
   const found = named(store, request, PERM_READ);
   if (isFailure(found)) return found;
-  seen(store.cells, request.caller, found.path, SEEN_EXISTENCE | SEEN_PERMS);
+  seen(store.cells, request.caller, found, SEEN_EXISTENCE | SEEN_PERMS);
   return permsToWire(found.node.perms);
 }
 
@@ -63,17 +63,15 @@ export function setPermsRequest(store: Store, request: Request): string | Failur
   const perms = formatPerms(asked, incarnations);
   if (isSpecial(name)) return setPermsSpecial(store, caller, name, perms);
   const path = absolute(caller, name);
-  const node = nodeFor(cells, caller, path, PERM_WRITE | PERM_OWNER);
-  if (isFailure(node)) {
-    if (node.errno === "ENOENT") seen(cells, caller, path, SEEN_EXISTENCE);
-    return node;
+  const found = nodeFor(cells, caller, path, PERM_WRITE | PERM_OWNER);
+  if (isFailure(found)) {
+    if (isMissing(found)) seen(cells, caller, found, SEEN_EXISTENCE);
+    return found;
   }
-  seen(cells, caller, path, SEEN_EXISTENCE);
+  const { node } = found;
+  seen(cells, caller, found, SEEN_EXISTENCE);
   if (!caller.privileged && ownerOf(perms) !== ownerOf(node.perms)) return fail("EPERM");
-  if (
-    !caller.privileged &&
-    tooLarge(cells, caller, perms, node.value.length, childBytes(cells, caller, path))
-  ) {
+  if (!caller.privileged && tooLarge(cells, caller, perms, node.value.length, childBytes(cells, found))) {
     return poisoned(cells, caller, "ENOSPC");
   }
   if (caller.transaction !== null) setPermsInTransaction(cells, caller, path, perms);

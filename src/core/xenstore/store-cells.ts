@@ -10,8 +10,7 @@ import { observersType, transactionNodeType, transactionType } from "./observati
 import { OwnNodes } from "./own-nodes.ts";
 import { textHash, TextTable } from "./text-table.ts";
 import { childrenList, nodeType } from "./tree.ts";
-import { WatchTable } from "./watch-table.ts";
-import { pathWatchesType } from "./watch.ts";
+import { pathWatchesType, WatchTable } from "./watch-table.ts";
 
 /** What a process can give the cells that the core has not. */
 export interface StoreMemory {
@@ -25,6 +24,7 @@ export interface StoreMemory {
 export class StoreCells extends PlainCells {
   readonly nodes: NodeTable;
   readonly watches: WatchTable;
+  readonly observers: TextTable;
   /** Whether nodes may go without `drop` being called for each; not where a `drop` of one's own has to know. */
   readonly dropsQuietly: boolean = true;
 
@@ -32,17 +32,19 @@ export class StoreCells extends PlainCells {
     const nodes = new NodeTable(make, seed);
     const hashOf = (path: string): number => nodes.hashOf(path);
     const watches = new WatchTable(hashOf);
+    const observers = new TextTable(hashOf);
     super([
       [nodeType, nodes],
       [childrenList.head, new Heads(nodes)],
       [childrenList.chunk, new Chunks(nodes)],
       [transactionType, new TextTable((text) => textHash(seed, text))],
       [transactionNodeType, new OwnNodes(hashOf)],
-      [observersType, new TextTable(hashOf)],
+      [observersType, observers],
       [pathWatchesType, watches],
     ]);
     this.nodes = nodes;
     this.watches = watches;
+    this.observers = observers;
   }
 }
 

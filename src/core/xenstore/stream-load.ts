@@ -272,9 +272,7 @@ function loadTransaction(loading: Loading, connId: number, txId: number): void {
     created: false,
     removals: 0,
     rank: 0,
-    accessed: 0,
-    first: null,
-    last: null,
+    paths: [],
   });
 }
 
@@ -298,19 +296,22 @@ function loadPendingNode(loading: Loading, record: NodeRecord): void {
   const { privileged, domid, target } = must(cells, connectionType, conn);
   const caller: Caller = { conn, privileged, domid, target, transaction };
   const { path } = record;
-  const there = lookup(cells, caller, path) !== undefined;
+  const found = lookup(cells, caller, path);
+  const there = found.node !== undefined;
   if (record.perms.length === 0) {
     if (there && path !== "/") removeInTransaction(cells, caller, path);
     return;
   }
-  if ((record.access & ACCESS_READ) !== 0) seen(cells, caller, path, SEEN_ALL);
+  if ((record.access & ACCESS_READ) !== 0) seen(cells, caller, found, SEEN_ALL);
   if ((record.access & ACCESS_WRITTEN) === 0) return;
-  if (there) writeInTransaction(cells, caller, path, record.value);
-  else if (lookup(cells, caller, parentOf(path)) === undefined)
-    contradiction(`${path} comes before the node above it`);
-  else createInTransaction(cells, caller, path, record.value, true);
+  if (there) writeInTransaction(cells, caller, found, record.value);
+  else {
+    const above = lookup(cells, caller, parentOf(path));
+    if (above.node === undefined) contradiction(`${path} comes before the node above it`);
+    createInTransaction(cells, caller, above, path, record.value, true);
+  }
   const perms = storedPerms(loading, record);
-  if (lookup(cells, caller, path)?.perms !== perms) setPermsInTransaction(cells, caller, path, perms);
+  if (lookup(cells, caller, path).node?.perms !== perms) setPermsInTransaction(cells, caller, path, perms);
 }
 
 /** Limits by our names; names we do not know have no effect. */
@@ -380,10 +381,10 @@ function loadExactly(loading: Loading, { connId, txId, state, nodes }: ExactTran
   const transaction = transactionOf(loading, connId, txId);
   const { conn, id } = cells.edit(transactionType, transaction);
   for (const [path, own] of nodes) {
-    addAccessed(cells, transaction, path, own.hidden);
+    addAccessed(cells, transaction, path, own.hidden, cells.get(nodeType, path));
     const cell = cells.edit(transactionNodeType, ownKey(transaction, path));
     Object.assign(cell, own, { seen: cell.seen });
-    if (own.seen !== 0) noteSeen(cells, transaction, path, own.seen);
+    if (own.seen !== 0) noteSeen(cells, transaction, path, cell, own.seen);
   }
   Object.assign(cells.edit(transactionType, transaction), state, { conn, id });
   loading.exact.add(transaction);

@@ -223,7 +223,7 @@ function* transactionRecords(
 /** A node as a transaction sees it; undefined for one it only found missing, which the document cannot say. */
 function pendingNode(cells: Cells, caller: Caller, { path, own }: AccessedNode): NodeRecord | undefined {
   const { seen, modified, hidden, ensured } = own;
-  const view = lookup(cells, caller, path);
+  const view = lookup(cells, caller, path).node;
   if (view === undefined && !(hidden && !ensured)) return undefined;
   const access = (seen === 0 ? 0 : ACCESS_READ) | (modified ? ACCESS_WRITTEN : 0);
   if (view === undefined) return { type: "node", connId: 0, txId: 0, path, value: "", access: 0, perms: [] };

@@ -54,6 +54,13 @@ export class TextTable implements CellTable {
     return this.#count;
   }
 
+  /** Whether a text with that hash may be there; where not, it is not. */
+  mayHave(hash: number): boolean {
+    for (let at = hash & this.#mask; this.#ids[at] !== undefined; at = (at + 1) & this.#mask)
+      if (this.#hashes[at] === hash) return true;
+    return false;
+  }
+
   ids(): string[] {
     return this.#ids.filter((id) => id !== undefined);
   }

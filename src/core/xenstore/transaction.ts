@@ -20,6 +20,7 @@ import { type Cells, must } from "../engine/cells.ts";
 import type { Caller } from "./caller.ts";
 import { connectionType } from "./connection.ts";
 import {
+  accessedCount,
   type AccessedNode,
   accessedNodes,
   dropLastAccessed,
@@ -36,7 +37,7 @@ import { dropProgress } from "./oxenstored/transaction.ts";
 import { childPath, nameOf, parentOf } from "./path.ts";
 import { settingsOf } from "./quota.ts";
 import { nodeType } from "./tree.ts";
-import { access, childNames, inherited } from "./view.ts";
+import { access, childNames, inherited, type Own, type Place } from "./view.ts";
 
 /** Starts a transaction; returns its identifier, unused on this connection. */
 export function startTransaction(cells: Cells, conn: number): number {
@@ -59,9 +60,7 @@ export function openTransaction(cells: Cells, conn: number, id: number): void {
     created: false,
     removals: 0,
     rank: 0,
-    accessed: 0,
-    first: null,
-    last: null,
+    paths: [],
   });
 }
 
@@ -88,7 +87,7 @@ export function dropTransaction(
 
 /** The node accessed last was one too many: it is no part of the transaction. */
 export function forgetLastAccess(cells: Cells, transaction: string): void {
-  const path = must(cells, transactionType, transaction).last as string;
+  const path = must(cells, transactionType, transaction).paths.at(-1) as string;
   const own = must(cells, transactionNodeType, ownKey(transaction, path));
   forgetSeen(cells, transaction, { path, own });
   dropLastAccessed(cells, transaction);
@@ -100,8 +99,8 @@ export function dropAllTransactions(cells: Cells, conn: number): void {
   for (const id of [...transactions]) dropTransaction(cells, transactionKey(conn, id));
 }
 
+/** The transaction's own cell for a node that it has accessed. */
 function editOwn(cells: Cells, caller: Caller, path: string): TransactionNode {
-  access(cells, caller, path);
   return cells.edit(transactionNodeType, ownKey(caller.transaction as string, path));
 }
 
@@ -114,35 +113,42 @@ function queueAtCommit(own: TransactionNode, event: "exact" | "subtree"): void {
  * What a request made sure of rests on the nearest node the store has there or
  * above; see SEEN_SUPPORT. Under the strict rule no transaction outlives its going.
  */
-export function leanOn(cells: Cells, caller: Caller, path: string): void {
+export function leanOn(cells: Cells, caller: Caller, place: Place): void {
   if (settingsOf(cells).conflicts === "strict") return;
   const transaction = caller.transaction as string;
-  for (let at = path; ; at = parentOf(at)) {
-    const own = cells.get(transactionNodeType, ownKey(transaction, at));
-    if (own?.hidden === true) return;
-    if (cells.get(nodeType, at) === undefined) continue;
-    if (own === undefined) access(cells, caller, at);
-    if (at === "/") return;
-    noteSeen(cells, transaction, at, SEEN_SUPPORT);
-    takeRank(cells, transaction, at);
-    return;
+  let { path } = place;
+  let own = place.own ?? undefined;
+  let isStored = place.stored !== undefined;
+  while (own?.hidden !== true) {
+    if (isStored) {
+      if (path !== "/") leanOnStored(cells, transaction, path, own ?? access(cells, caller, path).own);
+      return;
+    }
+    path = parentOf(path);
+    own = cells.get(transactionNodeType, ownKey(transaction, path));
+    isStored = cells.get(nodeType, path) !== undefined;
   }
 }
 
-function takeRank(cells: Cells, transaction: string, path: string): void {
-  if (must(cells, transactionNodeType, ownKey(transaction, path)).rank !== 0) return;
+function leanOnStored(cells: Cells, transaction: string, path: string, own: Own): void {
+  noteSeen(cells, transaction, path, own, SEEN_SUPPORT);
+  takeRank(cells, transaction, path, own);
+}
+
+function takeRank(cells: Cells, transaction: string, path: string, own: Own): void {
+  if (own.rank !== 0) return;
   const rank = ++cells.edit(transactionType, transaction).rank;
   cells.edit(transactionNodeType, ownKey(transaction, path)).rank = rank;
 }
 
 /** Writes the value of a node that exists in the transaction. */
-export function writeInTransaction(cells: Cells, caller: Caller, path: string, value: string): void {
-  const own = editOwn(cells, caller, path);
+export function writeInTransaction(cells: Cells, caller: Caller, place: Place, value: string): void {
+  const own = editOwn(cells, caller, place.path);
   own.value = value;
   own.ensured = true;
   own.modified = true;
   queueAtCommit(own, "subtree");
-  leanOn(cells, caller, path);
+  leanOn(cells, caller, place);
 }
 
 /** Sets permissions of a node that exists in the transaction. */
@@ -156,36 +162,39 @@ export function setPermsInTransaction(cells: Cells, caller: Caller, path: string
 /**
  * Creates a node that does not exist in the transaction below one that does.
  *
+ * @param above where that one is
  * @param value null for a node that comes into being because one below it does
  * @param event whether somebody asked for this very node
  */
 export function createInTransaction(
   cells: Cells,
   caller: Caller,
+  above: Place,
   path: string,
   value: string | null,
   event: boolean,
 ): void {
-  const above = editOwn(cells, caller, parentOf(path));
+  const parent = editOwn(cells, caller, above.path);
   const name = nameOf(path);
-  if (!above.added.includes(name)) above.added.push(name);
-  above.modified = true;
+  if (!parent.added.includes(name)) parent.added.push(name);
+  parent.modified = true;
   const own = editOwn(cells, caller, path);
   own.ensured = true;
   own.value = value;
-  own.permsIfCreated = above.perms === null ? null : inherited(caller, above.perms);
+  own.permsIfCreated = parent.perms === null ? null : inherited(caller, parent.perms);
   own.modified = true;
-  if (event) {
-    queueAtCommit(own, "subtree");
-  }
-  takeRank(cells, caller.transaction as string, path);
+  if (event) queueAtCommit(own, "subtree");
+  takeRank(cells, caller.transaction as string, path, own);
   cells.edit(transactionType, caller.transaction as string).created = true;
-  leanOn(cells, caller, parentOf(path));
+  leanOn(cells, caller, above);
 }
 
-/** Removes a tree: what the transaction sees of it, and what the store may have of it at the commit. */
-export function removeInTransaction(cells: Cells, caller: Caller, path: string): void {
-  access(cells, caller, parentOf(path));
+/**
+ * Removes a tree: what the transaction sees of it, and what the store may have of it
+ * at the commit. Returns the place above.
+ */
+export function removeInTransaction(cells: Cells, caller: Caller, path: string): Place {
+  const above = access(cells, caller, parentOf(path));
   let madeSure = false;
   const found: string[] = [];
   accessInOrder(cells, caller, path, found);
@@ -197,7 +206,8 @@ export function removeInTransaction(cells: Cells, caller: Caller, path: string):
   }
   hideMissingBelow(cells, caller, path, found.length);
   removeFromParent(cells, caller, path);
-  if (madeSure) leanOn(cells, caller, parentOf(path));
+  if (madeSure) leanOn(cells, caller, above);
+  return above;
 }
 
 /**
@@ -208,9 +218,8 @@ export function removeInTransaction(cells: Cells, caller: Caller, path: string):
 export function removeMissingInTransaction(cells: Cells, caller: Caller, path: string): void {
   // Under the strict rule it will not: C goes on looking at what the store has there.
   if (settingsOf(cells).conflicts === "strict") return;
-  const below = `${path}/`;
-  for (const { path: at } of accessedNodes(cells, caller.transaction as string))
-    if (at === path || at.startsWith(below)) hide(editOwn(cells, caller, at));
+  hide(editOwn(cells, caller, path));
+  for (const at of accessedBelow(cells, caller, path)) hide(editOwn(cells, caller, at));
   removeFromParent(cells, caller, path);
 }
 
@@ -223,10 +232,17 @@ function hideMissingBelow(cells: Cells, caller: Caller, path: string, found: num
   const transaction = caller.transaction as string;
   if (settingsOf(cells).conflicts === "strict") return;
   // The parent of the tree, and all of the tree that is there, have been accessed by now.
-  if (must(cells, transactionType, transaction).accessed <= found + 1) return;
+  if (accessedCount(cells, transaction) <= found + 1) return;
+  for (const at of accessedBelow(cells, caller, path)) {
+    if (!must(cells, transactionNodeType, ownKey(transaction, at)).hidden) hide(editOwn(cells, caller, at));
+  }
+}
+
+/** Those of the nodes that the transaction has accessed that are below a path. */
+function accessedBelow(cells: Cells, caller: Caller, path: string): string[] {
   const below = `${path}/`;
-  for (const { path: at, own } of accessedNodes(cells, transaction))
-    if (!own.hidden && at.startsWith(below)) hide(editOwn(cells, caller, at));
+  const { paths } = must(cells, transactionType, caller.transaction as string);
+  return paths.filter((at) => at.length > below.length && at.startsWith(below));
 }
 
 function hide(own: TransactionNode): void {
@@ -259,8 +275,8 @@ function accessInOrder(
   found: string[],
   hiddenAbove?: boolean,
 ): void {
-  const { hidden } = access(cells, caller, path, hiddenAbove);
-  for (const name of childNames(cells, caller, path))
-    accessInOrder(cells, caller, childPath(path, name), found, hidden);
+  const place = access(cells, caller, path, hiddenAbove);
+  for (const name of childNames(cells, place))
+    accessInOrder(cells, caller, childPath(path, name), found, place.own.hidden);
   found.push(path);
 }

@@ -3,8 +3,28 @@
 // Watches by path, and a rough idea of which paths are watched: enough to remove a
 // tree without asking for each of its nodes.
 
-import type { CellId, CellTable } from "../engine/cells.ts";
+import { type CellId, type CellTable, cellType } from "../engine/cells.ts";
 import { TextTable } from "./text-table.ts";
+
+/** A watch, kept with the others on the same path. */
+export interface Watch {
+  conn: number;
+  token: string;
+  /** It was asked for with a relative path, and its events name relative paths. */
+  relative: boolean;
+  /** How many levels below its path it reaches; -1 for all. */
+  depth: number;
+  /** In which chunk of its connection's watches it is. */
+  slot: number;
+}
+
+/** All watches on a path, by connection and then in order of registration. */
+interface PathWatches {
+  watches: Watch[];
+}
+export const pathWatchesType = cellType<PathWatches>("path-watches");
+
+const SLASH = 0x2f;
 
 /** A power of two. */
 const ROUGH = 65_536;
@@ -37,6 +57,15 @@ export class WatchTable implements CellTable {
   /** Whether a path with that hash may be watched; where not, it is not. */
   mayHave(hash: number): boolean {
     return this.#rough[hash & (ROUGH - 1)] !== 0;
+  }
+
+  /** Whether a path, or one above it, may be watched; where not, none is. */
+  mayReach(path: string): boolean {
+    const lengths = this.#ofLength;
+    if (lengths[1] !== 0 || lengths[path.length & (LENGTHS - 1)] !== 0) return true;
+    for (let at = path.length - 1; at > 0; at--)
+      if (path.charCodeAt(at) === SLASH && lengths[at & (LENGTHS - 1)] !== 0) return true;
+    return false;
   }
 
   ids(): CellId[] {

@@ -3,7 +3,7 @@
 // Watches. They are indexed by path: an event looks at the node's path and the
 // paths above it, so it costs what it delivers, however many watches there are.
 
-import { type Cells, cellType, must } from "../engine/cells.ts";
+import { type Cells, must } from "../engine/cells.ts";
 import { connectionType, implicitPath } from "./connection.ts";
 import { listAppend, listCompare, listCount, listDrop, listItems, listRemove, listType } from "./list.ts";
 import { FIRST_SOCKET, queueEvent } from "./output.ts";
@@ -12,26 +12,10 @@ import { accessOf, PERM_READ } from "./perms.ts";
 import type { Store } from "./ports.ts";
 import { charge, traitsOf } from "./quota.ts";
 import { specialPerms } from "./special.ts";
+import { StoreCells } from "./store-cells.ts";
 import { nodeType } from "./tree.ts";
+import { pathWatchesType, type Watch } from "./watch-table.ts";
 import { PAYLOAD_MAX } from "./wire.ts";
-
-/** A watch, kept with the others on the same path. */
-export interface Watch {
-  conn: number;
-  token: string;
-  /** It was asked for with a relative path, and its events name relative paths. */
-  relative: boolean;
-  /** How many levels below its path it reaches; -1 for all. */
-  depth: number;
-  /** In which chunk of its connection's watches it is. */
-  slot: number;
-}
-
-/** All watches on a path, by connection and then in order of registration. */
-interface PathWatches {
-  watches: Watch[];
-}
-export const pathWatchesType = cellType<PathWatches>("path-watches");
 
 /** A connection's watches, `path NUL token`, by the connection's number as text. */
 const connectionWatches = listType("connection-watches", { listed: false });
@@ -191,9 +175,12 @@ function matchingSpecial(cells: Cells, path: string): Match[] {
   return matches.sort((a, b) => a.watch.conn - b.watch.conn || inOrder(cells, a, b));
 }
 
+const nobody: readonly Match[] = [];
+
 /** The watches an event reaches, by connection and then in order of registration. */
-function matching(cells: Cells, path: string, exact: boolean): Match[] {
+function matching(cells: Cells, path: string, exact: boolean): readonly Match[] {
   if (isSpecial(path)) return matchingSpecial(cells, path);
+  if (cells instanceof StoreCells && !cells.watches.mayReach(path)) return nobody;
   const matches: Match[] = [];
   let levels = 0;
   for (let at = path, below = 0; ; at = parentOf(at), below++) {
