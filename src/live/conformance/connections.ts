@@ -19,6 +19,8 @@ export interface Message {
 
 /** How often a ring is looked at, milliseconds. */
 const LOOK_MS = 1;
+/** So often a full ring is looked at without a pause. */
+const FULL_LOOKS = 50;
 
 /** One connection: bytes out, whole messages in. */
 export abstract class Connection {
@@ -36,6 +38,14 @@ export abstract class Connection {
     const reqId = ++this.#reqId;
     this.write(encode(type, reqId, txId, body));
     return reqId;
+  }
+
+  /** Sends requests in one go, so that nobody waits between them; their identifiers. */
+  requests(txId: number, asked: readonly (readonly [type: number, body: string])[]): number[] {
+    const ids = asked.map(() => ++this.#reqId);
+    const messages = asked.map(([type, body], at) => encode(type, ids[at] as number, txId, body));
+    this.write(Buffer.concat(messages));
+    return ids;
   }
 
   /** The next message, or undefined where none comes in time or the connection ends. */
@@ -168,12 +178,18 @@ export class RingConnection extends Connection {
     this.received(bytes);
   }
 
-  /** Writes a node, another number each time, as fast as it is taken, until `calm`; nobody looks at the replies. */
+  /**
+   * Writes a node, another number each time, as fast as it is taken, until `calm`; nobody looks at the
+   * replies. Where nothing is taken for a while, the xenstored waits for a processor, which it gets sooner
+   * where this does not spin.
+   */
   flood(path: string): void {
     let count = 0;
+    let idle = 0;
     this.#flooding = true;
     const more = (): void => {
       if (!this.#flooding) return;
+      const before = count;
       clientRead(this.#page);
       this.#push();
       while (this.#unsent.length === 0) {
@@ -181,7 +197,9 @@ export class RingConnection extends Connection {
         this.#push();
       }
       this.kick();
-      setImmediate(more);
+      idle = count === before ? idle + 1 : 0;
+      if (idle < FULL_LOOKS) setImmediate(more);
+      else setTimeout(more, LOOK_MS);
     };
     more();
   }

@@ -35,8 +35,15 @@ export function prepareDomainFiles(dir: string): void {
   fs.mkdirSync(dir, { recursive: true, mode: 0o700 });
   const domains = join(dir, "domains");
   if (!fs.existsSync(domains)) fs.writeFileSync(domains, new Uint8Array(DOMIDS), { mode: 0o600 });
-  const fifos = ["evtchn", "notify"].map((name) => join(dir, name)).filter((path) => !fs.existsSync(path));
-  if (fifos.length > 0) execFileSync("mkfifo", ["-m", "600", ...fifos]);
+  for (const fifo of ["evtchn", "notify"].map((name) => join(dir, name))) {
+    if (fs.existsSync(fifo)) continue;
+    try {
+      execFileSync("mkfifo", ["-m", "600", fifo], { stdio: ["ignore", "ignore", "pipe"] });
+    } catch (error) {
+      // The other end may have made it meanwhile.
+      if (!fs.existsSync(fifo)) throw error;
+    }
+  }
 }
 
 /** The state of a domain. */
