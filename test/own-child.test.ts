@@ -20,7 +20,7 @@ function isThere(pid: number): boolean {
 }
 
 async function gone(pid: number): Promise<boolean> {
-  for (let look = 0; look < 100 && isThere(pid); look++) await new Promise((wake) => setTimeout(wake, 20));
+  for (let look = 0; look < 1000 && isThere(pid); look++) await new Promise((wake) => setTimeout(wake, 20));
   return !isThere(pid);
 }
 

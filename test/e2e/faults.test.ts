@@ -30,7 +30,7 @@ function hostWithGuest(): { dir: string; ask: (...args: string[]) => ReturnType<
 
 /** Asks again until it is so. */
 async function until(so: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 80; tries++) {
+  for (let tries = 0; tries < 300; tries++) {
     if (so()) return;
     await new Promise((resolve) => void setTimeout(resolve, 100));
   }

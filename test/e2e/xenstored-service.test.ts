@@ -65,7 +65,7 @@ test("SIGHUP opens the trace file anew, as C xenstored's; SIGUSR1 opens no debug
   renameSync(join(dir, "trace"), join(dir, "trace.1"));
   process.kill(servingPid(pidFile), "SIGUSR1");
   process.kill(servingPid(pidFile), "SIGHUP");
-  for (let i = 0; i < 400 && !existsSync(join(dir, "trace")); i++)
+  for (let i = 0; i < 3000 && !existsSync(join(dir, "trace")); i++)
     await new Promise((resolve) => setTimeout(resolve, 10));
   await client.write("/b", "2");
   expect(readFileSync(join(dir, "trace.1"), "latin1")).toContain("WRITE (/a 1");
@@ -109,7 +109,7 @@ requires("systemd", "pyxs")("systemd", () => {
     listener.stdout.setEncoding("utf8").on("data", (text: string) => void (told += text));
     const until = async (pattern: RegExp): Promise<void> => {
       for (let i = 0; !pattern.test(told); i++)
-        if (i > 400) throw new Error(`${String(pattern)}: ${told}`);
+        if (i > 3000) throw new Error(`${String(pattern)}: ${told}`);
         else await new Promise((resolve) => setTimeout(resolve, 10));
     };
     await until(/ready/);

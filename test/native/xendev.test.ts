@@ -102,7 +102,7 @@ async function run(what: string): Promise<{ code: number | null; stderr: string 
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5_000;
+  const deadline = performance.now() + 30_000;
   while (!condition() && performance.now() < deadline)
     await new Promise((resolve) => setTimeout(resolve, 20));
   expect(condition()).toBe(true);
