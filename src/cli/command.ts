@@ -190,6 +190,8 @@ function parseWords(message: string): string {
   const dash = /^Option '(?:-\w, )?--([\w-]+).* argument is ambiguous/.exec(sentence)?.[1];
   if (dash !== undefined)
     return `--${dash} needs a value; one that begins with a dash is written --${dash}=VALUE`;
+  const bare = /^Option '(?:-\w, )?--([\w-]+) <value>' argument missing/.exec(sentence)?.[1];
+  if (bare !== undefined) return `--${bare} needs a value`;
   return sentence.replace(/^Unknown option/, "no such option:");
 }
 

@@ -2,7 +2,9 @@
 //
 // Where bin/xenolith.js hands over: finds the command and runs it.
 
+import { systemWords } from "../live/problem.ts";
 import { runCommand } from "./command.ts";
+import { nearest } from "./nearest.ts";
 import { callable, version } from "./self.ts";
 import { commands } from "./table.ts";
 
@@ -20,39 +22,31 @@ function overview(): string {
   ].join("\n");
 }
 
-/** How many letters must change to make one word of the other (Levenshtein). */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j++) {
-      const swapped = (row[j] as number) + Number(a[i] !== b[j]);
-      next.push(Math.min((row[j + 1] as number) + 1, (next[j] as number) + 1, swapped));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
-}
-
 function unknown(name: string): number {
-  const names = commands.map((command) => command.name);
-  const near = names.toSorted((a, b) => distance(name, a) - distance(name, b))[0] as string;
-  const next = distance(name, near) <= 2 ? `xenolith ${near} --help` : "xenolith --help";
+  const near = nearest(
+    name,
+    commands.map((command) => command.name),
+  );
+  const next = near === null ? "xenolith --help" : `xenolith ${near} --help`;
   process.stderr.write(callable(`xenolith: no command ${name}\nTry: ${next}\n`));
   return 2;
 }
 
 /**
  * Who reads our output may stop reading (`xenolith … | head`): then a command ends
- * as SIGPIPE would end it, and a host as SIGTERM does. A terminal that has hung
- * up takes nothing more; its SIGHUP does the rest.
+ * as SIGPIPE would end it, and a host as SIGTERM does. So it does where the output
+ * cannot be written, and says why. A terminal that has hung up takes nothing more;
+ * its SIGHUP does the rest.
  */
 function endWithReader(): void {
+  let isOver = false;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EIO") return;
-    if (error.code !== "EPIPE") throw error;
+    if (error.code === "EIO" || isOver) return;
+    isOver = true;
+    const isPipe = error.code === "EPIPE";
+    if (!isPipe) process.stderr.write(`xenolith: cannot write the output: ${systemWords(error)}\n`);
     if (process.listenerCount("SIGTERM") > 0) process.emit("SIGTERM", "SIGTERM");
-    else process.exit(141);
+    else process.exit(isPipe ? 141 : 1);
   });
 }
 

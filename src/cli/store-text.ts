@@ -17,7 +17,9 @@ export interface ListedNode {
 /** Paths of nodes above and below. */
 export const childPath = {
   of: (path: string, name: string): string => (path === "/" ? `/${name}` : `${path}/${name}`),
-  parent: (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf("/"))),
+  /** A path without a slash is one below domain 0's own node, for who asks as domain 0. */
+  parent: (path: string): string =>
+    path.includes("/") ? path.slice(0, Math.max(1, path.lastIndexOf("/"))) : "/local/domain/0",
 };
 
 /**

@@ -23,6 +23,17 @@ async function serve(handler: Handler): Promise<string> {
 
 const list: Request = { verb: "list", args: ["-l"] };
 
+test("what answers without being a host is said to be none", async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "control-"));
+  const socket = path.join(folder, "socket");
+  const other = net.createServer((client) => client.end("HTTP/1.1 400 Bad Request\r\n\r\n")).listen(socket);
+  onTestFinished(() => {
+    other.close();
+    fs.rmSync(folder, { recursive: true });
+  });
+  await expect(ask(socket, list, deaf).outcome).rejects.toThrow(`what answers at ${socket} is no host`);
+});
+
 test("a request is answered in order: text, a result, the exit code", async () => {
   const socket = await serve(({ verb, args }, asker) => {
     asker.say({ out: `${verb} ${args.join(" ")}\n` });

@@ -135,6 +135,15 @@ function requestIn(line: string): Request | null {
   return typeof verb === "string" && words ? (value as Request) : null;
 }
 
+function answerIn(line: string): Answer | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null ? (value as Answer) : null;
+  } catch {
+    return null;
+  }
+}
+
 function typedText(line: string): string {
   try {
     const { input } = JSON.parse(line) as { input?: unknown };
@@ -187,7 +196,11 @@ export function ask(path: string, request: Request, { out, err, result: hear }: 
     // Before anything that is typed, though nobody is connected to yet.
     socket.write(`${JSON.stringify(request)}\n`);
     eachLine(socket, (line) => {
-      const answer = JSON.parse(line) as Answer;
+      const answer = answerIn(line);
+      if (answer === null) {
+        reject(new NoHost(`what answers at ${path} is no host of Xenolith`));
+        return void socket.destroy();
+      }
       if ("out" in answer) out(answer.out);
       else if ("err" in answer) err(answer.err);
       else if ("result" in answer) {

@@ -59,15 +59,25 @@ export async function takeDirectory(where: Directory): Promise<void> {
   }
   try {
     makeFolder(where.dir);
+    if (!fs.statSync(where.dir).isDirectory())
+      throw new Problem(`${where.dir} is no directory`, "xenolith up --dir /tmp/xen");
     assertPrivate(where.dir);
     fs.accessSync(where.dir, fs.constants.W_OK | fs.constants.X_OK);
     claim(where);
     makeFolder(path.dirname(where.xenstored));
-    for (const stale of [where.control, where.xenstored]) fs.rmSync(stale, { force: true });
+    for (const stale of [where.control, where.xenstored]) removeStaleSocket(stale);
   } catch (error) {
     if (error instanceof Problem) throw error;
     throw new Problem(`cannot use ${where.dir}: ${systemWords(error)}`, "xenolith up --dir /tmp/xen");
   }
+}
+
+/** What a host left that was killed is in the way of nobody; anything but a socket is not ours. */
+function removeStaleSocket(file: string): void {
+  const stat = fs.lstatSync(file, { throwIfNoEntry: false });
+  if (stat?.isSocket() === false)
+    throw new Problem(`not a socket, and in the way: ${file}`, "xenolith up --dir /tmp/xen");
+  fs.rmSync(file, { force: true });
 }
 
 /**

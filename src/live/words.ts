@@ -78,8 +78,8 @@ function xenstore(
 }
 
 /** A program of dom0 is worth a line when somebody typed it, not when a daemon, a script or xl itself forked it. */
-function exec({ argv }: TraceEvents["process.exec"]): string | null {
-  return argv[0] === "xl" && argv.length > 1 ? `$ ${argv.join(" ")}` : null;
+function exec({ process, argv }: TraceEvents["process.exec"]): string | null {
+  return argv[0] === "xl" && argv.length > 1 && !process.endsWith(".monitor") ? `$ ${argv.join(" ")}` : null;
 }
 
 function lastLine(text: string): string | null {

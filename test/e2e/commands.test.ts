@@ -78,6 +78,17 @@ test("the next command can be copied as it is", () => {
   expect(next).toBe(`${bin} up --detach --dir ${dir}`);
 });
 
+test("output that cannot be written is one clear message", async () => {
+  const { spawnSync } = await import("node:child_process");
+  const full = spawnSync("bash", ["-c", '"$0" "$1" --help >/dev/full', process.execPath, bin], {
+    encoding: "utf8",
+  });
+  expect({ code: full.status, err: full.stderr }).toEqual({
+    code: 1,
+    err: "xenolith: cannot write the output: no space left on the device\n",
+  });
+});
+
 test("bash takes the completion script and completes with it", async () => {
   const { spawnSync } = await import("node:child_process");
   const script = `

@@ -163,6 +163,19 @@ test.each([[[]], [["--detach"]]])("directories that cannot be used are refused %
   expect(fs.existsSync(path.join(long, "xenstored"))).toBe(false);
 });
 
+test("a file in the place of its socket is not taken away", () => {
+  const dir = folder();
+  const inTheWay = path.join(dir, "control.sock");
+  fs.writeFileSync(inTheWay, "somebody's");
+  const refused = xenolith(["up", "--dir", dir]);
+  expect(refused).toMatchObject({
+    code: 1,
+    err: expect.stringContaining(`not a socket, and in the way: ${inTheWay}\n`) as string,
+  });
+  expect(fs.readFileSync(inTheWay, "utf8")).toBe("somebody's");
+  expect(xenolith(["up", "--dir", inTheWay]).err).toContain(`${inTheWay} is no directory\n`);
+});
+
 test("nonsense on xenstored's socket ends that connection, and no other", async () => {
   const dir = liveHost();
   const socket = path.join(dir, "xenstored/socket");

@@ -91,8 +91,23 @@ test("export makes a diagram and a Perfetto trace", () => {
   expect(perfetto.traceEvents.map(({ name }) => name)).toContain("adder: write");
 });
 
+test("a trace that was cut is read up to the last whole step", () => {
+  const trace = path.join(folder(), "t");
+  xenolith(["sim", scenario, "--trace", trace]);
+  const lines = fs.readFileSync(trace, "utf8").trimEnd().split("\n");
+  const steps = lines.filter((line) => line.startsWith('{"step"')).length;
+  fs.writeFileSync(trace, lines.join("\n").slice(0, -5));
+  const { code, out, err } = xenolith(["replay", trace]);
+  expect({ code, err }).toEqual({
+    code: 0,
+    err: `xenolith: ${trace} ends in half a line: it is read up to the last whole step\n`,
+  });
+  expect(out).toContain(`: ${steps - 1} steps and `);
+});
+
 test.each([
   [["sim", "no-such"], /no scenario no-such/],
+  [["explore", "zombi"], /no scenario zombi: there are .*\nTry: \S+ explore zombie\n/],
   [["sim", "./none.ts"], /there is no file \.\/none\.ts/],
   [["sim", path.join(root, "package.json")], /cannot be loaded/],
   [["sim", path.join(root, "src/cli/self.ts")], /is no scenario/],

@@ -12,6 +12,7 @@ import type { Target } from "../../live/conformance/tester.ts";
 import { Problem, systemWords, usage } from "../../live/problem.ts";
 import type { Command, Invocation } from "../command.ts";
 import { printJson } from "../command.ts";
+import { callable } from "../self.ts";
 
 /** How much of a long line or answer is printed. */
 const CUT_CHARS = 160;
@@ -70,7 +71,9 @@ async function run({ values, switches, json }: Invocation): Promise<number> {
   else {
     process.stdout.write(`${passed} passed, ${failed} failed, ${skipped} skipped, as xenstored ${profile}\n`);
     if (skipped > 0 && target.domains === undefined)
-      process.stdout.write("Cases with domains need --domains DIR: see xenolith conformance --help\n");
+      process.stdout.write(
+        callable("Cases with domains need --domains DIR: see xenolith conformance --help\n"),
+      );
   }
   return failed === 0 ? 0 : 1;
 }
@@ -86,8 +89,10 @@ async function play(cases: typeof CASES, target: Target, json: boolean): Promise
 async function check(target: Target): Promise<void> {
   const { socketPath, domains } = target;
   try {
-    await reach(target);
+    if (!(await reach(target)))
+      throw new Problem(`what answers at ${socketPath} is no xenstored`, "xenolith status");
   } catch (error) {
+    if (error instanceof Problem) throw error;
     throw new Problem(
       `nobody answers at ${socketPath} (${systemWords(error)})`,
       `xenolith xenstored --socket ${socketPath}`,

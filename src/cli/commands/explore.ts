@@ -11,7 +11,9 @@ import { installMutant, readMutant } from "../mutant.ts";
 
 /** Enough for what ships; more is asked for. */
 const STATES_MAX = 2_000_000;
+/** How often it is said how far the search is: on a terminal, and in lines elsewhere. */
 const PROGRESS_MS = 200;
+const PROGRESS_LINE_MS = 10_000;
 
 type Timers = "eager" | "lazy";
 
@@ -30,17 +32,20 @@ function boundsOf(invocation: Invocation): Bounds {
   };
 }
 
-/** One line that is written over and over on a terminal; nothing elsewhere. */
+/** How far it is: one line that is written over and over on a terminal, elsewhere a line now and then. */
 function progressLine(): { show: (text: string) => void; clear: () => void } {
-  if (!process.stderr.isTTY) return { show: () => {}, clear: () => {} };
-  let shownAt = -Infinity;
+  const { isTTY } = process.stderr;
+  const began = performance.now();
+  let shownAt = isTTY ? -Infinity : began;
   return {
     show: (text) => {
-      if (performance.now() - shownAt < PROGRESS_MS) return;
-      shownAt = performance.now();
-      process.stderr.write(`\r${text}\u001b[K`);
+      const now = performance.now();
+      if (now - shownAt < (isTTY ? PROGRESS_MS : PROGRESS_LINE_MS)) return;
+      shownAt = now;
+      const line = `${Math.round((now - began) / 1000)} s: ${text}`;
+      process.stderr.write(isTTY ? `\r${line}\u001b[K` : `${line}\n`);
     },
-    clear: () => void process.stderr.write("\r\u001b[K"),
+    clear: () => void (isTTY && process.stderr.write("\r\u001b[K")),
   };
 }
 
@@ -81,7 +86,7 @@ async function run(invocation: Invocation): Promise<number> {
   const { prepareWorld, startScript } = await import("../../explore/simulate.ts");
   const { search } = await import("../../explore/search.ts");
   const { tellSteps } = await import("../counterexample.ts");
-  const { scenario } = await loadScenario(invocation.words[0] as string);
+  const { scenario } = await loadScenario(invocation.words[0] as string, "explore");
   const world = prepareWorld(scenario, 0, { undo: true, hash: true });
   startScript(world, scenario);
   const progress = progressLine();
@@ -108,11 +113,14 @@ export const command: Command = {
   details:
     "Visits every state that some order of steps reaches, each once, and says whether the search was exhaustive or\n" +
     "cut by a bound. Exit code 1 where a property does not hold, with a shortest way to it, or where an exhaustive\n" +
-    "search never saw what the scenario says it is about.",
+    "search never saw what the scenario says it is about.\n\n" +
+    "A thousand states take a tenth of a second to a fifth, and 2 MB. All of destroy-paused are seen in seconds, of\n" +
+    "destroy-while-connecting in two minutes; others have more than anybody waits for, and --states bounds them.",
   examples: [
+    "xenolith explore destroy-paused",
+    "xenolith explore destroy-paused --mutant test/mutants/lost-virq.patch --mermaid",
     "xenolith explore destroy-while-connecting",
-    "xenolith explore destroy-while-connecting --timers eager --states 100000",
-    "xenolith explore destroy-while-connecting --mutant test/mutants/lost-virq.patch --mermaid",
+    "xenolith explore two-domains --timers eager --states 100000",
   ],
   options: [
     { name: "depth", value: "N", help: "at most N steps from the beginning (default: no bound)" },

@@ -3,6 +3,7 @@
 // Plays cases to a xenstored, one after the other, each with connections and a
 // node of its own.
 
+import { XS } from "../../core/xenstore/wire.ts";
 import { systemWords } from "../problem.ts";
 import { type Case, needsDomains } from "./case.ts";
 import { SocketConnection } from "./connections.ts";
@@ -17,6 +18,9 @@ export interface Result {
   /** What was asked and answered, up to the first wrong answer. */
   readonly answered: readonly Answered[];
 }
+
+/** How long a xenstored may take to be known as one. */
+const REACH_MS = 10_000;
 
 let plays = 0;
 
@@ -45,9 +49,16 @@ async function played(tester: Tester, test: Case): Promise<boolean> {
   }
 }
 
-/** Rejects with the system's error where nobody answers at a target's socket. */
-export async function reach({ socketPath }: Target): Promise<void> {
-  (await SocketConnection.open(socketPath)).close();
+/**
+ * Whether a xenstored answers at a target's socket: a read of the root, whatever the answer. Rejects with
+ * the system's error where nobody is there.
+ */
+export async function reach({ socketPath }: Target): Promise<boolean> {
+  const connection = await SocketConnection.open(socketPath);
+  const reqId = connection.request(XS.READ, 0, "/\0");
+  const answer = await connection.next(REACH_MS);
+  connection.close();
+  return answer?.reqId === reqId && (answer.type === XS.READ || answer.type === XS.ERROR);
 }
 
 /** Plays cases; `done` is told of each. */

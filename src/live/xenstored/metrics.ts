@@ -225,7 +225,7 @@ export async function serveMetrics(
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => {
       const what = `cannot serve metrics at 127.0.0.1:${port}: ${systemWords(error)}`;
-      reject(new Problem(what, "--metrics 0 takes a port that is free"));
+      reject(new Problem(what, "--metrics 0, for any port that is free"));
     });
     server.listen(port, "127.0.0.1", resolve);
   });
