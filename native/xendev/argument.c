@@ -46,3 +46,12 @@ int argument_copy(void *to, const void *argument, size_t size)
     errno = saved;
     return failed ? -1 : 0;
 }
+
+int argument_write(void *argument, const void *from, size_t size)
+{
+    struct iovec here = { (void *)from, size }, there = { argument, size };
+    int saved = errno, failed = syscall(SYS_process_vm_writev, getpid(), &here, 1, &there, 1, 0) != (long)size;
+
+    errno = saved;
+    return failed ? -1 : 0;
+}

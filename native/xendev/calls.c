@@ -204,6 +204,8 @@ static int exchange(int fd, struct call *call)
         errno = EPROTO;
         return -1;
     }
+    if (call->reply.runs == XENDEV_STANDS)
+        return stream_receive(fd, &call->standing, sizeof(call->standing));
     if (!call->reply.runs)
         return 0;
     call->runs = raw_grow(NULL, &room, call->reply.runs, sizeof(*call->runs));

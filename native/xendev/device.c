@@ -124,7 +124,7 @@ static int accept_mapping(const struct call *call)
     size_t length;
     int error = 0;
 
-    if (!call->reply.runs)
+    if (!call->reply.runs || call->reply.runs == XENDEV_STANDS)
         return 0;
     first = (uintptr_t)call->reply.base;
     length = runs_end(call) - first;
@@ -162,25 +162,16 @@ static int finish(struct call *call)
     return (int)result;
 }
 
-/*
- * A place held free that an argument names in one of its words: what it is, and whether it may
- * be written to, is known here alone. An argument that cannot be read is the host's to refuse.
- */
-static void name_place(struct xendev_request *request, const void *argument, size_t size)
+/* A place held free that an argument names in one of its words: what it is is known here alone. */
+static void name_place(struct xendev_request *request, const uint64_t *words)
 {
-    uint64_t words[INLINE_ARGUMENT / sizeof(uint64_t)];
-
-    if (!regions_exist || argument_copy(words, argument, size))
-        return;
-    regions_lock();
-    for (size_t i = 0; i < size / sizeof(*words) && !request->args[2]; i++) {
+    for (size_t i = 0; i < request->payload / sizeof(*words) && !request->args[2]; i++) {
         uint64_t known = words[i] ? regions_place(words[i]) : 0;
         if (!known)
             continue;
         request->args[2] = words[i];
         request->args[3] = known;
     }
-    regions_unlock();
 }
 
 /* Hypercalls, by far the most frequent, map nothing. */
@@ -204,6 +195,7 @@ static int refused_always(struct refusal *asked, const void *argument)
 int device_ioctl(uint64_t device, unsigned long number, void *argument)
 {
     size_t size = _IOC_SIZE(number);
+    uint64_t words[INLINE_ARGUMENT / sizeof(uint64_t)] = { 0 };
     struct refusal asked = { device, number, 0 };
     struct call call = {
         .request = {
@@ -220,10 +212,23 @@ int device_ioctl(uint64_t device, unsigned long number, void *argument)
         errno = error;
         return -1;
     }
-    if (may_map(number))
-        name_place(&call.request, argument, call.request.payload);
+    /* An argument that cannot be read is the host's to refuse. */
+    if (may_map(number) && regions_exist && !argument_copy(words, argument, call.request.payload)) {
+        int answered;
+        regions_lock();
+        name_place(&call.request, words);
+        answered = standing_answers(&call.request, words);
+        regions_unlock();
+        if (answered)
+            return 0;
+    }
     if (call_perform(&call))
         return -1;
+    if (call.reply.runs == XENDEV_STANDS) {
+        regions_lock();
+        standing_note(&call.request, words, &call.standing);
+        regions_unlock();
+    }
     if (call.reply.result < 0 && call.reply.mapping && !argument_copy(&asked.word, argument, sizeof(asked.word)))
         refusal_note(&asked, (int)-call.reply.result);
     return finish(&call);

@@ -15,7 +15,7 @@
 
 /* ---- The protocol; src/live/bridge/protocol.ts is the other side. ---- */
 
-#define XENDEV_PROTOCOL 3
+#define XENDEV_PROTOCOL 4
 
 enum xendev_request_type {
     XENDEV_HELLO = 1, /* first on every connection */
@@ -59,6 +59,28 @@ struct xendev_run {
     uint32_t page;
     uint32_t pages;
     uint32_t writable;
+};
+
+/* Instead of a number of runs: a struct xendev_standing follows. */
+#define XENDEV_STANDS 0xffffffffu
+
+/* The first words of an argument that such an answer may look at. */
+#define XENDEV_STANDING_WORDS 8
+
+/*
+ * The same ioctl on the same descriptor is answered with 0 as this one was where its argument begins
+ * with the same bytes, as much is known of the place it names (args[3] of the request), and a word it
+ * points at lies within bounds; what it then tells goes where another word of the argument points.
+ */
+struct xendev_standing {
+    uint64_t count; /* as long as the host's file `standing` begins with this */
+    uint64_t place;
+    uint64_t first, last;
+    uint32_t same;  /* bytes */
+    uint16_t from;  /* the argument's word that points at the word asked for, */
+    uint16_t to;    /* and that which points at where `told` goes */
+    int32_t told;
+    uint32_t reserved;
 };
 
 /* Payload of XENDEV_UNMAP: an array of these. */
@@ -143,6 +165,7 @@ struct call {
     struct xendev_request request;
     const void *payload; /* in the program's memory, possibly nowhere */
     struct xendev_reply reply;
+    struct xendev_standing standing; /* where the reply's runs are XENDEV_STANDS */
     struct xendev_run *runs; /* call_release() gives it back */
     size_t room;
 };
@@ -233,6 +256,15 @@ void raw_free(void *array, size_t room, size_t item);
 void argument_start(void);
 /* Copies what an argument points at; 0, or -1 where it is not all there. */
 int argument_copy(void *to, const void *argument, size_t size);
+/* Puts something where an argument points; 0, or -1 where not all of that can be written to. */
+int argument_write(void *argument, const void *from, size_t size);
+
+/* ---- standing.c: answers that stand until the host takes a step; with the regions locked ---- */
+
+void standing_note(const struct xendev_request *request, const uint64_t *words,
+                   const struct xendev_standing *answer);
+/* Whether what was noted answers this, too, with 0: then its result has been told. */
+int standing_answers(const struct xendev_request *request, const uint64_t *words);
 
 /* ---- device.c: what a program does to a device ---- */
 

@@ -645,4 +645,42 @@ requires(
     expect((await program.peek(memory + 4090, 8)).toString()).toBe("ABCDEFGH");
     await program.close(device.fd);
   });
+
+  test("a frame that is missing is there as soon as the domain has it, and missing as soon as it has not", async () => {
+    const device = await Opened.at("/dev/xen/privcmd");
+    const memory = await program.memory(64);
+    const number = async (gfn: number): Promise<void> =>
+      program.poke(memory, new Uint8Array(BigUint64Array.of(BigInt(gfn)).buffer));
+    const tried = async (gfn: number): Promise<number> => {
+      await number(gfn);
+      const addr = (await device.map(1)) as number;
+      await batch(device, { num: 1, dom: guest, addr, arr: memory, err: memory + 8 });
+      await program.unmap(addr, 1);
+      return (await program.peek(memory + 8, 4)).readInt32LE();
+    };
+    const moved = async (command: number, gfn: number): Promise<number | string> => {
+      await number(gfn);
+      const asked = { extent_start: memory, nr_extents: 1, domid: guest };
+      const reservation = filled(abi.xen_memory_reservation, asked);
+      await program.poke(memory + 16, new Uint8Array(reservation.buffer));
+      const call = new BigUint64Array(abi.privcmd_hypercall.sizeof / 8);
+      call.set([X.__HYPERVISOR_memory_op, command, memory + 16].map(BigInt));
+      return device.ioctl(X.IOCTL_PRIVCMD_HYPERCALL, new Uint8Array(call.buffer));
+    };
+    const [from, to] = [20, 0x50_000];
+    for (let gfn = to - 3; gfn < to + 3; gfn++) expect(await tried(gfn)).toBe(-22);
+    expect(await tried(from)).toBe(0);
+    expect(await tried(to)).toBe(-22);
+    expect(await moved(X.XENMEM_decrease_reservation, from)).toBe(1);
+    expect(await tried(from)).toBe(-22);
+    expect(await tried(to)).toBe(-22);
+    expect(await moved(X.XENMEM_populate_physmap, to)).toBe(1);
+    expect(await tried(to)).toBe(0);
+    expect(await tried(to + 1)).toBe(-22);
+    expect(await restrict(device, NOBODY)).toBe(0);
+    await number(to + 2);
+    const addr = (await device.map(1)) as number;
+    expect(await batch(device, { num: 1, dom: guest, addr, arr: memory, err: memory + 8 })).toBe("EPERM");
+    await program.close(device.fd);
+  });
 });

@@ -24,12 +24,16 @@
 
 struct pair { uint64_t a, b; };
 struct map { uint64_t address, pages, first; };
+struct question { uint64_t kind, place, word, told; };
 
 #define ADD _IOC(_IOC_NONE, 'P', 200, sizeof(struct pair))      /* returns a + b */
 #define SWAP _IOC(_IOC_NONE, 'P', 201, sizeof(struct pair))     /* swaps them in memory */
 #define SLOW _IOC(_IOC_NONE, 'P', 202, sizeof(struct pair))     /* answers after b ms */
 #define HYPERCALL _IOC(_IOC_NONE, 'P', 0, sizeof(struct pair))  /* ENOSYS; always, where a is 7 */
 #define MAP _IOC(_IOC_NONE, 'P', 203, sizeof(struct map))
+
+#define QUESTION _IOC(_IOC_NONE, 'P', 204, sizeof(struct question)) /* tells -22; stands for the next 100 words */
+#define STEP _IOC(_IOC_NONE, 'P', 205, 0)                           /* nothing stands any more */
 
 #define CHECK(condition)                                                                     \
     do {                                                                                     \
@@ -413,6 +417,59 @@ static void test_buffers(void)
     CHECK(!munmap(buffer(fd, 64), 64 * 4096));
 }
 
+static int ask(int fd, int prot, uint64_t kind, uint64_t word, int32_t *told)
+{
+    void *place = mmap(NULL, 4096, prot, MAP_SHARED, fd, 0);
+    struct question question = { kind, (uintptr_t)place, (uintptr_t)&word, (uintptr_t)told };
+    int result, error;
+
+    CHECK(place != MAP_FAILED);
+    errno = 77;
+    result = ioctl(fd, QUESTION, &question);
+    error = errno;
+    CHECK(munmap(place, 4096) == 0);
+    errno = error;
+    return result;
+}
+
+static void told(int fd, int prot, uint64_t kind, uint64_t word)
+{
+    int32_t *result = malloc(sizeof(*result));
+
+    *result = 0;
+    CHECK(ask(fd, prot, kind, word, result) == 0 && *result == -22 && errno == 77);
+    free(result);
+}
+
+static void test_standing(void)
+{
+    int both = PROT_READ | PROT_WRITE, fd = device(), other = device(), status;
+    pid_t child;
+
+    told(fd, both, 1, 10); /* asked */
+    for (uint64_t word = 10; word <= 110; word++)
+        told(fd, both, 1, word);
+    told(fd, both, 1, 111);      /* asked */
+    told(fd, both, 1, 110);      /* asked */
+    told(fd, both, 2, 120);      /* asked */
+    told(other, both, 2, 121);   /* asked */
+    told(fd, PROT_READ, 2, 122); /* asked */
+    told(fd, PROT_READ, 2, 123);
+    CHECK(ioctl(fd, STEP, 0) == 0);
+    told(fd, PROT_READ, 2, 124); /* asked */
+    CHECK(ask(fd, PROT_READ, 2, 125, (int32_t *)16) == -1 && errno == EFAULT); /* asked */
+    told(fd, PROT_READ, 2, 126);
+    child = fork();
+    if (!child) {
+        told(fd, PROT_READ, 2, 127);
+        CHECK(ioctl(fd, STEP, 0) == 0);
+        told(fd, PROT_READ, 2, 128); /* asked */
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && !status);
+    told(fd, PROT_READ, 2, 129); /* asked */
+}
+
 static int wait_long(void)
 {
     struct pair pair = { 1, 20000 };
@@ -434,6 +491,8 @@ int main(int argc, char **argv)
         test_calls();
     else if (!strcmp(what, "refused"))
         test_refused();
+    else if (!strcmp(what, "standing"))
+        test_standing();
     else if (!strcmp(what, "files"))
         test_files();
     else if (!strcmp(what, "descriptors"))

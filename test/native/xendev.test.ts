@@ -11,12 +11,13 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { fail } from "../../src/core/engine/errno.ts";
+import { fail, isFailure } from "../../src/core/engine/errno.ts";
 import { Attention } from "../../src/live/attention.ts";
 import { mapFrames } from "../../src/live/bridge/device.ts";
 import type { Device, OpenDevice, Send } from "../../src/live/bridge/device.ts";
 import type { Release } from "../../src/live/bridge/mappings.ts";
 import { BridgeServer } from "../../src/live/bridge/server.ts";
+import { StandingAnswers } from "../../src/live/bridge/standing.ts";
 import { FileMemory } from "../../src/live/guest-memory.ts";
 import type { FrameRun } from "../../src/live/guest-memory.ts";
 import { libxendev } from "../../src/live/native.ts";
@@ -24,10 +25,11 @@ import { requires } from "../capabilities.ts";
 
 /** References on frames, as a hypervisor would count them. */
 const held = new Map<number, number>();
-/** First words of what was refused. */
+/** First words of what was refused, or stands. */
 const asked: number[] = [];
 let folder: string;
 let memory: FileMemory;
+let standing: StandingAnswers;
 let server: BridgeServer;
 let library: string;
 let client: string;
@@ -44,7 +46,7 @@ function holdRun({ mfn, pages }: FrameRun, by: number): void {
 
 function privcmd(): Device {
   return {
-    ioctl(session, number, argument, inline, answer) {
+    ioctl(session, number, argument, inline, answer, place) {
       const word = (at: number): number => Number(inline.readBigUInt64LE(at * 8));
       switch (number & 255) {
         case 200:
@@ -60,6 +62,19 @@ function privcmd(): Device {
           const release: Release = (gone) => gone.forEach((piece) => holdRun(piece, -1));
           return answer(0, mapFrames(memory, session, word(0), [word(2), pages], true, release) ?? undefined);
         }
+        case 204: {
+          const found = session.process.read(word(2), 8);
+          if (isFailure(found) || place === null) return answer(fail("EFAULT"));
+          const first = Number(Buffer.from(found).readBigUInt64LE());
+          asked.push(first);
+          const written = session.process.write(word(3), Uint8Array.of(0xea, 0xff, 0xff, 0xff));
+          if (isFailure(written)) return answer(written);
+          const stands = { place: place.known, first, last: first + 100, same: 8, from: 2, to: 3, told: -22 };
+          return answer(0, { ...stands, count: standing.give() });
+        }
+        case 205:
+          standing.end();
+          return answer(0);
         case 0:
           asked.push(word(0));
           return answer(fail("ENOSYS"), word(0) === 7 ? "always" : undefined);
@@ -128,6 +143,7 @@ requires("c-compiler")("libxendev", () => {
     fs.writeFileSync(join(folder, "files/dev/xen/privcmd"), "");
     fs.writeFileSync(join(folder, "files/dev/xen/hypercall"), "");
     memory = new FileMemory(join(folder, "memory"));
+    standing = new StandingAnswers(folder);
     server = new BridgeServer({
       devices: new Map<string, OpenDevice>([
         ["/dev/xen/privcmd", () => privcmd()],
@@ -144,6 +160,7 @@ requires("c-compiler")("libxendev", () => {
   });
   afterEach(async () => {
     await server.close();
+    standing.close();
     fs.rmSync(folder, { recursive: true });
   });
 
@@ -191,6 +208,12 @@ requires("c-compiler")("libxendev", () => {
     asked.length = 0;
     expect(await run("refused")).toEqual({ code: 0, stderr: "" });
     expect(asked).toEqual([7, 8, 8, 7, 7]);
+  });
+
+  test("an answer that stands is asked for once, until the host takes a step", async () => {
+    asked.length = 0;
+    expect(await run("standing")).toEqual({ code: 0, stderr: "" });
+    expect(asked).toEqual([10, 111, 110, 120, 121, 122, 124, 125, 128, 129]);
   });
 
   test("a page is held until it is unmapped, or its process is killed, whatever it closed", async () => {

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isFailure } from "../engine/errno.ts";
 import { checkLedger } from "./check-ledger.ts";
-import { mapForeignBatch, mapsNothing, unmapForeignBatch } from "./foreign-map.ts";
+import { lastMissingFrame, mapForeignBatch, mapsNothing, unmapForeignBatch } from "./foreign-map.ts";
 import { eachRun, frameCount, frameRuns } from "./frame-runs.ts";
 import type { FrameRuns } from "./frame-runs.ts";
 import { mappedRunCell } from "./mapped-run.ts";
@@ -146,4 +146,15 @@ test.each([
   for (const gfns of holes) expect(mapsNothing(t.world, xl, domid, gfns)).toBe(true);
   for (const gfns of others) expect(mapsNothing(t.world, xl, domid, gfns)).toBe(false);
   expect(mapsNothing(t.world, xl, 77, [0, 1])).toBe(false);
+});
+
+test("a frame that is missing is so up to the next one that is there", () => {
+  const { t, domid } = hostWith(HVM);
+  const last = (gfn: number): unknown => lastMissingFrame(t.world, xl, domid, gfn);
+  expect([20, 21, 22].map(last)).toEqual([22, 22, 22]);
+  expect(last(100)).toBe(32 ** 6 - 1);
+  for (const gfn of [0, 23, 32 ** 6]) expect(last(gfn)).toEqual({ errno: "EINVAL" });
+  expect(lastMissingFrame(t.world, xl, 77, 20)).toEqual({ errno: "ESRCH" });
+  const pv = hostWith({});
+  expect(lastMissingFrame(pv.t.world, xl, pv.domid, 500_000)).toEqual({ errno: "EINVAL" });
 });

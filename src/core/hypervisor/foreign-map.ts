@@ -22,7 +22,7 @@ import { mapFrame, takesType, unmapFrame } from "./mapping.ts";
 import { isPod, p2m } from "./p2m.ts";
 import { nextPage, pageOf } from "./page.ts";
 import { getGfn } from "./pod-populate.ts";
-import { NO_FRAME, runFrom } from "./runs.ts";
+import { FRAMES_MAX, NO_FRAME, runFrom } from "./runs.ts";
 import type { Run } from "./runs.ts";
 
 /** What became of a batch's pages, in their order. */
@@ -191,6 +191,16 @@ export function mapsNothing(host: Host, caller: Caller, domid: number, gfns: Fra
     if (mfn !== NO_FRAME || count < asked || frames.isOnDemand(gfn)) return false;
   }
   return true;
+}
+
+/** The last frame before the next one a domain has, from one on that it has not; EINVAL where it may have that. */
+export function lastMissingFrame(host: Host, caller: Caller, domid: number, gfn: number): number | Failure {
+  const d = targeted(host, caller, domid);
+  if (isFailure(d)) return d;
+  if (!pagingModeTranslate(d) || gfn >= FRAMES_MAX) return fail("EINVAL");
+  const next = runFrom(host, p2m(domid), gfn);
+  if (next === undefined) return FRAMES_MAX - 1;
+  return next.start > gfn ? next.start - 1 : fail("EINVAL");
 }
 
 /** A page somebody holds already, or that is not the domain's. */

@@ -18,6 +18,7 @@ import { Hypercalls } from "./hypercalls.ts";
 import { privcmdDevices } from "./privcmd.ts";
 import { bridgeSocket } from "./protocol.ts";
 import { BridgeServer } from "./server.ts";
+import { StandingAnswers } from "./standing.ts";
 import { xenbusDevices } from "./xenbus.ts";
 import { xsdKvaDevices } from "./xsd-kva.ts";
 
@@ -105,7 +106,9 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
     // No processor runs here: the kernel a toolstack put into its domain is ours to play.
     if (operation === UNPAUSE) driver.give(builtDomainRuns, { domid: (args as { domid: number }).domid });
   };
-  const privcmd = privcmdDevices({ hypercalls, memory, unknown: once(options.log) });
+  const standing = new StandingAnswers(folder);
+  standing.follow(driver.world);
+  const privcmd = privcmdDevices({ hypercalls, memory, standing, unknown: once(options.log) });
   const xenbus = xenbusDevices(hypercalls);
   const devices = new Map<string, OpenDevice>([
     ["/dev/xen/privcmd", privcmd],
@@ -128,6 +131,7 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
     processes: () => server.processes(),
     close: async () => {
       await server.close();
+      standing.close();
       fs.rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -12,7 +12,7 @@ import type { FileMemory } from "../guest-memory.ts";
 import { FILE_FRAMES, placeOf } from "../guest-memory.ts";
 import type { CallerProcess } from "./caller-process.ts";
 import type { Mappings, Piece, Release } from "./mappings.ts";
-import type { MappingReply, Place, Run } from "./protocol.ts";
+import type { MappingReply, Place, Run, Standing } from "./protocol.ts";
 
 /** A process as devices see it. */
 export interface Session {
@@ -32,9 +32,9 @@ export const PROT_WRITE = 2;
 /**
  * Answers a call: its result or its error, and what the caller is to map. May be called later.
  * `always`: an ioctl of that number, whose argument begins with the same word, is refused so on
- * this device as long as the host lives; the library need not ask again.
+ * this device as long as the host lives; the library need not ask again. With `Standing`, the result is 0.
  */
-export type Answer = (result: number | Failure, mapping?: MappingReply | "always") => void;
+export type Answer = (result: number | Failure, mapping?: MappingReply | Standing | "always") => void;
 
 /** What mmap(2) was asked for; a length in whole pages. */
 export interface MmapArguments {

@@ -24,7 +24,8 @@ import type { Answer, Device, MmapArguments, OpenDevice, Session } from "./devic
 import type { Done, Hypercalls } from "./hypercalls.ts";
 import type { Release } from "./mappings.ts";
 import { readWord } from "./protocol.ts";
-import type { Place } from "./protocol.ts";
+import type { Place, Standing } from "./protocol.ts";
+import type { StandingAnswers } from "./standing.ts";
 
 /** Pages of one batch; Linux takes as many as fit an int. */
 const BATCH_MAX = 1 << 20;
@@ -126,6 +127,7 @@ function tellErrors({ process }: Session, batch: Batch, { errors }: MappedFrames
 export interface PrivcmdHost {
   readonly hypercalls: Hypercalls;
   readonly memory: FileMemory;
+  readonly standing: StandingAnswers;
   /** Told of each hypercall nobody knows. */
   readonly unknown: (what: Unknown, process: string) => void;
 }
@@ -174,6 +176,7 @@ class PrivcmdDevice implements Device {
 
   #restrict(domid: number): 0 | Failure {
     if (this.#restrictedTo !== null && this.#restrictedTo !== domid) return fail("EINVAL");
+    this.#host.standing.end();
     // So the driver has it that there is no restriction.
     this.#restrictedTo = domid === DOMID_INVALID ? null : domid;
     return 0;
@@ -251,7 +254,9 @@ class PrivcmdDevice implements Device {
     const caller = callerOf(session.process);
     if (hypercalls.now(op.batchMapsNothing, { domid, gfns }, caller) === true) {
       const none: MappedFrames = { mfns: [], errors: [{ page: 0, count, errno: "EINVAL" }] };
-      return answer(tellErrors(session, batch, none));
+      const told = tellErrors(session, batch, none);
+      const stands = isFailure(told) ? undefined : this.#standing(batch, list[0] as number, place, caller);
+      return answer(told, stands);
     }
     // A place nobody knows is writable.
     const readonly = place !== null && (place.prot & PROT_WRITE) === 0;
@@ -271,6 +276,26 @@ class PrivcmdDevice implements Device {
     if (!isFailure(told)) return answer(0, mapping);
     session.mappings.unmap({ mapping: mapping.id, first: 0, pages: count });
     answer(told);
+  }
+
+  /** That a frame is not there is true of those up to the next one, until the host takes a step. */
+  #standing(batch: Batch, gfn: number, place: Place | null, caller: Caller): Standing | undefined {
+    const { count, domid, results } = batch;
+    if (count !== 1 || results === null || place === null) return undefined;
+    const { hypercalls, standing } = this.#host;
+    const last = hypercalls.now(op.lastMissing, { domid, gfn }, caller);
+    if (isFailure(last)) return undefined;
+    const { dom, arr, err } = abi.privcmd_mmapbatch_v2;
+    return {
+      count: standing.give(),
+      place: place.known,
+      first: gfn,
+      last,
+      same: dom.offset + dom.size,
+      from: arr.offset / 8,
+      to: err.offset / 8,
+      told: negative(fail("EINVAL")),
+    };
   }
 
   /** Gives back what pages hold that were mapped by frame. */

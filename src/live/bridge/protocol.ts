@@ -6,7 +6,7 @@
 const TWO_32 = 0x1_0000_0000;
 
 /** Version of the messages; both sides refuse another. */
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 /** The socket in a bridge's folder: libxendev makes the same path. */
 export function bridgeSocket(folder: string): string {
@@ -21,6 +21,10 @@ const REQUEST_BYTES = 56;
 const REPLY_BYTES = 32;
 /** sizeof(struct xendev_run) */
 const RUN_BYTES = 24;
+/** sizeof(struct xendev_standing) */
+const STANDING_BYTES = 48;
+/** XENDEV_STANDS */
+const STANDS = 0xffff_ffff;
 /** sizeof(struct xendev_unmapped) */
 const UNMAPPED_BYTES = 16;
 /** No request is larger: a path, an ioctl's argument, or a batch of unmappings. */
@@ -49,6 +53,8 @@ export interface Run {
 /** A place a process holds free for mappings. */
 export interface Place {
   readonly address: number;
+  /** What follows, as the library says it. */
+  readonly known: number;
   /** How it may be used: PROT_*. */
   readonly prot: number;
   /** Whether it is the first page that one mmap() has held free, and whether anything was mapped there. */
@@ -67,6 +73,7 @@ export function placeIn(address: number, known: number): Place | null {
   const flags = known % PLACE_PAGE;
   return {
     address,
+    known,
     prot: flags % PLACE_STARTS,
     starts: (flags & PLACE_STARTS) !== 0,
     named: (flags & PLACE_NAMED) !== 0,
@@ -79,6 +86,25 @@ export interface MappingReply {
   readonly id: number;
   readonly base: number;
   readonly runs: readonly Run[];
+}
+
+/**
+ * An answer that stands for others of its kind: ioctls whose argument begins with the same
+ * bytes, that name such a place, and whose word `from` points at a number from `first` to `last`.
+ */
+export interface Standing {
+  /** See StandingAnswers. */
+  readonly count: number;
+  /** What is known of the place. */
+  readonly place: number;
+  readonly first: number;
+  readonly last: number;
+  /** Bytes. */
+  readonly same: number;
+  /** The argument's word that points at the number, and that which points at where `told` goes: an int. */
+  readonly from: number;
+  readonly to: number;
+  readonly told: number;
 }
 
 /** Pages of a mapping that the caller no longer maps. */
@@ -150,6 +176,20 @@ export function encodeReply(seq: number, result: number, mapping: MappingReply |
     data.writeUInt32LE(run.writable ? 1 : 0, at + 20);
     at += RUN_BYTES;
   }
+  return data;
+}
+
+/** A reply whose result is 0, and stands. */
+export function encodeStanding(seq: number, standing: Standing): Buffer {
+  const data = Buffer.alloc(REPLY_BYTES + STANDING_BYTES);
+  data.writeUInt32LE(seq, 0);
+  data.writeUInt32LE(STANDS, 4);
+  const words = [standing.count, standing.place, standing.first, standing.last];
+  for (const [i, word] of words.entries()) writeWord(data, word, REPLY_BYTES + i * 8);
+  data.writeUInt32LE(standing.same, REPLY_BYTES + 32);
+  data.writeUInt16LE(standing.from, REPLY_BYTES + 36);
+  data.writeUInt16LE(standing.to, REPLY_BYTES + 38);
+  data.writeInt32LE(standing.told, REPLY_BYTES + 40);
   return data;
 }
 

@@ -14,7 +14,15 @@ import { CallerProcess } from "./caller-process.ts";
 import { negative } from "./device.ts";
 import type { Answer, Device, OpenDevice } from "./device.ts";
 import { Mappings } from "./mappings.ts";
-import { PROTOCOL, RequestParser, encodeReply, placeIn, readUnmapped, requestTypes } from "./protocol.ts";
+import {
+  PROTOCOL,
+  RequestParser,
+  encodeReply,
+  encodeStanding,
+  placeIn,
+  readUnmapped,
+  requestTypes,
+} from "./protocol.ts";
 import type { MappingReply, Request } from "./protocol.ts";
 
 const NONCE_BYTES = 16;
@@ -147,10 +155,12 @@ export class BridgeServer {
     const answer: Answer = (result, mapping) => {
       if (socket.destroyed) {
         // Nobody will map it: what it holds goes back.
-        if (typeof mapping === "object")
+        if (typeof mapping === "object" && "runs" in mapping)
           session.mappings.unmap({ mapping: mapping.id, first: 0, pages: Infinity });
         return;
       }
+      if (typeof mapping === "object" && "count" in mapping)
+        return void socket.write(encodeStanding(request.seq, mapping));
       const brings = mapping === "always" ? YES : (mapping ?? null);
       socket.write(encodeReply(request.seq, isFailure(result) ? negative(result) : result, brings));
     };

@@ -10,7 +10,7 @@ import type { Host } from "../../engine/host.ts";
 import { isPrivileged, targeted } from "../caller.ts";
 import type { Caller } from "../caller.ts";
 import { DOMID_XEN } from "../domid.ts";
-import { mapForeignBatch, mapsNothing, unmapForeignBatch } from "../foreign-map.ts";
+import { lastMissingFrame, mapForeignBatch, mapsNothing, unmapForeignBatch } from "../foreign-map.ts";
 import type { MappedFrames } from "../foreign-map.ts";
 import { eachRun } from "../frame-runs.ts";
 import type { FrameRuns } from "../frame-runs.ts";
@@ -54,6 +54,13 @@ export const batchMapsNothing = query(
   "privcmd mmapbatch nothing",
   (host, caller, { domid, gfns }: { domid: number; gfns: FrameRuns }) =>
     mapsNothing(host, caller, domid, gfns),
+);
+
+/** The last frame before the next that is there, from one that is not. */
+export const lastMissing = query(
+  "privcmd last missing frame",
+  (host, caller, { domid, gfn }: { domid: number; gfn: number }) =>
+    lastMissingFrame(host, caller, domid, gfn),
 );
 
 /** Pages of a batch are no longer mapped. */
