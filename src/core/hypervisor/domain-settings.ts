@@ -101,6 +101,12 @@ export function setvcpuaffinity(
   return isFailure(result) ? result : effectiveAffinity(host, domid, vcpu);
 }
 
+/** Whether a vCPU could be made to run on these: on one of its pool's at least (vcpu_set_hard_affinity). */
+export function hardAffinityFits(host: Host, domid: number, cpus: readonly number[]): boolean {
+  const hard = within(cpus, machineOf(host).nrCpus);
+  return common(hard, poolCpus(host, must(host, domainCell, domid))).length > 0;
+}
+
 /** Where a vCPU really runs: on processors of its pool alone, and preferably on those that it also must. */
 function effectiveAffinity(host: Host, domid: number, vcpu: number): { hard: Affinity; soft: Affinity } {
   const v = must(host, vcpuCell, vcpuId(domid, vcpu));

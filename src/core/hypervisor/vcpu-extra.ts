@@ -26,6 +26,14 @@ export function extraVcpu(
   return domainVcpu(host, domid, vcpu) === undefined ? fail("ESRCH") : 0;
 }
 
+/** The same for extended state, which no vCPU has that asks: EINVAL for the caller's own. */
+export function stateVcpu(host: Host, caller: Caller, asked: { domid: number; vcpu: number }): 0 | Failure {
+  const found = extraVcpu(host, caller, asked);
+  // Whichever of its vCPUs asks: the first, which processes' hypercalls are made by.
+  const isOwn = asked.domid === caller.domid && asked.vcpu === 0;
+  return isFailure(found) || !isOwn ? found : fail("EINVAL");
+}
+
 /** The same for model specific registers, which PV vCPUs alone have this way: EINVAL for others. */
 export function msrVcpu(
   host: Host,

@@ -5,6 +5,7 @@
 
 import * as X from "../../../abi/4.17/constants.ts";
 import * as abi from "../../../abi/4.17/layout.ts";
+import { getBig, setBig } from "../../../abi/struct.ts";
 import { fail, isFailure } from "../../engine/errno.ts";
 import type { Failure } from "../../engine/errno.ts";
 import * as dirty from "../log-dirty.ts";
@@ -26,6 +27,7 @@ const BITMAP_PAGES_MAX = 1 << 28;
 const frameInfo = query("domctl getpageframeinfo3", getpageframeinfo3);
 const populatedFrameInfo = operation("domctl getpageframeinfo3 of frames on demand", populateFramesAsked);
 const extraVcpu = query("domctl get_ext_vcpucontext", op.extraVcpu);
+const stateVcpu = query("domctl getvcpuextstate", op.stateVcpu);
 const msrVcpu = query("domctl get_vcpu_msrs", op.msrVcpu);
 const setExtVcpucontext = operation("domctl set_ext_vcpucontext", op.setExtVcpucontext);
 const enableLogDirty = operation("domctl shadow_op enable_logdirty", dirty.enableLogDirty);
@@ -80,12 +82,42 @@ function nothingExtended(vcpu: typeof extraVcpu, size: (view: DataView) => void)
     });
 }
 
+/**
+ * XCR0 and what of it was ever set, in front of a vCPU's extended state (PV_XSAVE_HDR_SIZE). The machine's
+ * processors have no XSAVE: both are 0, and nothing follows.
+ */
+const XSAVE_HEADER_BYTES = 16;
+
+function getExtendedState(call: DomctlCall): Prepared | Failure {
+  const { host, caller, view, memory, copyBack } = call;
+  const s = abi.xen_domctl_vcpuextstate;
+  const [address, size, mask] = [
+    s.buffer.get(view, U),
+    s.size.get(view, U),
+    getBig(view, s.xfeature_mask, U),
+  ];
+  const target = op.stateVcpu(host, caller, vcpuOf(call));
+  if (isFailure(target)) return target;
+  const isQuery = (size === 0 && mask === 0n) || address === 0;
+  if (!isQuery && (size < XSAVE_HEADER_BYTES || mask !== 0n)) return fail("EINVAL");
+  return prepare(stateVcpu, vcpuOf(call), () => {
+    const written = isQuery ? 0 : memory.write(address, new Uint8Array(XSAVE_HEADER_BYTES));
+    if (isFailure(written)) return written;
+    setBig(view, s.xfeature_mask, 0n, U);
+    s.size.set(view, XSAVE_HEADER_BYTES, U);
+    return copyBack();
+  });
+}
+
 function setExtendedState(call: DomctlCall): Prepared | Failure {
   const { host, caller, view, memory } = call;
   const s = abi.xen_domctl_vcpuextstate;
-  const target = op.extraVcpu(host, caller, vcpuOf(call));
-  const state = isFailure(target) ? target : readBytes(memory, s.buffer.get(view, U), s.size.get(view, U));
-  return isFailure(state) ? state : prepare(extraVcpu, vcpuOf(call));
+  const target = op.stateVcpu(host, caller, vcpuOf(call));
+  if (isFailure(target)) return target;
+  if (s.size.get(view, U) !== XSAVE_HEADER_BYTES) return fail("EINVAL");
+  const state = readBytes(memory, s.buffer.get(view, U), XSAVE_HEADER_BYTES);
+  if (isFailure(state)) return state;
+  return state.some((byte) => byte !== 0) ? fail("EINVAL") : prepare(stateVcpu, vcpuOf(call));
 }
 
 function setMsrs(call: DomctlCall): Prepared | Failure {
@@ -159,10 +191,7 @@ export const saveCommands: { readonly [command: number]: DomctlCommand } = {
     const s = abi.xen_domctl_ext_vcpucontext;
     return prepare(setExtVcpucontext, { domid, vcpu: s.vcpu.get(view, U), size: s.size.get(view, U) });
   },
-  [X.XEN_DOMCTL_getvcpuextstate]: nothingExtended(extraVcpu, (view) => {
-    abi.xen_domctl_vcpuextstate.xfeature_mask.set(view, 0, U);
-    abi.xen_domctl_vcpuextstate.size.set(view, 0, U);
-  }),
+  [X.XEN_DOMCTL_getvcpuextstate]: getExtendedState,
   [X.XEN_DOMCTL_get_vcpu_msrs]: nothingExtended(msrVcpu, (view) =>
     abi.xen_domctl_vcpu_msrs.msr_count.set(view, 0, U),
   ),

@@ -45,11 +45,10 @@ function putAffinity(
     ...((flags & HARD) === 0 ? [] : [[s.cpumap_hard.offset, hard] as const]),
     ...((flags & SOFT) === 0 ? [] : [[s.cpumap_soft.offset, soft] as const]),
   ];
-  for (const [offset, set] of wanted) {
-    const written = writeBitmap(memory, view, U + offset, members(set));
-    if (isFailure(written)) return written;
-  }
-  return copyBack();
+  let written: 0 | Failure = 0;
+  // That of the second set says how it went.
+  for (const [offset, set] of wanted) written = writeBitmap(memory, view, U + offset, members(set));
+  return isFailure(written) ? written : copyBack();
 }
 
 /** XEN_VCPUAFFINITY_HARD, XEN_VCPUAFFINITY_SOFT */
@@ -79,7 +78,9 @@ function setAffinity(call: DomctlCall): Prepared | Failure {
   const hard = (flags & HARD) === 0 ? null : readBitmap(memory, view, U + s.cpumap_hard.offset, nrCpus);
   const soft = (flags & SOFT) === 0 ? null : readBitmap(memory, view, U + s.cpumap_soft.offset, nrCpus);
   if (isFailure(hard)) return hard;
-  if (isFailure(soft)) return soft;
+  // The first set is made before the second is looked at, and taken back then.
+  if (isFailure(soft))
+    return hard !== null && !op.hardAffinityFits(host, domid, hard) ? fail("EINVAL") : soft;
   const asked = { domid, vcpu, hard, soft };
   return prepare(setvcpuaffinity, asked, (made) => putAffinity(call, made));
 }

@@ -80,7 +80,8 @@ function held(rows: readonly Row[]): void {
   });
 }
 
-const HARD = 1;
+const [HARD, SOFT] = [1, 2];
+const extended = abi.xen_domctl_vcpuextstate;
 const affinity = abi.xen_domctl_vcpuaffinity;
 const shadow = abi.xen_domctl_shadow_op;
 
@@ -154,6 +155,68 @@ describe("domctl", () => {
           fields(abi.xenctl_bitmap, { bitmap: NOWHERE, nr_bits: 64 })(view, at + affinity.cpumap_hard.offset);
         }),
       "EFAULT",
+    ],
+    [
+      "a set that has none of its processors, and another that is not there",
+      "vcpu_affinity_domctl",
+      (h) =>
+        h.domctl(X.XEN_DOMCTL_setvcpuaffinity, h.pv, (view, at) => {
+          fields(affinity, { flags: HARD | SOFT })(view, at);
+          fields(abi.xenctl_bitmap, { bitmap: BASE + 512, nr_bits: 64 })(
+            view,
+            at + affinity.cpumap_hard.offset,
+          );
+          fields(abi.xenctl_bitmap, { bitmap: NOWHERE, nr_bits: 64 })(view, at + affinity.cpumap_soft.offset);
+        }),
+      "EINVAL",
+    ],
+    [
+      "extended state of a vCPU that is not, into too little",
+      "arch_do_domctl",
+      (h) =>
+        h.domctl(X.XEN_DOMCTL_getvcpuextstate, h.pv, fields(extended, { vcpu: 9, buffer: BASE, size: 1 })),
+      "ESRCH",
+    ],
+    ["how much of it there is", "arch_do_domctl", (h) => h.domctl(X.XEN_DOMCTL_getvcpuextstate, h.pv), 0],
+    [
+      "one's own",
+      "arch_do_domctl",
+      (h) => h.domctl(X.XEN_DOMCTL_getvcpuextstate, 0, fields(extended, { vcpu: 0 })),
+      "EINVAL",
+    ],
+    [
+      "extended state into too little, that is nowhere",
+      "arch_do_domctl",
+      (h) => h.domctl(X.XEN_DOMCTL_getvcpuextstate, h.pv, fields(extended, { buffer: NOWHERE, size: 15 })),
+      "EINVAL",
+    ],
+    [
+      "extended state into nowhere",
+      "arch_do_domctl",
+      (h) => h.domctl(X.XEN_DOMCTL_getvcpuextstate, h.pv, fields(extended, { buffer: NOWHERE, size: 16 })),
+      "EFAULT",
+    ],
+    [
+      "more extended state than the processor has, from nowhere",
+      "arch_do_domctl",
+      (h) => h.domctl(X.XEN_DOMCTL_setvcpuextstate, h.pv, fields(extended, { buffer: NOWHERE, size: 17 })),
+      "EINVAL",
+    ],
+    [
+      "extended state that sets what it has not",
+      "validate_xstate",
+      (h) =>
+        h.domctl(X.XEN_DOMCTL_setvcpuextstate, h.pv, (view, at) => {
+          fields(extended, { buffer: BASE + 512, size: 16 })(view, at);
+          view.setUint8(520, 3);
+        }),
+      "EINVAL",
+    ],
+    [
+      "extended state of nothing",
+      "arch_do_domctl",
+      (h) => h.domctl(X.XEN_DOMCTL_setvcpuextstate, h.pv, fields(extended, { buffer: BASE + 512, size: 16 })),
+      0,
     ],
     [
       "a trigger that means nothing, for a vCPU that is not",
