@@ -66,6 +66,10 @@ export const structs: { readonly [name: string]: string } = {
   xen_sysctl_cputopo: "core socket node",
   xen_sysctl_cputopoinfo: "num_cpus *cputopo",
   xen_sysctl_pcitopoinfo: "num_devs *devs *nodes",
+  xen_sysctl_get_pmstat: "type cpuid",
+  xen_sysctl_pm_op: "cmd cpuid u.set_sched_opt_smt u.get_max_cstate u.set_max_cstate u.get_avgfreq",
+  xen_sysctl_livepatch_op:
+    "cmd pad u[] *u.get.name.name u.get.name.size u.get.name.pad[] u.list.version u.list.idx u.list.nr u.list.pad u.list.name_total_size u.list.metadata_total_size",
   physdev_pci_device: "seg bus devfn",
   xen_sysctl_meminfo: "memsize memfree",
   xen_sysctl_numainfo: "num_nodes *meminfo *distance",
@@ -133,6 +137,7 @@ export const structs: { readonly [name: string]: string } = {
   // sched.h, version.h, platform.h, xen.h
   sched_shutdown: "reason",
   sched_remote_shutdown: "domain_id reason",
+  sched_watchdog: "id timeout",
   xen_compile_info: "compiler[] compile_by[] compile_domain[] compile_date[]",
   xen_platform_parameters: "virt_start",
   xen_feature_info: "submap_idx submap",
@@ -210,6 +215,9 @@ export const constants: readonly RegExp[] = [
   /^XEN_DOMINF_\w+$/,
   /^XEN_SYSCTL_[a-z]\w*$/,
   /^XEN_SYSCTL_(PHYSCAP|CPUPOOL_OP|CPUPOOL_PAR|SCHEDOP)_\w+$/,
+  /^XEN_SYSCTL_LIVEPATCH_(UPLOAD|GET|LIST|ACTION)$/,
+  /^PMSTAT_(CATEGORY_MASK|PX|CX)$/,
+  /^PM_PARA_CATEGORY_MASK$|^CPUFREQ_PARA$/,
   /^XEN_SCHEDULER_\w+$/,
   /^XEN_(CPUID_INPUT_UNUSED|INVALID_MAX_VCPU_ID|INVALID_MEM_SZ|INVALID_NODE_DIST|INVALID_DEV)$/,
   /^XENMEM_[a-z]\w*$/,

@@ -3,6 +3,7 @@
 // A live host in this process, from its start to its end.
 
 import type { HostConfig } from "../core/host.ts";
+import { ShutdownCode } from "../core/hypervisor/domain.ts";
 import type { Directory } from "../live/directory.ts";
 import { shellWord } from "../live/directory.ts";
 import { serveHostMetrics } from "../live/host-metrics.ts";
@@ -58,6 +59,13 @@ function announce({ where, hints, json }: ForegroundOptions, metrics: number | u
   );
 }
 
+/** How dom0 can shut down. */
+const HOW: { readonly [code: number]: string } = {
+  [ShutdownCode.reboot]: " to reboot",
+  [ShutdownCode.crash]: ": it crashed",
+  [ShutdownCode.watchdog]: ": nobody has fed its watchdog",
+};
+
 /**
  * Runs a host until somebody stops it: a key, a signal, `down`. Returns the exit
  * code; throws Problem where it does not come up or stops by itself.
@@ -91,7 +99,10 @@ export async function runInForeground(options: ForegroundOptions): Promise<numbe
     await host.serve(verbsOf(host, down));
     if (options.metrics !== undefined) metrics = await serveHostMetrics(host, options.metrics);
     announce(options, metrics?.port);
-    host.recorder.listenTo("machine", () => setImmediate(() => end(null)));
+    host.recorder.listenTo("machine", ({ halted }) => {
+      warn(`dom0 has shut down${HOW[halted] ?? ""}, and the machine with it`);
+      setImmediate(() => end(null));
+    });
     if (!json) onlooker ??= watch();
     const problem = await ended;
     if (problem !== null) throw problem;

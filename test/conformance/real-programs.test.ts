@@ -5,6 +5,7 @@
 
 import * as fs from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { watchdogCell } from "../../src/core/hypervisor/watchdog-timer.ts";
 import { xenstoredKinds } from "../../src/live/xenstored-process.ts";
 import { requires } from "../capabilities.ts";
 import { RealHost, until } from "./real-host.ts";
@@ -23,6 +24,19 @@ const XENSTORE_TESTS = [
 async function testXenstore(on: RealHost, times = 2000): Promise<string[]> {
   const said = await on.ok(`${BIN}/test-xenstore`, "-i", String(times));
   return [...said.matchAll(/^(.*?) *: avg: \d+ ns/gm)].map(([, name = ""]) => name);
+}
+
+/** The process of that name that a program has become when it left its terminal. */
+function daemon(name: string): number {
+  for (const pid of fs.readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      const ours = fs.readFileSync(`/proc/${pid}/environ`, "latin1").includes(host.folder);
+      if (ours && fs.readFileSync(`/proc/${pid}/comm`, "latin1").trim() === name) return Number(pid);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  throw new Error(`no ${name}`);
 }
 
 const run = (program: string, ...args: string[]): Promise<string> => host.ok(`${BIN}/${program}`, ...args);
@@ -138,6 +152,28 @@ requires(
     await run("xen-init-dom0");
     expect(await host.ok("xenstore-read", "/local/domain/0/name")).toBe("Domain-0\n");
     expect(await host.ok("xenstore-read", "/local/domain/0/domid")).toBe("0\n");
+  }, 60_000);
+
+  test("xenpm, xen-livepatch, xencov, xen-ucode: what a machine in a virtual machine has of it", async () => {
+    const xenpm = (...args: string[]): Promise<string> => host.ok("xenpm", ...args);
+    expect(await xenpm("get-cpu-topology")).toMatch(/^CPU\tcore\tsocket\tnode\nCPU0\t +0\t +0\t +0\n/);
+    expect(await xenpm("set-max-cstate", "2", "unlimited")).toBe(
+      "max C-state set to C2\nmax C-substate set to unlimited succeeded\n",
+    );
+    expect(await xenpm("get-cpufreq-states")).toBe("");
+    expect(await host.ok("xen-livepatch", "list")).toBe("Nothing to list\n");
+    expect((await host.run("xencov", "read")).out).toContain("Operation not supported");
+    fs.writeFileSync(`${host.folder}/microcode`, "none");
+    expect((await host.run("xen-ucode", `${host.folder}/microcode`)).out).toContain("Invalid argument");
+  }, 60_000);
+
+  test("xenwatchdogd: dom0's watchdog, stopped where it is asked to stop", async () => {
+    await host.ok("xenwatchdogd", "60", "20");
+    const watches = (): boolean => host.live.world.get(watchdogCell, "0/1") !== undefined;
+    await until("it watches", watches);
+    process.kill(daemon("xenwatchdogd"), "SIGUSR1");
+    await until("it watches no more", () => !watches());
+    expect(host.live.world.get(watchdogCell, "0/2")).toBeUndefined();
   }, 60_000);
 
   test("another interface version is refused, as Xen does", async () => {

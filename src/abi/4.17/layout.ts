@@ -369,6 +369,38 @@ export const xen_sysctl_pcitopoinfo = {
   nodes: u64(16),
 } as const;
 
+export const xen_sysctl_get_pmstat = {
+  sizeof: 64,
+  type: u32(0),
+  cpuid: u32(4),
+} as const;
+
+export const xen_sysctl_pm_op = {
+  sizeof: 128,
+  cmd: u32(0),
+  cpuid: u32(4),
+  "u.set_sched_opt_smt": u32(8),
+  "u.get_max_cstate": u32(8),
+  "u.set_max_cstate": u32(8),
+  "u.get_avgfreq": u64(8),
+} as const;
+
+export const xen_sysctl_livepatch_op = {
+  sizeof: 72,
+  cmd: u32(0),
+  pad: u32(4),
+  u: bytes(8, 64),
+  "u.get.name.name": u64(8),
+  "u.get.name.size": u16(16),
+  "u.get.name.pad": bytes(18, 6),
+  "u.list.version": u32(8),
+  "u.list.idx": u32(12),
+  "u.list.nr": u32(16),
+  "u.list.pad": u32(20),
+  "u.list.name_total_size": u32(24),
+  "u.list.metadata_total_size": u32(28),
+} as const;
+
 export const physdev_pci_device = {
   sizeof: 4,
   seg: u16(0),
@@ -812,6 +844,12 @@ export const sched_remote_shutdown = {
   sizeof: 8,
   domain_id: u16(0),
   reason: u32(4),
+} as const;
+
+export const sched_watchdog = {
+  sizeof: 8,
+  id: u32(0),
+  timeout: u32(4),
 } as const;
 
 export const xen_compile_info = {

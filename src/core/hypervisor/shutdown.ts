@@ -35,6 +35,7 @@ export function domainShutdown(host: Host, domid: number, code: number): void {
   const reason = d.shutdownCode;
   if (domid === hardwareDomid && must(host, machineCell, 0).halted === null) {
     host.edit(machineCell, 0).halted = reason;
+    hwdomShutdown(host, reason);
     host.emit("machine", { halted: reason });
   }
   if (d.shutdown !== "none") return;
@@ -46,6 +47,20 @@ export function domainShutdown(host: Host, domid: number, code: number): void {
     pauseForShutdown(host, domid, vcpu);
   }
   finaliseShutdown(host, d);
+}
+
+/** What Xen says before the machine goes down with its hardware domain (xen/common/shutdown.c). */
+function hwdomShutdown(host: Host, reason: number): void {
+  const dom = `Hardware Dom${hardwareDomid}`;
+  const again = "rebooting machine in 5 seconds.";
+  const said: { readonly [reason: number]: string } = {
+    [ShutdownCode.poweroff]: `${dom} halted: halting machine`,
+    [ShutdownCode.crash]: `${dom} crashed: ${again}`,
+    [ShutdownCode.reboot]: `${dom} shutdown: rebooting machine`,
+    [ShutdownCode.watchdog]: `${dom} shutdown: watchdog rebooting machine`,
+    [ShutdownCode.soft_reset]: `Hardware domain ${hardwareDomid} did unsupported soft reset, rebooting.`,
+  };
+  printk(host, said[reason] ?? `${dom} shutdown (unknown reason ${reason}): ${again}`);
 }
 
 function pauseForShutdown(host: Host, domid: number, vcpu: number): void {

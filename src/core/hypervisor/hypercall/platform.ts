@@ -40,7 +40,8 @@ export const platformOp: Family = (call) => {
   const view = viewOf(bytes);
   if (abi.xen_platform_op.interface_version.get(view) !== X.XENPF_INTERFACE_VERSION) return fail("EACCES");
   const command = abi.xen_platform_op.cmd.get(view);
-  return command === X.XENPF_resource_op
-    ? resources(call, view)
-    : unknownCommand("platform_op", "XENPF_", command);
+  if (command === X.XENPF_resource_op) return resources(call, view);
+  // The machine's processors are of a family that takes no microcode (microcode_update).
+  if (command === X.XENPF_microcode_update) return fail("EINVAL");
+  return unknownCommand("platform_op", "XENPF_", command);
 };

@@ -432,6 +432,119 @@ describe("sysctl", () => {
   ]);
 });
 
+const power = abi.xen_sysctl_pm_op;
+const livepatch = abi.xen_sysctl_livepatch_op;
+
+/** A patch's name, of `size` bytes, which is `patch` and a NUL. */
+const patchNamed = (size: number) => (view: DataView, at: number) => {
+  const name = room - BASE;
+  for (const [i, byte] of [...Buffer.from("patch\0")].entries()) view.setUint8(name + i, byte);
+  livepatch.cmd.set(view, X.XEN_SYSCTL_LIVEPATCH_GET, at);
+  livepatch["u.get.name.name"].set(view, room, at);
+  livepatch["u.get.name.size"].set(view, size, at);
+};
+
+const pm = (h: Table, cmd: number, cpuid: number): number | Errno =>
+  h.sysctl(X.XEN_SYSCTL_pm_op, fields(power, { cmd, cpuid }));
+
+describe("sysctl: power management and live patches", () => {
+  held([
+    [
+      "states of a processor there is not",
+      "do_get_pm_info",
+      (h) => h.sysctl(X.XEN_SYSCTL_get_pmstat, fields(abi.xen_sysctl_get_pmstat, { cpuid: 999 })),
+      "EINVAL",
+    ],
+    [
+      "states nobody told Xen of",
+      "do_get_pm_info",
+      (h) => h.sysctl(X.XEN_SYSCTL_get_pmstat, fields(abi.xen_sysctl_get_pmstat, {})),
+      "ENODEV",
+    ],
+    ["parameters of no governor", "do_pm_op", (h) => pm(h, X.CPUFREQ_PARA, 0), "EINVAL"],
+    ["turbo", "cpufreq_update_turbo", (h) => pm(h, X.XEN_SYSCTL_pm_op_enable_turbo, 0), "EACCES"],
+    [
+      "turbo of a processor there is not",
+      "do_pm_op",
+      (h) => pm(h, X.XEN_SYSCTL_pm_op_enable_turbo, 999),
+      "EINVAL",
+    ],
+    [
+      "a delay there is no more",
+      "do_pm_op",
+      (h) => pm(h, X.XEN_SYSCTL_pm_op_get_vcpu_migration_delay, 0),
+      "ENOSYS",
+    ],
+    ["the deepest idle state", "do_pm_op", (h) => pm(h, X.XEN_SYSCTL_pm_op_get_max_cstate, 0), 0],
+    ["the deepest of nothing", "do_pm_op", (h) => pm(h, X.XEN_SYSCTL_pm_op_set_max_cstate, 2), "EINVAL"],
+    [
+      "threads of a core, but of all",
+      "do_pm_op",
+      (h) => pm(h, X.XEN_SYSCTL_pm_op_set_sched_opt_smt, 1),
+      "EINVAL",
+    ],
+    [
+      "a patch that is not there",
+      "livepatch_get",
+      (h) => h.sysctl(X.XEN_SYSCTL_livepatch_op, patchNamed(6)),
+      "ENOENT",
+    ],
+    [
+      "a patch whose name does not end",
+      "get_name",
+      (h) => h.sysctl(X.XEN_SYSCTL_livepatch_op, patchNamed(5)),
+      "EINVAL",
+    ],
+    [
+      "a patch without a name",
+      "verify_name",
+      (h) => h.sysctl(X.XEN_SYSCTL_livepatch_op, patchNamed(0)),
+      "EINVAL",
+    ],
+    [
+      "more patches than can be listed",
+      "livepatch_list",
+      (h) =>
+        h.sysctl(
+          X.XEN_SYSCTL_livepatch_op,
+          fields(livepatch, { cmd: X.XEN_SYSCTL_LIVEPATCH_LIST, "u.list.nr": 1025 }),
+        ),
+      "E2BIG",
+    ],
+    [
+      "no more patches than can be listed",
+      "livepatch_list",
+      (h) =>
+        h.sysctl(
+          X.XEN_SYSCTL_livepatch_op,
+          fields(livepatch, { cmd: X.XEN_SYSCTL_LIVEPATCH_LIST, "u.list.nr": 1024 }),
+        ),
+      0,
+    ],
+    [
+      "what nobody knows of patches",
+      "livepatch_op",
+      (h) => h.sysctl(X.XEN_SYSCTL_livepatch_op, fields(livepatch, { cmd: 9 })),
+      "EOPNOTSUPP",
+    ],
+    ["what code was run", "do_sysctl", (h) => h.sysctl(X.XEN_SYSCTL_coverage_op), "EOPNOTSUPP"],
+  ]);
+});
+
+test("limits of idle states are kept, those of a level and those below it", () => {
+  const h = new Table();
+  const get = (which: number): number => {
+    expect(pm(h, X.XEN_SYSCTL_pm_op_get_max_cstate, which)).toBe(0);
+    return power["u.get_max_cstate"].get(viewOf(h.memory.bytes), abi.xen_sysctl.u.offset);
+  };
+  expect([get(0), get(1)]).toEqual([0xffff_ffff, 0xffff_ffff]);
+  h.sysctl(
+    X.XEN_SYSCTL_pm_op,
+    fields(power, { cmd: X.XEN_SYSCTL_pm_op_set_max_cstate, cpuid: 1, "u.set_max_cstate": 3 }),
+  );
+  expect([get(0), get(1)]).toEqual([0xffff_ffff, 3]);
+});
+
 const machine = machineOf(new Called().world);
 
 /** A command that says one extent of it is already done. */
@@ -721,6 +834,9 @@ const mmuext = (h: Table, domid: number, commands: readonly number[], caller = x
   return errnoOf(h.call(caller, X.__HYPERVISOR_mmuext_op, BASE, commands.length, 0, domid));
 };
 
+const watchdog = (h: Table, id: number, timeout: number): number | Errno =>
+  h.op(X.__HYPERVISOR_sched_op, X.SCHEDOP_watchdog, fields(abi.sched_watchdog, { id, timeout }));
+
 describe("mmuext_op, sched_op and xen_version", () => {
   held([
     ["nothing, for nobody", "get_pg_owner", (h) => mmuext(h, NOBODY, []), "ESRCH"],
@@ -747,6 +863,29 @@ describe("mmuext_op, sched_op and xen_version", () => {
         return h.op(X.__HYPERVISOR_sched_op, X.SCHEDOP_remote_shutdown, fill, h.guest);
       },
       0,
+    ],
+    [
+      "shutting oneself down as another",
+      "xsm_schedop_shutdown",
+      (h) => {
+        const fill = fields(abi.sched_remote_shutdown, { domain_id: h.guest.domid });
+        return h.op(X.__HYPERVISOR_sched_op, X.SCHEDOP_remote_shutdown, fill, h.guest);
+      },
+      "EPERM",
+    ],
+    [
+      "shutting dom0 down, by dom0",
+      "xsm_schedop_shutdown",
+      (h) => h.op(X.__HYPERVISOR_sched_op, X.SCHEDOP_remote_shutdown),
+      0,
+    ],
+    ["a watchdog", "domain_watchdog", (h) => watchdog(h, 0, 1), 1],
+    ["a watchdog that does not run", "domain_watchdog", (h) => watchdog(h, 1, 1), "EINVAL"],
+    [
+      "a third watchdog",
+      "domain_watchdog",
+      (h) => [0, 0, 0].map(() => watchdog(h, 0, 1)).at(-1) ?? 0,
+      "ENOSPC",
     ],
     [
       "the size of a page, to somewhere",

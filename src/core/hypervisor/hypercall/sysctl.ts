@@ -18,8 +18,10 @@ import { latin1, readBytes, writeU32s } from "./caller-memory.ts";
 import { cpupoolOp, schedulerOp } from "./cpupool.ts";
 import { featuresetCommand, systemPolicyCommand } from "./cpu-policy.ts";
 import { putDomainInfo } from "./dominfo.ts";
+import { livepatchOp } from "./livepatch.ts";
 import { operation, prepare, query, unknownCommand } from "./operation.ts";
 import type { Family, Prepared } from "./operation.ts";
+import { getPmStat, pmOp } from "./power.ts";
 import type { SysctlCall } from "./sysctl-call.ts";
 
 /** Where the union is: fields of a command's structure are read and written from there. */
@@ -201,6 +203,11 @@ const commands: { readonly [command: number]: Decoder } = {
   [X.XEN_SYSCTL_get_cpu_featureset]: featuresetCommand,
   [X.XEN_SYSCTL_get_cpu_policy]: systemPolicyCommand,
   [X.XEN_SYSCTL_pcitopoinfo]: pciTopology,
+  [X.XEN_SYSCTL_get_pmstat]: getPmStat,
+  [X.XEN_SYSCTL_pm_op]: pmOp,
+  [X.XEN_SYSCTL_livepatch_op]: livepatchOp,
+  // Debian's Xen is built without CONFIG_COVERAGE.
+  [X.XEN_SYSCTL_coverage_op]: () => fail("EOPNOTSUPP"),
 };
 
 /** `sysctl(u_sysctl)`: EACCES for a tool of another version, EPERM but for control domains (do_sysctl). */
