@@ -16,6 +16,7 @@ import { LiveHost } from "../src/live/live-host.ts";
 import { libxendev } from "../src/live/native.ts";
 import { startOnHost } from "../src/live/run.ts";
 import { verbsOf } from "../src/live/verbs.ts";
+import type { XenstoredKind } from "../src/live/xenstored-process.ts";
 import { digits, quantile } from "./bench.ts";
 import type { Bench, BenchOptions, Claim, Report } from "./bench.ts";
 import {
@@ -164,7 +165,43 @@ async function measureDomains(
   progress(`shutting down ${few} domains`);
   const shutDown = await shuttingDown(shell, few);
   await shell.close();
-  return { domains: few, created, shutDown, reads, lists, idle };
+  progress("xl list with Debian's xenstored");
+  const theirs = await listingTheirs(folder, [few, many], rounds);
+  return { domains: few, created, shutDown, reads, lists, theirs, idle };
+}
+
+/** Lists of as many domains on a host that Debian's xenstored serves: milliseconds. */
+async function listingTheirs(
+  folder: string,
+  [few, many]: readonly [number, number],
+  rounds: number,
+): Promise<readonly [number, number]> {
+  const where = directory(join(folder, "theirs"));
+  const host = await startHost(where, "c");
+  try {
+    const shell = new HostShell(where);
+    await populate(host, where.xenstored, few);
+    const short = await listing(shell, rounds);
+    await populate(host, where.xenstored, many - few);
+    const long = await listing(shell, rounds);
+    await shell.close();
+    return [short.wall, long.wall];
+  } finally {
+    await host.stop();
+  }
+}
+
+async function startHost(where: Directory, xenstored?: XenstoredKind): Promise<LiveHost> {
+  const config = { machine: { ...defaultHost.machine, totalPages: MACHINE_PAGES } };
+  const quiet = { trace: null, code: "bench", warn: () => {}, crashed: () => {} };
+  const host = await LiveHost.start({
+    where,
+    config,
+    ...quiet,
+    ...(xenstored === undefined ? {} : { xenstored }),
+  });
+  await host.serve(verbsOf(host, () => host.stop()));
+  return host;
 }
 
 async function measure(asked: BenchOptions): Promise<Report> {
@@ -180,10 +217,7 @@ async function measure(asked: BenchOptions): Promise<Report> {
   const kernel = join(folder, "tiny.elf");
   writeFileSync(kernel, tinyKernel());
   writeConfig(folder, kernel);
-  const config = { machine: { ...defaultHost.machine, totalPages: MACHINE_PAGES } };
-  const options = { where, config, trace: null, code: "bench", warn: () => {}, crashed: () => {} };
-  const host = await LiveHost.start(options);
-  await host.serve(verbsOf(host, () => host.stop()));
+  const host = await startHost(where);
   try {
     await run(where, "xl", "create", "-q", join(folder, "pvh.cfg"));
     asked.progress("hypercalls and echoes");
