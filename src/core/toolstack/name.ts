@@ -11,6 +11,7 @@ import { stderr } from "../daemons/process.ts";
 import { ERROR_INVAL, rcOf } from "./rc.ts";
 import { xsRead } from "./xs.ts";
 import { sameDomain, sameProcess } from "./same.ts";
+import { invalidDomainWithoutRc } from "./xl/messages.ts";
 
 /** A domain's name (libxl_domid_to_name), or null where it has none. */
 export const domidToName = routine(
@@ -128,5 +129,61 @@ export function findNamed<L extends NamesDomain>(call: Vocabulary<L>["call"]): N
     findDomain,
     ({ process, command }) => ({ process, domain: command.domain }),
     (l, { domid }) => void (l.domid = domid),
+  );
+}
+
+/** What a verb about several domains has among its locals. */
+interface NamesDomains {
+  process: string;
+  command: { readonly domains: readonly string[] };
+  /** The one whose turn it is, as it was typed, and its number. */
+  domain: string;
+  domid: number;
+}
+
+/** What is done with each domain that a verb's command line names; a name that is nobody's ends the verb. */
+export function eachNamed<L extends NamesDomains>(
+  { each, call }: Pick<Vocabulary<L>, "each" | "call">,
+  body: Node<L>,
+): Node<L> {
+  return each(
+    "domain",
+    (l) => l.command.domains,
+    (l, domain) => void (l.domain = domain),
+    [
+      call(
+        "find_domain",
+        findDomain,
+        ({ process, domain }) => ({ process, domain }),
+        (l, { domid }) => void (l.domid = domid),
+      ),
+      body,
+    ],
+  );
+}
+
+/** The same, where a name that is nobody's is complained of and passed over. */
+export function eachNamedThatIs<L extends NamesDomains>(
+  { each, attempt, call, step }: Pick<Vocabulary<L>, "each" | "attempt" | "call" | "step">,
+  body: Node<L>,
+): Node<L> {
+  return each(
+    "domain",
+    (l) => l.command.domains,
+    (l, domain) => void (l.domain = domain),
+    [
+      attempt([
+        call(
+          "libxl_domain_qualifier_to_domid",
+          qualifierToDomid,
+          ({ process, domain }) => ({ process, domain }),
+          (l, domid) => void (l.domid = domid),
+        ),
+        body,
+      ]).onError(
+        (l) => void (l.domid = -1),
+        [step("complain", (host, l) => stderr(host, l.process, invalidDomainWithoutRc(l.domain)))],
+      ),
+    ],
   );
 }

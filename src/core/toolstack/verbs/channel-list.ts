@@ -6,7 +6,7 @@ import { routine } from "../../engine/routine.ts";
 import { stdout } from "../../daemons/process.ts";
 import { deviceInfo } from "../device-info.ts";
 import type { DeviceInfo } from "../device-info.ts";
-import { findDomain } from "../name.ts";
+import { eachNamed } from "../name.ts";
 import { sameDomain } from "../same.ts";
 import { verb } from "../verb.ts";
 import * as format from "../xl/format/other-devices.ts";
@@ -83,21 +83,8 @@ const listChannels = routine(
 export const channelListVerb = verb(
   "channel-list",
   ({ process, command }) => ({ process, command, status: 0, domain: "", domid: -1 }),
-  ({ step, each, call }) => [
-    step("header", (host, l) => stdout(host, l.process, format.channelHeader)),
-    each(
-      "domain",
-      (l) => l.command.domains,
-      (l, domain) => void (l.domain = domain),
-      [
-        call(
-          "find_domain",
-          findDomain,
-          ({ process, domain }) => ({ process, domain }),
-          (l, { domid }) => void (l.domid = domid),
-        ),
-        call("channels", listChannels, sameDomain),
-      ],
-    ),
+  (words) => [
+    words.step("header", (host, l) => stdout(host, l.process, format.channelHeader)),
+    eachNamed(words, words.call("channels", listChannels, sameDomain)),
   ],
 );

@@ -6,14 +6,13 @@
 import { present } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import type { Node, Vocabulary } from "../../engine/routine.ts";
-import { stderr, stdout } from "../../daemons/process.ts";
+import { stdout } from "../../daemons/process.ts";
 import { deviceInfo } from "../device-info.ts";
 import type { DeviceInfo } from "../device-info.ts";
-import { findDomain, findNamed, qualifierToDomid } from "../name.ts";
+import { eachNamed, eachNamedThatIs, findNamed } from "../name.ts";
 import { verb } from "../verb.ts";
 import type { VerbLocals } from "../verb.ts";
 import * as format from "../xl/format/other-devices.ts";
-import * as say from "../xl/messages.ts";
 import { xsDirectory, xsRead } from "../xs.ts";
 
 /** A verb that lists one kind of device of several domains. */
@@ -152,45 +151,13 @@ const devices = ({ call }: Vocabulary<ListLocals>): Node<ListLocals> =>
 /** A name that is nobody's ends the verb. */
 const strict = (words: Vocabulary<ListLocals>): Node<ListLocals>[] => [
   header(words),
-  words.each(
-    "domain",
-    (l) => l.command.domains,
-    (l, domain) => void (l.domain = domain),
-    [
-      words.call(
-        "find_domain",
-        findDomain,
-        ({ process, domain }) => ({ process, domain }),
-        (l, { domid }) => void (l.domid = domid),
-      ),
-      devices(words),
-    ],
-  ),
+  eachNamed(words, devices(words)),
 ];
 
 /** A name that is nobody's is passed over. */
 const lenient = (words: Vocabulary<ListLocals>): Node<ListLocals>[] => [
   header(words),
-  words.each(
-    "domain",
-    (l) => l.command.domains,
-    (l, domain) => void (l.domain = domain),
-    [
-      words
-        .attempt([
-          words.call(
-            "which",
-            qualifierToDomid,
-            ({ process, domain }) => ({ process, domain }),
-            (l, domid) => void (l.domid = domid),
-          ),
-          devices(words),
-        ])
-        .onError(() => {}, [
-          words.step("complain", (host, l) => stderr(host, l.process, say.invalidDomainWithoutRc(l.domain))),
-        ]),
-    ],
-  ),
+  eachNamedThatIs(words, devices(words)),
 ];
 
 /** `xl vtpm-list`. */

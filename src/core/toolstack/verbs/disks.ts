@@ -11,7 +11,7 @@ import { deviceInfo } from "../device-info.ts";
 import type { DeviceInfo } from "../device-info.ts";
 import { diskFromXenstore, diskList, diskPath } from "../device-list.ts";
 import { diskDevid } from "../disk.ts";
-import { findNamed, qualifierToDomid } from "../name.ts";
+import { eachNamedThatIs, findNamed, qualifierToDomid } from "../name.ts";
 import { ERROR_INVAL } from "../rc.ts";
 import { verb } from "../verb.ts";
 import { formatBlockListHeader, formatBlockRow } from "../xl/format/devices.ts";
@@ -78,27 +78,9 @@ const listDisks = routine(
 export const blockListVerb = verb(
   "block-list",
   ({ process, command }) => ({ process, command, status: 0, domain: "", domid: -1 }),
-  ({ step, each, attempt, call }) => [
-    step("header", (host, l) => stdout(host, l.process, formatBlockListHeader())),
-    each(
-      "domain",
-      (l) => l.command.domains,
-      (l, domain) => void (l.domain = domain),
-      [
-        attempt([
-          call(
-            "which",
-            qualifierToDomid,
-            ({ process, domain }) => ({ process, domain }),
-            (l, domid) => void (l.domid = domid),
-          ),
-          call("its disks", listDisks, sameDomain),
-        ]).onError(
-          (l) => void (l.domid = -1),
-          [step("complain", (host, l) => stderr(host, l.process, say.invalidDomainWithoutRc(l.domain)))],
-        ),
-      ],
-    ),
+  (words) => [
+    words.step("header", (host, l) => stdout(host, l.process, formatBlockListHeader())),
+    eachNamedThatIs(words, words.call("its disks", listDisks, sameDomain)),
   ],
 );
 

@@ -10,7 +10,7 @@ import { deviceDetach } from "../device-detach.ts";
 import { deviceInfo } from "../device-info.ts";
 import type { DeviceInfo } from "../device-info.ts";
 import { nicFromXenstore, nicList } from "../device-list.ts";
-import { findDomain, findNamed } from "../name.ts";
+import { eachNamed, findNamed } from "../name.ts";
 import { ERROR_INVAL } from "../rc.ts";
 import { verb } from "../verb.ts";
 
@@ -85,22 +85,9 @@ const listNics = routine(
 export const networkListVerb = verb(
   "network-list",
   ({ process, command }) => ({ process, command, status: 0, domain: "", domid: -1 }),
-  ({ step, each, call }) => [
-    step("header", (host, l) => stdout(host, l.process, formatNetworkListHeader())),
-    each(
-      "domain",
-      (l) => l.command.domains,
-      (l, domain) => void (l.domain = domain),
-      [
-        call(
-          "find_domain",
-          findDomain,
-          ({ process, domain }) => ({ process, domain }),
-          (l, { domid }) => void (l.domid = domid),
-        ),
-        call("its interfaces", listNics, sameDomain),
-      ],
-    ),
+  (words) => [
+    words.step("header", (host, l) => stdout(host, l.process, formatNetworkListHeader())),
+    eachNamed(words, words.call("its interfaces", listNics, sameDomain)),
   ],
 );
 

@@ -6,7 +6,7 @@ import { isFailure, present } from "../../engine/errno.ts";
 import { routine } from "../../engine/routine.ts";
 import { stdout } from "../../daemons/process.ts";
 import { listDomains } from "../dominfo.ts";
-import { domidToName, findDomain } from "../name.ts";
+import { domidToName, eachNamed } from "../name.ts";
 import { getPhysinfo } from "../physinfo.ts";
 import { listVcpus } from "../vcpu.ts";
 import type { VcpuInfo } from "../vcpu.ts";
@@ -52,43 +52,31 @@ export const vcpuListVerb = verb(
     domid: -1,
     domain: "",
   }),
-  ({ step, when, call, each }) => [
-    step("libxl_get_physinfo", (host, l) => {
+  (words) => [
+    words.step("libxl_get_physinfo", (host, l) => {
       const info = getPhysinfo(host, l.process);
       if (isFailure(info)) return info;
       l.cpus = info.maxCpuId + 1;
       return stdout(host, l.process, formatVcpuListHeader());
     }),
-    when(
+    words.when(
       "all",
       (l) => l.command.domains.length === 0,
       [
-        call("libxl_list_domain", listDomains, sameProcess, (l, domains) => {
+        words.call("libxl_list_domain", listDomains, sameProcess, (l, domains) => {
           l.domids = domains.map(({ domid }) => domid);
         }),
-        each(
+        words.each(
           "domain",
           (l) => l.domids,
           (l, domid) => void (l.domid = domid),
-          [call("print", printVcpus, ({ process, domid, cpus }) => ({ process, domid, cpus }))],
+          [words.call("print", printVcpus, ({ process, domid, cpus }) => ({ process, domid, cpus }))],
         ),
       ],
       [
-        each(
-          "one that was named",
-          (l) => l.command.domains,
-          (l, domain) => void (l.domain = domain),
-          [
-            call(
-              "find_domain",
-              findDomain,
-              ({ process, domain }) => ({ process, domain }),
-              (l, { domid }) => {
-                l.domid = domid;
-              },
-            ),
-            call("print it", printVcpus, ({ process, domid, cpus }) => ({ process, domid, cpus })),
-          ],
+        eachNamed(
+          words,
+          words.call("print it", printVcpus, ({ process, domid, cpus }) => ({ process, domid, cpus })),
         ),
       ],
     ),
