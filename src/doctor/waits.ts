@@ -10,7 +10,7 @@ import { netbackQueueCell } from "../core/drivers/netback-cells.ts";
 import { skbCell } from "../core/drivers/packets.ts";
 import type { CellId } from "../core/engine/cells.ts";
 import { faultCell, faultsOn } from "../core/engine/fault.ts";
-import { hasEnded, stackOf, threadCell } from "../core/engine/thread.ts";
+import { aliveCell, hasEnded, stackOf, threadCell } from "../core/engine/thread.ts";
 import type { World } from "../core/engine/world.ts";
 import type { Waiting } from "./diagnosis.ts";
 import { count, seconds } from "./text-parts.ts";
@@ -32,7 +32,7 @@ export interface Cause {
 type Rule = (world: World, id: CellId) => Cause | null;
 
 const rules: { readonly [type: string]: Rule } = {
-  [threadCell.name]: (world, id) => (hasEnded(world, id as string) ? null : onThread(id as string)),
+  [aliveCell.name]: (world, id) => (hasEnded(world, id as string) ? null : onThread(id as string)),
   [processCell.name]: (world, id) => (hasExited(world, id as string) ? null : onThread(id as string)),
   [faultCell.name]: (world, id) => {
     const fault = world.get(faultCell, id);

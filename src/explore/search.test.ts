@@ -77,12 +77,24 @@ test("the states are those that random walks reach, and no more than the orders 
     }
   };
   explore(race(3, ""));
-  expect(search(race(3, ""), {}).states).toBe(seen.size);
+  expect(search(race(3, ""), {}, { reduction: "off" }).states).toBe(seen.size);
 });
 
 test("a bound makes the search inexhaustive, and it says so", () => {
   expect(search(race(3, "lock"), {}, { depthMax: 2 }).exhaustive).toBe(false);
-  expect(search(race(3, "lock"), {}, { statesMax: 5 })).toMatchObject({ exhaustive: false, states: 5 });
+  expect(search(race(3, "lock"), {}, { statesMax: 5, reduction: "off" })).toMatchObject({
+    exhaustive: false,
+    states: 5,
+  });
+});
+
+test("with orders left out a bound on states holds too", () => {
+  const found = search(race(3, "lock"), {}, { statesMax: 5 });
+  expect(found).toMatchObject({ exhaustive: false, reduction: "orders", states: 5 });
+});
+
+test("a bound of depth is kept by the search in order of depth", () => {
+  expect(search(race(2, ""), {}, { depthMax: 2 }).reduction).toBe("servers first");
 });
 
 test("a sometimes-property that no state shows is named", () => {

@@ -13,8 +13,9 @@ export interface Memory {
   /** Writes `bytes` into frame `mfn` at `offset`; must stay within the 4096 bytes of the frame. */
   write(mfn: number, offset: number, bytes: Uint8Array): void;
   /**
-   * Nobody will read these bytes again before they are written anew. Where hosts
-   * are compared they become zero, so that leftovers do not tell states apart.
+   * What these bytes are decides nothing before they are written anew: nobody reads
+   * them, or zero serves as well. Where hosts are compared they become zero, so that
+   * leftovers do not tell states apart.
    */
   stale(mfn: number, offset: number, length: number): void;
   /**

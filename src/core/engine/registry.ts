@@ -4,7 +4,7 @@
 // give it back (undo), keeps the sum of the cells' hashes, and can say which
 // cells somebody read.
 
-import { compareIds } from "./cells.ts";
+import { cellType, compareIds } from "./cells.ts";
 import type { CellId, Cells, CellType, DeepReadonly } from "./cells.ts";
 import { assert } from "./errno.ts";
 import { deadlineFactors, hashCell, seedOf } from "./hash.ts";
@@ -34,6 +34,8 @@ export interface Entry {
   waiters: Set<Entry> | null;
   /** What the world derived from it, where it is a thread's. */
   thread: ThreadDerived | null;
+  /** What exploration knows of it. */
+  known: object | null;
 }
 
 /** What follows from a thread's cell and those its wait read. */
@@ -73,15 +75,43 @@ const scratch: Hash = { a: 0, b: 0 };
 /** So many entries may be useless before they are dropped. */
 const IDLE_MAX = 4_096;
 
+/** An entry without a content. */
+export function makeEntry(type: CellType<object>, id: CellId): Entry {
+  return {
+    type,
+    id,
+    content: undefined,
+    stamp: 0,
+    before: undefined,
+    hashA: 0,
+    hashB: 0,
+    beforeA: 0,
+    beforeB: 0,
+    seed: null,
+    factors: null,
+    isIdle: false,
+    waiters: null,
+    thread: null,
+    known: null,
+  };
+}
+
+/** What stands for a thing beside the cells that steps read: it is in no table, and counts in no sum. */
+export const besideCell = cellType<object>("(beside)");
+
 /** Cells with change tracking. Costs of a step's bookkeeping follow what the step touched. */
 export class Registry implements Cells {
   readonly tracking: Tracking;
   readonly #tables: Map<CellId, Entry>[] = [];
   readonly #counts: number[] = [];
+  /** For each type, what stands for which cells of it there are. */
+  readonly #listings: Entry[] = [];
   #stamp = 0;
   #touched: Entry[] = [];
   #idle: Entry[] = [];
   #reads: Entry[] | null = null;
+  /** Whether what reads is a wait's condition: it may not write. */
+  #asking = false;
   /** Sums over all cells, lane by lane: of hashes and of factors times deadlines, and of the factors alone. */
   #sumA = 0;
   #sumB = 0;
@@ -109,7 +139,7 @@ export class Registry implements Cells {
     if (entry.content !== undefined) throw new Error(`cell ${type.name}/${id} added twice`);
     this.#touch(entry);
     entry.content = content;
-    this.#changeCount(type, 1);
+    this.#changeCount(entry, 1);
     return content;
   }
 
@@ -118,17 +148,19 @@ export class Registry implements Cells {
     if (entry?.content === undefined) throw new Error(`drop of missing cell ${type.name}/${id}`);
     this.#touch(entry);
     entry.content = undefined;
-    this.#changeCount(type, -1);
+    this.#changeCount(entry, -1);
   }
 
   ids<T extends object>(type: CellType<T>): CellId[] {
-    assert(this.#reads === null, `a wait's condition may not list ${type.name} cells`);
+    assert(!this.#asking, `a wait's condition may not list ${type.name} cells`);
+    this.#reads?.push(this.listing(type));
     const found: CellId[] = [];
     for (const [id, { content }] of this.#tables[type.index] ?? []) if (content !== undefined) found.push(id);
     return found.toSorted(compareIds);
   }
 
   count<T extends object>(type: CellType<T>): number {
+    this.#reads?.push(this.listing(type));
     return this.#counts[type.index] ?? 0;
   }
 
@@ -137,11 +169,40 @@ export class Registry implements Cells {
     assert(this.#reads === null, "reads are tracked already");
     const read: Entry[] = [];
     this.#reads = read;
+    this.#asking = true;
     try {
       return { result: ask(), read };
     } finally {
       this.#reads = null;
+      this.#asking = false;
     }
+  }
+
+  /**
+   * From now on notes every cell that is read or written, absent ones too, in that
+   * list, as often as it is; null: no longer. What lists a type's cells or counts
+   * them reads the type's `listing`.
+   */
+  protected noteReads(into: Entry[] | null): void {
+    this.#reads = into;
+  }
+
+  /** Whether reads are noted. */
+  protected get isNoting(): boolean {
+    return this.#reads !== null;
+  }
+
+  /** Notes that something beside the cells was read. */
+  protected noteRead(entry: Entry): void {
+    this.#reads?.push(entry);
+  }
+
+  /**
+   * What stands for which cells of a type there are: its hash is that of the
+   * identifiers, now and before the step that changed them last.
+   */
+  listing(type: CellType<object>): Entry {
+    return (this.#listings[type.index] ??= makeEntry(besideCell, type.name));
   }
 
   /** How many cells there are. */
@@ -224,8 +285,8 @@ export class Registry implements Cells {
         entry.content = kept.content;
         entry.hashA = kept.a;
         entry.hashB = kept.b;
-        if (content === undefined) this.#changeCount(entry.type, 1);
-        if (kept.content === undefined) this.#changeCount(entry.type, -1);
+        if (content === undefined) this.#changeCount(entry, 1);
+        if (kept.content === undefined) this.#changeCount(entry, -1);
         kept.content = content;
         kept.a = hashA;
         kept.b = hashB;
@@ -283,22 +344,7 @@ export class Registry implements Cells {
     const table = (this.#tables[type.index] ??= new Map());
     let entry = table.get(id);
     if (entry === undefined) {
-      entry = {
-        type,
-        id,
-        content: undefined,
-        stamp: 0,
-        before: undefined,
-        hashA: 0,
-        hashB: 0,
-        beforeA: 0,
-        beforeB: 0,
-        seed: null,
-        factors: null,
-        isIdle: false,
-        waiters: null,
-        thread: null,
-      };
+      entry = makeEntry(type, id);
       table.set(id, entry);
     }
     return entry;
@@ -312,8 +358,9 @@ export class Registry implements Cells {
 
   #touch(entry: Entry, keep = true): void {
     if (entry.stamp === this.#stamp) return;
-    assert(this.#reads === null, `a wait's condition may not write ${entry.type.name}/${entry.id}`);
+    assert(!this.#asking, `a wait's condition may not write ${entry.type.name}/${entry.id}`);
     entry.stamp = this.#stamp;
+    this.#reads?.push(entry);
     if (keep && this.tracking.undo) entry.before = clonePlain(entry.content);
     this.#touched.push(entry);
     if (!this.tracking.hash) return;
@@ -322,8 +369,19 @@ export class Registry implements Cells {
     entry.beforeB = entry.hashB;
   }
 
-  #changeCount(type: CellType<object>, by: 1 | -1): void {
+  #changeCount(entry: Entry, by: 1 | -1): void {
+    const { type, id } = entry;
     this.#counts[type.index] = (this.#counts[type.index] ?? 0) + by;
+    if (!this.tracking.hash) return;
+    const listing = this.listing(type);
+    if (listing.stamp !== this.#stamp) {
+      listing.stamp = this.#stamp;
+      listing.beforeA = listing.hashA;
+      listing.beforeB = listing.hashB;
+    }
+    const { a, b } = (entry.seed ??= seedOf(type, id));
+    listing.hashA = (listing.hashA + by * a) | 0;
+    listing.hashB = (listing.hashB + by * b) | 0;
   }
 
   #rehash(entry: Entry): void {

@@ -56,6 +56,12 @@ export const threadCell = cellType<Thread>("thread", {
 });
 
 /**
+ * There is one for each thread that has not ended. Who waits for a thread's end
+ * reads this and not where the thread stands, which each of its steps changes.
+ */
+export const aliveCell = cellType<{ alive: true }>("thread-alive");
+
+/**
  * The frame of a routine that has called another, by `frameId`: a step of the
  * callee touches none of its callers' locals, so they are not copied and hashed with it.
  */
@@ -106,6 +112,7 @@ export function spawnThread<A>(
     startedAt: host.now,
     wokenBy: 0,
   });
+  host.add(aliveCell, name, { alive: true });
   host.emit("spawn", { thread: name, routine: routine.name });
   enter(host, name, thread, routine, args as object);
   settle(host, name, thread, 0);
@@ -404,13 +411,13 @@ function end(host: Host, name: string, thread: Thread, errno: Errno | null, resu
   thread.deadline = null;
   thread.timedOut = false;
   host.emit("exit", { thread: name, errno });
+  host.drop(aliveCell, name);
   if (!thread.joinable) host.drop(threadCell, name);
 }
 
 /** Whether a joinable thread has ended: what `waitFor` before a `joinThread` asks. */
 export function hasEnded(cells: Cells, name: string): boolean {
-  const thread = cells.get(threadCell, name);
-  return thread === undefined || thread.exit !== null;
+  return cells.get(aliveCell, name) === undefined;
 }
 
 /** Takes the exit of an ended, joinable thread and forgets the thread. */
@@ -426,6 +433,7 @@ export function killThread(host: Host, name: string): void {
   const thread = host.get(threadCell, name);
   if (thread === undefined || thread.exit !== null) return;
   host.emit("exit", { thread: name, errno: "EINTR" });
+  host.drop(aliveCell, name);
   for (let depth = thread.callers - 1; depth >= 0; depth--) host.drop(callerCell, frameId(name, depth));
   if (thread.joinable) {
     const killed = host.edit(threadCell, name);

@@ -11,7 +11,7 @@ import type { Input } from "./input.ts";
 import { CellMemory } from "./memory.ts";
 import { seedPrng } from "./prng.ts";
 import type { Prng } from "./prng.ts";
-import { Registry } from "./registry.ts";
+import { besideCell, makeEntry, Registry } from "./registry.ts";
 import type { Entry, ThreadDerived, Tracking, Undo } from "./registry.ts";
 import { insertSorted, removeSorted } from "./sorted.ts";
 import { canStep, choicesOf, performStep, threadCell } from "./thread.ts";
@@ -67,6 +67,14 @@ export interface WorldCounters {
   last: string;
 }
 
+/** What steps touch, in the order in which they do; and threads whose waits were asked behind them. */
+export interface Footprint {
+  readonly cells: Entry[];
+  readonly asked: Entry[];
+  /** Threads whose waits read other cells than before, and what they had read. */
+  readonly moved: { thread: Entry; reads: readonly Entry[] }[];
+}
+
 const NO_READS: readonly Entry[] = [];
 
 /** A host in motion. See `Host` for what steps see of it. */
@@ -74,9 +82,13 @@ export class World extends Registry implements Host {
   readonly memory: Memory;
   /** Receives events; without it none are made. */
   sink: TraceSink | null = null;
+  /** Where is noted what steps read and write, and which threads' waits were asked behind them; null: nowhere. */
+  footprint: Footprint | null = null;
   /** Receives every step taken. */
   onStep: ((record: StepRecord) => void) | null = null;
   readonly counters: WorldCounters;
+  /** What stands for the time where steps read it. It tells no times apart, as states do not. */
+  readonly clock = makeEntry(besideCell, "clock");
   readonly #runnable: string[] = [];
   readonly #timers = new Timers();
   /** Numbers the rounds of asking who can step. */
@@ -93,7 +105,29 @@ export class World extends Registry implements Host {
   }
 
   get now(): number {
+    if (this.isNoting) this.noteRead(this.clock);
     return this.counters.now;
+  }
+
+  /** What a thread's cell is kept in; undefined where no thread had that name. */
+  threadEntry(name: string): Entry | undefined {
+    return this.entryOf(threadCell, name);
+  }
+
+  /** What the cells of threads are kept in. */
+  threadEntries(): Entry[] {
+    return this.ids(threadCell).map((name) => this.entryOf(threadCell, name) as Entry);
+  }
+
+  /** What `ask` gives, and everything it reads. Unlike a wait's condition it may list cells. */
+  looking<R>(ask: () => R): { result: R; read: Entry[] } {
+    const read: Entry[] = [];
+    this.noteReads(read);
+    try {
+      return { result: ask(), read };
+    } finally {
+      this.noteReads(null);
+    }
   }
 
   get current(): string {
@@ -243,7 +277,15 @@ export class World extends Registry implements Host {
     this.#current = "thread" in action ? action.thread : "";
     this.begin();
     this.#acting = true;
-    perform();
+    try {
+      if (this.footprint !== null) this.noteReads(this.footprint.cells);
+      perform();
+    } catch (error) {
+      this.#giveUp({ now, step, seq, last });
+      throw error;
+    } finally {
+      this.noteReads(null);
+    }
     this.#current = "";
     if ("thread" in action) this.counters.last = action.thread;
     const touched = this.end();
@@ -253,6 +295,15 @@ export class World extends Registry implements Host {
     this.#wake(touched);
     this.#acting = false;
     return undo;
+  }
+
+  /** Leaves a step that broke an invariant, as if it had not been begun, where steps can be given back. */
+  #giveUp(counters: StepUndo["counters"]): void {
+    if (!this.tracking.undo) return;
+    this.swap([this.takeUndo(this.end())]);
+    Object.assign(this.counters, counters);
+    this.#current = "";
+    this.#acting = false;
   }
 
   #stepRecord(action: Action): StepRecord {
@@ -303,6 +354,7 @@ export class World extends Registry implements Host {
     const derived = (entry.thread ??= { reads: NO_READS, canStep: false, asked: 0 });
     if (derived.asked === this.#round) return;
     derived.asked = this.#round;
+    this.footprint?.asked.push(entry);
     const name = entry.id as string;
     const thread = entry.content as Thread | undefined;
     if (thread === undefined || thread.exit !== null) {
@@ -321,6 +373,7 @@ export class World extends Registry implements Host {
   #subscribe(entry: Entry, derived: ThreadDerived, read: readonly Entry[]): void {
     const { reads } = derived;
     if (reads.length === read.length && reads.every((old, at) => old === read[at])) return;
+    this.footprint?.moved.push({ thread: entry, reads });
     for (const old of reads) old.waiters?.delete(entry);
     for (const now of read) (now.waiters ??= new Set()).add(entry);
     for (const old of reads) this.forget(old);
