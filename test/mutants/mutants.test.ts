@@ -23,6 +23,22 @@ const explored: { readonly [mutant: string]: { scenario: string; says: RegExp } 
     scenario: "kill",
     says: /violated: every reference has an owner\n {2}page \d+ count: counted 3, known 1/,
   },
+  "on-demand-old-page": {
+    scenario: "on-demand",
+    says: /violated: what is populated is empty\n {2}frame \d+ is populated with what was there/,
+  },
+  "on-demand-lost-count": {
+    scenario: "on-demand",
+    says: /violated: frames and entries are as counted\n {2}d1 PoD cache: counted/,
+  },
+  "on-demand-lost-entry": {
+    scenario: "on-demand",
+    says: /violated: frames and entries are as counted\n {2}d1 PoD entries: counted/,
+  },
+  "on-demand-mapped": {
+    scenario: "on-demand",
+    says: /violated: what a tool maps stays where it is\n/,
+  },
   "early-reuse": { scenario: "reuse", says: /violated: no assertion fails\n {2}cell domain\/1 added twice/ },
 };
 
