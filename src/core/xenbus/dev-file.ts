@@ -36,6 +36,9 @@ export interface XenbusFile {
 /** By `<domid>/<number>`. */
 export const xenbusFileCell = cellType<XenbusFile>("xenbus-file");
 
+/** The number of the file that was opened last, by domid. */
+export const xenbusLastFileCell = cellType<{ number: number }>("xenbus-file-last");
+
 /** Where what can be read from a file goes; its lock has the same name. */
 export function fileMailbox(file: string): string {
   return `dom${file.replace("/", "/xenbus-file/")}`;

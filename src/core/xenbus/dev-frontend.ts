@@ -4,7 +4,7 @@
 // (Linux drivers/xen/xenbus/xenbus_dev_frontend.c). Transactions and watches are
 // kept by the kernel, which ends them with the file.
 
-import { cellType, must } from "../engine/cells.ts";
+import { must } from "../engine/cells.ts";
 import type { Plain } from "../engine/cells.ts";
 import { fail, present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
@@ -14,7 +14,14 @@ import { routine } from "../engine/routine.ts";
 import type { Caller } from "../hypervisor/caller.ts";
 import { operation, restartable } from "../hypervisor/hypercall/operation.ts";
 import { HEADER_SIZE, readLatin1, XS } from "../xenstore/wire.ts";
-import { fileMailbox, headerOf, nextToken, queueReply, xenbusFileCell } from "./dev-file.ts";
+import {
+  fileMailbox,
+  headerOf,
+  nextToken,
+  queueReply,
+  xenbusFileCell,
+  xenbusLastFileCell,
+} from "./dev-file.ts";
 import type { Header } from "./dev-file.ts";
 import { kthreadRun } from "./kthread.ts";
 import { registerXenbusWatch, unregisterXenbusWatch } from "./watch.ts";
@@ -30,13 +37,10 @@ interface OfFile {
   file: string;
 }
 
-/** The number of the file that was opened last, by domid. */
-const lastFileCell = cellType<{ number: number }>("xenbus-file-last");
-
 /** xenbus_file_open, where there is a xenstore: what the file is called from now on. */
 export function openFile(host: Host, domid: number): string {
-  if (host.get(lastFileCell, domid) === undefined) host.add(lastFileCell, domid, { number: 0 });
-  const file = `${domid}/${++host.edit(lastFileCell, domid).number}`;
+  if (host.get(xenbusLastFileCell, domid) === undefined) host.add(xenbusLastFileCell, domid, { number: 0 });
+  const file = `${domid}/${++host.edit(xenbusLastFileCell, domid).number}`;
   addMailbox(host, fileMailbox(file));
   host.add(xenbusFileCell, file, {
     domid,

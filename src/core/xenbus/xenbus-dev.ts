@@ -21,7 +21,7 @@ import {
 } from "../daemons/unix-socket.ts";
 import { xenstoreOf } from "../daemons/xs-client.ts";
 import { encode, parse, writeLatin1, XS } from "../xenstore/wire.ts";
-import { fileMailbox, headerOf, xenbusFileCell } from "./dev-file.ts";
+import { fileMailbox, headerOf, xenbusFileCell, xenbusLastFileCell } from "./dev-file.ts";
 import { openFile, releaseFile, xenbusFileWriteRoutine } from "./dev-frontend.ts";
 import { taskRun } from "./kthread.ts";
 
@@ -150,4 +150,5 @@ export function forgetXenbusDev(host: Host, domid: number): void {
     if (host.get(mailboxCell, fileMailbox(file)) !== undefined) host.drop(mailboxCell, fileMailbox(file));
   }
   host.drop(mailboxCell, readyMailbox(xenstoreOf(domid)));
+  if (host.get(xenbusLastFileCell, domid) !== undefined) host.drop(xenbusLastFileCell, domid);
 }
