@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the stand-ins of dom0's hotplug scripts execute: asks the host to run the
-// script, and exits as it did.
+// What the stand-ins of a domain's hotplug scripts execute: asks the host to run the
+// script there, and exits as it did.
 //
-//     node hotplug-client.ts CONTROL XENSTORED SCRIPT ARGUMENT...
+//     node hotplug-client.ts CONTROL XENSTORED DOMID SCRIPT ARGUMENT...
 
 import { callerFile } from "./caller-files.ts";
 import type { CallerFile } from "./caller-files.ts";
@@ -24,17 +24,18 @@ async function fileOf(xenstored: string, backend: string): Promise<CallerFile[]>
   }
 }
 
-async function main([control = "", xenstored = "", ...args]: readonly string[]): Promise<number> {
+async function main([control = "", xenstored = "", domid = "0", ...args]: readonly string[]): Promise<number> {
   const env = Object.fromEntries(
     scriptVariables.flatMap((name) => {
       const value = process.env[name];
       return value === undefined ? [] : [[name, value]];
     }),
   );
-  const files = args[0]?.endsWith("/block") === true ? await fileOf(xenstored, env["XENBUS_PATH"] ?? "") : [];
+  const looks = domid === "0" && args[0]?.endsWith("/block") === true;
+  const files = looks ? await fileOf(xenstored, env["XENBUS_PATH"] ?? "") : [];
   const { outcome } = ask(
     control,
-    { verb: "hotplug", args, data: { env, files } },
+    { verb: "hotplug", args, data: { env, files, domid: Number(domid) } },
     { out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text) },
   );
   return (await outcome).exit;

@@ -6,6 +6,7 @@
 
 import { input } from "../core/engine/input.ts";
 import { startHotplug } from "../core/drivers/hotplug.ts";
+import { isAlive } from "./bridge/hypercalls.ts";
 import type { CallerFile } from "./caller-files.ts";
 import type { Asker, Request } from "./control.ts";
 import { filesGiven } from "./dom0-files.ts";
@@ -17,6 +18,8 @@ export interface ScriptStarted {
   env: { [name: string]: string };
   /** What is behind the device, where that is a file. */
   files: CallerFile[];
+  /** The domain it runs in. */
+  domid: number;
 }
 
 let started = 0;
@@ -24,17 +27,24 @@ let started = 0;
 /** A libxl outside executed a script. */
 const scriptExecuted = input(
   "hotplug",
-  (host, data: { name: string; script: string; args: string[]; env: { [name: string]: string } }) => {
-    const { name, script, args, env } = data;
-    startHotplug(host, name, { script, args, env });
+  (
+    host,
+    data: { name: string; script: string; args: string[]; env: { [name: string]: string }; domid: number },
+  ) => {
+    const { name, script, args, env, domid } = data;
+    startHotplug(host, name, { script, args, env }, domid);
   },
 );
 
-/** Runs one of dom0's scripts for whoever executed its stand-in; exits as it does. */
+/** Runs one of a domain's scripts for whoever executed its stand-in; exits as it does. */
 export function runScript(host: LiveHost, { args, data }: Request, asker: Asker): void {
-  const { env = {}, files = [] } = (data ?? {}) as Partial<ScriptStarted>;
+  const { env = {}, files = [], domid = 0 } = (data ?? {}) as Partial<ScriptStarted>;
+  if (!isAlive(host.world, domid)) {
+    asker.say({ err: `domain ${domid} is no more\n` });
+    return asker.say({ exit: 1 });
+  }
   const [script = "", ...words] = args;
-  const name = `script.${++started}`;
+  const name = `${domid === 0 ? "" : `dom${domid}/`}script.${++started}`;
   if (files.length > 0) host.driver.give(filesGiven, { files: files.map(givenFile) });
   const stop = host.recorder.listen(({ kind, data: event }) => {
     if (kind === "stderr" && event.process === name) asker.say({ err: event.text });
@@ -42,5 +52,5 @@ export function runScript(host: LiveHost, { args, data }: Request, asker: Asker)
     stop();
     asker.say({ exit: event.status });
   });
-  host.driver.give(scriptExecuted, { name, script, args: words, env });
+  host.driver.give(scriptExecuted, { name, script, args: words, env, domid });
 }

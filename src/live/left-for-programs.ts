@@ -44,11 +44,18 @@ export function scriptsFolder(bridge: string): string {
 const SCRIPTS_FOLDER = "/etc/xen/scripts";
 const scriptNames = ["block", "vif-bridge"] as const;
 
-/** Writes the stand-ins. */
-export function writeScripts({ bridge, control, xenstored }: Directory): void {
+/**
+ * Writes the stand-ins into the folder of a device bridge.
+ *
+ * @param xenstored where the file behind a disk is found; in another domain than dom0 nothing of the machine's is
+ */
+export function writeScripts(
+  { control }: Directory,
+  { bridge, xenstored, domid = 0 }: { bridge: string; xenstored: string; domid?: number },
+): void {
   const folder = scriptsFolder(bridge);
   const client = path.join(import.meta.dirname, "hotplug-client.ts");
-  const words = [process.execPath, client, control, xenstored].map(shellWord).join(" ");
+  const words = [process.execPath, client, control, xenstored, String(domid)].map(shellWord).join(" ");
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (const name of scriptNames) {
     const script = path.join(SCRIPTS_FOLDER, name);

@@ -14,16 +14,20 @@ import { XENSTORED } from "../core/daemons/xenstored.ts";
 import { bootHost, defaultHost, hostCell, hostIsUp } from "../core/host.ts";
 import type { HostConfig } from "../core/host.ts";
 import { defaultMachine } from "../core/hypervisor/machine.ts";
+import { xenbusCell } from "../core/xenbus/xenbus.ts";
 import type { TraceHeader } from "../export/trace-file.ts";
 import { Attention } from "./attention.ts";
 import { startBridge } from "./bridge/bridge.ts";
 import type { Bridge } from "./bridge/bridge.ts";
+import { isAlive } from "./bridge/hypercalls.ts";
 import { listen, serveControl } from "./control.ts";
 import type { ControlServer, Handler } from "./control.ts";
 import { releaseDirectory, takeDirectory } from "./directory.ts";
 import type { Directory } from "./directory.ts";
 import { leaveDom0Config } from "./dom0-files.ts";
-import { domainName } from "./domains.ts";
+import { domainPlace, forgetDomainPlaces, makeDomainPlace } from "./domain-places.ts";
+import type { DomainPlace } from "./domain-places.ts";
+import { domainName, domainRows } from "./domains.ts";
 import { Driver } from "./driver.ts";
 import { dom0Config, forgetRun, writeScripts } from "./left-for-programs.ts";
 import { FileMemory, memoryFolder } from "./guest-memory.ts";
@@ -110,6 +114,7 @@ export class LiveHost {
     await takeDirectory(options.where);
     endDaemonsOf(options.where.bridge);
     forgetRun(options.where.dir);
+    forgetDomainPlaces(options.where.dir);
     let host: LiveHost | null = null;
     try {
       host = new LiveHost(options);
@@ -141,6 +146,25 @@ export class LiveHost {
     return this.#names === null ? domainName(this.world, domid) : this.#names.of(domid);
   }
 
+  /**
+   * Lets programs into a domain, by its name or number; what they are run with.
+   * Rejects with Problem where there is no such domain, or no kernel in it.
+   */
+  async enterDomain(named: string): Promise<DomainPlace> {
+    const rows = domainRows(this.world, this.world.now, (domid) => this.nameOf(domid));
+    const row = rows.find(({ domid, name }) => name === named || String(domid) === named);
+    if (row === undefined || row.domid === 0 || !isAlive(this.world, row.domid))
+      throw new Problem(`there is no domain ${named} beside dom0`, "xenolith xl list");
+    const { domid } = row;
+    if (this.world.get(xenbusCell, domid) === undefined)
+      throw new Problem(`no kernel runs in domain ${domid} yet`, `xenolith xl unpause ${domid}`);
+    const place = domainPlace(this.where.dir, domid);
+    makeDomainPlace(place);
+    await (this.#bridge as Bridge).enter(domid, place.bridge);
+    writeScripts(this.where, place);
+    return place;
+  }
+
   /** Lets commands in. */
   async serve(handler: Handler): Promise<void> {
     this.#control = await serveControl(this.where.control, handler);
@@ -165,6 +189,7 @@ export class LiveHost {
     this.#memory.close();
     this.recorder.close();
     forgetRun(this.where.dir);
+    forgetDomainPlaces(this.where.dir);
     releaseDirectory(this.where);
   }
 
@@ -239,7 +264,7 @@ export class LiveHost {
     const store = { mfn, port };
     const options = { memory: this.#memory, attention: this.#attention, store, log };
     this.#bridge = await startBridge({ ...options, driver, folder: where.bridge });
-    writeScripts(where);
+    writeScripts(where, where);
   }
 
   #crash(error: unknown): Problem {

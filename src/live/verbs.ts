@@ -9,6 +9,7 @@ import { clear, ethtool, faultRows, ifconfig, inject, interfaces } from "./dom0.
 import { freePages } from "./free.ts";
 import { runScript } from "./hotplug-scripts.ts";
 import type { LiveHost } from "./live-host.ts";
+import { Problem } from "./problem.ts";
 import { statusOf } from "./status.ts";
 import { threadRows } from "./threads.ts";
 import { FILES } from "./verbs-words.ts";
@@ -54,6 +55,23 @@ function xl(host: LiveHost): Verb {
   };
 }
 
+/** Lets programs into a domain; says with what they are to be run. */
+function enterDomain(host: LiveHost): Verb {
+  return ({ args: [named = ""] }, asker) => {
+    host.enterDomain(named).then(
+      (place) => {
+        asker.say({ result: place });
+        asker.say({ exit: 0 });
+      },
+      (error: unknown) => {
+        if (!(error instanceof Problem)) throw error;
+        asker.say({ result: { refused: error.message, next: error.next } });
+        asker.say({ exit: 1 });
+      },
+    );
+  };
+}
+
 /** A verb that is answered at once. */
 function result(answer: (args: readonly string[]) => unknown): Verb {
   return ({ args }, asker) => {
@@ -80,6 +98,7 @@ export function verbsOf(host: LiveHost, down: () => Promise<void>): Handler {
     down: (_request, asker) => void down().then(() => asker.say({ exit: 0 })),
     xl: xl(host),
     hotplug: (request, asker) => runScript(host, request, asker),
+    "enter-domain": enterDomain(host),
   };
   return (request, asker) => {
     const answer = Object.hasOwn(verbs, request.verb) ? verbs[request.verb] : undefined;

@@ -145,6 +145,7 @@ requires("c-compiler")("libxendev", () => {
     memory = new FileMemory(join(folder, "memory"));
     standing = new StandingAnswers(folder);
     server = new BridgeServer({
+      domid: 0,
       devices: new Map<string, OpenDevice>([
         ["/dev/xen/privcmd", () => privcmd()],
         ["/dev/xen/evtchn", (_process, send) => evtchn(send)],

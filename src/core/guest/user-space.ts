@@ -9,7 +9,10 @@ import { lockCell } from "../engine/lock.ts";
 import { processCell } from "../daemons/process.ts";
 import { xsHandleCell } from "../daemons/xs-client.ts";
 import { isOpen, closeByClient } from "../daemons/unix-socket.ts";
+import { gntallocCell } from "../drivers/gntalloc.ts";
 import { scriptLockCell } from "../drivers/script.ts";
+import { forgetGntdev } from "../hypervisor/gntdev.ts";
+import { forgetEvtchnUsers } from "../hypervisor/hypercall/evtchn-device.ts";
 import { hasXenbusDev } from "../xenbus/xenbus-dev.ts";
 import { devdCell } from "./devd-cell.ts";
 
@@ -22,6 +25,9 @@ const ofProcesses: readonly CellType<object>[] = [processCell, lockCell, devdCel
  */
 export function forgetUserSpace(host: Host, domid: number): void {
   if (!hasXenbusDev(host, domid)) return;
+  forgetEvtchnUsers(host, domid);
+  forgetGntdev(host, domid);
+  if (host.get(gntallocCell, domid) !== undefined) host.drop(gntallocCell, domid);
   const own = (id: number | string): boolean => String(id).startsWith(`dom${domid}/`);
   for (const process of host.ids(xsHandleCell).filter(own)) {
     const { socket } = host.edit(xsHandleCell, process);

@@ -17,6 +17,12 @@ import type { GrantMapping } from "./grant-table.ts";
 /** The kernel's handle of a page that a process maps. Identifier: `domid/handle` of the process's mapping. */
 const kernelMapCell = cellType<{ handle: number }>("gntdev-kernel-map");
 
+/** Forgets what a domain's kernel had mapped for its processes: it is no more, and the hypervisor has unmapped it. */
+export function forgetGntdev(host: Host, domid: number): void {
+  for (const id of host.ids(kernelMapCell))
+    if (String(id).startsWith(`${domid}/`)) host.drop(kernelMapCell, id);
+}
+
 /** One grant, by who grants it. */
 export interface GrantRef {
   readonly domid: number;

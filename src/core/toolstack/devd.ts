@@ -57,7 +57,7 @@ const pathOf = (device: Device): string => `/local/domain/${device.backendDomid}
 /** A device has come up, or has not (device_complete). */
 function sayComplete(host: Host, process: string, device: Device, action: string, errno: Errno | null): void {
   const text = `device ${pathOf(device)} ${action} ${errno === null ? "succeed" : "failed"}`;
-  say(host, process, 1476, "device_complete", text);
+  say(host, process, 1523, "device_complete", text);
 }
 
 interface WorkLocals {
@@ -128,9 +128,9 @@ function note(host: Host, { process, device, state, online }: EventLocals): Even
   if (at < 0 && closed) return "nothing";
   if (at < 0) {
     if (!devices.some((other) => other.domid === domid))
-      say(host, process, 1784, "backend_watch_callback", "Added domain to the list of active guests", domid);
+      say(host, process, 1792, "backend_watch_callback", "Added domain to the list of active guests", domid);
     devices.unshift({ dir, domid });
-    say(host, process, 1606, "add_device", `Added device ${dir} to the list of active devices`, domid);
+    say(host, process, 1648, "add_device", `Added device ${dir} to the list of active devices`, domid);
     return "add";
   }
   if (!closed || Number(online) !== 0) return "nothing";
@@ -138,14 +138,16 @@ function note(host: Host, { process, device, state, online }: EventLocals): Even
   return "remove";
 }
 
-/** The domain of a device, if that was the last one of it (check_and_maybe_remove_guest). */
-function goneGuest(host: Host, { process, device }: EventLocals): number {
+/** A device is off the list: its domain, if that was the last one of it (check_and_maybe_remove_guest). */
+function removed(host: Host, { process, device }: EventLocals): number {
   const { domid } = present(device);
+  const text = `Removed device ${pathOf(present(device))} from the list of active devices`;
+  say(host, process, 1725, "remove_device", text, domid);
   if (must(host, devdCell, process).devices.some((other) => other.domid === domid)) return -1;
   say(
     host,
     process,
-    1572,
+    1615,
     "check_and_maybe_remove_guest",
     "Removed domain from the list of active guests",
     domid,
@@ -230,7 +232,7 @@ const backendWatchCallback = routine(
           ),
         ],
       ),
-      step("list of active guests", (host, l) => void (l.gone = goneGuest(host, l)), { unseen: true }),
+      step("list of active guests", (host, l) => void (l.gone = removed(host, l)), { unseen: true }),
       when("last of its guest", (l) => l.gone >= 0, [
         attempt([
           call("leftovers", xsRm, ({ process, gone }) => ({ process, path: `libxl/${gone}` })),

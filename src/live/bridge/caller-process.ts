@@ -13,25 +13,28 @@ const ADDRESS_MAX = 2 ** 47;
 /** A process outside, by its memory as it was when it first called: not that of a program it executes later. */
 export class CallerProcess {
   readonly pid: number;
+  /** The domain whose process it is. */
+  readonly domid: number;
   /** Its command and its pid, as ledgers and logs name it: "xl.166". */
   readonly name: string;
   /** Descriptor of /proc/PID/mem, -1 once closed. */
   #memory: number;
 
-  private constructor(pid: number, name: string, memory: number) {
+  private constructor(pid: number, domid: number, name: string, memory: number) {
     this.pid = pid;
+    this.domid = domid;
     this.name = name;
     this.#memory = memory;
   }
 
   /** The process of that pid; EPERM where its memory is not for us, ESRCH where there is none. */
-  static open(pid: number): CallerProcess | Failure {
+  static open(pid: number, domid: number): CallerProcess | Failure {
     try {
       const command = fs
         .readFileSync(`/proc/${pid}/comm`, "utf8")
         .trimEnd()
         .replaceAll(/[^\w.+-]/g, "_");
-      return new CallerProcess(pid, `${command}.${pid}`, fs.openSync(`/proc/${pid}/mem`, "r+"));
+      return new CallerProcess(pid, domid, `${command}.${pid}`, fs.openSync(`/proc/${pid}/mem`, "r+"));
     } catch (error) {
       return fail((error as NodeJS.ErrnoException).code === "ENOENT" ? "ESRCH" : "EPERM");
     }

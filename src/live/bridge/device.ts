@@ -21,9 +21,9 @@ export interface Session {
   readonly mappings: Mappings;
 }
 
-/** Every kernel does what devices are asked for in its own name, dom0's here; the process is who asked. */
-export function callerOf({ name }: CallerProcess): Caller {
-  return { domid: 0, process: name };
+/** Every kernel does what devices are asked for in its own name; the process is who asked. */
+export function callerOf({ domid, name }: CallerProcess): Caller {
+  return { domid, process: name };
 }
 
 /** PROT_WRITE */

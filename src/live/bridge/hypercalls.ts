@@ -3,10 +3,11 @@
 // Carries prepared hypercalls to the host and their results back: at once where
 // they take one step, when their thread ends where they take several.
 
-import type { Plain } from "../../core/engine/cells.ts";
-import { isFailure } from "../../core/engine/errno.ts";
+import type { Cells, Plain } from "../../core/engine/cells.ts";
+import { fail, isFailure } from "../../core/engine/errno.ts";
 import type { Failure } from "../../core/engine/errno.ts";
 import type { Caller } from "../../core/hypervisor/caller.ts";
+import { domainById } from "../../core/hypervisor/domain.ts";
 import { prepare } from "../../core/hypervisor/hypercall/operation.ts";
 import type { Prepared, TypedOperation } from "../../core/hypervisor/hypercall/operation.ts";
 import {
@@ -17,6 +18,11 @@ import {
   lastResult,
 } from "../../core/hypervisor/hypercall/perform.ts";
 import type { Driver } from "../driver.ts";
+
+/** Whether a domain's processes can ask for anything. */
+export function isAlive(cells: Cells, domid: number): boolean {
+  return domid === 0 || domainById(cells, domid)?.isDying === "alive";
+}
 
 /** Told what a hypercall returns. */
 export type Done = (result: number | Failure) => void;
@@ -35,8 +41,9 @@ export class Hypercalls {
     driver.afterTurn(() => this.#deliver());
   }
 
-  /** Performs a hypercall whose arguments are known. */
+  /** Performs a hypercall whose arguments are known. ESRCH from a domain that is no more: its processes are none. */
   perform(prepared: Prepared, caller: Caller, done: Done): void {
+    if (!isAlive(this.driver.world, caller.domid)) return done(fail("ESRCH"));
     const finish = (result: Plain | Failure): void => {
       if (isFailure(result)) {
         prepared.failed?.(result);

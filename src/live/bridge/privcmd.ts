@@ -48,7 +48,7 @@ const KERNELS_OWN: ReadonlySet<string> = new Set([
   "evtchn_op send",
   "evtchn_op unmask",
 ]);
-/** Operations that take something from the domain they name: from dom0, under its kernel. */
+/** Operations that take something from the domain they name: from the caller's own, under its kernel. */
 const TAKING: ReadonlySet<string> = new Set([
   "evtchn_op reset",
   "memory_op decrease_reservation",
@@ -56,14 +56,14 @@ const TAKING: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether a process asks for what would break dom0's kernel under it. Real Xen
- * would let it, and the machine would be lost; here it is refused.
+ * Whether a process asks for what would break its own kernel under it. Real Xen
+ * would let it, and with dom0's the machine would be lost; here it is refused.
  */
-function breaksOwnKernel({ operation, args }: Prepared): boolean {
+function breaksOwnKernel(caller: Caller, { operation, args }: Prepared): boolean {
   if (KERNELS_OWN.has(operation.name)) return true;
   if (!TAKING.has(operation.name)) return false;
   const { domid } = args as { domid: number };
-  return domid === 0 || domid === DOMID_SELF;
+  return domid === caller.domid || domid === DOMID_SELF;
 }
 
 /** What can be mapped that is no guest frame. */
@@ -209,7 +209,7 @@ class PrivcmdDevice implements Device {
   #perform(session: Session, caller: Caller, taken: ReturnType<Family>, done: Done): void {
     if (isUnknown(taken)) this.#host.unknown(taken, session.process.name);
     if (typeof taken === "number" || isFailure(taken)) return done(taken);
-    if (breaksOwnKernel(taken)) return done(fail("EPERM"));
+    if (breaksOwnKernel(caller, taken)) return done(fail("EPERM"));
     this.#host.hypercalls.perform(taken, caller, done);
   }
 

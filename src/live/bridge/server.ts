@@ -45,6 +45,15 @@ function argumentSize(number: number): number {
   return size <= INLINE_ARGUMENT_MAX ? size : 0;
 }
 
+/** SIGKILL: its domain is no more. */
+function killOutright(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended.
+  }
+}
+
 /** A process with its connections; they end together, when it exits or executes another program. */
 interface ServedSession {
   readonly id: number;
@@ -63,6 +72,8 @@ interface Connection {
 }
 
 export interface BridgeOptions {
+  /** The domain whose processes come in here. */
+  readonly domid: number;
   /** Devices by path. */
   readonly devices: ReadonlyMap<string, OpenDevice>;
   /** The folder of the files of frames: whoever maps one holds something. */
@@ -80,6 +91,9 @@ export class BridgeServer {
   readonly #devices = new Map<number, Device>();
   readonly #sockets = new Set<net.Socket>();
   readonly #lingering = new Set<ServedSession>();
+  /** Who opened each device, by its inode. */
+  readonly #openers = new Map<number, number>();
+  #ended = false;
   #audit: NodeJS.Timeout | null = null;
   /** The process that said hello last, as long as it has no session. */
   #recent: CallerProcess | null = null;
@@ -104,6 +118,20 @@ export class BridgeServer {
     this.#recent?.close();
     for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  /**
+   * The domain is no more, nor are its processes: they are killed, and what they had open is closed, as its
+   * kernel is not there to do it.
+   */
+  async end(): Promise<void> {
+    const pids = [...this.#sessions.values()].map(({ process }) => process.pid);
+    for (const pid of new Set([...pids, ...this.#openers.values()])) killOutright(pid);
+    for (const device of this.#devices.values()) device.close();
+    this.#devices.clear();
+    for (const { mappings } of this.#sessions.values()) mappings.unmapAll();
+    this.#ended = true;
+    await this.close();
   }
 
   /** Processes that have called, and the pages each maps. */
@@ -221,7 +249,7 @@ export class BridgeServer {
     if (this.#recent?.pid === pid && holds(this.#recent)) return this.#recent;
     this.#recent?.close();
     this.#recent = null;
-    const process = CallerProcess.open(pid);
+    const process = CallerProcess.open(pid, this.#options.domid);
     if (isFailure(process)) return fail("EPERM");
     if (holds(process)) return (this.#recent = process);
     process.close();
@@ -236,6 +264,7 @@ export class BridgeServer {
     connection.device = device;
     connection.inode = inode;
     this.#devices.set(inode, device);
+    this.#openers.set(inode, process.pid);
     return 0;
   }
 
@@ -264,8 +293,9 @@ export class BridgeServer {
 
   #closed({ socket, session, device, inode }: Connection): void {
     this.#sockets.delete(socket);
-    if (device !== null) {
+    if (device !== null && !this.#ended) {
       this.#devices.delete(inode);
+      this.#openers.delete(inode);
       device.close();
     }
     if (session === null) return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// /dev/xen/evtchn of dom0's kernel (Linux, drivers/xen/evtchn.c): each opener
+// /dev/xen/evtchn of a domain's kernel (Linux, drivers/xen/evtchn.c): each opener
 // has ports of its own, and is told of events on them in the order they came. A
 // port told of stays masked until its user writes it back.
 
@@ -18,6 +18,7 @@ import { operation } from "./operation.ts";
 
 /** An open device. Ports are in the order of binding. */
 interface EvtchnUser {
+  domid: number;
   ports: number[];
   /** The only domain it may bind to, once restricted; null for any. */
   restrictedTo: number | null;
@@ -39,9 +40,9 @@ export interface OfUser {
 }
 
 /** Opens the device. */
-export const openEvtchn = operation("evtchn open", (host, _caller, { user }: OfUser) => {
+export const openEvtchn = operation("evtchn open", (host, { domid }, { user }: OfUser) => {
   addMailbox(host, evtchnMailbox(user));
-  host.add(evtchnUserCell, user, { ports: [], restrictedTo: null });
+  host.add(evtchnUserCell, user, { domid, ports: [], restrictedTo: null });
   return 0;
 });
 
@@ -189,3 +190,16 @@ export const closeEvtchn = operation("evtchn release", (host, caller, { user }: 
   host.drop(mailboxCell, evtchnMailbox(user));
   return 0;
 });
+
+/** Forgets the open devices of a domain that is no more, whose ports the hypervisor has closed. */
+export function forgetEvtchnUsers(host: Host, domid: number): void {
+  for (const user of host.ids(evtchnUserCell).map(Number)) {
+    const open = must(host, evtchnUserCell, user);
+    if (open.domid !== domid) continue;
+    for (const port of open.ports) host.drop(upcallCell, portId(domid, port));
+    host.drop(evtchnUserCell, user);
+    host.drop(mailboxCell, evtchnMailbox(user));
+  }
+  for (const id of host.ids(heldPortCell))
+    if (String(id).startsWith(portId(domid, 0).slice(0, -1))) host.drop(heldPortCell, id);
+}
