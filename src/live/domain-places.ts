@@ -30,7 +30,8 @@ export function domainPlace(dir: string, domid: number): DomainPlace {
 
 /** Makes a domain's folders. */
 export function makeDomainPlace({ bridge, xenstored }: DomainPlace): void {
-  for (const folder of [bridge, path.dirname(xenstored)]) fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  for (const folder of [bridge, path.dirname(xenstored)])
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
 }
 
 /** Takes away what programs in domains had on a host that was here before. */

@@ -24,7 +24,12 @@ async function fileOf(xenstored: string, backend: string): Promise<CallerFile[]>
   }
 }
 
-async function main([control = "", xenstored = "", domid = "0", ...args]: readonly string[]): Promise<number> {
+async function main([
+  control = "",
+  xenstored = "",
+  domid = "0",
+  ...args
+]: readonly string[]): Promise<number> {
   const env = Object.fromEntries(
     scriptVariables.flatMap((name) => {
       const value = process.env[name];

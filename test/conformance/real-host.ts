@@ -32,6 +32,9 @@ export interface Result {
 
 type Daemons = Partial<Pick<LiveOptions, "xenstored" | "xenconsoled" | "trace">>;
 
+/** Where programs are run. */
+type Place = Pick<Directory, "dir" | "bridge" | "xenstored">;
+
 /** What the hosts that run have to say. */
 const running = new Set<Told>();
 
@@ -107,15 +110,31 @@ export class RealHost {
 
   /** Starts a program. */
   spawn(...command: [string, ...string[]]): ChildProcess {
-    const { dir, bridge, xenstored } = this.where;
+    return this.#start(this.where, command);
+  }
+
+  #start({ dir, bridge, xenstored }: Place, command: [string, ...string[]]): ChildProcess {
     const child = startOnHost({ dir, bridge, xenstored, library: libxendev(), command }, "pipe");
     this.#children.push(child);
     return child;
   }
 
+  /** Starts a program in a domain. */
+  async spawnIn(domain: string, ...command: [string, ...string[]]): Promise<ChildProcess> {
+    return this.#start(await this.live.enterDomain(domain), command);
+  }
+
+  /** Runs a program in a domain to its end. */
+  async runIn(domain: string, ...command: [string, ...string[]]): Promise<Result> {
+    return this.#ended(await this.spawnIn(domain, ...command));
+  }
+
   /** Runs a program to its end. */
   run(...command: [string, ...string[]]): Promise<Result> {
-    const child = this.spawn(...command);
+    return this.#ended(this.spawn(...command));
+  }
+
+  #ended(child: ChildProcess): Promise<Result> {
     let out = "";
     child.stdout?.on("data", (text: Buffer) => (out += text.toString()));
     child.stderr?.on("data", (text: Buffer) => (out += text.toString()));

@@ -50,10 +50,18 @@ export const command: Command = {
     "The program finds Xen's devices and, where the system allows private mounts, the host's own /run/xen,\n" +
     "/run/xenstored and /var/lib/xen. Its exit code is this command's. With --domain it is a process of that domain:\n" +
     "its hypercalls are the domain's, and it reaches xenstore by the domain's kernel.",
-  examples: ["xenolith run -- xl list", "xenolith run --dir /tmp/xen -- make check", "xenolith run --domain store -- xl devd -F"],
+  examples: [
+    "xenolith run -- xl list",
+    "xenolith run --dir /tmp/xen -- make check",
+    "xenolith run --domain store -- xl devd -F",
+  ],
   options: [
     DIR_OPTION,
-    { name: "domain", value: "DOMAIN", help: "run it in this domain, by its name or number, instead of dom0" },
+    {
+      name: "domain",
+      value: "DOMAIN",
+      help: "run it in this domain, by its name or number, instead of dom0",
+    },
   ],
   raw: true,
   words: [1, Infinity],

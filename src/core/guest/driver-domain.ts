@@ -62,7 +62,7 @@ export function startUserSpace(host: Host, domid: number): void {
   xenbusDevInit(host, domid);
   if (!guestOf(host, domid).options.devd) return;
   const options = { domid, log: "/var/log/xen/xldevd.log" };
-  spawnProcess(host, devdProcess(domid), ["xl", "devd"], devd, {}, options);
+  spawnProcess(host, devdProcess(domid), ["xl", "-vvv", "devd"], devd, {}, options);
 }
 
 /** Loads the backends and starts the processes: what the domain's init does. */

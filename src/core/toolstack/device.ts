@@ -3,7 +3,10 @@
 // A device as libxl handles it: which domain has it, of what kind, who serves
 // it, and the three directories it has in xenstore (tools/libs/light/libxl_device.c).
 
+import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
+import { libxlDebug } from "./log.ts";
+import { strerror } from "./strerror.ts";
 import { xsDirectory, xsGetDomainPath, xsRead, xsRm } from "./xs.ts";
 
 /** Kinds of devices that have directories in xenstore (libxl_types_internal.idl, device_kind). */
@@ -132,14 +135,23 @@ const parentOf = (path: string): string => path.slice(0, path.lastIndexOf("/"));
  */
 export const pathCleanup = routine(
   "libxl__xs_path_cleanup",
-  (a: { process: string; t: number; path: string }) => ({ ...a, empty: true }),
-  ({ attempt, call, when, repeatUntil }) => [
+  (a: { process: string; t: number; path: string }) => ({
+    ...a,
+    /** Where it stands in libxl's file. */
+    line: 300,
+    empty: true,
+    errno: "ENOENT" as Errno,
+  }),
+  ({ attempt, call, when, repeatUntil, step }) => [
     attempt([
       call(
         "xs_rm",
         xsRm,
         ({ process, t, path }) => ({ process, t, path }),
-        (l) => void (l.path = parentOf(l.path)),
+        (l) => {
+          l.path = parentOf(l.path);
+          l.line = 317;
+        },
       ),
       repeatUntil("something left", (l) => !l.empty || l.path === "", [
         call(
@@ -167,6 +179,20 @@ export const pathCleanup = routine(
           ),
         ]),
       ]),
-    ]).onError(() => {}, []),
+    ]).onError(
+      (l, errno) => void (l.errno = errno),
+      [
+        when("not for want of it", (l) => l.errno !== "ENOENT", [
+          step(
+            "say so",
+            (host, { process, line, path, errno }) => {
+              const text = `unable to remove path ${path}: ${strerror(errno)}`;
+              libxlDebug(host, process, `libxl_xshelp.c:${line}:libxl__xs_path_cleanup`, text);
+            },
+            { unseen: true },
+          ),
+        ]),
+      ],
+    ),
   ],
 );

@@ -164,9 +164,7 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
     await server.listen(bridgeSocket(where));
     return server;
   };
-  const server = await serve(0, folder, [
-    ["/proc/xen/xsd_kva", xsdKvaDevices(memory, options.store.mfn)],
-  ]);
+  const server = await serve(0, folder, [["/proc/xen/xsd_kva", xsdKvaDevices(memory, options.store.mfn)]]);
   const entered = new Map<number, { server: BridgeServer; folder: string; incarnation: number }>();
   const leave = (domid: number, how: "end" | "close"): Promise<void> | undefined => {
     const domain = entered.get(domid);
@@ -189,7 +187,8 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
       const domain = await serve(domid, where, []);
       entered.set(domid, { server: domain, folder: where, incarnation: incarnationOf(driver.world, domid) });
     },
-    processes: () => [server, ...[...entered.values()].map((domain) => domain.server)].flatMap((one) => one.processes()),
+    processes: () =>
+      [server, ...[...entered.values()].map((domain) => domain.server)].flatMap((one) => one.processes()),
     close: async () => {
       for (const domid of [...entered.keys()]) await leave(domid, "close");
       await server.close();
