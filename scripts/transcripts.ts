@@ -21,7 +21,7 @@ const PLACE = /<!-- transcript (.*?) -->\n([\s\S]*?)<!-- end -->/g;
 const PROMPT = "dom0# ";
 
 /** Guests whose configurations anybody can type, too: they are in examples/. */
-const names = ["one", "two", "three"];
+const names = ["one", "two", "three", "store", "served"];
 
 const config = (name: string): string => `examples/${name}.cfg`;
 

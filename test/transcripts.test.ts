@@ -17,6 +17,20 @@ test.each(documents)("%s: its transcripts are those of a fresh run (npm run tran
   expect(withTranscripts(text)).toBe(text);
 });
 
+test("a guest of a driver domain: what keeps it, and what ends that", () => {
+  const guide = fs.readFileSync(path.join(root, "docs/guides/driver-domains.md"), "utf8");
+  const [, serves = "", still = "", rogue = ""] = guide
+    .split(/^## /m)
+    .slice(1, 5)
+    .map((part) => part);
+  expect(guide).toContain("51712 1   2      4     8");
+  expect(serves).toMatch(/backend \S+ already removed, cleanup frontend only/);
+  expect(still).toMatch(
+    /real 10\.0 s[^]*lets go with: xenolith xl unpause 1[^]*store +1 +32 +1 +-b----\s+[\d.]+\n```/,
+  );
+  expect(rogue).toMatch(/the fault refuse-unmap is injected[^]*Domain-0 [^\n]*\n```/);
+});
+
 /** What each command of a session printed, in order, as `[command, text]`. */
 function session(host: string): [command: string, text: string][] {
   const text = fs.readFileSync(xenwatch, "utf8");

@@ -10,6 +10,7 @@ import type { Errno, Failure } from "../../engine/errno.ts";
 import { input } from "../../engine/input.ts";
 import { addMailbox, mailboxCell, post, takeMessage } from "../../engine/mailbox.ts";
 import { routine } from "../../engine/routine.ts";
+import { enlist } from "../../engine/runqueue.ts";
 import { spawnThread } from "../../engine/thread.ts";
 import type { Caller } from "../caller.ts";
 import { operationNamed } from "./operation.ts";
@@ -53,6 +54,7 @@ export const hypercallMade = input("hypercall", (host, asked: Asked & { [field: 
   const thread = `dom${caller.domid}/${caller.process}/${name.replaceAll(" ", "_")}.${call}`;
   const locals = { call, routine: restarting.name, args: { ...(args as object), caller } };
   spawnThread(host, thread, hypercallThread, locals, { kind: "process", domid: caller.domid });
+  enlist(host, caller.domid, thread);
 });
 
 /** The rim has seen that many ended threads' results. */
