@@ -10,7 +10,7 @@ import type { Cells, DeepReadonly } from "../engine/cells.ts";
 import { bitmap, findNextBit, testBit } from "./bitmap.ts";
 import type { LedgerEntry } from "./ledger.ts";
 
-/** How far a domain has been killed (enum domain_dying). */
+/** How far a domain has been killed (is_dying: DOMDYING_alive, _dying, _dead). */
 export type Dying = "alive" | "dying" | "dead";
 
 /** What a domain is to the hypervisor: paging_mode_translate and is_hvm_domain follow from it. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Page tables of PV domains, as far as they refer to each other: a table that is
-// in use as one holds the tables below it (xen/arch/x86/mm.c, alloc_page_type,
+// in use as one holds the tables below it (xen/arch/x86/mm.c, validate_page,
 // devalidate_page). What an L1 maps of its domain's own memory is counted nowhere
 // here; what it maps of others is in mapping.ts.
 
@@ -80,7 +80,7 @@ function takeEntry(host: Host, domid: number, table: number, type: PageType, ent
   return true;
 }
 
-/** A frame becomes a page table: its entries take what they refer to, all or none (alloc_page_type). */
+/** A frame becomes a page table: its entries take what they refer to, all or none (validate_page). */
 export function takeEntries(host: Host, domid: number, mfn: number, type: PageType): boolean {
   if (!isTable(type) || entriesOf(host, mfn).length === 0) return true;
   const { entries } = host.edit(pageTableCell, mfn);

@@ -32,7 +32,7 @@ const kinds = {
   "page table": {
     of: "page",
     type: "page table",
-    taken: "get_page_from_l4e, _l3e, _l2e, get_l4_linear_pagetable (mmu_update, alloc_page_type)",
+    taken: "get_page_from_l4e, _l3e, _l2e, get_l4_linear_pagetable (mmu_update, validate_page)",
     dropped: "put_page_from_l4e, _l3e, _l2e (mmu_update, devalidate_page)",
   },
   partial: {

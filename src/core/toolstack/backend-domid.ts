@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which domain serves a device whose backend is said by name: `backend=NAME` of a
-// disk or an interface (tools/libs/light/libxl_internal.c, libxl__resolve_domid).
+// disk or an interface (tools/libs/light/libxl_domain.c, libxl__resolve_domid).
 
 import { fail, present } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";

@@ -2,7 +2,7 @@
 //
 // The configuration libxl keeps of a domain: what the user gave, and of what was
 // settled later only what must stay the same when the domain is made again
-// (tools/libs/light/libxl_domain.c, libxl__update_domain_configuration).
+// (tools/libs/light/libxl_internal.c, libxl__update_domain_configuration).
 
 import type { DeepReadonly } from "../engine/cells.ts";
 import { clonePlain } from "../engine/plain.ts";
