@@ -6,7 +6,7 @@
 import { type Cells, must } from "../engine/cells.ts";
 import { connectionType } from "./connection.ts";
 import { isIntroduced, knownDomains } from "./domain.ts";
-import { transactionType } from "./observation.ts";
+import { transactionType } from "./transaction-cells.ts";
 import { outputType } from "./output.ts";
 import { ownerOf } from "./perms.ts";
 import { accountOf, exceeds, isUnprivilegedDomid, limitsOf, settingsOf } from "./quota.ts";

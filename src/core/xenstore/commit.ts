@@ -7,14 +7,9 @@ import { type Cells, must } from "../engine/cells.ts";
 import { fail, type Failure } from "../engine/errno.ts";
 import type { Caller } from "./caller.ts";
 import { addNode, dropTree, setPerms, setValue } from "./node.ts";
-import {
-  type AccessedNode,
-  accessedNodes,
-  forgetSeen,
-  ownKey,
-  transactionNodeType,
-  transactionType,
-} from "./observation.ts";
+import { type AccessedNode, accessedNodes, forgetSeen } from "./observation.ts";
+import { ownNode } from "./own-node.ts";
+import { transactionType } from "./transaction-cells.ts";
 import { childPath, parentOf } from "./path.ts";
 import { ownerOf } from "./perms.ts";
 import type { Store } from "./ports.ts";
@@ -139,7 +134,7 @@ function removeTrees(
       if (cells.get(nodeType, root) === undefined) continue;
       const unknown: Gone[] = [];
       dropTree(cells, root, (path) => {
-        const own = cells.get(transactionNodeType, ownKey(transaction, path));
+        const own = ownNode(cells, transaction, path);
         if (own === undefined || own.event === "none")
           unknown.push({ path, perms: must(cells, nodeType, path).perms });
       });

@@ -534,8 +534,9 @@ export class NodeTable implements CellTable {
     if (near.path !== path) {
       near.hash = this.#takePath(path);
       near.ref = this.#search(near.hash, path.length);
-      near.path = path;
     }
+    // The next look for it in this request is with this very string, and compares no text.
+    near.path = path;
     return near;
   }
 

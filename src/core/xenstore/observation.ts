@@ -5,12 +5,14 @@
 // a path to the transactions that observed something there, so a change costs
 // what it affects, and no counter of all changes is needed.
 
-import { type Cells, cellType, type DeepReadonly, must } from "../engine/cells.ts";
+import { type Cells, type DeepReadonly, must } from "../engine/cells.ts";
 import { connectionType } from "./connection.ts";
 import { childPath, nameOf, parentOf } from "./path.ts";
 import { accessOf } from "./perms.ts";
 import { settingsOf } from "./quota.ts";
-import { copyNode, type NodeCopy, nodeType } from "./tree.ts";
+import { addOwn, dropOwn, editOwn, mustOwn, ownNode } from "./own-node.ts";
+import { type TransactionNode, observersType, transactionType } from "./transaction-cells.ts";
+import { copyNode, nodeType } from "./tree.ts";
 
 /** What can be observed of a node in the store, as bits. */
 export const SEEN_EXISTENCE = 1;
@@ -26,97 +28,11 @@ export const SEEN_ACCESS = 16;
 export const SEEN_SUPPORT = 32;
 export const SEEN_ALL = SEEN_EXISTENCE | SEEN_VALUE | SEEN_PERMS | SEEN_CHILDREN;
 
-/** An open transaction; its identifier is `<connection>/<transaction id>`. */
-export interface Transaction {
-  conn: number;
-  id: number;
-  /** Something it observed has changed. */
-  conflict: boolean;
-  /** It could not do what it was asked to: its commit answers ENOMEM. */
-  failed: boolean;
-  /** Some node was created in it. */
-  created: boolean;
-  /** How many times it removed a tree. */
-  removals: number;
-  /** The last rank given; see TransactionNode. */
-  rank: number;
-  /** Paths of the nodes it has accessed, in order of first access. */
-  paths: string[];
-}
-export const transactionType = cellType<Transaction>("transaction");
-
-/** The key of a connection's transaction. */
-export function transactionKey(conn: number, id: number): string {
-  return `${conn}/${id}`;
-}
-
-/**
- * A node a transaction has accessed; its identifier is the transaction's
- * followed by the path. What it did to the node lies over what is in the store.
- */
-export interface TransactionNode {
-  /** What it observed of the node in the store. */
-  seen: number;
-  /** What the store has there is removed, with all below. */
-  hidden: boolean;
-  /** The node exists, whether the store has it or not: written or created here. */
-  ensured: boolean;
-  /** New value, or null. */
-  value: string | null;
-  /** New permissions, or null. */
-  perms: string | null;
-  /** Permissions if it has to be created; null to inherit those its parent has in the store. */
-  permsIfCreated: string | null;
-  /** When the transaction first made sure of the node, among all it made sure of; 0 for never. */
-  rank: number;
-  /** Children created here, in order, and children of the store removed here. */
-  added: string[];
-  removed: string[];
-  /** The node as the transaction has observed it, once somebody else has changed it. */
-  kept: NodeCopy | null;
-  modified: boolean;
-  /** The event of the commit: none, for watches of exactly this path, or of those above, too. */
-  event: "none" | "exact" | "subtree";
-  /** Permissions at the first access; null where there was no node. */
-  permsBefore: string | null;
-}
-export const transactionNodeType = cellType<TransactionNode>("transaction-node");
-
 /** A node a transaction has accessed, with its path. */
 export interface AccessedNode {
   readonly path: string;
   readonly own: DeepReadonly<TransactionNode>;
 }
-
-/**
- * The identifier given out last, its parts, and a number that is another for each
- * identifier. A request asks for the same one again and again, and who keeps nodes
- * by transaction and path need neither take it apart nor look at it.
- */
-export const lastOwn = { key: "", transaction: "", path: "", number: 0 };
-
-/** The identifier of a transaction's node. */
-export function ownKey(transaction: string, path: string): string {
-  if (path === lastOwn.path && transaction === lastOwn.transaction) return lastOwn.key;
-  lastOwn.transaction = transaction;
-  lastOwn.path = path;
-  lastOwn.key = transaction + path;
-  lastOwn.number++;
-  return lastOwn.key;
-}
-
-/** Makes `lastOwn` that of an identifier, `<connection>/<transaction id>/<path>`. */
-export function takeOwnKey(key: string): void {
-  if (key === lastOwn.key) return;
-  const end = key.indexOf("/", key.indexOf("/") + 1);
-  ownKey(key.slice(0, end), key.slice(end));
-}
-
-/** Which transactions observed something of a path. */
-interface Observers {
-  transactions: string[];
-}
-export const observersType = cellType<Observers>("transaction-observers");
 
 /**
  * Adds the transaction's cell for a node that it accesses for the first time.
@@ -131,7 +47,7 @@ export function addAccessed(
   stored: { readonly perms: string } | undefined,
 ): TransactionNode {
   cells.edit(transactionType, transaction).paths.push(path);
-  const own = cells.add(transactionNodeType, ownKey(transaction, path), {
+  const own = addOwn(cells, transaction, path, {
     seen: 0,
     hidden,
     ensured: false,
@@ -153,7 +69,7 @@ export function addAccessed(
 /** Forgets the node accessed last, which has been observed in no respect any more. */
 export function dropLastAccessed(cells: Cells, transaction: string): void {
   const path = cells.edit(transactionType, transaction).paths.pop() as string;
-  cells.drop(transactionNodeType, ownKey(transaction, path));
+  dropOwn(cells, transaction, path);
 }
 
 /** How many nodes a transaction has accessed; none once it is over. */
@@ -165,7 +81,7 @@ export function accessedCount(cells: Cells, transaction: string): number {
 export function accessedNodes(cells: Cells, transaction: string): AccessedNode[] {
   return must(cells, transactionType, transaction).paths.map((path) => ({
     path,
-    own: must(cells, transactionNodeType, ownKey(transaction, path)),
+    own: mustOwn(cells, transaction, path),
   }));
 }
 
@@ -179,7 +95,7 @@ export function noteSeen(
 ): void {
   if ((own.seen & bits) === bits) return;
   if (own.seen === 0) addObserver(cells, path, transaction);
-  cells.edit(transactionNodeType, ownKey(transaction, path)).seen |= bits;
+  editOwn(cells, transaction, path).seen |= bits;
 }
 
 /** Whether any transaction has observed anything. */
@@ -201,7 +117,7 @@ function addObserver(cells: Cells, path: string, transaction: string): void {
 /** A transaction no longer cares for a node. */
 export function forgetSeen(cells: Cells, transaction: string, { path, own }: AccessedNode): void {
   if (own.seen === 0) return;
-  cells.edit(transactionNodeType, ownKey(transaction, path)).seen = 0;
+  editOwn(cells, transaction, path).seen = 0;
   const observers = must(cells, observersType, path);
   if (observers.transactions.length === 1) {
     cells.drop(observersType, path);
@@ -229,14 +145,13 @@ export function nodeChanging(
   if (observers === undefined) return;
   const strict = settingsOf(cells).conflicts === "strict";
   for (const transaction of [...observers.transactions]) {
-    const own = must(cells, transactionNodeType, ownKey(transaction, path));
+    const own = mustOwn(cells, transaction, path);
     if ((own.seen & change & SEEN_SUPPORT) !== 0 && !own.hidden) supportGoes(cells, transaction, path);
     const { conn } = must(cells, transactionType, transaction);
     const accessSeen = (own.seen & SEEN_ACCESS) !== 0 && permsAfter !== null;
     const accessChanges = accessSeen && accessDiffers(cells, conn, path, permsAfter);
     if (!strict && (own.seen & change & ~SEEN_SUPPORT) === 0 && !accessChanges) continue;
-    if (own.kept === null)
-      cells.edit(transactionNodeType, ownKey(transaction, path)).kept = copyNode(cells, path);
+    if (own.kept === null) editOwn(cells, transaction, path).kept = copyNode(cells, path);
     if (!must(cells, transactionType, transaction).conflict)
       cells.edit(transactionType, transaction).conflict = true;
   }
@@ -251,20 +166,18 @@ export function nodeChanging(
 function supportGoes(cells: Cells, transaction: string, path: string): void {
   for (let at = path; at !== "/";) {
     at = parentOf(at);
-    if ((cells.get(transactionNodeType, ownKey(transaction, at))?.perms ?? null) === null) continue;
+    if ((ownNode(cells, transaction, at)?.perms ?? null) === null) continue;
     cells.edit(transactionType, transaction).conflict = true;
   }
-  const own = cells.edit(transactionNodeType, ownKey(transaction, path));
+  const own = editOwn(cells, transaction, path);
   own.ensured = true;
   own.modified = true;
   const abovePath = parentOf(path);
-  const aboveKey = ownKey(transaction, abovePath);
-  if (cells.get(transactionNodeType, aboveKey) === undefined)
+  if (ownNode(cells, transaction, abovePath) === undefined)
     addAccessed(cells, transaction, abovePath, false, cells.get(nodeType, abovePath));
-  const above = cells.edit(transactionNodeType, aboveKey);
+  const above = editOwn(cells, transaction, abovePath);
   const later = above.added.findIndex(
-    (name) =>
-      (cells.get(transactionNodeType, ownKey(transaction, childPath(abovePath, name)))?.rank ?? 0) > own.rank,
+    (name) => (ownNode(cells, transaction, childPath(abovePath, name))?.rank ?? 0) > own.rank,
   );
   above.added.splice(later < 0 ? above.added.length : later, 0, nameOf(path));
   above.modified = true;

@@ -5,7 +5,7 @@
 // whatever is looked up by it.
 
 import type { CellId, CellTable } from "../engine/cells.ts";
-import { lastOwn, takeOwnKey } from "./observation.ts";
+import type { TransactionNode } from "./transaction-cells.ts";
 
 const SIZE_MIN = 64;
 
@@ -13,21 +13,27 @@ function nothing(size: number): undefined[] {
   return Array.from({ length: size }, () => undefined);
 }
 
-/** Cells identified by `ownKey`, in a table with open addressing. */
+/** Where the path begins in the identifier of a cell, `<connection>/<transaction id>/<path>`. */
+function pathStart(id: CellId): number {
+  const text = id as string;
+  return text.indexOf("/", text.indexOf("/") + 1);
+}
+
+/** Cells by transaction and path, in a table with open addressing. */
 export class OwnNodes implements CellTable {
   readonly #hashOf: (path: string) => number;
   #transactions: (string | undefined)[] = nothing(SIZE_MIN);
   #paths: (string | undefined)[] = nothing(SIZE_MIN);
-  #contents: (object | undefined)[] = nothing(SIZE_MIN);
+  #contents: (TransactionNode | undefined)[] = nothing(SIZE_MIN);
   #hashes = new Int32Array(SIZE_MIN);
   #mask = SIZE_MIN - 1;
   #count = 0;
   /** The transaction asked for last, and its part of a hash. */
-  #last = "";
+  #lastTransaction = "";
   #lastHash = 0;
-  /** The number of the identifier asked for last, and where it is. */
-  #lastNumber = -1;
-  #lastAt = 0;
+  /** The path that was asked for last, and where its cell is, or would be; -1 where that may have moved. */
+  #lastPath = "";
+  #lastAt = -1;
 
   /** @param hashOf of a path; quick for those asked for lately */
   constructor(hashOf: (path: string) => number) {
@@ -44,28 +50,31 @@ export class OwnNodes implements CellTable {
     );
   }
 
-  get(id: CellId): object | undefined {
-    return this.#contents[this.#find(id as string)];
+  /** The cell, or undefined. */
+  at(transaction: string, path: string): TransactionNode | undefined {
+    return this.#contents[this.#find(transaction, path)];
   }
 
-  add(id: CellId, content: object): object | undefined {
-    let at = this.#find(id as string);
-    if (this.#contents[at] !== undefined) return undefined;
+  /** Adds a cell; false where there is one. */
+  put(transaction: string, path: string, content: TransactionNode): boolean {
+    let at = this.#find(transaction, path);
+    if (this.#contents[at] !== undefined) return false;
     if (2 * ++this.#count > this.#mask) {
       this.#grow();
-      at = this.#find(id as string);
+      at = this.#find(transaction, path);
     }
-    this.#transactions[at] = lastOwn.transaction;
-    this.#paths[at] = lastOwn.path;
+    this.#transactions[at] = transaction;
+    this.#paths[at] = path;
     this.#contents[at] = content;
-    this.#hashes[at] = this.#hash();
-    return content;
+    this.#hashes[at] = this.#hash(transaction, path);
+    return true;
   }
 
-  drop(id: CellId): boolean {
-    let hole = this.#find(id as string);
+  /** Drops a cell; false where there is none. */
+  take(transaction: string, path: string): boolean {
+    let hole = this.#find(transaction, path);
     if (this.#contents[hole] === undefined) return false;
-    this.#lastNumber = -1;
+    this.#lastAt = -1;
     const mask = this.#mask;
     // Those behind it that would not be found any more move up.
     for (let at = (hole + 1) & mask; this.#contents[at] !== undefined; at = (at + 1) & mask) {
@@ -84,30 +93,44 @@ export class OwnNodes implements CellTable {
     return true;
   }
 
-  /** Where it is, or the free place where it would be; makes `lastOwn` that of the identifier. */
-  #find(id: string): number {
-    takeOwnKey(id);
-    const { transaction, path, number } = lastOwn;
-    if (number === this.#lastNumber) return this.#lastAt;
-    const hash = this.#hash();
+  get(id: CellId): object | undefined {
+    const start = pathStart(id);
+    return this.at((id as string).slice(0, start), (id as string).slice(start));
+  }
+
+  add(id: CellId, content: object): object | undefined {
+    const start = pathStart(id);
+    const [transaction, path] = [(id as string).slice(0, start), (id as string).slice(start)];
+    return this.put(transaction, path, content as TransactionNode) ? content : undefined;
+  }
+
+  drop(id: CellId): boolean {
+    const start = pathStart(id);
+    return this.take((id as string).slice(0, start), (id as string).slice(start));
+  }
+
+  /** Where it is, or the free place where it would be. */
+  #find(transaction: string, path: string): number {
+    if (this.#lastAt >= 0 && path === this.#lastPath && transaction === this.#lastTransaction)
+      return this.#lastAt;
+    const hash = this.#hash(transaction, path);
     let at = hash & this.#mask;
     for (; this.#contents[at] !== undefined; at = (at + 1) & this.#mask) {
       if (this.#hashes[at] === hash && this.#paths[at] === path && this.#transactions[at] === transaction)
         break;
     }
-    this.#lastNumber = number;
+    this.#lastPath = path;
     this.#lastAt = at;
     return at;
   }
 
-  /** That of `lastOwn`. */
-  #hash(): number {
-    const { transaction, path } = lastOwn;
-    if (transaction !== this.#last) {
+  /** Makes `#lastTransaction` the one of which it is. */
+  #hash(transaction: string, path: string): number {
+    if (transaction !== this.#lastTransaction) {
       let hash = 0;
       for (let at = 0; at < transaction.length; at++)
         hash = Math.imul(hash ^ transaction.charCodeAt(at), 0x01000193);
-      this.#last = transaction;
+      this.#lastTransaction = transaction;
       this.#lastHash = hash ^ (hash >>> 15);
     }
     return Math.imul(this.#hashOf(path) ^ this.#lastHash, 0x85ebca6b);
@@ -126,7 +149,7 @@ export class OwnNodes implements CellTable {
     this.#contents = nothing(size);
     this.#hashes = new Int32Array(size);
     this.#mask = size - 1;
-    this.#lastNumber = -1;
+    this.#lastAt = -1;
     for (let from = 0; from < contents.length; from++) {
       if (contents[from] === undefined) continue;
       let at = (hashes[from] as number) & this.#mask;

@@ -6,9 +6,9 @@
 import { type CellId, type CellTable, PlainCells } from "../engine/cells.ts";
 import type { ListChunk, ListHead } from "./list.ts";
 import { type MakeBytes, NodeTable } from "./node-table.ts";
-import { observersType, transactionNodeType, transactionType } from "./observation.ts";
 import { OwnNodes } from "./own-nodes.ts";
 import { textHash, TextTable } from "./text-table.ts";
+import { observersType, transactionNodeType, transactionType } from "./transaction-cells.ts";
 import { childrenList, nodeType } from "./tree.ts";
 import { pathWatchesType, WatchTable } from "./watch-table.ts";
 
@@ -25,6 +25,7 @@ export class StoreCells extends PlainCells {
   readonly nodes: NodeTable;
   readonly watches: WatchTable;
   readonly observers: TextTable;
+  readonly ownNodes: OwnNodes;
   /** Whether nodes may go without `drop` being called for each; not where a `drop` of one's own has to know. */
   readonly dropsQuietly: boolean = true;
 
@@ -33,18 +34,20 @@ export class StoreCells extends PlainCells {
     const hashOf = (path: string): number => nodes.hashOf(path);
     const watches = new WatchTable(hashOf);
     const observers = new TextTable(hashOf);
+    const ownNodes = new OwnNodes(hashOf);
     super([
       [nodeType, nodes],
       [childrenList.head, new Heads(nodes)],
       [childrenList.chunk, new Chunks(nodes)],
       [transactionType, new TextTable((text) => textHash(seed, text))],
-      [transactionNodeType, new OwnNodes(hashOf)],
+      [transactionNodeType, ownNodes],
       [observersType, observers],
       [pathWatchesType, watches],
     ]);
     this.nodes = nodes;
     this.watches = watches;
     this.observers = observers;
+    this.ownNodes = ownNodes;
   }
 }
 

@@ -17,17 +17,14 @@ import {
   restoreSettings,
 } from "./domain.ts";
 import { addNode, dropTree, setPerms, setValue } from "./node.ts";
+import { addAccessed, noteSeen, SEEN_ALL } from "./observation.ts";
+import { editOwn } from "./own-node.ts";
 import {
-  addAccessed,
-  noteSeen,
-  SEEN_ALL,
   type Transaction,
   type TransactionNode,
-  ownKey,
-  transactionNodeType,
-  transactionType,
   transactionKey,
-} from "./observation.ts";
+  transactionType,
+} from "./transaction-cells.ts";
 import { restoreOutput } from "./output.ts";
 import { isSpecial, limitedLength, parentOf } from "./path.ts";
 import { DOMID_ANY, incarnationOf } from "./perms.ts";
@@ -382,7 +379,7 @@ function loadExactly(loading: Loading, { connId, txId, state, nodes }: ExactTran
   const { conn, id } = cells.edit(transactionType, transaction);
   for (const [path, own] of nodes) {
     addAccessed(cells, transaction, path, own.hidden, cells.get(nodeType, path));
-    const cell = cells.edit(transactionNodeType, ownKey(transaction, path));
+    const cell = editOwn(cells, transaction, path);
     Object.assign(cell, own, { seen: cell.seen });
     if (own.seen !== 0) noteSeen(cells, transaction, path, cell, own.seen);
   }

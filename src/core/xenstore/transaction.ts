@@ -27,12 +27,9 @@ import {
   forgetSeen,
   noteSeen,
   SEEN_SUPPORT,
-  type TransactionNode,
-  ownKey,
-  transactionKey,
-  transactionNodeType,
-  transactionType,
 } from "./observation.ts";
+import { dropOwn, editOwn, mustOwn, ownNode } from "./own-node.ts";
+import { type TransactionNode, transactionKey, transactionType } from "./transaction-cells.ts";
 import { dropProgress } from "./oxenstored/transaction.ts";
 import { childPath, nameOf, parentOf } from "./path.ts";
 import { settingsOf } from "./quota.ts";
@@ -77,7 +74,7 @@ export function dropTransaction(
   const { conn, id } = must(cells, transactionType, transaction);
   for (const node of accessed) {
     forgetSeen(cells, transaction, node);
-    cells.drop(transactionNodeType, ownKey(transaction, node.path));
+    dropOwn(cells, transaction, node.path);
   }
   dropProgress(cells, transaction);
   cells.drop(transactionType, transaction);
@@ -88,7 +85,7 @@ export function dropTransaction(
 /** The node accessed last was one too many: it is no part of the transaction. */
 export function forgetLastAccess(cells: Cells, transaction: string): void {
   const path = must(cells, transactionType, transaction).paths.at(-1) as string;
-  const own = must(cells, transactionNodeType, ownKey(transaction, path));
+  const own = mustOwn(cells, transaction, path);
   forgetSeen(cells, transaction, { path, own });
   dropLastAccessed(cells, transaction);
 }
@@ -99,9 +96,9 @@ export function dropAllTransactions(cells: Cells, conn: number): void {
   for (const id of [...transactions]) dropTransaction(cells, transactionKey(conn, id));
 }
 
-/** The transaction's own cell for a node that it has accessed. */
-function editOwn(cells: Cells, caller: Caller, path: string): TransactionNode {
-  return cells.edit(transactionNodeType, ownKey(caller.transaction as string, path));
+/** The own cell of the caller's transaction for a node that it has accessed. */
+function editIn(cells: Cells, caller: Caller, path: string): TransactionNode {
+  return editOwn(cells, caller.transaction as string, path);
 }
 
 /** An event that reaches further replaces one that does not (queue_watches in xenstored_transaction.c). */
@@ -125,7 +122,7 @@ export function leanOn(cells: Cells, caller: Caller, place: Place): void {
       return;
     }
     path = parentOf(path);
-    own = cells.get(transactionNodeType, ownKey(transaction, path));
+    own = ownNode(cells, transaction, path);
     isStored = cells.get(nodeType, path) !== undefined;
   }
 }
@@ -138,12 +135,12 @@ function leanOnStored(cells: Cells, transaction: string, path: string, own: Own)
 function takeRank(cells: Cells, transaction: string, path: string, own: Own): void {
   if (own.rank !== 0) return;
   const rank = ++cells.edit(transactionType, transaction).rank;
-  cells.edit(transactionNodeType, ownKey(transaction, path)).rank = rank;
+  editOwn(cells, transaction, path).rank = rank;
 }
 
 /** Writes the value of a node that exists in the transaction. */
 export function writeInTransaction(cells: Cells, caller: Caller, place: Place, value: string): void {
-  const own = editOwn(cells, caller, place.path);
+  const own = editIn(cells, caller, place.path);
   own.value = value;
   own.ensured = true;
   own.modified = true;
@@ -153,7 +150,7 @@ export function writeInTransaction(cells: Cells, caller: Caller, place: Place, v
 
 /** Sets permissions of a node that exists in the transaction. */
 export function setPermsInTransaction(cells: Cells, caller: Caller, path: string, perms: string): void {
-  const own = editOwn(cells, caller, path);
+  const own = editIn(cells, caller, path);
   own.perms = perms;
   own.modified = true;
   queueAtCommit(own, "subtree");
@@ -174,11 +171,11 @@ export function createInTransaction(
   value: string | null,
   event: boolean,
 ): void {
-  const parent = editOwn(cells, caller, above.path);
+  const parent = editIn(cells, caller, above.path);
   const name = nameOf(path);
   if (!parent.added.includes(name)) parent.added.push(name);
   parent.modified = true;
-  const own = editOwn(cells, caller, path);
+  const own = editIn(cells, caller, path);
   own.ensured = true;
   own.value = value;
   own.permsIfCreated = parent.perms === null ? null : inherited(caller, parent.perms);
@@ -199,7 +196,7 @@ export function removeInTransaction(cells: Cells, caller: Caller, path: string):
   const found: string[] = [];
   accessInOrder(cells, caller, path, found);
   for (const at of found) {
-    const own = editOwn(cells, caller, at);
+    const own = editIn(cells, caller, at);
     madeSure ||= own.rank !== 0;
     hide(own);
     queueAtCommit(own, at === path ? "subtree" : "exact");
@@ -218,8 +215,8 @@ export function removeInTransaction(cells: Cells, caller: Caller, path: string):
 export function removeMissingInTransaction(cells: Cells, caller: Caller, path: string): void {
   // Under the strict rule it will not: C goes on looking at what the store has there.
   if (settingsOf(cells).conflicts === "strict") return;
-  hide(editOwn(cells, caller, path));
-  for (const at of accessedBelow(cells, caller, path)) hide(editOwn(cells, caller, at));
+  hide(editIn(cells, caller, path));
+  for (const at of accessedBelow(cells, caller, path)) hide(editIn(cells, caller, at));
   removeFromParent(cells, caller, path);
 }
 
@@ -234,7 +231,7 @@ function hideMissingBelow(cells: Cells, caller: Caller, path: string, found: num
   // The parent of the tree, and all of the tree that is there, have been accessed by now.
   if (accessedCount(cells, transaction) <= found + 1) return;
   for (const at of accessedBelow(cells, caller, path)) {
-    if (!must(cells, transactionNodeType, ownKey(transaction, at)).hidden) hide(editOwn(cells, caller, at));
+    if (!mustOwn(cells, transaction, at).hidden) hide(editIn(cells, caller, at));
   }
 }
 
@@ -258,7 +255,7 @@ function hide(own: TransactionNode): void {
 }
 
 function removeFromParent(cells: Cells, caller: Caller, path: string): void {
-  const above = editOwn(cells, caller, parentOf(path));
+  const above = editIn(cells, caller, parentOf(path));
   const name = nameOf(path);
   const index = above.added.indexOf(name);
   if (index >= 0) above.added.splice(index, 1);

@@ -19,11 +19,9 @@ import {
   SEEN_EXISTENCE,
   SEEN_PERMS,
   SEEN_VALUE,
-  type TransactionNode,
-  ownKey,
-  transactionNodeType,
-  transactionType,
 } from "./observation.ts";
+import { ownNode } from "./own-node.ts";
+import { type TransactionNode, transactionType } from "./transaction-cells.ts";
 import { childPath, parentOf } from "./path.ts";
 import { withOwner } from "./perms.ts";
 import { exceeds, noteMaximum } from "./quota.ts";
@@ -79,7 +77,7 @@ function ownAt(
   hidden?: boolean,
 ): Own {
   const transaction = caller.transaction as string;
-  const known = cells.get(transactionNodeType, ownKey(transaction, path));
+  const known = ownNode(cells, transaction, path);
   if (known !== undefined) return known;
   if (!caller.privileged) {
     const count = accessedCount(cells, transaction) + 1;
@@ -95,7 +93,7 @@ function isHidden(cells: Cells, transaction: string, path: string): boolean {
   if (must(cells, transactionType, transaction).removals === 0) return false;
   for (let at = path; at !== "/";) {
     at = parentOf(at);
-    if (cells.get(transactionNodeType, ownKey(transaction, at))?.hidden === true) return true;
+    if (ownNode(cells, transaction, at)?.hidden === true) return true;
   }
   return false;
 }
@@ -128,10 +126,10 @@ function nodeIn(cells: Cells, caller: Caller, { path, stored, own }: OwnPlace): 
 
 /** What a node that the transaction ensures has to be created with, should the store not have it at the commit. */
 export function permsIfCreated(cells: Cells, caller: Caller, path: string): string {
-  const own = cells.get(transactionNodeType, ownKey(caller.transaction as string, path));
+  const own = ownNode(cells, caller.transaction as string, path);
   if (own !== undefined && own.permsIfCreated !== null) return own.permsIfCreated;
   const above = parentOf(path);
-  const ownAbove = cells.get(transactionNodeType, ownKey(caller.transaction as string, above));
+  const ownAbove = ownNode(cells, caller.transaction as string, above);
   const stored = cells.get(nodeType, above);
   const base = ownAbove === undefined ? stored : baseOf(ownAbove, stored);
   return inherited(caller, base?.perms ?? permsIfCreated(cells, caller, above));

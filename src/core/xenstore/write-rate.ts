@@ -8,7 +8,7 @@
 
 import { type Cells, cellType, must } from "../engine/cells.ts";
 import type { Caller } from "./caller.ts";
-import { transactionType } from "./observation.ts";
+import { transactionType } from "./transaction-cells.ts";
 import { FIRST_SOCKET } from "./output.ts";
 import type { Store } from "./ports.ts";
 import { settingsOf } from "./quota.ts";

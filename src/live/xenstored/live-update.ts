@@ -8,7 +8,7 @@ import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { must } from "../../core/engine/cells.ts";
 import { fail, type Failure } from "../../core/engine/errno.ts";
 import { connectionType } from "../../core/xenstore/connection.ts";
-import { transactionType } from "../../core/xenstore/observation.ts";
+import { transactionType } from "../../core/xenstore/transaction-cells.ts";
 import { queueReply } from "../../core/xenstore/output.ts";
 import type { LiveUpdateRequest } from "../../core/xenstore/ports.ts";
 import { atoi } from "../../core/xenstore/request.ts";

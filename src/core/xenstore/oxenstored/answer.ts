@@ -12,7 +12,7 @@ import type { Store } from "../ports.ts";
 import { OK } from "../request.ts";
 import { exceeds, settingsOf } from "../quota.ts";
 import { dropAllTransactions, dropTransaction, openTransaction } from "../transaction.ts";
-import { transactionType, transactionKey } from "../observation.ts";
+import { transactionKey, transactionType } from "../transaction-cells.ts";
 import { addWatch, hasWatch, removeAllWatches, removeWatch, sendEvent, watchCount } from "../watch.ts";
 import { XS } from "../wire.ts";
 import { entriesOf } from "./entries.ts";

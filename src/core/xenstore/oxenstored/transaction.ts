@@ -1,4 +1,4 @@
-import { transactionKey } from "../observation.ts";
+import { transactionKey } from "../transaction-cells.ts";
 // SPDX-License-Identifier: Apache-2.0
 //
 // Transactions as oxenstored has them (transaction.ml, process.ml
