@@ -82,6 +82,12 @@ const simulated: { readonly [mutant: string]: RegExp } = {
   "xenwatch-lost-cancel": /failed: edit of missing cell xenbus-watch\/0\/mutants/,
 };
 
+/** Who notices a mutant of a driver domain's end: one run of the scenario that ships, and what it says then. */
+const served: { readonly [mutant: string]: RegExp } = {
+  "driver-domain-kept-backend": /violated at .*: nothing of its backend is left\n/,
+  "driver-domain-kept-file": /violated at .*: nothing of its backend is left\n/,
+};
+
 /** What a check of test/determinism finds, in one line. */
 function runCheck(check: string, scenario: string, patch?: string): string {
   const args = [path.join(here, "run-check.ts"), check, scenario, ...(patch === undefined ? [] : [patch])];
@@ -96,9 +102,9 @@ function patchOf(mutant: string): string {
 
 test("every patch in this folder is tried", () => {
   const patches = fs.readdirSync(here).filter((file) => file.endsWith(".patch"));
-  const tried = [...Object.keys(explored), ...Object.keys(checked), ...Object.keys(simulated)].map(
-    (mutant) => `${mutant}.patch`,
-  );
+  const tried = [explored, checked, simulated, served]
+    .flatMap((mutants) => Object.keys(mutants))
+    .map((mutant) => `${mutant}.patch`);
   expect(tried.toSorted()).toEqual(patches.toSorted());
 });
 
@@ -144,6 +150,23 @@ describe("a thread for each domain", () => {
 
   test.each(Object.entries(simulated))("a run finds out %s", (mutant, says) => {
     const { code, out } = xenolith(["sim", file, "--mutant", patchOf(mutant)]);
+    expect(out).toMatch(says);
+    expect(code).toBe(1);
+  });
+});
+
+describe("a driver domain that dies while it connects a disk", () => {
+  const name = "driver-domain-dies-connecting";
+
+  test("leaves nothing behind, at whichever moment", () => {
+    const { code, out } = xenolith(["explore", name]);
+    expect(out).toContain("exhaustive within these bounds");
+    expect(out).not.toContain("never seen");
+    expect(code).toBe(0);
+  });
+
+  test.each(Object.entries(served))("a run finds out %s", (mutant, says) => {
+    const { code, out } = xenolith(["sim", name, "--mutant", patchOf(mutant)]);
     expect(out).toMatch(says);
     expect(code).toBe(1);
   });
