@@ -11,6 +11,7 @@ import type { Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
+import { guestPages } from "../hypervisor/guest-access.ts";
 import { consumeEvent, eventPending } from "../hypervisor/port.ts";
 import { deviceOf } from "../xenbus/device.ts";
 import {
@@ -73,7 +74,7 @@ function queueRead(
     sector,
     refs: granted.map(({ ref }) => ref),
   });
-  const notify = produceRequest(host.memory, ring.ring.mfn, blkifLayout, ring.reqProd, request);
+  const notify = produceRequest(guestPages(host, domid), ring.ring.mfn, blkifLayout, ring.reqProd, request);
   ring.reqProd++;
   if (notify) evtchnSend(host, domid, ring.port);
   return id;
@@ -84,15 +85,17 @@ function blkifInterrupt(host: Host, domid: number, ringId: string): void {
   const { port } = must(host, blkfrontRingCell, ringId);
   consumeEvent(host, domid, port);
   const ring = host.edit(blkfrontRingCell, ringId);
-  const produced = responsesProduced(host.memory, ring.ring.mfn);
+  const produced = responsesProduced(guestPages(host, domid), ring.ring.mfn);
   for (; ring.rspCons !== produced && (produced - ring.rspCons) >>> 0 <= blkifLayout.slots; ring.rspCons++) {
-    const { id, status } = decodeResponse(readSlot(host.memory, ring.ring.mfn, blkifLayout, ring.rspCons));
+    const { id, status } = decodeResponse(
+      readSlot(guestPages(host, domid), ring.ring.mfn, blkifLayout, ring.rspCons),
+    );
     const request = ring.requests.find((other) => other.id === id && !other.done);
     if (request === undefined) continue;
     request.done = true;
     request.status = status;
   }
-  responsesConsumed(host.memory, ring.ring.mfn, ring.rspCons);
+  responsesConsumed(guestPages(host, domid), ring.ring.mfn, ring.rspCons);
 }
 
 function isAnswered(cells: Cells, ringId: string, id: number): boolean {

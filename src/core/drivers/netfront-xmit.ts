@@ -8,6 +8,7 @@ import { isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
 import { endAccess } from "../hypervisor/grant-table-op.ts";
+import { guestPages } from "../hypervisor/guest-access.ts";
 import { consumeEvent } from "../hypervisor/port.ts";
 import { deviceOf, devicesOn } from "../xenbus/device.ts";
 import { writeU32 } from "../xenstore/wire.ts";
@@ -32,13 +33,13 @@ function txRequest(ref: number, id: number): Uint8Array {
 function txBufGc(host: Host, domid: number, id: string): void {
   const queue = host.edit(netfrontQueueCell, id);
   consumeEvent(host, domid, queue.txPort);
-  const produced = responsesProduced(host.memory, queue.txRing.mfn);
+  const produced = responsesProduced(guestPages(host, domid), queue.txRing.mfn);
   for (
     ;
     queue.txRspCons !== produced && (produced - queue.txRspCons) >>> 0 <= txLayout.slots;
     queue.txRspCons++
   ) {
-    const response = readSlot(host.memory, queue.txRing.mfn, txLayout, queue.txRspCons);
+    const response = readSlot(guestPages(host, domid), queue.txRing.mfn, txLayout, queue.txRspCons);
     const requestId = (response[0] as number) | ((response[1] as number) << 8);
     const at = queue.sent.findIndex((packet) => packet.id === requestId);
     if (at < 0) continue;
@@ -47,7 +48,7 @@ function txBufGc(host: Host, domid: number, id: string): void {
     queue.txRefs.push(page.ref);
     freePage(host, domid, page.mfn);
   }
-  responsesConsumed(host.memory, queue.txRing.mfn, queue.txRspCons);
+  responsesConsumed(guestPages(host, domid), queue.txRing.mfn, queue.txRspCons);
 }
 
 /** Sends one packet through an interface's first queue; nothing where it has no carrier, no room or no page. */
@@ -70,7 +71,7 @@ function startXmit(host: Host, domid: number, device: string): void {
   while (queue.sent.some((packet) => packet.id === requestId)) requestId++;
   queue.sent.push({ id: requestId, page: { ref, mfn } });
   const request = txRequest(ref, requestId);
-  const notify = produceRequest(host.memory, queue.txRing.mfn, txLayout, queue.txProd, request);
+  const notify = produceRequest(guestPages(host, domid), queue.txRing.mfn, txLayout, queue.txProd, request);
   queue.txProd++;
   if (notify) evtchnSend(host, domid, queue.txPort);
 }

@@ -5,7 +5,7 @@
 // (xen/include/public/io/ring.h). What the other side wrote is read once and
 // checked before it is used.
 
-import type { Memory } from "../engine/host.ts";
+import type { Pages } from "../hypervisor/guest-access.ts";
 import { readU32, writeU32 } from "../xenstore/wire.ts";
 
 const REQ_PROD = 0;
@@ -25,14 +25,14 @@ export function ringLayout(slotBytes: number): RingLayout {
   return { slotBytes, slots: 2 ** Math.floor(Math.log2((4096 - SLOTS) / slotBytes)) };
 }
 
-function setIndex(memory: Memory, mfn: number, offset: number, value: number): void {
+function setIndex(memory: Pages, mfn: number, offset: number, value: number): void {
   const bytes = new Uint8Array(4);
   writeU32(bytes, 0, value);
   memory.write(mfn, offset, bytes);
 }
 
 /** A frontend makes its ring empty, each side to be told of the other's first: SHARED_RING_INIT. */
-export function initRing(memory: Memory, mfn: number): void {
+export function initRing(memory: Pages, mfn: number): void {
   memory.write(mfn, 0, new Uint8Array(SLOTS));
   setIndex(memory, mfn, REQ_EVENT, 1);
   setIndex(memory, mfn, RSP_EVENT, 1);
@@ -42,7 +42,7 @@ export function initRing(memory: Memory, mfn: number): void {
  * A frontend has taken the responses before that index, and wants to be told of
  * that one (RING_FINAL_CHECK_FOR_RESPONSES).
  */
-export function responsesConsumed(memory: Memory, mfn: number, index: number): void {
+export function responsesConsumed(memory: Pages, mfn: number, index: number): void {
   setIndex(memory, mfn, RSP_EVENT, (index + 1) >>> 0);
 }
 
@@ -50,12 +50,12 @@ export function responsesConsumed(memory: Memory, mfn: number, index: number): v
  * A backend has taken the requests before that index, and wants to be told of
  * that one (RING_FINAL_CHECK_FOR_REQUESTS).
  */
-export function requestsConsumed(memory: Memory, mfn: number, index: number): void {
+export function requestsConsumed(memory: Pages, mfn: number, index: number): void {
   setIndex(memory, mfn, REQ_EVENT, (index + 1) >>> 0);
 }
 
 /** Produces everything before an index; whether the other side asked to be told of any of it. */
-function push(memory: Memory, mfn: number, producer: number, event: number, index: number): boolean {
+function push(memory: Pages, mfn: number, producer: number, event: number, index: number): boolean {
   const before = readU32(memory.read(mfn, producer, 4), 0);
   setIndex(memory, mfn, producer, index >>> 0);
   const asked = readU32(memory.read(mfn, event, 4), 0);
@@ -63,12 +63,12 @@ function push(memory: Memory, mfn: number, producer: number, event: number, inde
 }
 
 /** How many requests were ever produced. */
-export function requestsProduced(memory: Memory, mfn: number): number {
+export function requestsProduced(memory: Pages, mfn: number): number {
   return readU32(memory.read(mfn, REQ_PROD, 4), 0);
 }
 
 /** How many responses were ever produced. */
-export function responsesProduced(memory: Memory, mfn: number): number {
+export function responsesProduced(memory: Pages, mfn: number): number {
   return readU32(memory.read(mfn, RSP_PROD, 4), 0);
 }
 
@@ -81,7 +81,7 @@ function slot({ slotBytes, slots }: RingLayout, index: number): number {
  * told (RING_PUSH_REQUESTS_AND_CHECK_NOTIFY).
  */
 export function produceRequest(
-  memory: Memory,
+  memory: Pages,
   mfn: number,
   layout: RingLayout,
   index: number,
@@ -96,7 +96,7 @@ export function produceRequest(
  * be told (RING_PUSH_RESPONSES_AND_CHECK_NOTIFY).
  */
 export function produceResponse(
-  memory: Memory,
+  memory: Pages,
   mfn: number,
   layout: RingLayout,
   index: number,
@@ -107,6 +107,6 @@ export function produceResponse(
 }
 
 /** A copy of the slot of that index. */
-export function readSlot(memory: Memory, mfn: number, layout: RingLayout, index: number): Uint8Array {
+export function readSlot(memory: Pages, mfn: number, layout: RingLayout, index: number): Uint8Array {
   return memory.read(mfn, slot(layout, index), layout.slotBytes);
 }

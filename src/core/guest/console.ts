@@ -7,6 +7,7 @@
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
+import { guestPages } from "../hypervisor/guest-access.ts";
 import { consumeEvent, eventPending } from "../hypervisor/port.ts";
 import { readU32, writeLatin1, writeU32 } from "../xenstore/wire.ts";
 import { guestOf, guestSeconds } from "./guest.ts";
@@ -19,7 +20,7 @@ const OUT_PROD = 3084;
 /** Writes what fits into the ring; returns how many characters did. */
 function writeConsole(host: Host, domid: number, text: string): number {
   const { consoleMfn, consolePort } = guestOf(host, domid);
-  const { memory } = host;
+  const memory = guestPages(host, domid);
   const cons = readU32(memory.read(consoleMfn, OUT_CONS, 4), 0);
   const prod = readU32(memory.read(consoleMfn, OUT_PROD, 4), 0);
   const count = Math.min(text.length, OUT_BYTES - ((prod - cons) >>> 0));

@@ -20,7 +20,7 @@ import { MAX_ORDER } from "./heap.ts";
 import { grantTableCell } from "./grant-cells.ts";
 import { growTable } from "./grant-table.ts";
 import { mapFrame, unmapFrame } from "./mapping.ts";
-import { gfnToMfn, maximumGpfn, p2mReaches, p2mType, physmapAdd, physmapRemove } from "./p2m.ts";
+import { gfnToMfn, isRam, maximumGpfn, p2mReaches, p2mType, physmapAdd, physmapRemove } from "./p2m.ts";
 import { pageOf, putPageAllocRef } from "./page.ts";
 import { podDecreaseReservation } from "./pod-decrease.ts";
 import { getGfn, markPopulateOnDemand } from "./pod-populate.ts";
@@ -366,6 +366,16 @@ function addXenFrame(
   return 0;
 }
 
+/** What is behind a guest frame is nowhere from then on, and its domain's still (p2m_remove_entry). */
+function removeEntry(host: Host, d: DeepReadonly<Domain>, gpfn: number, by: number): 0 | Failure {
+  const mfn = getGfn(host, d, gpfn, by);
+  if (mfn === NO_FRAME) return fail("ENOENT");
+  const isOwn = frameOwner(host, mfn) === d.domid && isRam(p2mType(host, d.domid, gpfn));
+  physmapRemove(host, d.domid, gpfn, 1);
+  if (isOwn) setM2p(host, d.domid, mfn, 1, NO_FRAME);
+  return 0;
+}
+
 /** Takes a guest frame of a domain away: `translated`'s errors, ENOENT (XENMEM_remove_from_physmap). */
 export function removeFromPhysmap(
   host: Host,
@@ -373,7 +383,6 @@ export function removeFromPhysmap(
   { domid, gpfn }: { domid: number; gpfn: number },
 ): 0 | Failure {
   const d = translated(host, caller, domid);
-  const result = isFailure(d) ? d : getGfn(host, d, gpfn, caller.domid) === NO_FRAME ? fail("ENOENT") : 0;
-  if (result === 0 && !isFailure(d)) physmapRemove(host, d.domid, gpfn, 1);
+  const result = isFailure(d) ? d : removeEntry(host, d, gpfn, caller.domid);
   return traced(host, caller, "memory_op remove_from_physmap", domid, { gpfn }, result);
 }

@@ -10,6 +10,7 @@ import type { Errno, Failure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import { evtchnSend } from "../hypervisor/event-channel.ts";
+import { guestPages } from "../hypervisor/guest-access.ts";
 import { consumeEvent, eventPending } from "../hypervisor/port.ts";
 import { clientEmpties, clientRead, clientWrite } from "../xenstore/ring.ts";
 import type { RingPage } from "../xenstore/ring.ts";
@@ -31,7 +32,8 @@ function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
 }
 
 /** The page shared with xenstored, as the ring's functions see it. */
-function ringPage({ memory }: Host, mfn: number): RingPage {
+function ringPage(host: Host, domid: number, mfn: number): RingPage {
+  const memory = guestPages(host, domid);
   return {
     read: (offset, length) => memory.read(mfn, offset, length),
     write: (offset, bytes) => memory.write(mfn, offset, bytes),
@@ -99,7 +101,7 @@ function answer(host: Host, domid: number, id: string, type: number, body: strin
  * sense is noted and left behind: as in Linux, the next bytes are the next message.
  */
 function processMsgs(host: Host, domid: number, mfn: number): boolean {
-  const page = ringPage(host, mfn);
+  const page = ringPage(host, domid, mfn);
   const warn = ({ errno }: Failure): void =>
     printk(host, domid, `xenbus: error ${-errnoNumber(errno)} while reading message`);
   const received = clientRead(page);
@@ -132,7 +134,7 @@ function processMsgs(host: Host, domid: number, mfn: number): boolean {
 function writeRequest(host: Host, domid: number, mfn: number, queue: XenbusQueue): number {
   const id = `${domid}/${queue.writes[0]}`;
   const { message } = must(host, xenbusRequestCell, id);
-  const page = ringPage(host, mfn);
+  const page = ringPage(host, domid, mfn);
   const wrote = clientWrite(page, message.subarray(queue.written));
   queue.written += isFailure(wrote) ? 0 : wrote;
   queue.full = !isFailure(wrote) && queue.written < message.length;
