@@ -23,9 +23,12 @@ const spanCell = cellType<{ lines: number[] }>("memory-span");
 /** Frame contents kept in a host's cells. */
 export class CellMemory implements Memory {
   readonly #cells: Cells;
+  readonly #compared: boolean;
 
-  constructor(cells: Cells) {
+  /** @param compared whether hosts are: what is stale becomes zero then */
+  constructor(cells: Cells, compared = false) {
     this.#cells = cells;
+    this.#compared = compared;
   }
 
   read(mfn: number, offset: number, length: number): Uint8Array {
@@ -50,7 +53,7 @@ export class CellMemory implements Memory {
   }
 
   stale(mfn: number, offset: number, length: number): void {
-    this.write(mfn, offset, new Uint8Array(length));
+    if (this.#compared) this.write(mfn, offset, new Uint8Array(length));
   }
 
   dirtied(): boolean {

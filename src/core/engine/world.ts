@@ -100,7 +100,7 @@ export class World extends Registry implements Host {
 
   constructor(options: WorldOptions = {}) {
     super(options.tracking ?? { undo: false, hash: false });
-    this.memory = options.memory ?? new CellMemory(this);
+    this.memory = options.memory ?? new CellMemory(this, this.tracking.hash);
     this.counters = { now: 0, step: 0, seq: 0, prng: seedPrng(options.seed ?? 0), last: "" };
   }
 
