@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
 import { PlainCells } from "../core/engine/cells.ts";
 import { CellMemory } from "../core/engine/memory.ts";
-import { FILE_FRAMES, FileMemory, fileName, memoryFolder, placeOf } from "./guest-memory.ts";
+import { FILE_FRAMES, FileMemory, fileName, mayBeAlive, memoryFolder, placeOf } from "./guest-memory.ts";
 
 const open: FileMemory[] = [];
 
@@ -149,7 +149,7 @@ test("the memory of a host that was killed is given back by the next", () => {
     aa: `${dead} ${start} ${namespace}`,
     // Another process has its number now.
     ab: `${pid} 1 ${namespace}`,
-    // Of another container's processes nothing is known here.
+    // Another container's: known to be gone to nobody but who sees all of them.
     dd: `${dead} ${start} pid:[1]`,
   };
   for (const [name, of] of Object.entries(owners)) {
@@ -157,9 +157,34 @@ test("the memory of a host that was killed is given back by the next", () => {
     fs.writeFileSync(`${folder(name)}.pid`, `${of}\n`);
   }
   open.push(new FileMemory(folder("cc")));
-  const names = ["bb", "cc", "dd"].flatMap((name) => [`xenolith-0-${name}`, `xenolith-0-${name}.pid`]);
+  const others = namespace === "pid:[4026531836]" ? [] : ["dd"];
+  const names = ["bb", "cc", ...others].flatMap((name) => [`xenolith-0-${name}`, `xenolith-0-${name}.pid`]);
   expect(fs.readdirSync(beside).toSorted()).toEqual(names);
   alive.close();
+});
+
+test("who is in the first namespace sees whether a container's host lives", async () => {
+  const folder = fs.mkdtempSync(join(tmpdir(), "xenolith-memory-"));
+  const file = join(folder, "xenolith-0-aa.pid");
+  const says = (owner: string, here: string): boolean => {
+    fs.writeFileSync(file, `${owner}\n`);
+    return mayBeAlive(file, here);
+  };
+  const first = "pid:[4026531836]";
+  expect([says("1 1 pid:[1]", first), says("1 1 pid:[1]", "pid:[2]")]).toEqual([false, true]);
+  const container = spawn("unshare", [
+    ...["--user", "--map-root-user", "--fork", "--pid", "--kill-child"],
+    ...["sh", "-c", "readlink /proc/self/ns/pid; exec sleep 60"],
+  ]);
+  const namespace = await new Promise<string>((resolve) => {
+    container.stdout.once("data", (data) => resolve(String(data).trim()));
+    container.once("exit", () => resolve(""));
+  });
+  // Where there are namespaces for everybody: the first process of one.
+  if (namespace !== "") expect(says(`1 1 ${namespace}`, first)).toBe(true);
+  expect(says(`2 1 ${namespace}`, first)).toBe(false);
+  container.kill("SIGKILL");
+  fs.rmSync(folder, { recursive: true });
 });
 
 test("directories of one name in two containers have memory of their own in a shared /dev/shm", () => {

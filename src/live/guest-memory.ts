@@ -106,10 +106,36 @@ function owner(): string {
   return `${process.pid} ${processStat(process.pid)?.start ?? ""} ${pidNamespace()}\n`;
 }
 
-/** Whether that process lives, or may: nobody can ask about one of another container's. */
-function mayBeAlive(owned: string): boolean {
-  const [pid, start, namespace] = owned.trimEnd().split(" ");
-  return start === "" || namespace !== pidNamespace() || processStat(Number(pid))?.start === start;
+/** The PID namespace that all others are in, by the number Linux gives it (PROC_PID_INIT_INO). */
+const INITIAL_NAMESPACE = "pid:[4026531836]";
+
+/** Whether a process has that number in a namespace that is not ours, and may be that one. */
+function isIn(namespace: string, pid: string, entry: string): boolean {
+  try {
+    const numbers = /^NSpid:\t(.*)$/m
+      .exec(fs.readFileSync(`/proc/${entry}/status`, "latin1"))?.[1]
+      ?.split("\t");
+    if (numbers === undefined || numbers.length < 2 || numbers.at(-1) !== pid) return false;
+  } catch {
+    return false;
+  }
+  try {
+    return fs.readlinkSync(`/proc/${entry}/ns/pid`) === namespace;
+  } catch {
+    // It may not be looked at, or it has ended meanwhile.
+    return true;
+  }
+}
+
+/**
+ * Whether the process that a file tells of lives, or may. Who is in the first of all namespaces sees the processes
+ * of every container; nobody else can ask about one of another's.
+ */
+export function mayBeAlive(file: string, here = pidNamespace()): boolean {
+  const [pid = "", start, namespace = ""] = fs.readFileSync(file, "utf8").trimEnd().split(" ");
+  if (start === "") return true;
+  if (namespace === here) return processStat(Number(pid))?.start === start;
+  return here !== INITIAL_NAMESPACE || fs.readdirSync("/proc").some((entry) => isIn(namespace, pid, entry));
 }
 
 /** Removes the folders of hosts that were killed, so that their memory is not lost until the machine restarts. */
@@ -118,7 +144,7 @@ function removeAbandoned(beside: string): void {
   for (const name of fs.readdirSync(path.dirname(beside)).filter((entry) => mine.test(entry))) {
     const file = path.join(path.dirname(beside), name);
     try {
-      if (mayBeAlive(fs.readFileSync(file, "utf8"))) continue;
+      if (mayBeAlive(file)) continue;
       fs.rmSync(file.slice(0, -".pid".length), { recursive: true, force: true });
       fs.rmSync(file);
     } catch {
