@@ -5,6 +5,7 @@
 import { alive } from "./alive.ts";
 import type { Bench } from "./bench.ts";
 import { engine } from "./engine.ts";
+import { exploration } from "./exploration.ts";
 import { hypercalls } from "./hypercalls.ts";
 import { isolation } from "./isolation.ts";
 import { journal } from "./journal.ts";
@@ -15,6 +16,7 @@ import { xenstored } from "./xenstored.ts";
 
 export const benches: readonly Bench[] = [
   engine,
+  exploration,
   lives,
   alive,
   kill,
