@@ -120,8 +120,9 @@ export const command: Command = {
     "bound. Two orders make none where neither of two steps touches what the other one writes: one of them is tried.\n" +
     "Exit code 1 where a property does not hold, with a way to it (a shortest one if that is found soon), or where an\n" +
     "exhaustive search never saw what the scenario says it is about.\n\n" +
-    "A thousand states take a fifth of a second to a third, and 4 MB. All of destroy-paused are seen at once, of\n" +
-    "destroy-while-connecting in half a minute; others have more than anybody waits for, and --states bounds them.",
+    "A thousand states take a fifth of a second to a third, and 4 MB. Those of destroy-paused and create-paused are\n" +
+    "seen in a second or two, of destroy-while-connecting in half a minute; others have more than anybody waits for,\n" +
+    "and --states bounds them.",
   examples: [
     "xenolith explore destroy-paused",
     "xenolith explore destroy-paused --mutant test/mutants/lost-virq.patch --mermaid",
