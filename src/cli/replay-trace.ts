@@ -18,7 +18,7 @@ async function beginning({ header }: Trace): Promise<{ world: World; begin: (wor
     const { bootHost } = await import("../core/host.ts");
     await import("../live/inputs.ts");
     return {
-      world: new World(),
+      world: new World({ keepsStale: true }),
       begin: (w) => w.boot((host) => bootHost(host, header.host as Partial<HostConfig>)),
     };
   }

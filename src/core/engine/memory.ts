@@ -23,12 +23,11 @@ const spanCell = cellType<{ lines: number[] }>("memory-span");
 /** Frame contents kept in a host's cells. */
 export class CellMemory implements Memory {
   readonly #cells: Cells;
-  readonly #compared: boolean;
+  readonly #keepsStale: boolean;
 
-  /** @param compared whether hosts are: what is stale becomes zero then */
-  constructor(cells: Cells, compared = false) {
+  constructor(cells: Cells, keepsStale = false) {
     this.#cells = cells;
-    this.#compared = compared;
+    this.#keepsStale = keepsStale;
   }
 
   read(mfn: number, offset: number, length: number): Uint8Array {
@@ -53,7 +52,7 @@ export class CellMemory implements Memory {
   }
 
   stale(mfn: number, offset: number, length: number): void {
-    if (this.#compared) this.write(mfn, offset, new Uint8Array(length));
+    if (!this.#keepsStale) this.write(mfn, offset, new Uint8Array(length));
   }
 
   dirtied(): boolean {

@@ -49,6 +49,8 @@ export interface WorldOptions {
   tracking?: Tracking;
   /** Contents of machine frames; in cells unless something else is given. */
   memory?: Memory;
+  /** Leaves in those cells what is stale: programs outside go on from it, whose writes are written in. */
+  keepsStale?: boolean;
   seed?: number;
 }
 
@@ -100,7 +102,7 @@ export class World extends Registry implements Host {
 
   constructor(options: WorldOptions = {}) {
     super(options.tracking ?? { undo: false, hash: false });
-    this.memory = options.memory ?? new CellMemory(this, this.tracking.hash);
+    this.memory = options.memory ?? new CellMemory(this, options.keepsStale);
     this.counters = { now: 0, step: 0, seq: 0, prng: seedPrng(options.seed ?? 0), last: "" };
   }
 
