@@ -22,7 +22,8 @@ const domain = fc.constantFrom(0, 1, 2);
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ what: fc.constant("WRITE" as const), path, domain }) },
   { weight: 2, arbitrary: fc.record({ what: fc.constant("WATCH" as const), path, domain }) },
-  { weight: 1, arbitrary: fc.record({ what: fc.constant("observe" as const), path, domain }) },
+  { weight: 1, arbitrary: fc.record({ what: fc.constant("READ" as const), path, domain }) },
+  { weight: 1, arbitrary: fc.record({ what: fc.constant("DIRECTORY" as const), path, domain }) },
   { weight: 2, arbitrary: fc.record({ what: fc.constant("RM" as const), path: top, domain }) },
   {
     weight: 1,
@@ -39,14 +40,17 @@ function told(
   const toolstack = new TestClient(store);
   const watchers = [toolstack, TestClient.ofDomain(store, 1), TestClient.ofDomain(store, 2)];
   const lines: string[] = [];
+  const observing: number[] = [];
   toolstack.ask("WRITE", "/t|");
   for (const [at, { what, path: where, domain: domid }] of steps.entries()) {
     if (what === "WRITE") {
       lines.push(...toolstack.all("WRITE", `${where}|${at}`));
       lines.push(...toolstack.all("SET_PERMS", `${where}|r${domid}|`));
     } else if (what === "WATCH") watchers[domid]?.send("WATCH", `${where}|${at}|`);
-    else if (what === "observe") {
-      toolstack.ask("READ", `${where}|`, toolstack.begin());
+    else if (what === "READ" || what === "DIRECTORY") {
+      const transaction = toolstack.begin();
+      lines.push(toolstack.ask(what, `${where}|`, transaction));
+      observing.push(transaction);
     } else if (what === "RM") lines.push(...toolstack.all("RM", `${where}|`));
     else {
       const transaction = toolstack.begin();
@@ -55,6 +59,8 @@ function told(
     for (const watcher of watchers) lines.push(...watcher.take());
     expect(checkStore(cells)).toEqual([]);
   }
+  // Whether what they have observed is still so.
+  lines.push(...observing.map((transaction) => toolstack.commit(transaction)));
   return { lines, left: cells.ids(nodeType) };
 }
 
@@ -65,6 +71,28 @@ test("a tree goes in the same way whoever has to know of it", () => {
     }),
     { numRuns: 120 },
   );
+});
+
+test.each([
+  ["a leaf that was read", [["READ", "/t/a|"]]],
+  ["a leaf below another that was read", [["READ", "/t/b/c|"]]],
+  ["a list", [["DIRECTORY", "/t/b|"]]],
+  [
+    "the list of a node that it wrote itself",
+    [
+      ["WRITE", "/t/b|2"],
+      ["DIRECTORY", "/t/b|"],
+    ],
+  ],
+] as const)("what a transaction has observed does not go unnoticed with a tree: %s", (_what, requests) => {
+  for (const cells of [new StoreCells(), new PlainCells()]) {
+    const toolstack = new TestClient(testStore({}, cells));
+    for (const leaf of ["a", "b/c", "b/d", "e"]) toolstack.ask("WRITE", `/t/${leaf}|1`);
+    const transaction = toolstack.begin();
+    for (const [type, body] of requests) toolstack.ask(type, body, transaction);
+    expect(toolstack.ask("RM", "/t|")).toBe("OK|");
+    expect(toolstack.commit(transaction)).toBe("EAGAIN");
+  }
 });
 
 test("a large tree leaves nothing, and its room is used again", () => {
