@@ -13,6 +13,7 @@ import "../core/hypervisor/hypercall/gntdev-device.ts";
 import "../core/hypervisor/hypercall/perform.ts";
 import "../core/hypervisor/hypercall/privcmd-device.ts";
 import "../core/hypervisor/hypercall/table.ts";
+import "../core/xenbus/xenbus-dev.ts";
 import "./dom0.ts";
 import "./hotplug-scripts.ts";
 import "./terminals.ts";

@@ -7,6 +7,7 @@ import { cellType, must } from "../engine/cells.ts";
 import { present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
+import { input } from "../engine/input.ts";
 import { addMailbox, hasMessage, mailboxCell, takeMessage } from "../engine/mailbox.ts";
 import { routine } from "../engine/routine.ts";
 import { enlist } from "../engine/runqueue.ts";
@@ -138,6 +139,11 @@ export function xenbusDevInit(host: Host, domid: number): void {
   addMailbox(host, readyMailbox(xenstoreOf(domid)));
   taskRun(host, domid, "xenbus_dev", openFiles, { domid });
 }
+
+/** Programs from outside are about to run in a domain: its kernel gives its processes a way to xenstore. */
+export const domainEntered = input("domain.enter", (host, { domid }: { domid: number }) => {
+  xenbusDevInit(host, domid);
+});
 
 /** Forgets the device of a kernel that is no more, and every open file: whoever has one reads its end. */
 export function forgetXenbusDev(host: Host, domid: number): void {

@@ -6,14 +6,13 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { must } from "../../core/engine/cells.ts";
 import type { Cells } from "../../core/engine/cells.ts";
-import { input } from "../../core/engine/input.ts";
 import { builtDomainRuns } from "../../core/guest/built.ts";
 import { domainInfoCell } from "../../core/hypervisor/domain.ts";
 import { incarnationCell } from "../../core/hypervisor/domid.ts";
 import type { Unknown } from "../../core/hypervisor/hypercall/operation.ts";
 import { versionOf } from "../../core/hypervisor/machine.ts";
 import { uuidOf } from "../../core/toolstack/dominfo.ts";
-import { xenbusDevInit } from "../../core/xenbus/xenbus-dev.ts";
+import { domainEntered } from "../../core/xenbus/xenbus-dev.ts";
 import type { Attention } from "../attention.ts";
 import type { Driver } from "../driver.ts";
 import type { FileMemory } from "../guest-memory.ts";
@@ -122,11 +121,6 @@ function once(log: (line: string) => void): (what: Unknown, process: string) => 
   };
 }
 
-/** A domain's kernel gives its processes a way to xenstore. */
-const userSpaceEntered = input("domain.enter", (host, { domid }: { domid: number }) => {
-  xenbusDevInit(host, domid);
-});
-
 /** Starts the bridge of a host. Rejects with the system's error where its socket cannot be had. */
 export async function startBridge(options: BridgeOptions): Promise<Bridge> {
   const { driver, memory, folder, log } = options;
@@ -181,7 +175,7 @@ export async function startBridge(options: BridgeOptions): Promise<Bridge> {
   return {
     enter: async (domid, where) => {
       if (entered.has(domid)) return;
-      driver.give(userSpaceEntered, { domid });
+      driver.give(domainEntered, { domid });
       writeFiles(where, memory, [...files(options), ...guestFiles(options, domid)]);
       fs.symlinkSync(path.join(folder, "standing"), path.join(where, "standing"));
       const domain = await serve(domid, where, []);
