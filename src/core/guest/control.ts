@@ -5,7 +5,7 @@
 // the node, both in one transaction, and then acts.
 
 import { readFile } from "../daemons/files.ts";
-import { isFailure } from "../engine/errno.ts";
+import { errnoNumber, isFailure } from "../engine/errno.ts";
 import type { Host } from "../engine/host.ts";
 import { routine } from "../engine/routine.ts";
 import type { Routine } from "../engine/routine.ts";
@@ -37,6 +37,7 @@ interface ReadLocals {
   known: readonly string[] | null;
   tx: number;
   value: string;
+  isThere: boolean;
   acknowledge: boolean;
   done: boolean;
 }
@@ -44,7 +45,7 @@ interface ReadLocals {
 /**
  * Reads a control node and empties it, in one transaction that is tried again
  * after a conflict. A request that is empty, missing or, where `known` says so,
- * not known is left alone. Gives the request, "" for none.
+ * not known is left alone. Gives the request, "" for none, null where there is no such node.
  */
 const takeRequest = routine(
   "take_control_request",
@@ -52,6 +53,7 @@ const takeRequest = routine(
     ...a,
     tx: 0,
     value: "",
+    isThere: false,
     acknowledge: false,
     done: false,
   }),
@@ -71,6 +73,7 @@ const takeRequest = routine(
         (l) => ({ domid: l.domid, tx: l.tx, dir: "control", name: l.name }),
         (l, value) => {
           l.value = value ?? "";
+          l.isThere = value !== null;
           l.acknowledge = l.value !== "" && (l.known?.includes(l.value) ?? true);
         },
       ),
@@ -93,7 +96,7 @@ const takeRequest = routine(
       ),
     ]),
   ],
-  (l) => l.value,
+  (l) => (l.isThere ? l.value : null),
 );
 
 type How = "halt" | "restart";
@@ -144,13 +147,24 @@ function emergencyDown(host: Host, domid: number, how: How): void {
   startOnce(host, domid, how === "halt" ? "poweroff" : "reboot", kernelDown, { domid, how });
 }
 
+/** Whether the kernel looks at no request: from one to reboot on, and when it has begun to go down (poweroff_nb). */
+function isShuttingDown(host: Host, domid: number): boolean {
+  return (host.get(guestCell, domid)?.shuttingDown ?? "invalid") !== "invalid" || !systemRunning(host, domid);
+}
+
+/** The handler of `reboot`. */
+function doReboot(host: Host, domid: number): void {
+  if (host.get(guestCell, domid) !== undefined) host.edit(guestCell, domid).shuttingDown = "poweroff";
+  orderlyDown(host, domid, "restart");
+}
+
 /** The callback of the watch on `control/shutdown`. */
 export const shutdownHandler = routine(
   "shutdown_handler",
   (a: WatchEvent) => ({ domid: a.domid, busy: false, request: "" as Request | "" }),
   ({ step, call, when }) => [
     step("shutting_down", (host, l) => {
-      l.busy = host.get(guestCell, l.domid)?.shuttingDown === "suspend";
+      l.busy = isShuttingDown(host, l.domid);
     }),
     when("not shutting down", (l) => !l.busy, [
       call(
@@ -158,7 +172,7 @@ export const shutdownHandler = routine(
         takeRequest,
         (l) => ({ domid: l.domid, name: "shutdown", known: handlers }),
         (l, request) => {
-          l.request = request as Request | "";
+          l.request = (request ?? "") as Request | "";
         },
       ),
       when("suspend", (l) => l.request === "suspend", [
@@ -166,7 +180,7 @@ export const shutdownHandler = routine(
       ]),
       when("another request", (l) => l.request !== "suspend" && l.request !== "", [
         step("handler", (host, l) => {
-          if (l.request === "reboot") orderlyDown(host, l.domid, "restart");
+          if (l.request === "reboot") doReboot(host, l.domid);
           else if (l.request === "poweroff" || l.request === "halt") orderlyDown(host, l.domid, "halt");
           else printk(host, l.domid, `xen:manage: Ignoring shutdown request: ${l.request}`);
         }),
@@ -192,16 +206,27 @@ function handleSysrq(host: Host, domid: number, key: string): void {
 /** The callback of the watch on `control/sysrq`. */
 export const sysrqHandler = routine(
   "sysrq_handler",
-  (a: WatchEvent) => ({ domid: a.domid, key: "" }),
+  (a: WatchEvent) => ({ domid: a.domid, key: "", isEmpty: false }),
   ({ step, call, when }) => [
     call(
       "take request",
       takeRequest,
       (l) => ({ domid: l.domid, name: "sysrq", known: null }),
       (l, value) => {
-        l.key = value.slice(0, 1);
+        l.key = value?.slice(0, 1) ?? "";
+        l.isEmpty = value === "";
       },
     ),
+    // As the toolstack makes it, and as the handler leaves it: there is no character to scan.
+    when("no key", (l) => l.isEmpty, [
+      step("pr_err", (host, l) => {
+        printk(
+          host,
+          l.domid,
+          `xen:manage: Error ${-errnoNumber("ERANGE")} reading sysrq code in control/sysrq`,
+        );
+      }),
+    ]),
     when("a key", (l) => l.key !== "", [
       step("handle_sysrq", (host, l) => handleSysrq(host, l.domid, l.key)),
     ]),

@@ -34,8 +34,11 @@ export interface Guest {
   bootedAt: number;
   /** How many lines `tick` has printed. */
   ticks: number;
-  /** "suspend" while the guest suspends or resumes: control requests wait (`shutting_down`). */
-  shuttingDown: "invalid" | "suspend";
+  /**
+   * "suspend" while the guest suspends or resumes, "poweroff" from a request to reboot on: control requests are
+   * left where they are (`shutting_down`).
+   */
+  shuttingDown: "invalid" | "suspend" | "poweroff";
   /** User space burns its vCPU: it never blocks. */
   spinning: boolean;
   /** The guest's own clock, in µs, when user space was up; null before. */

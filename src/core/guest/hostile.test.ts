@@ -31,6 +31,32 @@ test.each([
   expect(ends).toHaveLength(1);
 });
 
+test("control/shutdown after reboot is not even acknowledged (shutting_down)", () => {
+  const host = new TestHost();
+  const domid = host.build("mode=idle");
+  host.unpause(domid);
+  host.untilPrinted(domid, "GUEST: up");
+  const node = `/local/domain/${domid}/control/shutdown`;
+  host.write(node, "reboot");
+  host.until(() => host.read(node) === "", "the request is acknowledged");
+  host.write(node, "halt");
+  host.until((world) => world.get(domainCell, domid)?.shutdown === "complete", "it has shut down");
+  expect(host.read(node)).toBe("halt");
+});
+
+test("control/sysrq without a key: at boot, and when the kernel itself has emptied it (sysrq_handler)", () => {
+  const host = new TestHost();
+  const domid = host.build("mode=idle");
+  host.unpause(domid);
+  host.untilPrinted(domid, "GUEST: up");
+  const errors = (): number => said(host).filter((text) => /Error -34 reading sysrq code/.test(text)).length;
+  expect(errors()).toBe(1);
+  host.write(`/local/domain/${domid}/control/sysrq`, "s");
+  host.settle();
+  expect(said(host)).toContainEqual(expect.stringContaining("sysrq: HELP"));
+  expect(errors()).toBe(2);
+});
+
 test("a second interface of the same handle is refused, and the first one stays", () => {
   const host = new TestHost();
   host.act((h) => addBridge(h, "xenbr0"));
