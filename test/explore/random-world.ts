@@ -61,6 +61,7 @@ function act(host: Host, l: { name: string; r: number; skip: boolean; op: Op }):
       host.edit(valueCell, x).value = (must(host, valueCell, x).value + n) % 4;
       break;
     case "toggle":
+      l.r = host.count(toggleCell);
       if (host.get(toggleCell, x) === undefined) host.add(toggleCell, x, { there: true });
       else host.drop(toggleCell, x);
       break;
