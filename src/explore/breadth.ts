@@ -13,6 +13,7 @@ import type { Found, Limits, Progress } from "./bounds.ts";
 import { Known } from "./known.ts";
 import type { Properties, Violation } from "./property.ts";
 import { enabledActions } from "./turn.ts";
+import { Walker } from "./walker.ts";
 import { Watched } from "./watched.ts";
 
 /** A state in the search tree: how it was first reached. */
@@ -24,39 +25,6 @@ interface Visit {
   depth: number;
 }
 
-/** The host, moved from state to state of the search tree. */
-class Walker {
-  readonly #world: World;
-  #at: Visit;
-
-  constructor(world: World, root: Visit) {
-    this.#world = world;
-    this.#at = root;
-  }
-
-  /** Goes to a state of the tree by the steps between: back to where the ways part, then on. */
-  moveTo(goal: Visit): void {
-    const way: StepUndo[] = [];
-    const down: Visit[] = [];
-    let target = goal;
-    while (target.depth > this.#at.depth) {
-      down.push(target);
-      target = target.parent as Visit;
-    }
-    while (this.#at !== target) {
-      if (target.depth === this.#at.depth) {
-        down.push(target);
-        target = target.parent as Visit;
-      }
-      way.push(this.#at.undo as StepUndo);
-      this.#at = this.#at.parent as Visit;
-    }
-    for (const visit of down.toReversed()) way.push(visit.undo as StepUndo);
-    this.#world.exchange(way);
-    this.#at = goal;
-  }
-}
-
 /** Visits states in the order of how many steps lead to them. */
 export class Breadth {
   readonly #world: World;
@@ -65,7 +33,7 @@ export class Breadth {
   readonly #watched: Watched;
   readonly #seen = new Set<string>();
   readonly #root: Visit = { parent: null, action: null, undo: null, depth: 0 };
-  readonly #walker: Walker;
+  readonly #walker: Walker<Visit>;
   #transitions = 0;
   #ends = 0;
   #cut = false;
@@ -76,7 +44,7 @@ export class Breadth {
     this.#limits = limits;
     this.#progress = progress;
     this.#watched = new Watched(world, properties, new Known());
-    this.#walker = new Walker(world, this.#root);
+    this.#walker = new Walker(world, this.#root, ({ undo }) => [undo as StepUndo]);
   }
 
   run(): Found {
@@ -95,7 +63,7 @@ export class Breadth {
         depth,
         frontier: level.length,
       });
-      level = this.#expandLevel(this.#walker, level);
+      level = this.#expandLevel(level);
     }
     return {
       states: this.#seen.size,
@@ -108,10 +76,10 @@ export class Breadth {
     };
   }
 
-  #expandLevel(walker: Walker, level: readonly Visit[]): Visit[] {
+  #expandLevel(level: readonly Visit[]): Visit[] {
     const found: Visit[] = [];
     for (const visit of level) {
-      walker.moveTo(visit);
+      this.#walker.moveTo(visit);
       const actions = enabledActions(this.#world, this.#limits.timers, this.#limits.first);
       if (actions.length === 0) this.#end(visit);
       for (const action of actions) {

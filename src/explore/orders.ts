@@ -6,7 +6,6 @@
 // turns were seen to touch; where more is seen later, states are gone back to.
 // The argument: docs/designs/0014-orders-from-footprints.md.
 
-import { assert } from "../core/engine/errno.ts";
 import { hashText } from "../core/engine/hash.ts";
 import type { Entry } from "../core/engine/registry.ts";
 import type { Action, StepUndo, World } from "../core/engine/world.ts";
@@ -18,6 +17,7 @@ import { Persistent } from "./persistent.ts";
 import type { Candidate } from "./persistent.ts";
 import type { Properties, Violation } from "./property.ts";
 import { enabledActions, Turns } from "./turn.ts";
+import { Walker } from "./walker.ts";
 import { Watched } from "./watched.ts";
 
 /** A state between turns: how it was first reached, and what was tried from it. */
@@ -72,8 +72,8 @@ export class Orders {
   readonly #seen = new Set<string>();
   readonly #places = new Map<string, Place>();
   readonly #root = placeAfter(null, [], []);
+  readonly #walker: Walker<Place>;
   #todo: Place[] = [];
-  #at = this.#root;
   #transitions = 0;
   #depth = 0;
   #ends = 0;
@@ -86,6 +86,7 @@ export class Orders {
     this.#progress = progress;
     this.#turns = new Turns(world, this.#known, limits.first, limits.timers === "eager");
     this.#watched = new Watched(world, properties, this.#known);
+    this.#walker = new Walker(world, this.#root, ({ undos }) => undos);
   }
 
   run(): Found {
@@ -114,7 +115,7 @@ export class Orders {
 
   /** Takes the world back to where the search began. */
   goBack(): void {
-    this.#moveTo(this.#root);
+    this.#walker.moveTo(this.#root);
   }
 
   #hash(): string {
@@ -152,7 +153,7 @@ export class Orders {
   }
 
   #goOnFrom(place: Place): void {
-    this.#moveTo(place);
+    this.#walker.moveTo(place);
     place.known = this.#known.version;
     const actions = enabledActions(this.#world, this.#limits.timers, this.#limits.first);
     if (actions.length === 0) {
@@ -270,25 +271,5 @@ export class Orders {
     const turns: (readonly Action[])[] = [[...taken]];
     for (let at: Place | null = from; at !== null; at = at.parent) turns.push(at.actions);
     this.#violation = { ...violation, steps: turns.toReversed().flat() };
-  }
-
-  /** Goes to a place by the turns between: back to where the ways part, then on. */
-  #moveTo(goal: Place): void {
-    const back: StepUndo[] = [];
-    const on: Place[] = [];
-    let from = this.#at;
-    let target = goal;
-    while (from !== target) {
-      if (target.depth > from.depth) {
-        on.push(target);
-        target = target.parent as Place;
-      } else {
-        back.push(...from.undos.toReversed());
-        assert(from.parent !== null, "places are of one tree");
-        from = from.parent;
-      }
-    }
-    this.#world.exchange([...back, ...on.toReversed().flatMap(({ undos }) => undos)]);
-    this.#at = goal;
   }
 }
