@@ -14,7 +14,7 @@ import type { DeviceArgs } from "../xenbus/device.ts";
 import { kthreadRun } from "../xenbus/kthread.ts";
 import { printk } from "../xenbus/printk.ts";
 import { XenbusState } from "../xenbus/state.ts";
-import { xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
+import { failFatally, xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
 import { printEach } from "../xenbus/write-entries.ts";
 import type { Entry } from "../xenbus/write-entries.ts";
 import {
@@ -115,12 +115,7 @@ const readPerRingRefs = routine(
             message: `mapping in shared page ${l.ref} from domain ${l.frontend}`,
           })),
         ]),
-        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
-          ...sameDevice(l),
-          err: errnoNumber(l.errno),
-          message: l.doing,
-        })),
-        failWith("told", (l) => l.errno),
+        ...failFatally({ call, failWith }, ["xenbus_dev_fatal", "told"], (l) => l.doing),
       ],
     ),
   ],

@@ -15,7 +15,7 @@ import { deviceOf, sameDevice, xenbusDriver } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
 import { xenbusFrontendClosed } from "../xenbus/otherend.ts";
 import { XenbusState } from "../xenbus/state.ts";
-import { xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
+import { failFatally, xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
 import { xenbusWriteEntries } from "../xenbus/write-entries.ts";
 import type { Entry } from "../xenbus/write-entries.ts";
 import { xenbusRead, xenbusReadOptional, xenbusReadUnsigned } from "../xenbus/xs.ts";
@@ -136,14 +136,7 @@ const talkToBlkback = routine(
       }),
     ]).onError(
       (l, errno) => void (l.errno = errno),
-      [
-        call("xenbus_dev_fatal ring", xenbusDevFatal, (l) => ({
-          ...sameDevice(l),
-          err: errnoNumber(present(l.errno)),
-          message: SETUP_RING,
-        })),
-        failWith("ring", (l) => present(l.errno)),
-      ],
+      failFatally({ call, failWith }, ["xenbus_dev_fatal ring", "ring"], () => SETUP_RING),
     ),
     call("write_per_ring_nodes", xenbusWriteEntries, (l) => ({
       ...sameDevice(l),

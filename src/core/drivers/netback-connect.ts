@@ -11,7 +11,7 @@ import { routine } from "../engine/routine.ts";
 import { deviceOf, sameDevice } from "../xenbus/device.ts";
 import type { DeviceArgs } from "../xenbus/device.ts";
 import { printk } from "../xenbus/printk.ts";
-import { xenbusDevFatal } from "../xenbus/switch-state.ts";
+import { failFatally, xenbusDevFatal } from "../xenbus/switch-state.ts";
 import { registerXenbusWatch, unregisterXenbusWatch } from "../xenbus/watch.ts";
 import type { WatchEvent } from "../xenbus/xenbus.ts";
 import { xenbusRead, xenbusReadOptional, xenbusReadUnsigned } from "../xenbus/xs.ts";
@@ -282,12 +282,7 @@ const connectDataRings = routine(
             message: `mapping in shared page ${l.refused?.ref} from domain ${l.frontend}`,
           })),
         ]),
-        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
-          ...sameDevice(l),
-          err: errnoNumber(l.errno),
-          message: problem(l),
-        })),
-        failWith("told", (l) => l.errno),
+        ...failFatally({ call, failWith }, ["xenbus_dev_fatal", "told"], problem),
       ],
     ),
   ],

@@ -4,7 +4,6 @@
 // back (Linux drivers/net/xen-netfront.c).
 
 import { must } from "../engine/cells.ts";
-import { errnoNumber, present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import type { Host } from "../engine/host.ts";
@@ -13,7 +12,7 @@ import type { DeviceArgs } from "../xenbus/device.ts";
 import { xenbusFrontendClosed } from "../xenbus/otherend.ts";
 import { devPrint } from "../xenbus/printk.ts";
 import { XenbusState } from "../xenbus/state.ts";
-import { xenbusDevFatal, xenbusSwitchState } from "../xenbus/switch-state.ts";
+import { failFatally, xenbusSwitchState } from "../xenbus/switch-state.ts";
 import { xenbusWriteEntries } from "../xenbus/write-entries.ts";
 import type { Entry } from "../xenbus/write-entries.ts";
 import {
@@ -122,14 +121,7 @@ const talkToNetback = routine(
       ),
     ]).onError(
       (l, errno) => void (l.errno = errno),
-      [
-        call("xenbus_dev_fatal mac", xenbusDevFatal, (l) => ({
-          ...sameDevice(l),
-          err: errnoNumber(present(l.errno)),
-          message: `parsing ${l.nodename}/mac`,
-        })),
-        failWith("mac", (l) => present(l.errno)),
-      ],
+      failFatally({ call, failWith }, ["xenbus_dev_fatal mac", "mac"], (l) => `parsing ${l.nodename}/mac`),
     ),
     call(
       "xdp headroom",
@@ -163,14 +155,7 @@ const talkToNetback = routine(
       }),
     ]).onError(
       (l, errno) => void (l.errno = errno),
-      [
-        call("xenbus_dev_fatal ring", xenbusDevFatal, (l) => ({
-          ...sameDevice(l),
-          err: errnoNumber(present(l.errno)),
-          message: SETUP_RING,
-        })),
-        failWith("ring", (l) => present(l.errno)),
-      ],
+      failFatally({ call, failWith }, ["xenbus_dev_fatal ring", "ring"], () => SETUP_RING),
     ),
     call("write_queue_xenstore_keys", xenbusWriteEntries, (l) => ({
       ...sameDevice(l),

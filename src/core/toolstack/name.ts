@@ -141,25 +141,30 @@ interface NamesDomains {
   domid: number;
 }
 
+/** What is done for each name on a verb's command line. */
+function eachDomain<L extends NamesDomains>({ each }: Pick<Vocabulary<L>, "each">, body: Node<L>[]): Node<L> {
+  return each(
+    "domain",
+    (l) => l.command.domains,
+    (l, domain) => void (l.domain = domain),
+    body,
+  );
+}
+
 /** What is done with each domain that a verb's command line names; a name that is nobody's ends the verb. */
 export function eachNamed<L extends NamesDomains>(
   { each, call }: Pick<Vocabulary<L>, "each" | "call">,
   body: Node<L>,
 ): Node<L> {
-  return each(
-    "domain",
-    (l) => l.command.domains,
-    (l, domain) => void (l.domain = domain),
-    [
-      call(
-        "find_domain",
-        findDomain,
-        ({ process, domain }) => ({ process, domain }),
-        (l, { domid }) => void (l.domid = domid),
-      ),
-      body,
-    ],
-  );
+  return eachDomain({ each }, [
+    call(
+      "find_domain",
+      findDomain,
+      ({ process, domain }) => ({ process, domain }),
+      (l, { domid }) => void (l.domid = domid),
+    ),
+    body,
+  ]);
 }
 
 /** The same, where a name that is nobody's is complained of and passed over. */
@@ -167,23 +172,18 @@ export function eachNamedThatIs<L extends NamesDomains>(
   { each, attempt, call, step }: Pick<Vocabulary<L>, "each" | "attempt" | "call" | "step">,
   body: Node<L>,
 ): Node<L> {
-  return each(
-    "domain",
-    (l) => l.command.domains,
-    (l, domain) => void (l.domain = domain),
-    [
-      attempt([
-        call(
-          "libxl_domain_qualifier_to_domid",
-          qualifierToDomid,
-          ({ process, domain }) => ({ process, domain }),
-          (l, domid) => void (l.domid = domid),
-        ),
-        body,
-      ]).onError(
-        (l) => void (l.domid = -1),
-        [step("complain", (host, l) => stderr(host, l.process, invalidDomainWithoutRc(l.domain)))],
+  return eachDomain({ each }, [
+    attempt([
+      call(
+        "libxl_domain_qualifier_to_domid",
+        qualifierToDomid,
+        ({ process, domain }) => ({ process, domain }),
+        (l, domid) => void (l.domid = domid),
       ),
-    ],
-  );
+      body,
+    ]).onError(
+      (l) => void (l.domid = -1),
+      [step("complain", (host, l) => stderr(host, l.process, invalidDomainWithoutRc(l.domain)))],
+    ),
+  ]);
 }

@@ -8,7 +8,7 @@ import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import { deviceOf, driverOf, sameDevice, xenbusDeviceCell } from "./device.ts";
 import type { Bus, DeviceArgs } from "./device.ts";
-import { xenbusDevFatal, xenbusSwitchState } from "./switch-state.ts";
+import { failFatally, xenbusDevFatal, xenbusSwitchState } from "./switch-state.ts";
 import { registerXenbusWatch, unregisterXenbusWatch } from "./watch.ts";
 import { systemRunning } from "./xenbus.ts";
 import type { WatchEvent } from "./xenbus.ts";
@@ -80,12 +80,11 @@ const readOtherendDetails = routine(
       ),
     ]).onError((l, errno) => void (l.errno = errno), []),
     when("unreadable", (l) => l.errno !== null, [
-      call("xenbus_dev_fatal details", xenbusDevFatal, (l) => ({
-        ...sameDevice(l),
-        err: errnoNumber(present(l.errno)),
-        message: `reading other end details from ${l.nodename}`,
-      })),
-      failWith("errno", (l) => present(l.errno)),
+      ...failFatally(
+        { call, failWith },
+        ["xenbus_dev_fatal details", "errno"],
+        (l) => `reading other end details from ${l.nodename}`,
+      ),
     ]),
     when("named", (l) => l.otherend !== "", [
       call(
@@ -158,14 +157,7 @@ export const watchOtherend = routine(
       })),
     ]).onError(
       (l, errno) => void (l.errno = errno),
-      [
-        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
-          ...sameDevice(l),
-          err: errnoNumber(present(l.errno)),
-          message: `adding watch on ${l.node}`,
-        })),
-        failWith("errno", (l) => present(l.errno)),
-      ],
+      failFatally({ call, failWith }, ["xenbus_dev_fatal", "errno"], (l) => `adding watch on ${l.node}`),
     ),
     step("otherend_watch", (host, l) => {
       host.edit(xenbusDeviceCell, l.device).otherendWatch = l.token;

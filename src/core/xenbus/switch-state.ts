@@ -6,7 +6,8 @@
 import { errnoNumber, present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
-import { deviceOf, xenbusDeviceCell } from "./device.ts";
+import type { Node, Vocabulary } from "../engine/routine.ts";
+import { deviceOf, sameDevice, xenbusDeviceCell } from "./device.ts";
 import type { DeviceArgs } from "./device.ts";
 import { devPrint } from "./printk.ts";
 import { isNumber, XenbusState } from "./state.ts";
@@ -198,6 +199,27 @@ export const xenbusDevFatal = routine(
     })),
   ],
 );
+
+/**
+ * Tells of the error among a routine's locals as one that the device does not
+ * recover from, and fails with it.
+ *
+ * @param steps what telling and failing are called
+ */
+export function failFatally<L extends DeviceArgs & { errno: Errno | null }>(
+  { call, failWith }: Pick<Vocabulary<L>, "call" | "failWith">,
+  steps: readonly [tell: string, fail: string],
+  message: (l: L) => string,
+): Node<L>[] {
+  return [
+    call(steps[0], xenbusDevFatal, (l) => ({
+      ...sameDevice(l),
+      err: errnoNumber(present(l.errno)),
+      message: message(l),
+    })),
+    failWith(steps[1], (l) => present(l.errno)),
+  ];
+}
 
 /** Whether the toolstack still wants the device: its `online` node. */
 export const xenbusDevIsOnline = routine(

@@ -3,13 +3,12 @@
 // Several nodes of one directory written together: what drivers do once they
 // have made what they offer to the other end.
 
-import { errnoNumber, present } from "../engine/errno.ts";
+import { present } from "../engine/errno.ts";
 import type { Errno } from "../engine/errno.ts";
 import { routine } from "../engine/routine.ts";
 import type { Node, Vocabulary } from "../engine/routine.ts";
-import { sameDevice } from "./device.ts";
 import type { DeviceArgs } from "./device.ts";
-import { xenbusDevFatal } from "./switch-state.ts";
+import { failFatally } from "./switch-state.ts";
 import { xenbusExists, xenbusPrintf, xenbusTransactionEnd, xenbusTransactionStart } from "./xs.ts";
 
 /** A node's name below the directory, and its value. */
@@ -133,14 +132,7 @@ export const xenbusWriteEntries = routine(
         if (l.stage === "writing" && l.errno === null) l.stage = "completing transaction";
         l.errno ??= errno;
       },
-      [
-        call("xenbus_dev_fatal", xenbusDevFatal, (l) => ({
-          ...sameDevice(l),
-          err: errnoNumber(present(l.errno)),
-          message: problem(l),
-        })),
-        failWith("told", (l) => present(l.errno)),
-      ],
+      failFatally({ call, failWith }, ["xenbus_dev_fatal", "told"], problem),
     ),
   ],
 );
